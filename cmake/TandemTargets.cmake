@@ -1,0 +1,41 @@
+# Targets of Tandem share one set of rules: warnings are errors, includes start at the repository root,
+# floating point is exactly what the source says (no contraction), so that results are reproducible.
+
+add_library(tandem_options INTERFACE)
+target_include_directories(tandem_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_features(tandem_options INTERFACE cxx_std_20)
+target_compile_options(tandem_options INTERFACE -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor
+  -fno-math-errno -ffp-contract=off)
+if(TANDEM_SANITIZE)
+  target_compile_options(tandem_options INTERFACE -fsanitize=${TANDEM_SANITIZE} -fno-omit-frame-pointer -g)
+  target_link_options(tandem_options INTERFACE -fsanitize=${TANDEM_SANITIZE})
+  if(TANDEM_SANITIZE MATCHES undefined)
+    target_compile_options(tandem_options INTERFACE -fno-sanitize-recover=all)
+  endif()
+endif()
+
+# tandem_room(NAME SOURCES... [LINK LIBS...]): the static library of one room, tandem_NAME.
+function(tandem_room name)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  add_library(tandem_${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
+  target_link_libraries(tandem_${name} PUBLIC tandem_options ${ARG_LINK})
+endfunction()
+
+# tandem_test(NAME SOURCES... [LINK LIBS...] [LABELS L...] [TIMEOUT S]): one GoogleTest binary, one CTest entry
+# a test case. The labels `fast` (the default) and `slow` decide which suite runs it.
+function(tandem_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "LINK;LABELS" ${ARGN})
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS fast)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(test_${name} ${ARG_UNPARSED_ARGUMENTS})
+  set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(test_${name} PRIVATE tandem_options ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_definitions(test_${name} PRIVATE TANDEM_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+    TANDEM_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  add_test(NAME ${name} COMMAND test_${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()
