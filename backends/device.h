@@ -1,0 +1,165 @@
+#pragma once
+
+// The interface between placement and arithmetic.  C++17, no vendor types, no other room: all that a backend
+// knows of the world is here, as plain views of memory that somebody else owns.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace tandem::device {
+
+/// Element types of weights, numbered as in GGUF.
+enum class BlockType : std::uint32_t {
+  f32 = 0,
+  f16 = 1,
+  q4_0 = 2,
+  q4_1 = 3,
+  q5_0 = 6,
+  q5_1 = 7,
+  q8_0 = 8,
+  q2_k = 10,
+  q3_k = 11,
+  q4_k = 12,
+  q5_k = 13,
+  q6_k = 14,
+  iq4_nl = 20,
+  iq4_xs = 23,
+  bf16 = 30,
+  mxfp4 = 39
+};
+
+/// Element type of the KV cache.  q8_0 is the GGUF block: 32 elements in 34 bytes.
+enum class KvType : std::uint32_t { f32 = 0, f16 = 1, q8_0 = 8 };
+
+/// What is cached for a token: K and V; or the one normalised vector both come from (model-spec 2.5), without
+/// or with the rotated part of K beside it.
+enum class KvLayout : std::uint32_t { separate, vector, vector_rotated };
+
+/// A weight matrix as GGUF stores it: `out` rows of `in` elements, y[o] = sum over i of W[o][i] * x[i].
+struct Matrix {
+  const void* data = nullptr;  ///< null = absent
+  BlockType type = BlockType::f32;
+  std::uint32_t in = 0;
+  std::uint32_t out = 0;
+};
+
+/// One layer's KV on one device, for all sequences.  A row is what one token caches: for KvLayout::separate
+/// all K heads then all V heads, [2][kv_heads][head_dim]; for vector [kv_heads][head_dim]. Sliding layer:
+/// sequence slot s, position p is row s * cells + p % cells. Global layer: row pages[p / page_tok] * page_tok
+/// + p % page_tok, `pages` from the sequence's SequenceRows.
+struct KvCache {
+  std::byte* rows = nullptr;
+  std::uint64_t row_bytes = 0;
+  KvType type = KvType::f16;
+  KvLayout layout = KvLayout::separate;
+  std::uint32_t cells = 0;     ///< ring cells a sequence; 0 on global layers
+  std::uint32_t page_tok = 0;  ///< tokens a page; 0 on sliding layers
+};
+
+/// A layer's attention half: x += rms(Wo attend(rms(x))) (model-spec 2.2, 2.3 steps 1 to 8).
+struct AttentionHalf {
+  const float* norm = nullptr;       ///< (width)
+  const float* post_norm = nullptr;  ///< (width)
+  const float* q_norm = nullptr;     ///< (head_dim)
+  const float* k_norm = nullptr;     ///< (head_dim)
+  Matrix q, k, v, out;               ///< v absent: V is the normalised K projection
+  const double* inv_freq = nullptr;  ///< (head_dim/2) radians a position; 0 = pair not rotated
+  std::uint32_t heads = 0;
+  std::uint32_t kv_heads = 0;
+  std::uint32_t head_dim = 0;
+  std::uint32_t window = 0;  ///< 0 = global
+  float attention_scale = 1.0f;
+  bool v_norm = false;
+  KvCache kv;
+};
+
+/// A layer's FFN half: x = (x + rms(Wdown(gelu(Wgate f) * Wup f))) * output_scale, f = rms(x) (steps 8 to
+/// 10).
+struct FfnHalf {
+  const float* norm = nullptr;       ///< (width)
+  const float* post_norm = nullptr;  ///< (width)
+  Matrix gate, up, down;
+  float output_scale = 1.0f;
+};
+
+/// logits = softcap(W rms(x)).
+struct Head {
+  const float* norm = nullptr;  ///< (width)
+  Matrix out;                   ///< [width, vocab]
+  float softcap = 0.0f;         ///< 0 = none
+};
+
+enum class UnitKind : std::uint32_t { attention, ffn };
+
+/// One unit of a stage; the half that `kind` names is set.
+struct Unit {
+  UnitKind kind = UnitKind::attention;
+  std::uint32_t layer = 0;
+  AttentionHalf attention;
+  FfnHalf ffn;
+};
+
+/// Working memory of a stage, carved from the plan's arenas; M = micro-batch rows.  Sizes are the planner's
+/// (planner/activations.h) and a backend uses nothing else that grows with the model or the batch.
+struct Scratch {
+  float* normed = nullptr;         ///< (M, width)
+  float* projected = nullptr;      ///< (M, width) output of Wo and Wdown
+  float* q = nullptr;              ///< (M, max heads * head_dim)
+  float* k = nullptr;              ///< (M, max kv_heads * head_dim)
+  float* v = nullptr;              ///< (M, max kv_heads * head_dim)
+  float* attended = nullptr;       ///< (M, max heads * head_dim)
+  float* gate = nullptr;           ///< (M, max ffn_width)
+  float* up = nullptr;             ///< (M, max ffn_width)
+  std::byte* quantised = nullptr;  ///< (M, max row elements / 32 * 40 bytes) activations as integers
+  std::byte* kv_staging =
+      nullptr;  ///< (M, largest KV row) this micro-batch's K and V of the layer being computed
+};
+
+/// Consecutive rows of a micro-batch that belong to one sequence, at consecutive positions.
+struct SequenceRows {
+  std::uint32_t slot = 0;
+  std::uint32_t first_row = 0;
+  std::uint32_t rows = 0;
+  std::uint64_t first_position = 0;
+  const std::uint32_t* pages = nullptr;  ///< page table of the sequence's global layers
+};
+
+/// Rows of several sequences travelling the stages together.
+struct MicroBatch {
+  const SequenceRows* sequences = nullptr;
+  std::uint32_t n_sequences = 0;
+  std::uint32_t rows = 0;
+};
+
+/// What a stage needs to know of the model as a whole.
+struct StageShape {
+  std::uint32_t width = 0;
+  float norm_eps = 1e-6f;
+  std::uint32_t max_rows = 0;  ///< M
+};
+
+/// A run of units on one device, executed without leaving it.
+class Stage {
+ public:
+  virtual ~Stage() = default;
+
+  /// Runs the units in order over `x` (batch.rows, width), changed in place, and commits the rows' K and V.
+  virtual void step(const MicroBatch& batch, float* x) noexcept = 0;
+};
+
+/// Embedding and head, on whichever device has them.
+class HeadStage {
+ public:
+  virtual ~HeadStage() = default;
+
+  /// x[r] = embedding row tokens[r] * embedding_scale.  tokens are in range.
+  virtual void embed(const std::int32_t* tokens, std::uint32_t rows, float* x) noexcept = 0;
+
+  /// logits (n, vocab) of the `n` rows of `x` that `row_indices` names.
+  virtual void logits(const float* x, const std::uint32_t* row_indices, std::uint32_t n,
+                      float* logits) noexcept = 0;
+};
+
+}  // namespace tandem::device

@@ -1,0 +1,141 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/scheduler/page_pool.h"
+
+namespace tandem::scheduler {
+
+using RequestId = std::uint64_t;
+
+/// What the plan and the config allow.
+struct Limits {
+  std::uint32_t sequences = 4;      ///< slots
+  std::uint32_t micro_batch = 512;  ///< rows
+  std::uint32_t logit_rows = 8;     ///< rows whose logits one step may ask for
+  std::uint64_t max_seq_len = 8192;
+  std::uint32_t page_tok = 64;
+  std::uint64_t pages = 512;  ///< in the pool of global KV
+  std::uint32_t max_queued = 512;
+};
+
+struct Request {
+  RequestId id = 0;
+  std::uint64_t prompt_tok = 0;    ///< 1 .. max_seq_len
+  std::uint64_t max_new_tok = 16;  ///< 0 only scores the prompt
+  bool score_prompt = false;       ///< logits of every prompt row are wanted
+};
+
+/// What the step computes for one sequence: `rows` tokens at `first_position`, the prompt's or the newest
+/// one.
+struct Work {
+  RequestId id = 0;
+  std::uint32_t slot = 0;
+  std::uint64_t first_position = 0;
+  std::uint32_t rows = 0;
+  std::uint32_t logit_rows = 0;  ///< logits of the last this many rows are wanted (0: the prompt goes on)
+
+  bool operator==(const Work&) const = default;
+};
+
+/// One micro-batch through all stages.  Sequences in it are busy until `completed`.
+struct Step {
+  std::vector<Work> work;
+
+  [[nodiscard]] bool empty() const noexcept { return work.empty(); }
+  bool operator==(const Step&) const = default;
+};
+
+enum class State { queued, prompt, decode, paused };
+std::string_view to_string(State) noexcept;
+
+/// Why a sequence that is not cancelled cannot go on.
+enum class Verdict {
+  running,  ///< more to come
+  length,   ///< max_new_tok reached, or the context is full
+};
+
+struct SequenceView {
+  RequestId id = 0;
+  State state = State::queued;
+  std::uint64_t prompt_tok = 0;
+  std::uint64_t prompt_done_tok = 0;
+  std::uint64_t new_tok = 0;
+};
+
+/// Decides what runs next.  A deterministic state machine: no clock, no threads, no device; the same events
+/// give the same decisions.  Invariants: a slot and a page have at most one owner; requests start in the
+/// order they came; decode rows come before prompt rows in every step; a step never exceeds micro_batch rows
+/// or logit_rows logits.
+class Scheduler {
+ public:
+  explicit Scheduler(const Limits& limits);
+
+  /// Queues a request.  False if the queue is full.  Preconditions (checked by the caller): the id is new,
+  /// 1 <= prompt_tok <= max_seq_len.
+  bool submit(const Request& request);
+
+  /// Forgets a request wherever it is.  While it is part of an unfinished step its slot and pages stay taken
+  /// until `completed`.  False if the id is unknown.
+  bool cancel(RequestId id);
+
+  /// A paused sequence keeps its slot and gets no work: its client does not read.
+  void pause(RequestId id);
+  void resume(RequestId id);
+
+  /// The next micro-batch over sequences that are not busy; empty if there is nothing to do now.
+  Step next();
+
+  /// `step` has run.  Prompts advance; sequences whose logits were wanted await `sampled` or `finish`.
+  void completed(const Step& step);
+
+  /// A token was chosen for `id`: it will be the next row.  Says whether the sequence can go on; at `length`
+  /// the caller calls `finish`.
+  Verdict sampled(RequestId id);
+
+  /// The request is done (stop token, stop string, length, error): its slot and pages are free again.
+  void finish(RequestId id);
+
+  /// Page table of a sequence that holds a slot, for device::SequenceRows.
+  [[nodiscard]] const std::vector<std::uint32_t>& pages(RequestId id) const;
+
+  [[nodiscard]] std::vector<SequenceView> sequences()
+      const;  ///< running ones by slot, then the queue in order
+  [[nodiscard]] std::size_t queued() const noexcept { return queue_.size(); }
+  [[nodiscard]] std::size_t running() const noexcept;
+  [[nodiscard]] std::uint64_t free_pages() const noexcept { return pool_.free_pages(); }
+  [[nodiscard]] bool idle() const noexcept;
+
+ private:
+  struct Sequence {
+    Request request;
+    std::uint32_t slot = 0;
+    std::uint64_t committed_tok = 0;  ///< rows in the cache
+    std::uint64_t new_tok = 0;        ///< sampled so far
+    bool busy = false;                ///< part of a step that has not completed
+    bool awaits_sample = false;
+    bool paused = false;
+    bool cancelled = false;
+    std::vector<std::uint32_t> pages;
+  };
+
+  void admit();
+  void release(RequestId id);
+  bool reserve_pages(Sequence& sequence, std::uint64_t up_to_tok);
+  void add_decode_work(Step& step, std::uint32_t& rows_left, std::uint32_t& logits_left);
+  void add_prompt_work(Step& step, std::uint32_t& rows_left, std::uint32_t& logits_left);
+
+  Limits limits_;
+  PagePool pool_;
+  std::deque<Request> queue_;
+  std::map<RequestId, Sequence> running_;
+  std::vector<std::optional<RequestId>> slots_;
+};
+
+}  // namespace tandem::scheduler

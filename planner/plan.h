@@ -1,0 +1,168 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/hyperparameters.h"
+
+namespace tandem::planner {
+
+inline constexpr std::string_view kPlanSchema = "tandem.plan/1";
+
+/// Where a unit or an arena lives.
+enum class Device { cpu, cuda0, emulated0 };
+
+/// What the bytes of an arena are for; there is no `other` (design.md, words).
+enum class Purpose {
+  weights,
+  head,
+  kv,
+  kv_staging,
+  activations,
+  logits,
+  transfer,
+  checkpoints,
+  graphs,
+  driver,
+  reserve
+};
+
+enum class KvType { f32, f16, q8_0 };
+enum class KvLayout { separate, vector, vector_rotated };
+enum class UnitKind { attention, ffn, head };
+
+/// Bytes allowed per device in total, driver line and reserve included.
+struct Budget {
+  std::uint64_t vram_bytes = 12ULL << 30;
+  std::uint64_t ram_bytes = 64ULL << 30;
+  std::uint64_t vram_reserve_bytes = 0;  ///< left free on purpose
+  std::uint64_t ram_reserve_bytes = 0;
+
+  bool operator==(const Budget&) const = default;
+};
+
+/// What the machine is asked to carry.
+struct Workload {
+  std::uint64_t max_seq_len = 8192;  ///< tokens a sequence can hold ("context")
+  std::uint32_t sequences = 4;
+  std::uint32_t micro_batch = 512;  ///< rows
+  std::uint32_t draft_rows = 0;     ///< a sequence
+  KvType kv_type = KvType::f16;
+  std::uint64_t expected_context = 0;  ///< at which context speed counts; 0 = max_seq_len / 4
+
+  bool operator==(const Workload&) const = default;
+};
+
+struct LayerPlan {
+  std::uint32_t index = 0;
+  model::LayerKind kind = model::LayerKind::global;
+  std::uint64_t kv_cells = 0;  ///< a sequence
+  std::uint64_t kv_bytes = 0;  ///< a sequence
+  KvLayout kv_layout = KvLayout::separate;
+  std::uint64_t weight_bytes = 0;  ///< both halves
+  Device attention_device = Device::cpu;
+  Device ffn_device = Device::cpu;
+  std::uint32_t ffn_gpu_rows = 0;
+  Device kv_device = Device::cpu;
+
+  bool operator==(const LayerPlan&) const = default;
+};
+
+struct HeadPlan {
+  Device device = Device::cpu;
+  std::string type;  ///< "Q6_K"
+  std::uint64_t bytes = 0;
+
+  bool operator==(const HeadPlan&) const = default;
+};
+
+struct ArenaPlan {
+  Device device = Device::cpu;
+  Purpose purpose = Purpose::weights;
+  std::uint64_t bytes = 0;
+
+  bool operator==(const ArenaPlan&) const = default;
+};
+
+struct UnitRef {
+  UnitKind kind = UnitKind::attention;
+  std::uint32_t layer = 0;  ///< 0 for the head
+
+  bool operator==(const UnitRef&) const = default;
+};
+
+struct StagePlan {
+  Device device = Device::cpu;
+  std::vector<UnitRef> units;
+
+  bool operator==(const StagePlan&) const = default;
+};
+
+/// Global KV comes in pages of `page_tok` tokens from a pool that sequences share.  A page index is valid in
+/// every global layer's pool.  `rounding_bytes` is what the arenas hold beyond sequences * sum of kv_bytes
+/// because of it.
+struct PagePlan {
+  std::uint32_t page_tok = 64;
+  std::uint64_t pages = 0;  ///< in the pool
+  std::uint64_t rounding_bytes = 0;
+
+  bool operator==(const PagePlan&) const = default;
+};
+
+struct Predicted {
+  double decode_tok_per_s = 0;
+  double prefill_tok_per_s = 0;
+
+  bool operator==(const Predicted&) const = default;
+};
+
+/// Facts of the model a plan was made for; a daemon refuses a plan whose facts differ from its file's.
+struct ModelFacts {
+  std::string name;
+  std::string family;  ///< "gemma3" or "gemma4"
+  std::uint32_t layers = 0;
+  std::uint64_t tensors = 0;
+  std::uint64_t tensor_bytes = 0;
+  std::uint64_t missing_bytes = 0;  ///< tensor data beyond the end of the file
+  std::uint64_t context_length = 0;
+
+  bool operator==(const ModelFacts&) const = default;
+};
+
+/// Placement of every unit, the arenas with every byte, the stages, predicted times and reasons.  The daemon
+/// executes exactly this.
+struct Plan {
+  ModelFacts model;
+  Workload workload;   ///< effective
+  Workload requested;  ///< as asked for; every difference is a line in `reasons`
+  Budget budget;
+  std::string machine;  ///< profile name
+  bool fits = false;
+  std::vector<LayerPlan> layers;
+  HeadPlan head;
+  PagePlan kv_pages;
+  std::vector<ArenaPlan> arenas;  ///< each (device, purpose) once, no zero lines
+  std::uint64_t vram_bytes = 0;
+  std::uint64_t ram_bytes = 0;
+  std::vector<StagePlan> stages;
+  Predicted predicted;
+  std::vector<std::string> reasons;
+  std::uint64_t vram_short_bytes = 0;  ///< by how much it does not fit; 0 where it does
+  std::uint64_t ram_short_bytes = 0;
+  std::optional<std::uint64_t> largest_context;  ///< that would fit, when this does not
+
+  [[nodiscard]] std::uint64_t arena_bytes(Device device, Purpose purpose) const noexcept;
+
+  bool operator==(const Plan&) const = default;
+};
+
+std::string_view to_string(Device) noexcept;
+std::string_view to_string(Purpose) noexcept;
+std::string_view to_string(KvType) noexcept;
+std::string_view to_string(KvLayout) noexcept;
+std::string_view to_string(UnitKind) noexcept;
+
+}  // namespace tandem::planner
