@@ -1,0 +1,5 @@
+"""Where the fixtures are written."""
+
+from pathlib import Path
+
+DATA = Path(__file__).resolve().parent / "data"
