@@ -55,10 +55,10 @@ struct Step {
 enum class State { queued, prompt, decode, paused };
 std::string_view to_string(State) noexcept;
 
-/// Why a sequence that is not cancelled cannot go on.
+/// Whether a sequence can go on after a token was chosen for it.
 enum class Verdict {
-  running,  ///< more to come
-  length,   ///< max_new_tok reached, or the context is full
+  running,
+  length,  ///< max_new_tok reached, or the context is full
 };
 
 struct SequenceView {
@@ -70,47 +70,66 @@ struct SequenceView {
 };
 
 /// Decides what runs next.  A deterministic state machine: no clock, no threads, no device; the same events
-/// give the same decisions.  Invariants: a slot and a page have at most one owner; requests start in the
-/// order they came; decode rows come before prompt rows in every step; a step never exceeds micro_batch rows
-/// or logit_rows logits.
+/// give the same decisions.  Invariants:
+///  - a slot and a page have at most one owner, and a sequence has all its pages before its first row;
+///  - requests start in the order they came;
+///  - decode rows come before prompt rows in every step, and a step with a prompt in it always advances one;
+///  - a step never exceeds `micro_batch` rows or `logit_rows` logits;
+///  - a prompt is cut at multiples of `chunk_tok()` (or of `score_chunk_tok()`), never by who shares the
+///  step.
 class Scheduler {
  public:
+  /// Throws std::invalid_argument unless sequences >= 1, micro_batch >= sequences, logit_rows >= sequences,
+  /// max_seq_len >= 1, page_tok >= 1 and the pool holds at least one whole sequence.
   explicit Scheduler(const Limits& limits);
 
-  /// Queues a request.  False if the queue is full.  Preconditions (checked by the caller): the id is new,
+  /// Queues a request.  False if the queue is full.  Preconditions, checked by the caller: the id is new,
   /// 1 <= prompt_tok <= max_seq_len.
   bool submit(const Request& request);
 
   /// Forgets a request wherever it is.  While it is part of an unfinished step its slot and pages stay taken
-  /// until `completed`.  False if the id is unknown.
+  /// until `completed`.  False if the id is unknown or already cancelled.
   bool cancel(RequestId id);
 
-  /// A paused sequence keeps its slot and gets no work: its client does not read.
+  /// A paused sequence keeps its slot and gets no work: its client does not read.  Unknown and queued ids: no
+  /// effect.
   void pause(RequestId id);
   void resume(RequestId id);
 
   /// The next micro-batch over sequences that are not busy; empty if there is nothing to do now.
   Step next();
 
-  /// `step` has run.  Prompts advance; sequences whose logits were wanted await `sampled` or `finish`.
+  /// `step` has run: prompts advance; sequences whose prompt is done wait for `sampled` or `finish` (the latter also
+  /// where max_new_tok is 0).
+  /// Cancelled ones are gone afterwards: see `holds`.
   void completed(const Step& step);
 
-  /// A token was chosen for `id`: it will be the next row.  Says whether the sequence can go on; at `length`
-  /// the caller calls `finish`.
+  /// True while `id` has a slot and is not cancelled.
+  [[nodiscard]] bool holds(RequestId id) const noexcept;
+
+  /// A token was chosen for `id`, which holds a slot: it will be the next row.  Says whether the sequence can
+  /// go on; at `length` the caller calls `finish`.
   Verdict sampled(RequestId id);
 
   /// The request is done (stop token, stop string, length, error): its slot and pages are free again.
   void finish(RequestId id);
 
-  /// Page table of a sequence that holds a slot, for device::SequenceRows.
+  /// Page table of a sequence that holds a slot, for device::SequenceRows.  Stays in place while the slot is
+  /// held.
   [[nodiscard]] const std::vector<std::uint32_t>& pages(RequestId id) const;
 
   [[nodiscard]] std::vector<SequenceView> sequences()
       const;  ///< running ones by slot, then the queue in order
   [[nodiscard]] std::size_t queued() const noexcept { return queue_.size(); }
-  [[nodiscard]] std::size_t running() const noexcept;
+  [[nodiscard]] std::size_t running() const noexcept { return running_.size(); }
   [[nodiscard]] std::uint64_t free_pages() const noexcept { return pool_.free_pages(); }
-  [[nodiscard]] bool idle() const noexcept;
+  [[nodiscard]] bool idle() const noexcept { return queue_.empty() && running_.empty(); }
+
+  /// Prompt rows a step takes at most: what is left beside every other sequence's decode row, in whole 32s if
+  /// it can.
+  [[nodiscard]] std::uint32_t chunk_tok() const noexcept;
+  /// The same where every prompt row's logits are wanted.
+  [[nodiscard]] std::uint32_t score_chunk_tok() const noexcept;
 
  private:
   struct Sequence {
@@ -123,19 +142,31 @@ class Scheduler {
     bool paused = false;
     bool cancelled = false;
     std::vector<std::uint32_t> pages;
+
+    [[nodiscard]] bool in_prompt() const noexcept { return committed_tok < request.prompt_tok; }
+    [[nodiscard]] bool ready() const noexcept { return !busy && !awaits_sample && !paused; }
+  };
+
+  /// What may still be added to a step.
+  struct Room {
+    std::uint32_t rows;
+    std::uint32_t logits;
   };
 
   void admit();
   void release(RequestId id);
-  bool reserve_pages(Sequence& sequence, std::uint64_t up_to_tok);
-  void add_decode_work(Step& step, std::uint32_t& rows_left, std::uint32_t& logits_left);
-  void add_prompt_work(Step& step, std::uint32_t& rows_left, std::uint32_t& logits_left);
+  [[nodiscard]] std::uint64_t pages_needed(const Request& request) const noexcept;
+  void add_decode(Step& step, Room& room);
+  void add_prompts(Step& step, Room& room);
+  [[nodiscard]] Work prompt_work(RequestId id, const Sequence& sequence) const noexcept;
+  void add(Step& step, Room& room, const Work& work);
 
   Limits limits_;
   PagePool pool_;
   std::deque<Request> queue_;
   std::map<RequestId, Sequence> running_;
   std::vector<std::optional<RequestId>> slots_;
+  std::uint32_t first_slot_ = 0;  ///< where the next step starts looking, so that no slot is favoured
 };
 
 }  // namespace tandem::scheduler
