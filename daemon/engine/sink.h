@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/sampling.h"
+#include "model/tokenizer.h"
+
+namespace tandem::engine {
+
+/// One token, generated or (where the prompt is scored) of the prompt, with its raw log-probability: before
+/// suppression, penalties, temperature and truncation.
+struct ScoredToken {
+  model::TokenId token = 0;
+  std::optional<float> logprob;          ///< none for the first token of a prompt
+  std::vector<model::TokenLogprob> top;  ///< the most probable ones, best first, as many as asked for
+};
+
+/// Text that became complete, and the tokens it comes from.  Text may lag behind tokens: a character may
+/// span several, and what may begin a stop string is held back.
+struct TextDelta {
+  std::string text;
+  std::vector<model::TokenId> tokens;  ///< those of the prompt too where it is scored
+  std::vector<ScoredToken> scores;     ///< one a token where log-probabilities were asked for, else empty
+};
+
+enum class FinishReason { stop, length, cancelled, error };
+
+/// Counts and times of one request.
+struct Usage {
+  std::uint64_t prompt_tok = 0;
+  std::uint64_t completion_tok = 0;  ///< the token that ended the answer included
+  std::uint64_t queue_us = 0;        ///< from submission to the first micro-batch
+  std::uint64_t prompt_us = 0;       ///< from there to the first sampled token
+  std::uint64_t decode_us = 0;       ///< from there to the end
+};
+
+struct Finished {
+  FinishReason reason = FinishReason::stop;
+  Usage usage;
+  std::string error;  ///< what went wrong, where reason is error
+};
+
+/// Where the engine puts what one request produces.  The on_ members are called on the engine's worker and
+/// must return quickly; on_finish is the last call, and comes exactly once for every submitted request.
+class Sink {
+ public:
+  Sink() = default;
+  virtual ~Sink() = default;
+  Sink(const Sink&) = delete;
+  Sink& operator=(const Sink&) = delete;
+
+  /// The prompt is being computed: `done_tok` of `total_tok`.
+  virtual void on_progress(std::uint64_t done_tok, std::uint64_t total_tok) = 0;
+  virtual void on_text(TextDelta delta) = 0;
+  virtual void on_finish(Finished finished) = 0;
+
+  /// False when the reader lags: the sequence pauses until Engine::resume is called for it.  Whoever reads
+  /// calls that after making room.
+  [[nodiscard]] virtual bool has_room() const = 0;
+};
+
+}  // namespace tandem::engine
