@@ -39,3 +39,12 @@ function(tandem_test name)
   add_test(NAME ${name} COMMAND test_${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()
+
+# tandem_embed(TARGET NAME FILE): the text of FILE as `tandem::embedded::NAME`, a string_view, in "embedded/NAME.h".
+function(tandem_embed target name file)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(READ ${file} TANDEM_EMBEDDED_TEXT)
+  set(TANDEM_EMBEDDED_NAME ${name})
+  configure_file(${CMAKE_SOURCE_DIR}/cmake/embedded.h.in ${CMAKE_BINARY_DIR}/generated/embedded/${name}.h @ONLY)
+  target_include_directories(${target} PRIVATE ${CMAKE_BINARY_DIR}/generated)
+endfunction()

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tandem::model {
+
+/// Edits (insert, delete, replace one character) that turn `a` into `b`.
+inline std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    auto diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const auto replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+    }
+  }
+  return row.back();
+}
+
+/// The one of `known` with the fewest edits from `word`, for "did you mean"; empty if there is none.
+template <typename Range>
+std::string_view nearest(std::string_view word, const Range& known) {
+  const auto best = std::min_element(
+      std::begin(known), std::end(known),
+      [word](const auto& a, const auto& b) { return edit_distance(word, a) < edit_distance(word, b); });
+  return best == std::end(known) ? std::string_view{} : std::string_view(*best);
+}
+
+}  // namespace tandem::model
