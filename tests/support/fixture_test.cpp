@@ -29,8 +29,8 @@ class FixtureTest : public testing::Test {
     std::ifstream in(reference_path("container.fixture"), std::ios::binary);
     std::string bytes{std::istreambuf_iterator<char>(in), {}};
     change(bytes);
-    const auto path = std::filesystem::path(testing::TempDir()) /
-                      testing::UnitTest::GetInstance()->current_test_info()->name();
+    auto path = std::filesystem::path(testing::TempDir()) /
+                testing::UnitTest::GetInstance()->current_test_info()->name();
     std::ofstream(path, std::ios::binary) << bytes;
     return path;
   }
