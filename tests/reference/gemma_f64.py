@@ -11,10 +11,10 @@ from gguf import GGUFReader
 
 MISTAKES = [
     "window +1", "window -1", "erf gelu", "adjacent-pair rope", "swapped thetas", "no linear factor",
-    "linear factor on local layers", "no V norm", "weighted V norm", "no layer_output_scale",
+    "linear factor on sliding layers", "no V norm", "weighted V norm", "no layer_output_scale",
     "layer_output_scale before the last add", "no softcap", "1+w norms", "w-1 norms", "scaled q", "unscaled q",
     "ignored rope_freqs", "partial rope exponent", "norm after rope", "wrong 27B scale", "27B scale everywhere",
-    "rotated V", "bf16 embedding scale", "no embedding scale", "kv head by remainder", "no post norms",
+    "rotated V", "float32 angles", "bf16 embedding scale", "no embedding scale", "kv head by remainder", "no post norms",
 ]
 
 
@@ -28,7 +28,7 @@ class Mistakes(frozenset):
 
 @dataclass
 class Layer:
-    local: bool
+    sliding: bool
     kv_heads: int
     head_dim: int
 
@@ -52,11 +52,11 @@ class Model:
 
     def describe(self, layer):
         pattern = self.key("attention.sliding_window_pattern")
-        local = pattern[layer] if pattern is not None else (layer + 1) % 6 != 0
+        sliding = pattern[layer] if pattern is not None else (layer + 1) % 6 != 0
         kv_heads = self.key("attention.head_count_kv")
         d = self.key("attention.key_length")
-        return Layer(local, kv_heads[layer] if isinstance(kv_heads, list) else kv_heads,
-                     self.key("attention.key_length_swa", d) if local else d)
+        return Layer(sliding, kv_heads[layer] if isinstance(kv_heads, list) else kv_heads,
+                     self.key("attention.key_length_swa", d) if sliding else d)
 
     def weight(self, layer, name):
         return self.tensors[f"blk.{layer}.{name}.weight"]
@@ -126,22 +126,23 @@ class Model:
         out = []
         for head in range(self.heads):
             kv = head % spec.kv_heads if "kv head by remainder" in self.wrong else head // group
-            scores = np.where(visible, q[:, head] @ k[:, kv].T, -np.inf)
+            scores = q[:, head] @ k[:, kv].T * self.attention_scale(spec)
+            scores = np.where(visible, scores, -np.inf)
             p = np.exp(scores - scores.max(axis=-1, keepdims=True))
             out.append(p / p.sum(axis=-1, keepdims=True) @ v[:, kv])
         return np.concatenate(out, axis=-1)
 
     def mask(self, spec, positions):
-        """visible[query, key]: keys up to the query itself, on a local layer the last `window` of those."""
+        """visible[query, key]: keys up to the query itself, on a sliding layer the last `window` of those."""
         distance = positions[:, None] - positions[None, :]
-        if not spec.local:
+        if not spec.sliding:
             return distance >= 0
         window = self.key("attention.sliding_window")
         window += ("window +1" in self.wrong) - ("window -1" in self.wrong)
         return (distance >= 0) & (distance < window)
 
     def qkv(self, layer, a, positions):
-        """q (scaled), k and v as they are attended: [tokens, heads, head_dim]."""
+        """q (before the attention scale), k and v as they are attended: [tokens, heads, head_dim]."""
         spec = self.layers[layer]
 
         def project(name, heads):
@@ -162,7 +163,7 @@ class Model:
             k = self.rope(spec, self.norm(k, k_norm), positions)
         if "rotated V" in self.wrong:
             v = self.rope(spec, v, positions)
-        return q * self.attention_scale(spec), k, v
+        return q, k, v
 
     def attention_scale(self, spec):
         by_head, by_width = 1.0 / sqrt(spec.head_dim), 1.0 / sqrt(self.width / self.heads)
@@ -186,20 +187,22 @@ class Model:
 
     def angles(self, spec, positions):
         d = spec.head_dim
-        local_theta = self.key("rope.freq_base_swa", 10000.0)
-        thetas = [self.key("rope.freq_base"), local_theta]
-        theta = thetas[spec.local != ("swapped thetas" in self.wrong)]
+        sliding_theta = self.key("rope.freq_base_swa", 10000.0)
+        thetas = [self.key("rope.freq_base"), sliding_theta]
+        theta = thetas[spec.sliding != ("swapped thetas" in self.wrong)]
         pair = np.arange(d // 2)
         rate = float(theta) ** (-2.0 * pair / d)
         factors = self.tensors.get("rope_freqs.weight")
-        if factors is not None and not spec.local:
+        if factors is not None and not spec.sliding:
             if "partial rope exponent" in self.wrong:
                 rate = float(theta) ** (-2.0 * pair / (2 * (factors == 1.0).sum()))
             if "ignored rope_freqs" not in self.wrong:
                 rate = np.where(factors >= 1e20, 0.0, rate / factors)
         linear = self.key("rope.scaling.factor", 1.0)
-        if "linear factor on local layers" not in self.wrong and spec.local:
+        if "linear factor on sliding layers" not in self.wrong and spec.sliding:
             linear = 1.0
         if "no linear factor" in self.wrong:
             linear = 1.0
+        if "float32 angles" in self.wrong:
+            return (positions[:, None].astype(np.float32) * (rate / linear).astype(np.float32)).astype(np.float64)
         return positions[:, None].astype(np.float64) * (rate / linear)

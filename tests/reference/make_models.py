@@ -16,19 +16,19 @@ from double import RefuseFloat32, double_precision
 from paths import DATA
 
 MODULES = (modeling_gemma3, modeling_gemma4, modeling_gemma4_unified, modeling_rope_utils)
-LOCAL_THETA, GLOBAL_THETA, LINEAR_FACTOR, PARTIAL_ROTARY = 1e4, 1e6, 8.0, 0.25
+SLIDING_THETA, GLOBAL_THETA, LINEAR_FACTOR, PARTIAL_ROTARY = 1e4, 1e6, 8.0, 0.25
 
 
 @dataclass
 class Shape:
     name: str
     family: str
-    pattern: str  # one letter a layer: L is local (sliding), G is global
+    pattern: str  # one letter a layer: L is sliding, G is global
     width: int
     ffn: int
     heads: int
-    kv_heads: tuple[int, int]  # local, global
-    head_dim: tuple[int, int]  # local, global
+    kv_heads: tuple[int, int]  # sliding, global
+    head_dim: tuple[int, int]  # sliding, global
     window: int
     seed: int
     softcap: float | None = None
@@ -55,7 +55,7 @@ SHAPES = [
     Shape("gemma3_62l", "gemma3", ("LLLLLG" * 11)[:62], 32, 32, 2, (1, 1), (8, 8), 8, 32, write_pattern=False),
     Shape("gemma3_4l", "gemma3", "LGLL", 64, 256, 4, (1, 1), (32, 32), 16, 33),
     Shape("gemma4_8l", "gemma4", "LLLLLGLG", 96, 128, 4, (2, 1), (16, 32), 16, 41, 30.0),
-    Shape("gemma4_7l_local", "gemma4", "LLLLLGL", 64, 128, 4, (2, 1), (16, 32), 8, 42, 30.0),
+    Shape("gemma4_7l_sliding", "gemma4", "LLLLLGL", 64, 128, 4, (2, 1), (16, 32), 8, 42, 30.0),
     Shape("gemma4_4l", "gemma4", "LGLG", 64, 256, 8, (4, 2), (16, 32), 8, 43, 30.0),
 ]
 
@@ -139,7 +139,7 @@ def gemma3_model(shape, kinds):
         query_pre_attn_scalar=round(shape.attention_scale**-2), sliding_window=shape.window, layer_types=kinds,
         final_logit_softcapping=shape.softcap,
         rope_parameters={
-            "sliding_attention": {"rope_type": "default", "rope_theta": LOCAL_THETA},
+            "sliding_attention": {"rope_type": "default", "rope_theta": SLIDING_THETA},
             "full_attention": {"rope_type": "linear", "factor": LINEAR_FACTOR, "rope_theta": GLOBAL_THETA}})
     config._attn_implementation = "eager"
     return modeling_gemma3.Gemma3ForCausalLM(config)
@@ -190,7 +190,7 @@ def load(model, shape, weights):
     assert model.lm_head.weight is model.model.embed_tokens.weight
 
 
-def run(model, tokens):
+def run(model, tokens, positions=None):
     """Logits, the residual stream after the embedding and after each layer, and the attention probabilities."""
     residual, probabilities, hooks = [], [], []
     hooks.append(model.model.layers[0].register_forward_pre_hook(
@@ -199,19 +199,20 @@ def run(model, tokens):
         hooks.append(layer.register_forward_hook(lambda module, args, output: residual.append(output[0].clone())))
         hooks.append(layer.self_attn.register_forward_hook(
             lambda module, args, output: probabilities.append(output[1][0].clone())))
+    position_ids = None if positions is None else torch.tensor([positions.tolist()])
     with torch.no_grad():
-        logits = model(input_ids=torch.tensor([tokens.tolist()]), use_cache=False).logits[0]
+        logits = model(input_ids=torch.tensor([tokens.tolist()]), position_ids=position_ids, use_cache=False).logits[0]
     for hook in hooks:
         hook.remove()
     return logits.numpy(), torch.stack(residual).numpy(), [p.numpy() for p in probabilities]
 
 
-def run_double(shape, weights, tokens, implementation="unified"):
+def run_double(shape, weights, tokens, implementation="unified", positions=None):
     with double_precision(*MODULES):
         model = build(shape, implementation).double().eval()
         load(model, shape, weights)
         with RefuseFloat32():
-            return run(model, tokens)
+            return run(model, tokens, positions)
 
 
 def run_single(shape, weights, tokens):
@@ -239,21 +240,21 @@ def peak(probabilities):
 
 def values(shape):
     """GGUF metadata without the architecture prefix."""
-    result = {"context_length": 262144 if shape.family == "gemma4" else 131072, "embedding_length": shape.width,
+    result = {"context_length": 262144, "embedding_length": shape.width,
               "block_count": shape.layers, "feed_forward_length": shape.ffn, "attention.head_count": shape.heads,
               "attention.layer_norm_rms_epsilon": 1e-6, "attention.key_length": shape.head_dim[1],
               "attention.value_length": shape.head_dim[1], "attention.sliding_window": shape.window,
               "rope.freq_base": GLOBAL_THETA}
     pattern = [letter == "L" for letter in shape.pattern]
     if shape.family == "gemma3":
-        result |= {"attention.head_count_kv": shape.kv_heads[0], "rope.freq_base_swa": LOCAL_THETA,
+        result |= {"attention.head_count_kv": shape.kv_heads[0], "rope.freq_base_swa": SLIDING_THETA,
                    "rope.scaling.type": "linear", "rope.scaling.factor": LINEAR_FACTOR}
         return result | ({"attention.sliding_window_pattern": pattern} if shape.write_pattern else {})
     return result | {
         "attention.head_count_kv": [shape.kv_heads[shape.kind(layer)] for layer in range(shape.layers)],
         "attention.key_length_swa": shape.head_dim[0], "attention.value_length_swa": shape.head_dim[0],
         "attention.sliding_window_pattern": pattern, "attention.shared_kv_layers": 0,
-        "embedding_length_per_layer_input": 0, "rope.freq_base_swa": LOCAL_THETA,
+        "embedding_length_per_layer_input": 0, "rope.freq_base_swa": SLIDING_THETA,
         "rope.dimension_count": shape.head_dim[1], "rope.dimension_count_swa": shape.head_dim[0],
         "final_logit_softcapping": shape.softcap}
 
