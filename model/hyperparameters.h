@@ -56,7 +56,8 @@ struct Hyperparameters {
 
 /// Reads hyper-parameters from a header and checks every tensor's shape against them (model-spec 1 to 3).
 /// Reads the tensor rope_freqs where its data is in the file; synthesises it otherwise.
-/// Throws UnsupportedModel (other architecture, MoE, PLE, shared KV) and BadModel.
+/// Throws UnsupportedModel (other architecture, drafter, MoE, per-layer embeddings, shared KV, tensors of
+/// unknown meaning) and BadModel (a value missing or out of range, a tensor missing or of another shape).
 Hyperparameters read_hyperparameters(const Header& header);
 
 }  // namespace tandem::model

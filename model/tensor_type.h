@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 
 namespace tandem::model {
@@ -34,15 +36,20 @@ struct TensorTypeInfo {
   std::uint32_t block_bytes;
 };
 
+/// Every type, in order of its id.
+std::span<const TensorTypeInfo> tensor_types() noexcept;
+
 /// Facts of `type`.
 const TensorTypeInfo& tensor_type_info(TensorType type) noexcept;
 
 /// The type with this GGUF id, or nothing where Tandem does not know it.
 std::optional<TensorType> tensor_type_from_id(std::uint32_t id) noexcept;
 
-/// The name GGUF tools give to `id`, known to Tandem or not, for error messages ("type 99" if nobody knows
-/// it).
-std::string_view tensor_type_id_name(std::uint32_t id) noexcept;
+/// The type called `name`, as in TensorTypeInfo.
+std::optional<TensorType> tensor_type_from_name(std::string_view name) noexcept;
+
+/// The name GGUF tools give to `id`, known to Tandem or not, for messages; "type 99" if nobody knows it.
+std::string tensor_type_id_name(std::uint32_t id);
 
 /// Bytes of `elems` consecutive elements; nothing if they are not whole blocks or the size overflows.
 std::optional<std::uint64_t> tensor_bytes(TensorType type, std::uint64_t elems) noexcept;
