@@ -51,5 +51,6 @@ def write(path, arch, values, vocabulary, tensors):
         writer.add_tensor(name, array)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
+    if tensors:
+        writer.write_tensors_to_file()
     writer.close()

@@ -64,8 +64,10 @@ def gemma3(pieces, longest_run):
     vocabulary.add(META + GEMMA3_SPECIAL)
     vocabulary.add((run, USER_DEFINED) for run in runs(longest_run))
     vocabulary.add(GEMMA3_TAGS + BYTES)
+    known = set(vocabulary.tokens)
     for text, score in pieces:
-        vocabulary.add([(text, NORMAL)], score)
+        if text not in known:
+            vocabulary.add([(text, NORMAL)], score)
     return vocabulary
 
 
@@ -75,8 +77,10 @@ def gemma4(pieces, longest_run):
     vocabulary.add(META + GEMMA4_SPECIAL, -1000.0)
     vocabulary.add(((run, NORMAL) for run in runs(longest_run)), -1000.0)
     vocabulary.add(BYTES, -1000.0)
-    vocabulary.add(((text, NORMAL) for text, _ in pieces), -1000.0)
-    vocabulary.merges = all_splits(vocabulary, runs(longest_run) + [text for text, _ in pieces])
+    known = set(vocabulary.tokens)
+    learnt = [text for text, _ in pieces if text not in known]
+    vocabulary.add(((text, NORMAL) for text in learnt), -1000.0)
+    vocabulary.merges = all_splits(vocabulary, runs(longest_run) + learnt)
     return vocabulary
 
 
@@ -92,22 +96,24 @@ def all_splits(vocabulary, pieces):
 
 
 def sentencepiece_processor(vocabulary, parse_special):
-    """SentencePiece itself over a Gemma 3 vocabulary; with `parse_special` control tokens match in text too."""
+    """SentencePiece itself over a Gemma 3 vocabulary; with `parse_special` control tokens match in text too.
+
+    SentencePiece never matches its unknown piece in text, so that role goes to an extra piece at the end.
+    """
     piece_type = spm.ModelProto.SentencePiece
-    kinds = {NORMAL: piece_type.NORMAL, UNKNOWN: piece_type.UNKNOWN, BYTE: piece_type.BYTE,
-             USER_DEFINED: piece_type.USER_DEFINED,
-             CONTROL: piece_type.USER_DEFINED if parse_special else piece_type.CONTROL}
+    special = piece_type.USER_DEFINED if parse_special else piece_type.CONTROL
+    kinds = {NORMAL: piece_type.NORMAL, BYTE: piece_type.BYTE, USER_DEFINED: piece_type.USER_DEFINED,
+             CONTROL: special, UNKNOWN: special}
     proto = spm.ModelProto()
     for text, kind, score in zip(vocabulary.tokens, vocabulary.types, vocabulary.scores):
-        # SentencePiece wants its begin and end markers to be control pieces.
-        marker = text in ("<bos>", "<eos>", "<pad>")
-        proto.pieces.add(piece=text, score=score, type=piece_type.CONTROL if marker else kinds[kind])
+        proto.pieces.add(piece=text, score=score, type=kinds[kind])
+    proto.pieces.add(piece="<never in text>", score=0.0, type=piece_type.UNKNOWN)
     spec = proto.trainer_spec
     spec.model_type = spm.TrainerSpec.BPE
-    spec.vocab_size = len(vocabulary.tokens)
+    spec.vocab_size = len(proto.pieces)
     spec.byte_fallback = True
-    spec.pad_id, spec.eos_id, spec.bos_id, spec.unk_id = 0, 1, 2, 3
-    spec.pad_piece, spec.eos_piece, spec.bos_piece, spec.unk_piece = "<pad>", "<eos>", "<bos>", "<unk>"
+    spec.pad_id, spec.eos_id, spec.bos_id, spec.unk_id = -1, -1, -1, len(vocabulary.tokens)
+    spec.unk_piece = "<never in text>"
     proto.normalizer_spec.name = "identity"
     proto.normalizer_spec.add_dummy_prefix = False
     proto.normalizer_spec.remove_extra_whitespaces = False
