@@ -1,9 +1,6 @@
 #pragma once
 
-#include <span>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "model/tokenizer.h"
 
@@ -23,26 +20,7 @@ class Detokenizer {
 
  private:
   const Tokenizer* tokenizer_;
-  std::string pending_;
-};
-
-/// Finds stop strings in a stream of text, also across pieces: text that might begin a stop string is held
-/// back.
-class StopMatcher {
- public:
-  explicit StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {}
-
-  /// Appends `piece`; returns text safe to emit.  After `stopped()`, nothing more is emitted; the stop string
-  /// and what follows it are dropped.
-  std::string push(std::string_view piece);
-  /// What was held back, once the stream ended without a stop string.
-  std::string finish();
-  [[nodiscard]] bool stopped() const noexcept { return stopped_; }
-
- private:
-  std::vector<std::string> stops_;
-  std::string held_;
-  bool stopped_ = false;
+  std::string pending_;  ///< the beginning of a character, at most 3 bytes between calls
 };
 
 }  // namespace tandem::model

@@ -1,51 +1,60 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <random>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
-#include "model/tokenizer.h"
+#include "model/gguf.h"
+#include "model/vocabulary.h"
 
 namespace tandem::model {
 
 /// How a token is chosen from logits.  Ranges are checked where values enter (the wire), not here.
 struct SamplingParams {
-  float temperature = 1.0f;  ///< 0 = greedy
-  std::uint32_t top_k = 64;  ///< 0 = no limit
-  float top_p = 0.95f;
-  float min_p = 0.0f;
-  float repetition_penalty = 1.0f;
-  float presence_penalty = 0.0f;
-  float frequency_penalty = 0.0f;
+  float temperature = 1.0f;         ///< 0 = greedy
+  std::uint32_t top_k = 64;         ///< keep the k most probable; 0 = all
+  float top_p = 0.95f;              ///< keep the fewest most probable that together reach p; 1 = all
+  float min_p = 0.0f;               ///< keep those at least min_p times as probable as the most probable
+  float repetition_penalty = 1.0f;  ///< divides positive logits of tokens seen, multiplies negative ones
+  float presence_penalty = 0.0f;    ///< subtracted once for tokens generated before
+  float frequency_penalty = 0.0f;   ///< subtracted for every time a token was generated
   std::uint64_t seed = 0;
 };
 
-/// The sampling values a model file recommends (general.sampling.*), else 1.0, 64, 0.95.
+/// The sampling values a model file recommends (general.sampling.*), else 1.0, 64, 0.95.  Values outside
+/// their range count as absent.
 SamplingParams recommended_sampling(const Header& header);
-
-struct TokenLogprob {
-  TokenId token = 0;
-  float logprob = 0.0f;
-};
 
 /// One sequence's sampler: its own random stream (a pure function of seed and step) and the tokens penalised
 /// so far. The same logits and seed give the same token, whatever else the daemon does.
 class Sampler {
  public:
   /// `prompt` counts for the repetition penalty; presence and frequency count generated tokens only.
+  /// Suppressed tokens and those of the prompt that no logit belongs to are ignored.
   Sampler(const SamplingParams& params, std::span<const TokenId> prompt, std::span<const TokenId> suppressed);
 
-  /// Chooses from `logits` (vocab) and remembers the choice.  `logits` is scratch: it is changed.
-  /// Order: suppression, penalties, temperature, top_k, top_p, min_p.  Ties go to the smaller id.
+  /// Chooses from `logits` (vocab, not empty) and remembers the choice.  `logits` is scratch: it is changed.
+  /// Order: suppression, penalties, temperature, top_k, top_p (of what top_k left), min_p.  Ties go to the
+  /// smaller id.  A logit that is not a number counts as -inf; if every logit is -inf, the choice is the
+  /// smallest id that is not suppressed.
   TokenId sample(std::span<float> logits);
 
  private:
+  void adjust(std::span<float> logits) const noexcept;
+  void remember(TokenId token);
+  [[nodiscard]] TokenId first_allowed(std::size_t vocab) const noexcept;
+
   SamplingParams params_;
-  std::vector<TokenId> suppressed_;
-  std::vector<std::uint32_t> prompt_count_;     ///< (vocab), grown on demand
-  std::vector<std::uint32_t> generated_count_;  ///< (vocab), grown on demand
+  std::vector<TokenId> suppressed_;                       ///< ascending
+  std::unordered_map<TokenId, std::uint32_t> generated_;  ///< times; 0 = in the prompt only; empty if unused
   std::uint64_t step_ = 0;
+};
+
+struct TokenLogprob {
+  TokenId token = 0;
+  float logprob = 0.0f;
 };
 
 /// log-softmax of `logits` (before temperature and truncation): that of `token`.

@@ -1,0 +1,244 @@
+#include "model/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <string_view>
+
+namespace tandem::model {
+namespace {
+
+constexpr float kImpossible = -std::numeric_limits<float>::infinity();
+
+struct TokenLogit {
+  TokenId token;
+  float logit;
+};
+
+bool better(const TokenLogit& a, const TokenLogit& b) noexcept {
+  return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+}
+
+bool has_token(std::span<const float> logits, TokenId token) noexcept {
+  return token >= 0 && static_cast<std::size_t>(token) < logits.size();
+}
+
+/// Written so that compilers vectorise it.
+bool any_above(std::span<const float> logits, float limit) noexcept {
+  unsigned found = 0;
+  for (const float logit : logits) found |= static_cast<unsigned>(logit > limit);
+  return found != 0;
+}
+
+/// The `count` largest logits, best first; fewer if there are fewer numbers.
+std::vector<TokenLogit> top_logits(std::span<const float> logits, std::size_t count) {
+  constexpr std::size_t kBlock = 64;
+  std::vector<TokenLogit> heap;  // the worst of those kept is at the front
+  heap.reserve(std::min(count, logits.size()) + 1);
+  for (std::size_t begin = 0; begin < logits.size() && count > 0; begin += kBlock) {
+    const auto block = logits.subspan(begin, std::min(kBlock, logits.size() - begin));
+    if (heap.size() == count && !any_above(block, heap.front().logit)) continue;
+    for (std::size_t i = 0; i < block.size(); ++i) {
+      if (std::isnan(block[i]) || (heap.size() == count && !(block[i] > heap.front().logit))) continue;
+      heap.push_back({static_cast<TokenId>(begin + i), block[i]});
+      std::ranges::push_heap(heap, better);
+      if (heap.size() <= count) continue;
+      std::ranges::pop_heap(heap, better);
+      heap.pop_back();
+    }
+  }
+  std::ranges::sort_heap(heap, better);
+  return heap;
+}
+
+/// exp((logit - best) / temperature), where both may be infinite and the logit not a number.
+double weight_of(float logit, float best, double temperature) noexcept {
+  if (logit == best) return 1.0;
+  return std::isnan(logit) ? 0.0 : std::exp((double{logit} - double{best}) / temperature);
+}
+
+double weight_of_all(std::span<const float> logits, float best, double temperature) noexcept {
+  double sum = 0.0;
+  for (const float logit : logits) sum += weight_of(logit, best, temperature);
+  return sum;
+}
+
+/// Tokens whose weight is at least `weight`, by id.
+std::vector<TokenLogit> at_least(std::span<const float> logits, float best, double temperature,
+                                 double weight) {
+  const double limit = double{best} + temperature * std::log(weight);
+  std::vector<TokenLogit> kept;
+  for (std::size_t id = 0; id < logits.size(); ++id) {
+    if (double{logits[id]} >= limit) kept.push_back({static_cast<TokenId>(id), logits[id]});
+  }
+  return kept;
+}
+
+/// Keeps the fewest best tokens that together weigh `wanted`, best first.  Sorts no more than it has to.
+void keep_nucleus(std::vector<TokenLogit>& tokens, float best, double temperature, double wanted) {
+  double mass = 0.0;
+  std::size_t sorted = 0;
+  for (std::size_t step = 256; sorted < tokens.size(); step *= 4) {
+    const auto begin = tokens.begin() + static_cast<std::ptrdiff_t>(sorted);
+    const auto end = begin + static_cast<std::ptrdiff_t>(std::min(step, tokens.size() - sorted));
+    if (end != tokens.end()) std::nth_element(begin, end, tokens.end(), better);
+    std::sort(begin, end, better);
+    for (auto token = begin; token != end; ++token) {
+      mass += weight_of(token->logit, best, temperature);
+      if (mass >= wanted) return tokens.resize(static_cast<std::size_t>(token - tokens.begin()) + 1);
+    }
+    sorted = static_cast<std::size_t>(end - tokens.begin());
+  }
+}
+
+/// The token at `point` (0 to 1, 1 excluded) of the distribution over `tokens`, in their order.
+TokenId draw(std::span<const TokenLogit> tokens, float best, double temperature, double point) {
+  std::vector<double> until;
+  until.reserve(tokens.size());
+  double mass = 0.0;
+  for (const auto& token : tokens) until.push_back(mass += weight_of(token.logit, best, temperature));
+  const auto chosen = std::ranges::upper_bound(until, point * mass) - until.begin();
+  return tokens[std::min(static_cast<std::size_t>(chosen), tokens.size() - 1)].token;
+}
+
+/// The same over all tokens, by id, without a list of them.
+TokenId draw_from_all(std::span<const float> logits, float best, double temperature, double point) {
+  const double wanted = point * weight_of_all(logits, best, temperature);
+  double mass = 0.0;
+  std::size_t id = 0;
+  for (; id + 1 < logits.size(); ++id) {
+    mass += weight_of(logits[id], best, temperature);
+    if (mass > wanted) break;
+  }
+  return static_cast<TokenId>(id);
+}
+
+/// Applies top_k, top_p and min_p and draws; `best` is the largest logit, a number above -inf.
+TokenId draw_truncated(std::span<const float> logits, float best, const SamplingParams& params,
+                       double point) {
+  const double temperature = params.temperature;
+  const double top_p = params.top_p;
+  const double min_p = params.min_p;
+  std::vector<TokenLogit> tokens;
+  double mass = 0.0;
+  if (params.top_k > 0 && params.top_k < logits.size()) {
+    tokens = top_logits(logits, params.top_k);
+    for (const auto& token : tokens) mass += weight_of(token.logit, best, temperature);
+  } else {
+    if (top_p >= 1.0 && min_p <= 0.0) return draw_from_all(logits, best, temperature, point);
+    mass = weight_of_all(logits, best, temperature);
+    // Tokens below this weigh less than 1 - p of everything together: the nucleus is among the others.
+    const double rest = std::max(0.0, 1.0 - top_p) * mass / static_cast<double>(logits.size());
+    tokens = at_least(logits, best, temperature, std::max(rest, min_p));
+  }
+  if (top_p < 1.0) keep_nucleus(tokens, best, temperature, top_p * mass);
+  std::erase_if(tokens, [&](const auto& t) { return weight_of(t.logit, best, temperature) < min_p; });
+  return draw(tokens, best, temperature, point);
+}
+
+/// A mixing function of 64-bit words (the finalizer of SplitMix64: Steele, Lea and Flood, "Fast splittable
+/// pseudorandom number generators", 2014).
+std::uint64_t mix(std::uint64_t x) noexcept {
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBULL;
+  return x ^ (x >> 31);
+}
+
+/// Uniform in [0, 1), a pure function of both.
+double uniform(std::uint64_t seed, std::uint64_t step) noexcept {
+  constexpr std::uint64_t kGolden = 0x9E3779B97F4A7C15ULL;
+  const auto word = mix(mix(seed + kGolden) + (step + 1) * kGolden);
+  return static_cast<double>(word >> 11) * 0x1p-53;
+}
+
+/// log of the sum of exp(logits).
+double log_sum_exp(std::span<const float> logits) {
+  const auto best = top_logits(logits, 1);
+  if (best.empty()) return kImpossible;
+  return double{best[0].logit} + std::log(weight_of_all(logits, best[0].logit, 1.0));
+}
+
+double number_in(const Header& header, std::string_view key, double min, double max, double fallback) {
+  const double value = header.find_number(key).value_or(fallback);
+  return value >= min && value <= max ? value : fallback;
+}
+
+}  // namespace
+
+SamplingParams recommended_sampling(const Header& header) {
+  SamplingParams params;
+  params.temperature =
+      static_cast<float>(number_in(header, "general.sampling.temp", 0.0, 100.0, params.temperature));
+  params.top_k =
+      static_cast<std::uint32_t>(number_in(header, "general.sampling.top_k", 0.0, 1e6, params.top_k));
+  params.top_p = static_cast<float>(number_in(header, "general.sampling.top_p", 0.0, 1.0, params.top_p));
+  params.min_p = static_cast<float>(number_in(header, "general.sampling.min_p", 0.0, 1.0, params.min_p));
+  return params;
+}
+
+Sampler::Sampler(const SamplingParams& params, std::span<const TokenId> prompt,
+                 std::span<const TokenId> suppressed)
+    : params_(params), suppressed_(suppressed.begin(), suppressed.end()) {
+  std::ranges::sort(suppressed_);
+  if (params_.repetition_penalty == 1.0F) return;
+  for (const auto token : prompt) generated_.try_emplace(token, 0);
+}
+
+TokenId Sampler::sample(std::span<float> logits) {
+  const double point = uniform(params_.seed, step_++);
+  adjust(logits);
+  const auto best = top_logits(logits, 1);
+  TokenId token = 0;
+  if (best.empty() || best[0].logit == kImpossible) {
+    token = first_allowed(logits.size());
+  } else if (!(params_.temperature > 0.0F) || params_.top_k == 1) {
+    token = best[0].token;
+  } else {
+    token = draw_truncated(logits, best[0].logit, params_, point);
+  }
+  remember(token);
+  return token;
+}
+
+void Sampler::adjust(std::span<float> logits) const noexcept {
+  for (const auto& [token, times] : generated_) {
+    if (!has_token(logits, token)) continue;
+    auto& logit = logits[static_cast<std::size_t>(token)];
+    logit = logit > 0.0F ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
+    if (times > 0) logit -= params_.presence_penalty + static_cast<float>(times) * params_.frequency_penalty;
+  }
+  for (const auto token : suppressed_) {
+    if (has_token(logits, token)) logits[static_cast<std::size_t>(token)] = kImpossible;
+  }
+}
+
+void Sampler::remember(TokenId token) {
+  const bool penalised = params_.repetition_penalty != 1.0F || params_.presence_penalty != 0.0F ||
+                         params_.frequency_penalty != 0.0F;
+  if (penalised) ++generated_[token];
+}
+
+TokenId Sampler::first_allowed(std::size_t vocab) const noexcept {
+  for (TokenId token = 0; static_cast<std::size_t>(token) < vocab; ++token) {
+    if (!std::ranges::binary_search(suppressed_, token)) return token;
+  }
+  return 0;
+}
+
+TokenLogprob logprob_of(std::span<const float> logits, TokenId token) {
+  if (!has_token(logits, token)) return {token, kImpossible};
+  const double logit = logits[static_cast<std::size_t>(token)];
+  return {token, static_cast<float>(logit - log_sum_exp(logits))};
+}
+
+std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, std::uint32_t n) {
+  const double normalizer = log_sum_exp(logits);
+  std::vector<TokenLogprob> top;
+  for (const auto& [token, logit] : top_logits(logits, n)) {
+    top.push_back({token, static_cast<float>(double{logit} - normalizer)});
+  }
+  return top;
+}
+
+}  // namespace tandem::model

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tandem::model {
+
+/// Finds stop strings in a stream of text, however it is cut into pieces: text that might begin a stop string
+/// is held back.  The stop string that is complete first wins, of several at once the longest.
+class StopMatcher {
+ public:
+  /// Empty stop strings never match.
+  explicit StopMatcher(std::vector<std::string> stops);
+
+  /// Appends `piece`; returns text safe to emit.  After `stopped()`, nothing more is emitted; the stop string
+  /// and what follows it are dropped.
+  std::string push(std::string_view piece);
+  /// What was held back, once the stream ended without a stop string.
+  std::string finish();
+  [[nodiscard]] bool stopped() const noexcept { return stopped_; }
+
+ private:
+  /// One stop string and how much of it the text read so far ends with (Knuth, Morris and Pratt).
+  struct Stop {
+    std::string text;
+    std::vector<std::size_t> fallback;  ///< longest shorter prefix that ends each prefix
+    std::size_t matched = 0;            ///< bytes
+  };
+
+  static Stop compile(std::string text);
+  static void advance(Stop& stop, char byte) noexcept;
+
+  std::vector<Stop> stops_;
+  std::string held_;
+  bool stopped_ = false;
+};
+
+}  // namespace tandem::model
