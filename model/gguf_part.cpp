@@ -240,7 +240,7 @@ void place_tensors(const ByteReader& reader, GgufPart& part, std::uint64_t align
 void check_overlap(const ByteReader& reader, const GgufPart& part) {
   std::vector<std::uint32_t> order(part.tensors.size());
   std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+  std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
     return part.tensors[a].offset_bytes < part.tensors[b].offset_bytes;
   });
   std::uint64_t previous_end = 0;
