@@ -1,9 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -29,11 +29,12 @@ struct PromptProgress {
   std::uint64_t total_tok = 0;
 };
 
-/// Text that became complete, and the tokens sampled since the last event (text may lag behind tokens).
+/// Text that became complete, and the tokens it comes from since the last event (text may lag behind
+/// tokens).  The text is valid UTF-8.  With echo the prompt comes first, in the same form.
 struct TextDelta {
   std::string text;
   std::vector<std::int32_t> tokens;
-  std::vector<ScoredToken> scores;  ///< if logprobs were asked for
+  std::vector<ScoredToken> scores;  ///< one a token where log-probabilities were asked for, else empty
 };
 
 enum class FinishReason { stop, length, cancelled, error };
@@ -45,6 +46,7 @@ struct Usage {
   std::uint64_t queue_us = 0;
   std::uint64_t prompt_us = 0;
   std::uint64_t decode_us = 0;
+  double decode_gb_per_s = 0.0;  ///< weights and KV read while decoding, 10^9 bytes a second; 0 if not known
 };
 
 struct Finished {
@@ -56,32 +58,42 @@ struct Finished {
 using StreamEvent = std::variant<PromptProgress, TextDelta, Finished>;
 
 /// A bounded queue from the engine to one client.  The engine never waits: when it is full the sequence
-/// pauses until the client has read.  Thread-safe.
+/// pauses until the client has read.  Thread-safe; the callbacks run without the lock, on the thread whose
+/// call caused them, and must not throw.
 class EventStream {
  public:
   explicit EventStream(std::size_t capacity) : capacity_(capacity) {}
   EventStream(const EventStream&) = delete;
   EventStream& operator=(const EventStream&) = delete;
 
-  /// Engine: appends.  Finished is always accepted.  Progress replaces unread progress.  The reader is
-  /// notified.
+  /// Reader, before the request is submitted: `wake` is called after every push that gave the reader
+  /// something new to see.
+  void on_push(std::function<void()> wake) { on_push_ = std::move(wake); }
+  /// Engine, before the first push: `wake` is called after the drain that follows a refusing has_room().
+  void on_drain(std::function<void()> wake) { on_drain_ = std::move(wake); }
+
+  /// Engine: appends.  Text and Finished are always accepted (has_room() is the engine's to ask); progress
+  /// replaces progress that nobody has read.
   void push(StreamEvent event);
-  /// Engine: true if fewer than `capacity` events wait.
-  [[nodiscard]] bool has_room() const;
+  /// Engine: true if fewer than `capacity` events wait.  After false, on_drain's callback is certain to come.
+  [[nodiscard]] bool has_room();
 
   /// Reader: all that waits, in order.
   std::vector<StreamEvent> drain();
-  /// Reader: `wake` is called, on the engine's thread, after a push.  Set before the request is submitted.
-  void on_push(std::function<void()> wake);
-  /// Engine: `wake` is called, on the reader's thread, when a full queue has been drained.
-  void on_drain(std::function<void()> wake);
+  /// Reader: nobody will read any more; what waits and what comes is dropped.
+  void abandon();
 
  private:
-  mutable std::mutex mutex_;
-  std::size_t capacity_;
-  std::vector<StreamEvent> events_;
+  bool replace_progress(const StreamEvent& event);
+
+  const std::size_t capacity_;
   std::function<void()> on_push_;
   std::function<void()> on_drain_;
+
+  std::mutex mutex_;
+  std::vector<StreamEvent> events_;
+  bool engine_waits_ = false;
+  bool abandoned_ = false;
 };
 
 }  // namespace tandem::ipc

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ipc/event_stream.h"
@@ -30,23 +31,32 @@ struct GenerationRequest {
   std::optional<std::uint64_t> seed;
   std::vector<std::string> stop;
   std::optional<std::uint32_t> logprobs;  ///< alternatives a token, 0 to 20
-  bool echo = false;                      ///< score and return the prompt too
+  bool echo = false;  ///< the prompt's text (and scores, if asked for) comes out before the answer's
 };
 
-/// A request the service cannot take; becomes an OpenAI error object.
+/// A request that cannot be taken; becomes an error object of the client's dialect.
 class RequestError : public std::runtime_error {
  public:
-  RequestError(unsigned status, std::string type, std::string message, std::string param = {})
-      : std::runtime_error(message), status_(status), type_(std::move(type)), param_(std::move(param)) {}
+  /// `status` is HTTP's, `type` and `code` are OpenAI's words (invalid_request_error;
+  /// context_length_exceeded), `param` the field at fault.
+  RequestError(unsigned status, std::string type, const std::string& message, std::string param = {},
+               std::string code = {})
+      : std::runtime_error(message),
+        status_(status),
+        type_(std::move(type)),
+        param_(std::move(param)),
+        code_(std::move(code)) {}
 
   [[nodiscard]] unsigned status() const noexcept { return status_; }
   [[nodiscard]] const std::string& type() const noexcept { return type_; }
   [[nodiscard]] const std::string& param() const noexcept { return param_; }
+  [[nodiscard]] const std::string& code() const noexcept { return code_; }
 
  private:
   unsigned status_;
   std::string type_;
   std::string param_;
+  std::string code_;
 };
 
 /// One line of GET /v1/requests.
@@ -68,10 +78,22 @@ struct ModelCard {
   std::uint64_t context_tok = 0;  ///< a sequence can hold
   std::uint32_t vocab = 0;
   bool noise = false;  ///< random weights: answers mean nothing
+  std::string chat;    ///< the turn markers its vocabulary has: "gemma3", "gemma4", empty if none
+};
+
+enum class ServiceState { loading, ok, draining };
+
+/// What GET /health says.
+struct Health {
+  ServiceState state = ServiceState::ok;
+  double load_progress = 1.0;  ///< 0 .. 1
+  std::uint64_t uptime_s = 0;
+  std::string version;
 };
 
 /// What the wire asks of the daemon.  Every member may be called from any thread and returns quickly, except
-/// tokenize and detokenize, whose cost grows with the text.
+/// tokenize and detokenize, whose cost grows with the text.  While the model loads, what needs it throws
+/// RequestError 503; health does not.
 class Service {
  public:
   virtual ~Service() = default;
@@ -90,10 +112,10 @@ class Service {
   virtual std::string detokenize(const std::vector<std::int32_t>& ids) = 0;
 
   virtual ModelCard model() = 0;
-  /// {"status": "ok" | "loading" | "draining", "load_progress": 0..1, ...} as JSON text.
-  virtual std::string health_json() = 0;
+  virtual Health health() = 0;
   /// The plan and the ledger beside it, as JSON text.
   virtual std::string plan_json() = 0;
+  /// Prometheus text, every name with the prefix tandem_.
   virtual std::string metrics_text() = 0;
   virtual std::vector<RequestInfo> requests() = 0;
 };

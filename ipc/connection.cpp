@@ -1,0 +1,459 @@
+#include "ipc/connection.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <optional>
+#include <poll.h>
+#include <string_view>
+#include <utility>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+
+#include "ipc/openai_error.h"
+
+namespace tandem::ipc {
+
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using Clock = std::chrono::steady_clock;
+using Milliseconds = std::chrono::milliseconds;
+
+constexpr std::size_t kReadAheadBytes = 4096;
+constexpr std::size_t kMaxLabelBytes = 64;
+constexpr Milliseconds kLingerTime{1000};
+
+/// The path of a request target: without the query, and without scheme and host where a proxy left them.
+std::string path_of(std::string_view target) {
+  const auto scheme_end = target.find("://");
+  if (target.front() != '/' && scheme_end != std::string_view::npos) {
+    const auto path_start = target.find('/', scheme_end + 3);
+    target = path_start == std::string_view::npos ? "/" : target.substr(path_start);
+  }
+  return std::string(target.substr(0, target.find_first_of("?#")));
+}
+
+bool is_label(std::string_view text) {
+  const auto allowed = [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-';
+  };
+  return !text.empty() && text.size() <= kMaxLabelBytes && std::all_of(text.begin(), text.end(), allowed);
+}
+
+/// True if the peer has closed both directions (it may also have closed only its sending one).
+bool hung_up(int fd) {
+  pollfd entry{fd, 0, 0};
+  return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+std::string chunk(const std::string& bytes) {
+  std::array<char, 20> size{};
+  const int length = std::snprintf(size.data(), size.size(), "%zx\r\n", bytes.size());
+  return std::string(size.data(), static_cast<std::size_t>(length)) + bytes + "\r\n";
+}
+
+class HttpConnection final : public Connection, public std::enable_shared_from_this<HttpConnection> {
+ public:
+  HttpConnection(ConnectionContext& context, asio::local::stream_protocol::socket socket,
+                 std::function<void(Connection*)> closed)
+      : context_(context),
+        socket_(std::move(socket)),
+        deadline_(*context.io),
+        closed_(std::move(closed)),
+        uid_(peer_of(socket_.native_handle()).uid) {}
+
+  void start() override { next_request(); }
+  void refuse(const HttpReply& reply) override;
+  void close_when_idle() override;
+  void close() override;
+
+ private:
+  enum class Phase { idle, reading, answering, lingering, closed };
+  enum class AfterSend { read_body, pump, finish };
+
+  // Reading a request
+  void next_request();
+  void read_header();
+  void on_header(error_code error);
+  void read_body();
+  void on_body(error_code error);
+  void accept_message(const http::request<http::string_body>& message);
+  void read_failed(error_code error);
+
+  // Noticing that the client leaves while its request is answered
+  void watch();
+  void on_input(error_code error, std::size_t size);
+  void watch_hangup();
+
+  // Answering
+  void dispatch();
+  void on_outcome(Outcome outcome);
+  void pump();
+  void emit(Output output);
+  void send_reply(HttpReply reply);
+  [[nodiscard]] std::string head_of(const HttpReply& reply, const std::string& framing);
+  void send(std::string bytes, AfterSend after);
+  void write_some();
+  void on_written(error_code error, std::size_t size);
+  void finish();
+  void log_request();
+
+  void linger();
+  void set_deadline(Milliseconds time);
+  void on_deadline();
+
+  ConnectionContext& context_;
+  asio::local::stream_protocol::socket socket_;
+  asio::steady_timer deadline_;
+  std::function<void(Connection*)> closed_;
+  const uid_t uid_;
+
+  Phase phase_ = Phase::idle;
+  boost::beast::flat_buffer buffer_;  ///< read and not yet parsed
+  std::optional<http::request_parser<http::string_body>> parser_;
+  bool timed_out_ = false;
+  bool watching_ = false;         ///< a read is outstanding
+  bool watching_hangup_ = false;  ///< so is a wait for the peer's close
+  bool half_closed_ = false;      ///< the peer sends no more, but may read
+
+  HttpRequest request_;
+  bool http_1_0_ = false;
+  bool head_only_ = false;
+  bool keep_alive_ = true;
+  bool unread_input_ = false;  ///< the request was refused before its end
+  bool logged_ = true;
+  unsigned status_ = 0;
+  Clock::time_point started_;
+
+  std::unique_ptr<Answer> answer_;
+  bool sending_ = false;
+  std::string out_;
+  std::size_t out_sent_ = 0;
+  AfterSend after_send_ = AfterSend::finish;
+};
+
+void HttpConnection::next_request() {
+  phase_ = Phase::idle;
+  if (buffer_.size() > 0) return read_header();
+  if (half_closed_ || context_.draining) return close();
+  set_deadline(context_.limits.idle_timeout);
+  watch();
+}
+
+void HttpConnection::read_header() {
+  phase_ = Phase::reading;
+  parser_.emplace();
+  parser_->header_limit(static_cast<std::uint32_t>(context_.limits.header_bytes));
+  parser_->body_limit(context_.limits.body_bytes);
+  set_deadline(context_.limits.header_timeout);
+  http::async_read_header(
+      socket_, buffer_, *parser_,
+      [self = shared_from_this()](error_code error, std::size_t) { self->on_header(error); });
+}
+
+void HttpConnection::on_header(error_code error) {
+  if (phase_ == Phase::closed) return;
+  if (error) return read_failed(error);
+  if (boost::beast::iequals(parser_->get()[http::field::expect], "100-continue")) {
+    return send("HTTP/1.1 100 Continue\r\n\r\n", AfterSend::read_body);
+  }
+  read_body();
+}
+
+void HttpConnection::read_body() {
+  set_deadline(context_.limits.body_timeout);
+  http::async_read(socket_, buffer_, *parser_,
+                   [self = shared_from_this()](error_code error, std::size_t) { self->on_body(error); });
+}
+
+void HttpConnection::on_body(error_code error) {
+  if (phase_ == Phase::closed) return;
+  if (error) return read_failed(error);
+  phase_ = Phase::answering;
+  deadline_.cancel();
+  started_ = Clock::now();
+  logged_ = false;
+  status_ = 0;
+  accept_message(parser_->release());
+  if (buffer_.size() > 0) {
+    watch_hangup();  // the next request waits already: reading on would only grow the buffer
+  } else if (!half_closed_) {
+    watch();
+  }
+  dispatch();
+}
+
+void HttpConnection::accept_message(const http::request<http::string_body>& message) {
+  request_ = {};
+  request_.id = context_.new_request_id();
+  request_.method = std::string(message.method_string());
+  head_only_ = request_.method == "HEAD";
+  if (head_only_) request_.method = "GET";
+  request_.path =
+      message.target().empty() ? "/" : path_of({message.target().data(), message.target().size()});
+  request_.body = message.body();
+  request_.uid = uid_;
+  request_.owner = std::to_string(uid_);
+  const auto label = message["X-Tandem-Client"];
+  if (!label.empty()) request_.owner += "/" + std::string(label);
+  http_1_0_ = message.version() < 11;
+  keep_alive_ = keep_alive_ && message.keep_alive();
+}
+
+void HttpConnection::read_failed(error_code error) {
+  const Limits& limits = context_.limits;
+  const auto refuse_with = [this](unsigned status, const std::string& message) {
+    refuse(openai_error_reply(RequestError(status, kInvalidRequest, message)));
+  };
+  if (timed_out_) return refuse_with(408, "the request did not arrive in time");
+  if (error == http::error::header_limit || error == http::error::buffer_overflow) {
+    return refuse_with(431,
+                       "the header is over the limit header_bytes, " + std::to_string(limits.header_bytes));
+  }
+  if (error == http::error::body_limit) {
+    return refuse_with(413, "the body is over the limit body_bytes, " + std::to_string(limits.body_bytes));
+  }
+  if (error == http::error::end_of_stream) return close();
+  if (error.category() == http::make_error_code(http::error::bad_method).category()) {
+    return refuse_with(400, "malformed HTTP request: " + error.message());
+  }
+  close();
+}
+
+void HttpConnection::watch() {
+  if (watching_) return;
+  watching_ = true;
+  socket_.async_read_some(buffer_.prepare(kReadAheadBytes),
+                          [self = shared_from_this()](error_code error, std::size_t size) {
+                            self->watching_ = false;
+                            self->on_input(error, size);
+                          });
+}
+
+void HttpConnection::on_input(error_code error, std::size_t size) {
+  if (phase_ == Phase::closed) return;
+  if (error == asio::error::eof && phase_ == Phase::answering && !hung_up(socket_.native_handle())) {
+    half_closed_ = true;  // as `nc -N` does: it still wants its answer
+    return watch_hangup();
+  }
+  if (error) return close();
+  buffer_.commit(size);
+  if (phase_ == Phase::idle) return read_header();
+  watch_hangup();
+}
+
+void HttpConnection::watch_hangup() {
+  if (watching_hangup_) return;
+  watching_hangup_ = true;
+  socket_.async_wait(asio::socket_base::wait_error, [self = shared_from_this()](error_code error) {
+    self->watching_hangup_ = false;
+    if (error || self->phase_ == Phase::closed) return;
+    if (hung_up(self->socket_.native_handle())) return self->close();
+    self->watch_hangup();
+  });
+}
+
+void HttpConnection::dispatch() {
+  if (context_.draining) {
+    return send_reply(openai_error_reply(RequestError(503, kServerError, "the daemon is shutting down")));
+  }
+  const auto label_at = request_.owner.find('/');
+  if (label_at != std::string::npos && !is_label(std::string_view(request_.owner).substr(label_at + 1))) {
+    return send_reply(
+        openai_error_reply(RequestError(400, kInvalidRequest,
+                                        "X-Tandem-Client must be 1 to " + std::to_string(kMaxLabelBytes) +
+                                            " letters, digits, '.', '_' or '-'",
+                                        "X-Tandem-Client")));
+  }
+  if (request_.method != "POST") return on_outcome(context_.router.handle(request_));
+  asio::post(context_.helper, [self = shared_from_this()]() mutable {
+    Outcome outcome = self->context_.router.handle(self->request_);
+    asio::io_context& io = *self->context_.io;
+    asio::post(io, [self = std::move(self), outcome = std::move(outcome)]() mutable {
+      self->on_outcome(std::move(outcome));
+    });
+  });
+}
+
+void HttpConnection::on_outcome(Outcome outcome) {
+  if (phase_ == Phase::closed) return;
+  if (auto* reply = std::get_if<HttpReply>(&outcome)) return send_reply(std::move(*reply));
+  const Wake wake = [io = context_.io, weak = weak_from_this()] {
+    asio::post(*io, [weak] {
+      if (const auto self = weak.lock()) self->pump();
+    });
+  };
+  try {
+    answer_ = std::get<StartAnswer>(outcome)(wake);
+  } catch (...) {
+    return send_reply(reply_to(std::current_exception()));
+  }
+  pump();
+}
+
+void HttpConnection::pump() {
+  if (sending_ || !answer_) return;
+  emit(answer_->next());
+}
+
+void HttpConnection::emit(Output output) {
+  if (auto* reply = std::get_if<HttpReply>(&output)) {
+    answer_.reset();
+    return send_reply(std::move(*reply));
+  }
+  if (const auto* start = std::get_if<StreamHead>(&output)) {
+    status_ = start->head.status;
+    if (http_1_0_) keep_alive_ = false;  // without chunks only the connection's end marks the answer's
+    return send(head_of(start->head, http_1_0_ ? "" : "Transfer-Encoding: chunked\r\n"), AfterSend::pump);
+  }
+  if (auto* piece = std::get_if<StreamPiece>(&output)) {
+    std::string bytes = http_1_0_ ? std::move(piece->bytes) : chunk(piece->bytes);
+    if (!piece->last) return send(std::move(bytes), AfterSend::pump);
+    answer_.reset();
+    send(http_1_0_ ? std::move(bytes) : bytes + "0\r\n\r\n", AfterSend::finish);
+  }
+}
+
+void HttpConnection::send_reply(HttpReply reply) {
+  status_ = reply.status;
+  std::string bytes = head_of(reply, "Content-Length: " + std::to_string(reply.body.size()) + "\r\n");
+  if (!head_only_) bytes += reply.body;
+  send(std::move(bytes), AfterSend::finish);
+}
+
+std::string HttpConnection::head_of(const HttpReply& reply, const std::string& framing) {
+  const auto reason = reply.status == 499 ? boost::beast::string_view("Client Closed Request")
+                                          : http::obsolete_reason(http::int_to_status(reply.status));
+  std::string head = "HTTP/1.1 " + std::to_string(reply.status) + " " + std::string(reason) + "\r\n";
+  head += "Content-Type: " + reply.content_type + "\r\n" + framing;
+  bool named = request_.id.empty();
+  for (const auto& [name, value] : reply.headers) {
+    head += name + ": " + value + "\r\n";
+    named = named || name == kRequestIdHeader;
+  }
+  if (!named) head += std::string(kRequestIdHeader) + ": " + request_.id + "\r\n";
+  if (context_.draining) keep_alive_ = false;
+  if (!keep_alive_) head += "Connection: close\r\n";
+  if (keep_alive_ && http_1_0_) head += "Connection: keep-alive\r\n";
+  return head + "\r\n";
+}
+
+void HttpConnection::send(std::string bytes, AfterSend after) {
+  sending_ = true;
+  out_ = std::move(bytes);
+  out_sent_ = 0;
+  after_send_ = after;
+  write_some();
+}
+
+void HttpConnection::write_some() {
+  set_deadline(context_.limits.stall_timeout);
+  socket_.async_write_some(
+      asio::buffer(out_.data() + out_sent_, out_.size() - out_sent_),
+      [self = shared_from_this()](error_code error, std::size_t size) { self->on_written(error, size); });
+}
+
+void HttpConnection::on_written(error_code error, std::size_t size) {
+  if (phase_ == Phase::closed) return;
+  if (error) return close();
+  out_sent_ += size;
+  if (out_sent_ < out_.size()) return write_some();
+  sending_ = false;
+  deadline_.cancel();
+  switch (after_send_) {
+    case AfterSend::read_body:
+      return read_body();
+    case AfterSend::pump:
+      return pump();
+    case AfterSend::finish:
+      return finish();
+  }
+}
+
+void HttpConnection::finish() {
+  log_request();
+  request_ = {};
+  if (unread_input_) return linger();
+  if (!keep_alive_) return close();
+  next_request();
+}
+
+void HttpConnection::log_request() {
+  if (std::exchange(logged_, true) || !context_.access_log) return;
+  const auto duration = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started_);
+  context_.access_log({request_.id, request_.method, request_.path, status_, uid_,
+                       static_cast<std::uint64_t>(duration.count())});
+}
+
+void HttpConnection::refuse(const HttpReply& reply) {
+  request_ = {};
+  head_only_ = false;
+  keep_alive_ = false;
+  unread_input_ = true;
+  phase_ = Phase::answering;
+  send_reply(reply);
+}
+
+/// The refused request may still be arriving; closing now would reset the connection under the answer.
+void HttpConnection::linger() {
+  if (phase_ != Phase::lingering) {
+    phase_ = Phase::lingering;
+    set_deadline(kLingerTime);
+    error_code ignored;
+    socket_.shutdown(asio::socket_base::shutdown_send, ignored);
+  }
+  buffer_.clear();
+  socket_.async_read_some(buffer_.prepare(kReadAheadBytes),
+                          [self = shared_from_this()](error_code error, std::size_t) {
+                            if (self->phase_ == Phase::closed) return;
+                            error ? self->close() : self->linger();
+                          });
+}
+
+void HttpConnection::close_when_idle() {
+  keep_alive_ = false;
+  if (phase_ == Phase::idle) close();
+}
+
+void HttpConnection::close() {
+  if (std::exchange(phase_, Phase::closed) == Phase::closed) return;
+  answer_.reset();
+  log_request();
+  deadline_.cancel();
+  error_code ignored;
+  socket_.close(ignored);
+  std::exchange(closed_, nullptr)(this);
+}
+
+void HttpConnection::set_deadline(Milliseconds time) {
+  deadline_.expires_after(time);
+  deadline_.async_wait([weak = weak_from_this()](error_code error) {
+    const auto self = weak.lock();
+    if (!error && self && self->deadline_.expiry() <= Clock::now()) self->on_deadline();
+  });
+}
+
+void HttpConnection::on_deadline() {
+  if (phase_ != Phase::reading || sending_) return close();
+  timed_out_ = true;
+  socket_.cancel();
+}
+
+}  // namespace
+
+std::shared_ptr<Connection> make_connection(ConnectionContext& context,
+                                            asio::local::stream_protocol::socket socket,
+                                            std::function<void(Connection*)> closed) {
+  return std::make_shared<HttpConnection>(context, std::move(socket), std::move(closed));
+}
+
+}  // namespace tandem::ipc

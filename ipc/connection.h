@@ -1,0 +1,47 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include "ipc/router.h"
+#include "ipc/server.h"
+
+namespace tandem::ipc {
+
+/// What all connections share.  Outlives them.
+struct ConnectionContext {
+  std::shared_ptr<boost::asio::io_context> io;  ///< shared with wakes that the engine may still hold
+  boost::asio::thread_pool& helper;
+  const Router& router;
+  const Limits& limits;
+  const std::function<void(const AccessRecord&)>& access_log;
+  std::function<std::string()> new_request_id;
+  bool draining = false;  ///< I/O thread only
+};
+
+/// One client: reads a request, answers it, then the next.  I/O thread only.  It keeps itself alive while
+/// something is outstanding, and calls `closed` once when it has ended.
+class Connection {
+ public:
+  virtual ~Connection() = default;
+
+  virtual void start() = 0;
+  /// Answers nothing but `reply`, then closes.
+  virtual void refuse(const HttpReply& reply) = 0;
+  /// Closes if no request is being read or answered, else after the answer.
+  virtual void close_when_idle() = 0;
+  /// Closes at once; what was being answered is cancelled.
+  virtual void close() = 0;
+};
+
+std::shared_ptr<Connection> make_connection(ConnectionContext& context,
+                                            boost::asio::local::stream_protocol::socket socket,
+                                            std::function<void(Connection*)> closed);
+
+}  // namespace tandem::ipc

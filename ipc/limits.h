@@ -1,0 +1,28 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace tandem::ipc {
+
+/// What one client may ask for.  A request over a limit is refused with a 4xx answer that names the limit by
+/// its member name here, which is also its key in the config.
+struct Limits {
+  std::size_t body_bytes = std::size_t{16} << 20;
+  std::size_t header_bytes = std::size_t{16} << 10;  ///< request line and all header fields
+  std::size_t json_depth = 16;                       ///< nested arrays and objects in a body
+  std::size_t prompts = 64;                          ///< in one completion request
+  std::size_t prompt_tok = std::size_t{1} << 20;     ///< a prompt; the model's context is a limit of its own
+  std::size_t stop_strings = 16;
+  std::size_t stop_bytes = 256;  ///< a stop string
+  std::size_t connections = 256;
+  std::size_t queued_events = 64;  ///< of one sequence that its client has not read, then the sequence pauses
+
+  std::chrono::milliseconds idle_timeout{300'000};   ///< between requests of one connection
+  std::chrono::milliseconds header_timeout{10'000};  ///< from a request's first byte to its empty line
+  std::chrono::milliseconds body_timeout{60'000};    ///< from there to the body's last byte
+  std::chrono::milliseconds stall_timeout{300'000};  ///< without a byte of the answer being read
+};
+
+}  // namespace tandem::ipc

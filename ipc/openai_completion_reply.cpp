@@ -1,0 +1,94 @@
+#include "ipc/openai_completion_reply.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tandem::ipc {
+
+namespace {
+
+std::string token_name(const TokenLogprob& token, TokenNames names) {
+  return names == TokenNames::ids ? "token_id:" + std::to_string(token.token) : token.text;
+}
+
+/// The alternatives and, if it is not one of them, the chosen token.  Of tokens with the same text the more
+/// probable one is kept.
+OrderedJson top_logprobs(const ScoredToken& score, TokenNames names) {
+  if (!score.has_logprob) return nullptr;
+  OrderedJson top = OrderedJson::object();
+  for (const TokenLogprob& token : score.top) top.emplace(token_name(token, names), token.logprob);
+  top.emplace(token_name(score.chosen, names), score.chosen.logprob);
+  return top;
+}
+
+OrderedJson timings(const Usage& usage) {
+  OrderedJson times = {
+      {"queue_us", usage.queue_us}, {"prompt_us", usage.prompt_us}, {"decode_us", usage.decode_us}};
+  if (usage.decode_gb_per_s > 0.0) times["decode_gb_per_s"] = usage.decode_gb_per_s;
+  return times;
+}
+
+}  // namespace
+
+std::size_t count_characters(std::string_view text) noexcept {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+void append_logprobs(OrderedJson& logprobs, std::span<const ScoredToken> scores, TokenNames names,
+                     std::size_t first_character) {
+  if (logprobs.is_null()) {
+    for (const char* member : {"tokens", "token_logprobs", "top_logprobs", "text_offset"}) {
+      logprobs[member] = OrderedJson::array();
+    }
+  }
+  std::size_t offset = first_character;
+  for (const ScoredToken& score : scores) {
+    logprobs["tokens"].push_back(token_name(score.chosen, names));
+    logprobs["token_logprobs"].push_back(score.has_logprob ? OrderedJson(score.chosen.logprob)
+                                                           : OrderedJson(nullptr));
+    logprobs["top_logprobs"].push_back(top_logprobs(score, names));
+    logprobs["text_offset"].push_back(offset);
+    offset += count_characters(score.chosen.text);
+  }
+}
+
+OrderedJson completion_choice(std::size_t index, const std::string& text, OrderedJson logprobs,
+                              const Finished* finished) {
+  OrderedJson choice = {{"text", text}, {"index", index}, {"logprobs", std::move(logprobs)}};
+  choice["finish_reason"] = nullptr;
+  if (finished == nullptr) return choice;
+  choice["finish_reason"] = finished->reason == FinishReason::length ? "length" : "stop";
+  choice["timings"] = timings(finished->usage);
+  return choice;
+}
+
+OrderedJson completion_object(const CompletionHead& head, OrderedJson choices) {
+  return {{"id", head.id},
+          {"object", "text_completion"},
+          {"created", head.created_unix_s},
+          {"model", head.model},
+          {"choices", std::move(choices)}};
+}
+
+OrderedJson completion_usage(std::span<const Usage> usages) {
+  std::uint64_t prompt_tok = 0;
+  std::uint64_t completion_tok = 0;
+  for (const Usage& usage : usages) {
+    prompt_tok += usage.prompt_tok;
+    completion_tok += usage.completion_tok;
+  }
+  return {{"prompt_tokens", prompt_tok},
+          {"completion_tokens", completion_tok},
+          {"total_tokens", prompt_tok + completion_tok}};
+}
+
+std::string sse_event(const OrderedJson& data) {
+  return "data: " + to_text(data) + "\n\n";
+}
+
+std::string sse_comment(const std::string& text) {
+  return ": " + text + "\n\n";
+}
+
+}  // namespace tandem::ipc

@@ -1,0 +1,40 @@
+#include "ipc/openai_models.h"
+
+#include "ipc/openai_error.h"
+
+namespace tandem::ipc {
+
+namespace {
+
+OrderedJson model_json(const ModelCard& card) {
+  return {{"id", card.id},
+          {"object", "model"},
+          {"created", card.created_unix_s},
+          {"owned_by", "tandem"},
+          {"max_model_len", card.context_tok},
+          {"vocab_size", card.vocab},
+          {"chat", card.chat.empty() ? OrderedJson(nullptr) : OrderedJson(card.chat)},
+          {"noise", card.noise}};
+}
+
+HttpReply one_model(Service& service, const std::string& id) {
+  const ModelCard card = service.model();
+  if (card.id == id) return json_reply(model_json(card));
+  throw RequestError(404, kInvalidRequest, "model '" + id + "' is not loaded; '" + card.id + "' is", "model",
+                     "model_not_found");
+}
+
+}  // namespace
+
+std::vector<Route> openai_model_routes(RouteContext& context) {
+  Service& service = context.service;
+  return {
+      {"GET", "/v1/models",
+       [&service](const HttpRequest&, const std::string&) -> Outcome {
+         return json_reply({{"object", "list"}, {"data", OrderedJson::array({model_json(service.model())})}});
+       }},
+      {"GET", "/v1/models/*",
+       [&service](const HttpRequest&, const std::string& id) -> Outcome { return one_model(service, id); }}};
+}
+
+}  // namespace tandem::ipc

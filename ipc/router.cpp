@@ -1,0 +1,91 @@
+#include "ipc/router.h"
+
+#include <iterator>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "ipc/openai_error.h"
+
+namespace tandem::ipc {
+
+namespace {
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+/// RFC 3986 2.1; a '%' that no two digits follow stands for itself.
+std::string percent_decoded(std::string_view text) {
+  std::string decoded;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool escape = text[i] == '%' && i + 2 < text.size();
+    const int high = escape ? hex_digit(text[i + 1]) : -1;
+    const int low = escape ? hex_digit(text[i + 2]) : -1;
+    if (high < 0 || low < 0) {
+      decoded += text[i];
+      continue;
+    }
+    decoded += static_cast<char>(high * 16 + low);
+    i += 2;
+  }
+  return decoded;
+}
+
+/// What `path` has in the place of the route's '*' (nothing for an exact route); nullopt if it is another
+/// path.
+std::optional<std::string> match(const std::string& route, const std::string& path) {
+  if (route.back() != '*') return route == path ? std::optional<std::string>("") : std::nullopt;
+  const std::string_view prefix(route.data(), route.size() - 1);
+  if (path.size() <= prefix.size() || path.compare(0, prefix.size(), prefix) != 0) return std::nullopt;
+  return percent_decoded(std::string_view(path).substr(prefix.size()));
+}
+
+HttpReply wrong_method(const HttpRequest& request, const std::string& allowed) {
+  HttpReply reply = openai_error_reply(RequestError(
+      405, kInvalidRequest, request.method + " is not a method of " + request.path + "; use " + allowed));
+  reply.headers.emplace_back("Allow", allowed);
+  return reply;
+}
+
+}  // namespace
+
+void Router::add(std::vector<Route> routes) {
+  routes_.insert(routes_.end(), std::make_move_iterator(routes.begin()),
+                 std::make_move_iterator(routes.end()));
+}
+
+Outcome Router::handle(const HttpRequest& request) const noexcept {
+  try {
+    return dispatch(request);
+  } catch (...) {
+    return reply_to(std::current_exception());
+  }
+}
+
+Outcome Router::dispatch(const HttpRequest& request) const {
+  std::string allowed;
+  for (const Route& route : routes_) {
+    const auto tail = match(route.path, request.path);
+    if (!tail) continue;
+    if (route.method == request.method) return route.handler(request, *tail);
+    allowed += (allowed.empty() ? "" : ", ") + route.method;
+  }
+  if (!allowed.empty()) return wrong_method(request, allowed);
+  throw RequestError(404, kInvalidRequest, "there is no " + request.path + " here", {}, "unknown_url");
+}
+
+HttpReply reply_to(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const RequestError& refused) {
+    return openai_error_reply(refused);
+  } catch (const std::exception& unexpected) {
+    return openai_error_reply(RequestError(500, kServerError, unexpected.what()));
+  }
+}
+
+}  // namespace tandem::ipc

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "ipc/active_requests.h"
+#include "ipc/answer.h"
+#include "ipc/limits.h"
+#include "ipc/service.h"
+
+namespace tandem::ipc {
+
+/// What every route works with.
+struct RouteContext {
+  Service& service;
+  Limits limits;
+  ActiveRequests active;
+};
+
+/// One method of one path.  A path that ends in '*' stands for every longer one, and `tail` is what is there
+/// instead, percent-decoded.
+struct Route {
+  /// GET and DELETE run on the I/O thread and must be quick; POST runs on the helper thread and must leave
+  /// RouteContext::active to the answer it starts.  Throws RequestError.
+  using Handler = std::function<Outcome(const HttpRequest& request, const std::string& tail)>;
+
+  std::string method;
+  std::string path;
+  Handler handler;
+};
+
+/// Finds the route of a request.  A dialect is a function that returns routes; the router joins them.
+class Router {
+ public:
+  void add(std::vector<Route> routes);
+
+  /// The route's outcome.  Unknown paths are answered 404, other methods 405, what a handler throws as an
+  /// error object.
+  [[nodiscard]] Outcome handle(const HttpRequest& request) const noexcept;
+
+ private:
+  [[nodiscard]] Outcome dispatch(const HttpRequest& request) const;
+
+  std::vector<Route> routes_;
+};
+
+/// An error object for whatever was thrown: RequestError as it says, everything else as 500.
+HttpReply reply_to(const std::exception_ptr& error) noexcept;
+
+}  // namespace tandem::ipc

@@ -1,0 +1,220 @@
+#include "ipc/server.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <csignal>
+#include <future>
+#include <mutex>
+#include <random>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "ipc/connection.h"
+#include "ipc/native_routes.h"
+#include "ipc/openai_completions.h"
+#include "ipc/openai_error.h"
+#include "ipc/openai_models.h"
+
+namespace tandem::ipc {
+
+namespace {
+
+namespace asio = boost::asio;
+using Protocol = asio::local::stream_protocol;
+using boost::system::error_code;
+
+constexpr std::size_t kRefusedConnections = 64;  // told so at the same time; more are closed without a word
+constexpr std::chrono::milliseconds kAcceptPause{100};
+
+/// Threads made while this lives take no signals: those are the main thread's.
+class SignalBlock {
+ public:
+  SignalBlock() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  ~SignalBlock() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalBlock(const SignalBlock&) = delete;
+  SignalBlock& operator=(const SignalBlock&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+/// 96 random bits.
+class RequestIds {
+ public:
+  std::string next() {
+    constexpr const char* kDigits = "0123456789abcdef";
+    std::string id;
+    for (int i = 0; i < 24; ++i) id += kDigits[random_() & 15];
+    return id;
+  }
+
+ private:
+  std::mt19937_64 random_{std::random_device{}()};
+};
+
+Router all_routes(RouteContext& context) {
+  Router router;
+  router.add(native_routes(context));
+  router.add(openai_model_routes(context));
+  router.add(openai_completion_routes(context));
+  return router;
+}
+
+}  // namespace
+
+class Server::Impl {
+ public:
+  Impl(const ServerOptions& options, Service& service)
+      : access_log_(options.access_log),
+        routes_{service, options.limits, {}},
+        router_(all_routes(routes_)),
+        listener_(options.socket),
+        acceptor_(*io_, Protocol(), listener_.take_fd().release()),
+        accept_pause_(*io_),
+        context_{io_, helper_, router_, routes_.limits, access_log_, [this] { return ids_.next(); }} {
+    accept();
+    thread_ = std::thread([this] { run(); });
+  }
+
+  ~Impl() {
+    on_io([this] {
+      stop_accepting();
+      for (const auto& connection : std::set(connections_)) connection->close();
+    });
+    helper_.join();
+    work_.reset();
+    thread_.join();
+  }
+
+  [[nodiscard]] const std::string& path() const noexcept { return listener_.path(); }
+
+  bool drain(std::chrono::milliseconds grace) {
+    on_io([this] {
+      stop_accepting();
+      for (const auto& connection : std::set(connections_)) connection->close_when_idle();
+    });
+    std::unique_lock lock(mutex_);
+    return none_left_.wait_for(lock, grace, [this] { return connection_count_ == 0; });
+  }
+
+ private:
+  using Connections = std::set<std::shared_ptr<Connection>>;
+
+  void run() {
+    while (true) {
+      try {
+        io_->run();
+        return;
+      } catch (const std::bad_alloc&) {
+        // The request that wanted the memory is lost; the others go on.
+      }
+    }
+  }
+
+  /// Runs `task` on the I/O thread and waits for it.
+  void on_io(const std::function<void()>& task) {
+    std::promise<void> done;
+    asio::post(*io_, [&] {
+      task();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+
+  void stop_accepting() {
+    context_.draining = true;
+    error_code ignored;
+    acceptor_.close(ignored);
+    accept_pause_.cancel();
+    listener_.remove_path();
+  }
+
+  void accept() {
+    acceptor_.async_accept([this](error_code error, Protocol::socket socket) {
+      if (context_.draining) return;
+      if (error) return accept_later();
+      admit(std::move(socket));
+      accept();
+    });
+  }
+
+  /// Out of descriptors or memory: the client waits in the backlog, and nothing spins.
+  void accept_later() {
+    accept_pause_.expires_after(kAcceptPause);
+    accept_pause_.async_wait([this](error_code error) {
+      if (!error && !context_.draining) accept();
+    });
+  }
+
+  void admit(Protocol::socket socket) {
+    const std::size_t limit = routes_.limits.connections;
+    if (connections_.size() >= limit + kRefusedConnections) return;
+    auto connection =
+        make_connection(context_, std::move(socket), [this](Connection* gone) { forget(gone); });
+    const bool full = connections_.size() >= limit;
+    connections_.insert(connection);
+    count_connections();
+    if (!full) return connection->start();
+    HttpReply reply = openai_error_reply(RequestError(
+        503, kServerError, "the limit connections, " + std::to_string(limit) + ", is reached; try again"));
+    reply.headers.emplace_back("Retry-After", "1");
+    connection->refuse(reply);
+  }
+
+  void forget(Connection* gone) {
+    const auto found = std::find_if(connections_.begin(), connections_.end(),
+                                    [gone](const auto& connection) { return connection.get() == gone; });
+    if (found != connections_.end()) connections_.erase(found);
+    count_connections();
+  }
+
+  void count_connections() {
+    const std::lock_guard lock(mutex_);
+    connection_count_ = connections_.size();
+    if (connection_count_ == 0) none_left_.notify_all();
+  }
+
+  const std::function<void(const AccessRecord&)> access_log_;
+  RouteContext routes_;
+  const Router router_;
+  RequestIds ids_;
+  std::shared_ptr<asio::io_context> io_ = std::make_shared<asio::io_context>(1);
+  asio::executor_work_guard<asio::io_context::executor_type> work_{io_->get_executor()};
+  asio::thread_pool helper_{1};
+  UnixListener listener_;
+  Protocol::acceptor acceptor_;
+  asio::steady_timer accept_pause_;
+  ConnectionContext context_;
+  Connections connections_;  ///< I/O thread only
+
+  std::mutex mutex_;
+  std::condition_variable none_left_;
+  std::size_t connection_count_ = 0;
+  std::thread thread_;
+};
+
+Server::Server(const ServerOptions& options, Service& service) {
+  const SignalBlock while_threads_start;
+  impl_ = std::make_unique<Impl>(options, service);
+}
+
+Server::~Server() = default;
+
+const std::string& Server::path() const noexcept {
+  return impl_->path();
+}
+
+bool Server::drain(std::chrono::milliseconds grace) {
+  return impl_->drain(grace);
+}
+
+}  // namespace tandem::ipc

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <sys/types.h>
+
+#include "ipc/limits.h"
+#include "ipc/service.h"
+#include "ipc/unix_socket.h"
+
+namespace tandem::ipc {
+
+/// One line of an access log.  It never holds prompt text.
+struct AccessRecord {
+  std::string request_id;
+  std::string method;
+  std::string path;
+  unsigned status = 0;  ///< 0: the client left before there was one
+  uid_t uid = 0;
+  std::uint64_t duration_us = 0;  ///< from the request's last byte to the answer's
+};
+
+struct ServerOptions {
+  SocketOptions socket;
+  Limits limits;
+  std::function<void(const AccessRecord&)> access_log;  ///< on the I/O thread; may be empty
+};
+
+/// HTTP/1.1 on a Unix socket: one thread for all connections, one helper that reads bodies and tokenises.
+class Server {
+ public:
+  /// Binds (throws SocketError) and serves from then on.  `service` outlives the server, and the streams it
+  /// was given may outlive it too.
+  Server(const ServerOptions& options, Service& service);
+  /// Stops: what still runs is cancelled.
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  [[nodiscard]] const std::string& path() const noexcept;
+
+  /// Takes no new connection or request and removes the path; requests being answered go on, at most for
+  /// `grace`.  True if all came to their end.
+  bool drain(std::chrono::milliseconds grace);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tandem::ipc

@@ -1,0 +1,145 @@
+#include "ipc/event_stream.h"
+
+#include <atomic>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+namespace tandem::ipc {
+namespace {
+
+TextDelta text(const std::string& value) {
+  return {value, {}, {}};
+}
+
+std::string text_of(const StreamEvent& event) {
+  return std::get<TextDelta>(event).text;
+}
+
+TEST(EventStream, DrainsEverythingInOrderOnce) {
+  EventStream stream(8);
+  stream.push(text("a"));
+  stream.push(text("b"));
+  stream.push(Finished{FinishReason::length, {}, {}});
+  const auto events = stream.drain();
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(text_of(events[0]), "a");
+  EXPECT_EQ(text_of(events[1]), "b");
+  EXPECT_EQ(std::get<Finished>(events[2]).reason, FinishReason::length);
+  EXPECT_TRUE(stream.drain().empty());
+}
+
+TEST(EventStream, HasRoomUntilCapacityIsReached) {
+  EventStream stream(2);
+  EXPECT_TRUE(stream.has_room());
+  stream.push(text("a"));
+  EXPECT_TRUE(stream.has_room());
+  stream.push(text("b"));
+  EXPECT_FALSE(stream.has_room());
+  stream.drain();
+  EXPECT_TRUE(stream.has_room());
+}
+
+TEST(EventStream, TakesTheEndAlsoWhenFull) {
+  EventStream stream(1);
+  stream.push(text("a"));
+  stream.push(Finished{});
+  EXPECT_EQ(stream.drain().size(), 2u);
+}
+
+TEST(EventStream, UnreadProgressIsReplaced) {
+  EventStream stream(8);
+  int wakes = 0;
+  stream.on_push([&] { ++wakes; });
+  stream.push(PromptProgress{1, 9});
+  stream.push(PromptProgress{5, 9});
+  stream.push(text("a"));
+  stream.push(PromptProgress{9, 9});
+  const auto events = stream.drain();
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(std::get<PromptProgress>(events[0]).done_tok, 5u);
+  EXPECT_EQ(text_of(events[1]), "a");
+  EXPECT_EQ(std::get<PromptProgress>(events[2]).done_tok, 9u);
+  EXPECT_EQ(wakes, 3) << "a replaced event has a reader on its way already";
+}
+
+TEST(EventStream, WakesTheEngineOnlyIfItWasRefused) {
+  EventStream stream(1);
+  int resumes = 0;
+  stream.on_drain([&] { ++resumes; });
+  stream.push(text("a"));
+  stream.drain();
+  EXPECT_EQ(resumes, 0);
+  stream.push(text("b"));
+  EXPECT_FALSE(stream.has_room());
+  stream.drain();
+  EXPECT_EQ(resumes, 1);
+  stream.drain();
+  EXPECT_EQ(resumes, 1);
+}
+
+TEST(EventStream, AbandonedItHoldsNothingAndAlwaysHasRoom) {
+  EventStream stream(1);
+  int resumes = 0;
+  stream.on_drain([&] { ++resumes; });
+  stream.push(text("a"));
+  EXPECT_FALSE(stream.has_room());
+  stream.abandon();
+  EXPECT_EQ(resumes, 1);
+  EXPECT_TRUE(stream.has_room());
+  stream.push(text("b"));
+  stream.push(Finished{});
+  EXPECT_TRUE(stream.drain().empty());
+}
+
+TEST(EventStream, CallbacksMayCallBack) {
+  EventStream stream(1);
+  std::size_t seen = 0;
+  stream.on_push([&] { seen += stream.drain().size(); });
+  stream.on_drain([&] { stream.push(Finished{}); });
+  stream.push(text("a"));
+  EXPECT_EQ(seen, 1u);
+}
+
+/// An engine that honours has_room never has more than `capacity` events waiting, and every event arrives.
+TEST(EventStream, TwoThreadsLoseNothingWithinTheBound) {
+  constexpr std::size_t kCapacity = 4;
+  constexpr int kEvents = 20'000;
+  EventStream stream(kCapacity);
+  std::atomic<int> pushed_wakes{0};
+  std::atomic<int> room_wakes{0};
+  stream.on_push([&] {
+    ++pushed_wakes;
+    pushed_wakes.notify_all();
+  });
+  stream.on_drain([&] {
+    ++room_wakes;
+    room_wakes.notify_all();
+  });
+  std::thread engine([&] {
+    for (int i = 0; i < kEvents; ++i) {
+      for (int seen = room_wakes; !stream.has_room(); seen = room_wakes) room_wakes.wait(seen);
+      stream.push(text(std::to_string(i)));
+    }
+    stream.push(Finished{});
+  });
+  int next = 0;
+  bool finished = false;
+  while (!finished) {
+    const int seen = pushed_wakes;
+    const auto events = stream.drain();
+    EXPECT_LE(events.size(), kCapacity + 1);
+    for (const StreamEvent& event : events) {
+      finished = std::holds_alternative<Finished>(event);
+      if (!finished) {
+        EXPECT_EQ(text_of(event), std::to_string(next++));
+      }
+    }
+    if (events.empty()) pushed_wakes.wait(seen);
+  }
+  engine.join();
+  EXPECT_EQ(next, kEvents);
+}
+
+}  // namespace
+}  // namespace tandem::ipc

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "ipc/service.h"
+
+namespace tandem::ipc::testing {
+
+struct FakeOptions {
+  std::size_t slots = 4;
+  std::size_t max_queued = 512;
+  std::size_t context_tok = 4096;
+  std::uint64_t prompt_chunk_tok = 512;
+  std::chrono::microseconds token_time{0};  ///< pause after each round over the sequences
+};
+
+/// A Service without a model.  Byte b of a text is token 256 + b, before them BOS = 2; "<eos>" in a text is
+/// token 1 where control tokens are parsed.  Every answer is the same sentence over and over, a word and a
+/// token at a time, until max_tokens.
+class FakeService final : public Service {
+ public:
+  static constexpr std::uint32_t kVocab = 512;
+  /// The first `tokens` tokens' text of any answer.
+  static std::string answer(std::size_t tokens);
+
+  explicit FakeService(const FakeOptions& options = {});
+  ~FakeService() override;
+
+  void submit(GenerationRequest request, std::shared_ptr<EventStream> stream) override;
+  bool cancel(std::string_view id) override;
+  std::vector<std::int32_t> tokenize(std::string_view text, bool add_special, bool parse_special) override;
+  std::string detokenize(const std::vector<std::int32_t>& ids) override;
+  ModelCard model() override;
+  Health health() override;
+  std::string plan_json() override;
+  std::string metrics_text() override;
+  std::vector<RequestInfo> requests() override;
+
+  /// Requests that reach `state` (queued, prompt, decode) stay there; nullopt lets all go on.
+  void hold(std::optional<std::string> state);
+  /// Requests end with this error after their first token; empty switches it off.
+  void fail_with(std::string error);
+  void set_health(const Health& health);
+
+  [[nodiscard]] std::vector<GenerationRequest> submitted() const;
+  [[nodiscard]] std::uint64_t cancelled() const;
+  [[nodiscard]] std::size_t unfinished() const;
+  /// Tokens sampled for all requests together.
+  [[nodiscard]] std::uint64_t sampled_tok() const;
+  /// Waits until `condition` holds, at most 10 s; false if it never did.
+  template <typename Condition>
+  bool wait_until(Condition condition) const {
+    for (int i = 0; i < 10'000; ++i) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return condition();
+  }
+
+ private:
+  struct Sequence {
+    GenerationRequest request;
+    std::shared_ptr<EventStream> stream;
+    std::string state = "queued";
+    std::uint64_t prompt_done_tok = 0;
+    std::uint64_t new_tok = 0;
+    bool cancelled = false;
+  };
+
+  void work();
+  bool step(Sequence& sequence);
+  bool advance_prompt(Sequence& sequence);
+  bool advance_decode(Sequence& sequence);
+  void push_echo(Sequence& sequence);
+  void finish(Sequence& sequence, FinishReason reason, const std::string& error = {});
+  [[nodiscard]] std::size_t running() const;
+
+  const FakeOptions options_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::list<std::shared_ptr<Sequence>> sequences_;
+  std::vector<GenerationRequest> submitted_;
+  std::optional<std::string> held_;
+  std::string error_;
+  Health health_;
+  std::uint64_t cancelled_ = 0;
+  std::uint64_t sampled_tok_ = 0;
+  bool stopping_ = false;
+  bool stirred_ = false;
+  std::thread worker_;
+};
+
+}  // namespace tandem::ipc::testing
