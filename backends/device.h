@@ -123,6 +123,7 @@ struct SequenceRows {
   std::uint32_t first_row = 0;
   std::uint32_t rows = 0;
   std::uint64_t first_position = 0;
+  std::uint64_t first_key = 0;           ///< oldest position that exists; earlier ones are never attended
   const std::uint32_t* pages = nullptr;  ///< page table of the sequence's global layers
 };
 

@@ -1,0 +1,91 @@
+#include "backends/cpu/dequantise.h"
+
+#include <cstring>
+
+#include "backends/cpu/blocks.h"
+
+namespace tandem::cpu {
+namespace {
+
+struct BlockSize {
+  std::uint32_t elems = 0;
+  std::uint32_t bytes = 0;
+};
+
+BlockSize block_size(device::BlockType type) {
+  switch (type) {
+    case device::BlockType::f32:
+      return {1, 4};
+    case device::BlockType::f16:
+    case device::BlockType::bf16:
+      return {1, 2};
+    default:
+      break;
+  }
+  BlockSize size;
+  for_each_block_format([&](auto format) {
+    if (format.kType == type)
+      size = {static_cast<std::uint32_t>(format.kElems), static_cast<std::uint32_t>(format.kBytes)};
+  });
+  return size;
+}
+
+template <class Format>
+void dequantise_block(const std::uint8_t* block, float* values) {
+  constexpr int kGroups = Format::kElems / Format::kGroup;
+  std::uint8_t quants[Format::kElems] = {};
+  float scale[kGroups] = {};
+  float min[kGroups] = {};
+  Format::unpack(block, {quants, scale, min, 1});
+  for (int e = 0; e < Format::kElems; ++e) {
+    const int g = e / Format::kGroup;
+    const float scaled = scale[g] * static_cast<float>(quants[e] - Format::kOffset);
+    if constexpr (Format::kHasMin) {
+      values[e] = scaled + min[g];
+    } else {
+      values[e] = scaled;
+    }
+  }
+}
+
+}  // namespace
+
+std::uint32_t block_elems(device::BlockType type) noexcept {
+  return block_size(type).elems;
+}
+
+std::uint32_t block_bytes(device::BlockType type) noexcept {
+  return block_size(type).bytes;
+}
+
+std::size_t row_bytes(device::BlockType type, std::uint32_t elems) noexcept {
+  const BlockSize size = block_size(type);
+  return size.elems == 0 ? 0 : std::size_t{elems} / size.elems * size.bytes;
+}
+
+void dequantise(device::BlockType type, const std::byte* row, std::uint32_t elems, float* values) noexcept {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(row);
+  if (type == device::BlockType::f32) {
+    std::memcpy(values, row, std::size_t{elems} * sizeof(float));
+    return;
+  }
+  if (type == device::BlockType::f16) {
+    for (std::size_t i = 0; i < elems; ++i) values[i] = half_at(bytes + 2 * i);
+    return;
+  }
+  if (type == device::BlockType::bf16) {
+    for (std::size_t i = 0; i < elems; ++i) {
+      values[i] =
+          __builtin_bit_cast(float, static_cast<std::uint32_t>(bytes[2 * i] | bytes[2 * i + 1] << 8) << 16);
+    }
+    return;
+  }
+  for_each_block_format([&](auto format) {
+    if (format.kType != type) return;
+    for (std::size_t b = 0; b < elems / format.kElems; ++b) {
+      dequantise_block<decltype(format)>(bytes + b * format.kBytes, values + b * format.kElems);
+    }
+  });
+}
+
+}  // namespace tandem::cpu

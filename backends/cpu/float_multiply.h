@@ -1,0 +1,108 @@
+#pragma once
+
+// F32, F16 and BF16 weights times fp32 activations.  Sixteen fp32 sums a result, column i in lane i % 16,
+// added up as a fixed tree at the end: the order does not depend on the rows in the call, nor on the
+// instruction set.
+
+#include "backends/cpu/kernel_set.h"
+#include "backends/cpu/simd.h"
+
+namespace tandem::cpu {
+namespace {
+
+struct F32Elements {
+  using Element = float;
+  TANDEM_INLINE static F32x16 load16(const float* from) { return load(from); }
+};
+struct F16Elements {
+  using Element = std::uint16_t;
+  TANDEM_INLINE static F32x16 load16(const std::uint16_t* from) { return load_half(from); }
+};
+struct BF16Elements {
+  using Element = std::uint16_t;
+  TANDEM_INLINE static F32x16 load16(const std::uint16_t* from) { return load_bf16(from); }
+};
+
+/// One step of sixteen columns for kOutputs rows of W and kRows of x.
+template <class Format, int kOutputs, int kRows>
+TANDEM_INLINE void multiply_step(const typename Format::Element* const (&w)[kOutputs],
+                                 const float* const (&x)[kRows], std::size_t column,
+                                 F32x16 (&sum)[kOutputs][kRows]) {
+  F32x16 x_lanes[kRows];
+  for (int r = 0; r < kRows; ++r) x_lanes[r] = load(x[r] + column);
+  for (int o = 0; o < kOutputs; ++o) {
+    const F32x16 w_lanes = Format::load16(w[o] + column);
+    for (int r = 0; r < kRows; ++r) sum[o][r] = add(sum[o][r], mul(w_lanes, x_lanes[r]));
+  }
+}
+
+template <class Format, int kOutputs, int kRows>
+void multiply_tile(const typename Format::Element* const (&w)[kOutputs], const float* const (&x)[kRows],
+                   std::uint32_t in, float (*y)[kRows]) {
+  F32x16 sum[kOutputs][kRows];
+  for (auto& of_output : sum) {
+    for (F32x16& lanes : of_output) lanes = broadcast(0.0f);
+  }
+  std::size_t column = 0;
+  for (; column + 16 <= in; column += 16) multiply_step<Format, kOutputs, kRows>(w, x, column, sum);
+  if (column < in) {  // the tail, padded with zeros
+    typename Format::Element w_tail[kOutputs][16] = {};
+    float x_tail[kRows][16] = {};
+    const typename Format::Element* w_at[kOutputs];
+    const float* x_at[kRows];
+    for (int o = 0; o < kOutputs; ++o) {
+      __builtin_memcpy(w_tail[o], w[o] + column, (in - column) * sizeof w_tail[o][0]);
+      w_at[o] = w_tail[o];
+    }
+    for (int r = 0; r < kRows; ++r) {
+      __builtin_memcpy(x_tail[r], x[r] + column, (in - column) * sizeof(float));
+      x_at[r] = x_tail[r];
+    }
+    multiply_step<Format, kOutputs, kRows>(w_at, x_at, 0, sum);
+  }
+  for (int o = 0; o < kOutputs; ++o) {
+    for (int r = 0; r < kRows; ++r) y[o][r] = reduce_add(sum[o][r]);
+  }
+}
+
+inline constexpr std::uint32_t kFloatOutputs = 4;
+
+/// All activation rows against kFloatOutputs rows of W; outputs beyond n_out repeat the last one and are
+/// dropped.
+template <class Format, int kRows>
+void multiply_float_rows(const typename Format::Element* const (&w)[kFloatOutputs], std::uint32_t in,
+                         const Activations& x, std::uint32_t first_row, std::uint32_t n_out, float* y,
+                         std::size_t y_stride) {
+  const float* rows[kRows];
+  for (std::uint32_t r = 0; r < kRows; ++r) rows[r] = reinterpret_cast<const float*>(x.row(first_row + r));
+  float results[kFloatOutputs][kRows];
+  multiply_tile<Format, kFloatOutputs, kRows>(w, rows, in, results);
+  for (std::uint32_t o = 0; o < n_out; ++o) {
+    for (std::uint32_t r = 0; r < kRows; ++r) y[(first_row + r) * y_stride + o] = results[o][r];
+  }
+}
+
+template <class Format>
+void multiply_floats(const device::Matrix& w, std::uint32_t first_out, std::uint32_t n_out,
+                     const Activations& x, float* y, std::size_t y_stride) noexcept {
+  using Element = typename Format::Element;
+  const auto* data = static_cast<const Element*>(w.data);
+  for (std::uint32_t o = 0; o < n_out; o += kFloatOutputs) {
+    const std::uint32_t outputs = n_out - o < kFloatOutputs ? n_out - o : kFloatOutputs;
+    const Element* rows[kFloatOutputs];
+    for (std::uint32_t k = 0; k < kFloatOutputs; ++k) {
+      const std::uint32_t output = first_out + o + (k < outputs ? k : outputs - 1);
+      rows[k] = data + static_cast<std::size_t>(output) * w.in;
+    }
+    std::uint32_t r = 0;
+    for (; r + 4 <= x.n; r += 4) {
+      multiply_float_rows<Format, 4>(rows, w.in, x, r, outputs, y + first_out + o, y_stride);
+    }
+    for (; r < x.n; ++r) {
+      multiply_float_rows<Format, 1>(rows, w.in, x, r, outputs, y + first_out + o, y_stride);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tandem::cpu

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "backends/device.h"
+
+namespace tandem::cpu {
+
+/// Outputs a multiply kernel computes in one call, and the most activation rows it takes.
+inline constexpr std::uint32_t kTileOutputs = 16;
+inline constexpr std::uint32_t kTileRows = 64;
+
+/// Largest head_dim, and how many (row, head) pairs one attend call takes.
+inline constexpr std::uint32_t kMaxHeadDim = 512;
+inline constexpr std::uint32_t kTileQueries = 16;
+
+/// Rows of activations: fp32, or quantised rows (quantised_row.h) for block types.
+struct Activations {
+  const std::byte* rows = nullptr;
+  std::size_t row_bytes = 0;
+  std::uint32_t n = 0;  ///< at most kTileRows
+
+  const std::byte* row(std::size_t i) const noexcept { return rows + i * row_bytes; }
+};
+
+/// y[r][first_out + o] = sum over i of W[first_out + o][i] * x[r][i] for o < n_out <= kTileOutputs.  What a
+/// pair (row of W, row of x) gives does not depend on the other rows: its additions have one fixed order.
+using MultiplyKernel = void (*)(const device::Matrix& w, std::uint32_t first_out, std::uint32_t n_out,
+                                const Activations& x, float* y, std::size_t y_stride) noexcept;
+
+/// Queries of one sequence that attend to one KV head: rows [first_row, first_row + n_rows) of the sequence,
+/// heads [first_head, first_head + n_heads).  n_rows * n_heads <= kTileQueries.
+struct AttendTask {
+  const device::AttentionHalf* half = nullptr;
+  const device::SequenceRows* sequence = nullptr;
+  const std::byte* staging = nullptr;  ///< the micro-batch's KV rows of this layer
+  const float* q = nullptr;            ///< (micro-batch rows, heads, head_dim)
+  float* out = nullptr;                ///< as q
+  std::uint32_t kv_head = 0;
+  std::uint32_t first_row = 0;
+  std::uint32_t n_rows = 0;
+  std::uint32_t first_head = 0;
+  std::uint32_t n_heads = 0;
+  std::uint32_t rotated_pairs = 0;  ///< pairs of a head beyond these have inv_freq 0
+};
+
+/// The arithmetic of the CPU for one instruction set.  All sets give the same results to the bit; the tests
+/// hold them to it.
+struct KernelSet {
+  const char* name = nullptr;
+
+  /// fp32 to a quantised row: scale = amax / 127, quants to nearest, halves away from zero.  `elems` is a
+  /// multiple of 32.
+  void (*quantise)(const float* x, std::uint32_t elems, std::byte* row) noexcept = nullptr;
+
+  /// By BlockType's number; null where the type does not exist.
+  MultiplyKernel multiply[40] = {};
+
+  /// y = rms(x) * weight (model-spec 2); a null weight is all ones.  y may be x.
+  void (*rms_norm)(const float* x, const float* weight, std::uint32_t n, float eps,
+                   float* y) noexcept = nullptr;
+
+  /// x = (x + rms(y) * weight) * scale.
+  void (*add_rms_norm)(const float* y, const float* weight, std::uint32_t n, float eps, float scale,
+                       float* x) noexcept = nullptr;
+
+  /// gate = gelu_tanh(gate) * up.
+  void (*gelu_multiply)(float* gate, const float* up, std::uint32_t n) noexcept = nullptr;
+
+  /// x = cap * tanh(x / cap).
+  void (*softcap)(float* x, std::uint32_t n, float cap) noexcept = nullptr;
+
+  /// cos and sin of position * inv_freq[i], the angle in double (model-spec 2.6).
+  void (*rotation)(const double* inv_freq, std::uint32_t n, std::uint64_t position, float* cos,
+                   float* sin) noexcept = nullptr;
+
+  /// Turns the first n pairs (i, i + head_dim / 2) of a head.
+  void (*rotate)(const float* cos, const float* sin, std::uint32_t n, std::uint32_t head_dim,
+                 float* head) noexcept = nullptr;
+
+  /// x = x * factor, rounded to what `type` lets a query be: fp32 for an f32 cache, else fp16 (design.md,
+  /// KV).
+  void (*round_query)(float factor, device::KvType type, std::uint32_t n, float* x) noexcept = nullptr;
+
+  /// `n` elements to the KV type; q8_0 takes multiples of 32.
+  void (*encode_kv)(const float* x, std::uint32_t n, device::KvType type, std::byte* to) noexcept = nullptr;
+
+  /// Softmax attention over the visible keys, in key blocks aligned to absolute positions (model-spec 2.4).
+  void (*attend)(const AttendTask& task) noexcept = nullptr;
+};
+
+/// The sets this machine can run, the most capable first; the last one runs on any x86-64-v2 (SSE4.1).
+std::span<const KernelSet* const> supported_kernel_sets() noexcept;
+
+/// The set to use: the first of the supported ones.
+const KernelSet& best_kernel_set() noexcept;
+
+/// Whether weights of this type multiply fp32 activations; all others multiply quantised rows.
+constexpr bool takes_floats(device::BlockType type) noexcept {
+  return type == device::BlockType::f32 || type == device::BlockType::f16 || type == device::BlockType::bf16;
+}
+
+}  // namespace tandem::cpu

@@ -1,0 +1,189 @@
+#pragma once
+
+// Sixteen lanes on any x86-64: one 512-bit register, two of 256 or four of 128 bits, by what the including
+// file is compiled for.  Only kernels.cpp and its parts include this; everything has internal linkage so that
+// each instruction set keeps its own copy.  Results are the same to the bit on all of them: floats are only
+// added, multiplied and divided lane by lane, never fused, and integers are exact.
+
+#if defined(__AVX512VNNI__)
+#include "backends/cpu/simd_512.h"
+#elif defined(__AVX2__)
+#include "backends/cpu/simd_256.h"
+#else
+#include "backends/cpu/simd_128.h"
+#endif
+
+namespace tandem::cpu {
+namespace {
+
+/// Two vectors of half the width, used as one.  Every operation is written for registers and lifted to pairs.
+template <class Half>
+struct Pair {
+  Half lo, hi;
+};
+
+#if defined(__AVX512VNNI__)
+using F32x16 = __m512;
+using I32x16 = __m512i;
+#elif defined(__AVX2__)
+using F32x16 = Pair<__m256>;
+using I32x16 = Pair<__m256i>;
+#else
+using F32x16 = Pair<Pair<__m128>>;
+using I32x16 = Pair<Pair<__m128i>>;
+#endif
+
+template <class H>
+TANDEM_INLINE Pair<H> add(Pair<H> a, Pair<H> b) {
+  return {add(a.lo, b.lo), add(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> sub(Pair<H> a, Pair<H> b) {
+  return {sub(a.lo, b.lo), sub(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> mul(Pair<H> a, Pair<H> b) {
+  return {mul(a.lo, b.lo), mul(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> div(Pair<H> a, Pair<H> b) {
+  return {div(a.lo, b.lo), div(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> min(Pair<H> a, Pair<H> b) {
+  return {min(a.lo, b.lo), min(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> max(Pair<H> a, Pair<H> b) {
+  return {max(a.lo, b.lo), max(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> abs(Pair<H> a) {
+  return {abs(a.lo), abs(a.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> copy_sign(Pair<H> a, Pair<H> b) {
+  return {copy_sign(a.lo, b.lo), copy_sign(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> round_nearest(Pair<H> a) {
+  return {round_nearest(a.lo), round_nearest(a.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> less_select(Pair<H> a, Pair<H> b, Pair<H> yes, Pair<H> no) {
+  return {less_select(a.lo, b.lo, yes.lo, no.lo), less_select(a.hi, b.hi, yes.hi, no.hi)};
+}
+template <class H>
+TANDEM_INLINE auto to_float(Pair<H> a) {
+  return Pair<decltype(to_float(a.lo))>{to_float(a.lo), to_float(a.hi)};
+}
+template <class H>
+TANDEM_INLINE auto to_int(Pair<H> a) {
+  return Pair<decltype(to_int(a.lo))>{to_int(a.lo), to_int(a.hi)};
+}
+template <class H>
+TANDEM_INLINE auto exp2_int(Pair<H> a) {
+  return Pair<decltype(exp2_int(a.lo))>{exp2_int(a.lo), exp2_int(a.hi)};
+}
+template <class H>
+TANDEM_INLINE float reduce_add(Pair<H> a) {
+  return reduce_add(add(a.lo, a.hi));
+}
+template <class H>
+TANDEM_INLINE float reduce_max(Pair<H> a) {
+  return reduce_max(max(a.lo, a.hi));
+}
+template <class H>
+TANDEM_INLINE Pair<H> dot4_narrow(Pair<H> sum, Pair<H> weights, Pair<H> x) {
+  return {dot4_narrow(sum.lo, weights.lo, x.lo), dot4_narrow(sum.hi, weights.hi, x.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> dot4_wide(Pair<H> sum, Pair<H> weights, Pair<H> x) {
+  return {dot4_wide(sum.lo, weights.lo, x.lo), dot4_wide(sum.hi, weights.hi, x.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> unpack_lo32(Pair<H> a, Pair<H> b) {
+  return {unpack_lo32(a.lo, b.lo), unpack_lo32(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> unpack_hi32(Pair<H> a, Pair<H> b) {
+  return {unpack_hi32(a.lo, b.lo), unpack_hi32(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> unpack_lo64(Pair<H> a, Pair<H> b) {
+  return {unpack_lo64(a.lo, b.lo), unpack_lo64(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> unpack_hi64(Pair<H> a, Pair<H> b) {
+  return {unpack_hi64(a.lo, b.lo), unpack_hi64(a.hi, b.hi)};
+}
+
+template <class H>
+TANDEM_INLINE void store(float* to, Pair<H> value) {
+  store(to, value.lo);
+  store(to + sizeof(H) / sizeof(float), value.hi);
+}
+template <class H>
+TANDEM_INLINE void store(std::uint8_t* to, Pair<H> value) {
+  store(to, value.lo);
+  store(to + sizeof(H), value.hi);
+}
+template <class H>
+TANDEM_INLINE void store_low_bytes(std::int8_t* to, Pair<H> value) {
+  store_low_bytes(to, value.lo);
+  store_low_bytes(to + sizeof(H) / 4, value.hi);
+}
+template <class H, class T>
+TANDEM_INLINE Pair<H> broadcast_as(As<Pair<H>>, T value) {
+  const H half = broadcast_as(As<H>{}, value);
+  return {half, half};
+}
+template <class H, class T>
+TANDEM_INLINE Pair<H> load_as(As<Pair<H>>, const T* from) {
+  return {load_as(As<H>{}, from), load_as(As<H>{}, from + sizeof(H) / sizeof(T))};
+}
+template <class H>
+TANDEM_INLINE Pair<H> gather_as(As<Pair<H>>, const std::uint8_t* const* from) {
+  return {gather_as(As<H>{}, from), gather_as(As<H>{}, from + sizeof(H) / 16)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> load_half_as(As<Pair<H>>, const std::uint16_t* from) {
+  return {load_half_as(As<H>{}, from), load_half_as(As<H>{}, from + sizeof(H) / sizeof(float))};
+}
+template <class H>
+TANDEM_INLINE Pair<H> load_bf16_as(As<Pair<H>>, const std::uint16_t* from) {
+  return {load_bf16_as(As<H>{}, from), load_bf16_as(As<H>{}, from + sizeof(H) / sizeof(float))};
+}
+template <class H>
+TANDEM_INLINE Pair<H> load_int8_as(As<Pair<H>>, const std::int8_t* from) {
+  return {load_int8_as(As<H>{}, from), load_int8_as(As<H>{}, from + sizeof(H) / sizeof(float))};
+}
+
+TANDEM_INLINE F32x16 broadcast(float value) {
+  return broadcast_as(As<F32x16>{}, value);
+}
+TANDEM_INLINE I32x16 broadcast(std::int32_t value) {
+  return broadcast_as(As<I32x16>{}, value);
+}
+TANDEM_INLINE F32x16 load(const float* from) {
+  return load_as(As<F32x16>{}, from);
+}
+TANDEM_INLINE I32x16 load(const std::uint8_t* from) {
+  return load_as(As<I32x16>{}, from);
+}
+/// 16 bytes from each of four places.
+TANDEM_INLINE I32x16 gather(const std::uint8_t* const* from) {
+  return gather_as(As<I32x16>{}, from);
+}
+TANDEM_INLINE F32x16 load_half(const std::uint16_t* from) {
+  return load_half_as(As<F32x16>{}, from);
+}
+TANDEM_INLINE F32x16 load_bf16(const std::uint16_t* from) {
+  return load_bf16_as(As<F32x16>{}, from);
+}
+TANDEM_INLINE F32x16 load_int8(const std::int8_t* from) {
+  return load_int8_as(As<F32x16>{}, from);
+}
+
+}  // namespace
+}  // namespace tandem::cpu

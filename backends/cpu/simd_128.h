@@ -1,0 +1,143 @@
+#pragma once
+
+// Lane operations on 128-bit registers (SSE4.1, part of x86-64-v2).  See simd.h.
+
+#include <cstddef>
+#include <cstdint>
+#include <immintrin.h>
+
+#define TANDEM_INLINE [[gnu::always_inline]] inline
+
+namespace tandem::cpu {
+namespace {
+
+/// Names the register type a function shall return.
+template <class Vector>
+struct As {};
+
+TANDEM_INLINE __m128 add(__m128 a, __m128 b) {
+  return _mm_add_ps(a, b);
+}
+TANDEM_INLINE __m128 sub(__m128 a, __m128 b) {
+  return _mm_sub_ps(a, b);
+}
+TANDEM_INLINE __m128 mul(__m128 a, __m128 b) {
+  return _mm_mul_ps(a, b);
+}
+TANDEM_INLINE __m128 div(__m128 a, __m128 b) {
+  return _mm_div_ps(a, b);
+}
+TANDEM_INLINE __m128 min(__m128 a, __m128 b) {
+  return _mm_min_ps(a, b);
+}
+TANDEM_INLINE __m128 max(__m128 a, __m128 b) {
+  return _mm_max_ps(a, b);
+}
+TANDEM_INLINE __m128 abs(__m128 a) {
+  return _mm_andnot_ps(_mm_set1_ps(-0.0f), a);
+}
+TANDEM_INLINE __m128 copy_sign(__m128 magnitude, __m128 sign) {
+  const __m128 bit = _mm_set1_ps(-0.0f);
+  return _mm_or_ps(_mm_andnot_ps(bit, magnitude), _mm_and_ps(bit, sign));
+}
+TANDEM_INLINE __m128 round_nearest(__m128 a) {
+  return _mm_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+TANDEM_INLINE __m128 less_select(__m128 a, __m128 b, __m128 yes, __m128 no) {
+  return _mm_blendv_ps(no, yes, _mm_cmplt_ps(a, b));
+}
+TANDEM_INLINE __m128 to_float(__m128i a) {
+  return _mm_cvtepi32_ps(a);
+}
+TANDEM_INLINE __m128i to_int(__m128 a) {
+  return _mm_cvttps_epi32(a);
+}
+/// 2^a for integers a in [-126, 127].
+TANDEM_INLINE __m128 exp2_int(__m128i a) {
+  return _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(a, _mm_set1_epi32(127)), 23));
+}
+TANDEM_INLINE float reduce_add(__m128 a) {
+  const __m128 pairs = _mm_add_ps(a, _mm_movehl_ps(a, a));
+  return _mm_cvtss_f32(_mm_add_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)));
+}
+TANDEM_INLINE float reduce_max(__m128 a) {
+  const __m128 pairs = _mm_max_ps(a, _mm_movehl_ps(a, a));
+  return _mm_cvtss_f32(_mm_max_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)));
+}
+/// Four int32 sums of four products each: u8 weights of at most 6 bits (their pairs cannot overflow int16).
+TANDEM_INLINE __m128i dot4_narrow(__m128i sum, __m128i weights, __m128i x) {
+  return _mm_add_epi32(sum, _mm_madd_epi16(_mm_maddubs_epi16(weights, x), _mm_set1_epi16(1)));
+}
+/// The same for any u8 weights.
+TANDEM_INLINE __m128i dot4_wide(__m128i sum, __m128i weights, __m128i x) {
+  const __m128i low = _mm_set1_epi16(0x00ff);
+  const __m128i even = _mm_madd_epi16(_mm_and_si128(weights, low), _mm_srai_epi16(_mm_slli_epi16(x, 8), 8));
+  const __m128i odd = _mm_madd_epi16(_mm_srli_epi16(weights, 8), _mm_srai_epi16(x, 8));
+  return _mm_add_epi32(sum, _mm_add_epi32(even, odd));
+}
+TANDEM_INLINE __m128i unpack_lo32(__m128i a, __m128i b) {
+  return _mm_unpacklo_epi32(a, b);
+}
+TANDEM_INLINE __m128i unpack_hi32(__m128i a, __m128i b) {
+  return _mm_unpackhi_epi32(a, b);
+}
+TANDEM_INLINE __m128i unpack_lo64(__m128i a, __m128i b) {
+  return _mm_unpacklo_epi64(a, b);
+}
+TANDEM_INLINE __m128i unpack_hi64(__m128i a, __m128i b) {
+  return _mm_unpackhi_epi64(a, b);
+}
+
+TANDEM_INLINE __m128 broadcast_as(As<__m128>, float value) {
+  return _mm_set1_ps(value);
+}
+TANDEM_INLINE __m128i broadcast_as(As<__m128i>, std::int32_t value) {
+  return _mm_set1_epi32(value);
+}
+TANDEM_INLINE __m128 load_as(As<__m128>, const float* from) {
+  return _mm_loadu_ps(from);
+}
+TANDEM_INLINE __m128i load_as(As<__m128i>, const std::uint8_t* from) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+}
+TANDEM_INLINE void store(float* to, __m128 value) {
+  _mm_storeu_ps(to, value);
+}
+TANDEM_INLINE void store(std::uint8_t* to, __m128i value) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), value);
+}
+/// The low byte of each lane, which holds a value of int8.
+TANDEM_INLINE void store_low_bytes(std::int8_t* to, __m128i value) {
+  const __m128i words = _mm_packs_epi32(value, value);
+  const std::int32_t bytes = _mm_cvtsi128_si32(_mm_packs_epi16(words, words));
+  __builtin_memcpy(to, &bytes, sizeof bytes);
+}
+/// 16 bytes from each of as many places as the register has 128-bit lanes.
+TANDEM_INLINE __m128i gather_as(As<__m128i>, const std::uint8_t* const* from) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(*from));
+}
+/// fp16 in the low half of each lane to fp32: exponent and mantissa moved up and rescaled by 2^112, which
+/// also makes subnormals right; infinity and NaN keep their exponent.
+TANDEM_INLINE __m128 halves_to_floats(__m128i half) {
+  const __m128i magnitude = _mm_slli_epi32(_mm_and_si128(half, _mm_set1_epi32(0x7fff)), 13);
+  const __m128i sign = _mm_slli_epi32(_mm_and_si128(half, _mm_set1_epi32(0x8000)), 16);
+  const __m128i special = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x0f7fffff));
+  const __m128 scaled = _mm_mul_ps(_mm_castsi128_ps(magnitude), _mm_set1_ps(0x1p112f));
+  const __m128i exponent = _mm_and_si128(special, _mm_set1_epi32(0x7f800000));
+  return _mm_castsi128_ps(_mm_or_si128(_mm_or_si128(_mm_castps_si128(scaled), exponent), sign));
+}
+TANDEM_INLINE __m128 load_half_as(As<__m128>, const std::uint16_t* from) {
+  return halves_to_floats(_mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+}
+TANDEM_INLINE __m128 load_bf16_as(As<__m128>, const std::uint16_t* from) {
+  const __m128i wide = _mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+  return _mm_castsi128_ps(_mm_slli_epi32(wide, 16));
+}
+TANDEM_INLINE __m128 load_int8_as(As<__m128>, const std::int8_t* from) {
+  std::int32_t bytes;
+  __builtin_memcpy(&bytes, from, sizeof bytes);
+  return _mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(bytes)));
+}
+
+}  // namespace
+}  // namespace tandem::cpu

@@ -1,0 +1,121 @@
+#pragma once
+
+// Lane operations on 256-bit registers (AVX2 and F16C).  See simd.h.
+
+#include <cstddef>
+#include <cstdint>
+#include <immintrin.h>
+
+#include "backends/cpu/simd_128.h"
+
+namespace tandem::cpu {
+namespace {
+
+TANDEM_INLINE __m256 add(__m256 a, __m256 b) {
+  return _mm256_add_ps(a, b);
+}
+TANDEM_INLINE __m256 sub(__m256 a, __m256 b) {
+  return _mm256_sub_ps(a, b);
+}
+TANDEM_INLINE __m256 mul(__m256 a, __m256 b) {
+  return _mm256_mul_ps(a, b);
+}
+TANDEM_INLINE __m256 div(__m256 a, __m256 b) {
+  return _mm256_div_ps(a, b);
+}
+TANDEM_INLINE __m256 min(__m256 a, __m256 b) {
+  return _mm256_min_ps(a, b);
+}
+TANDEM_INLINE __m256 max(__m256 a, __m256 b) {
+  return _mm256_max_ps(a, b);
+}
+TANDEM_INLINE __m256 abs(__m256 a) {
+  return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+TANDEM_INLINE __m256 copy_sign(__m256 magnitude, __m256 sign) {
+  const __m256 bit = _mm256_set1_ps(-0.0f);
+  return _mm256_or_ps(_mm256_andnot_ps(bit, magnitude), _mm256_and_ps(bit, sign));
+}
+TANDEM_INLINE __m256 round_nearest(__m256 a) {
+  return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+TANDEM_INLINE __m256 less_select(__m256 a, __m256 b, __m256 yes, __m256 no) {
+  return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+TANDEM_INLINE __m256 to_float(__m256i a) {
+  return _mm256_cvtepi32_ps(a);
+}
+TANDEM_INLINE __m256i to_int(__m256 a) {
+  return _mm256_cvttps_epi32(a);
+}
+TANDEM_INLINE __m256 exp2_int(__m256i a) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(a, _mm256_set1_epi32(127)), 23));
+}
+TANDEM_INLINE float reduce_add(__m256 a) {
+  return reduce_add(_mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
+}
+TANDEM_INLINE float reduce_max(__m256 a) {
+  return reduce_max(_mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
+}
+TANDEM_INLINE __m256i dot4_narrow(__m256i sum, __m256i weights, __m256i x) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(weights, x), _mm256_set1_epi16(1)));
+}
+TANDEM_INLINE __m256i dot4_wide(__m256i sum, __m256i weights, __m256i x) {
+  const __m256i low = _mm256_set1_epi16(0x00ff);
+  const __m256i even =
+      _mm256_madd_epi16(_mm256_and_si256(weights, low), _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8));
+  const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(weights, 8), _mm256_srai_epi16(x, 8));
+  return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
+}
+TANDEM_INLINE __m256i unpack_lo32(__m256i a, __m256i b) {
+  return _mm256_unpacklo_epi32(a, b);
+}
+TANDEM_INLINE __m256i unpack_hi32(__m256i a, __m256i b) {
+  return _mm256_unpackhi_epi32(a, b);
+}
+TANDEM_INLINE __m256i unpack_lo64(__m256i a, __m256i b) {
+  return _mm256_unpacklo_epi64(a, b);
+}
+TANDEM_INLINE __m256i unpack_hi64(__m256i a, __m256i b) {
+  return _mm256_unpackhi_epi64(a, b);
+}
+
+TANDEM_INLINE __m256 broadcast_as(As<__m256>, float value) {
+  return _mm256_set1_ps(value);
+}
+TANDEM_INLINE __m256i broadcast_as(As<__m256i>, std::int32_t value) {
+  return _mm256_set1_epi32(value);
+}
+TANDEM_INLINE __m256 load_as(As<__m256>, const float* from) {
+  return _mm256_loadu_ps(from);
+}
+TANDEM_INLINE __m256i load_as(As<__m256i>, const std::uint8_t* from) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
+TANDEM_INLINE void store(float* to, __m256 value) {
+  _mm256_storeu_ps(to, value);
+}
+TANDEM_INLINE void store(std::uint8_t* to, __m256i value) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), value);
+}
+TANDEM_INLINE void store_low_bytes(std::int8_t* to, __m256i value) {
+  store_low_bytes(to, _mm256_castsi256_si128(value));
+  store_low_bytes(to + 4, _mm256_extracti128_si256(value, 1));
+}
+TANDEM_INLINE __m256i gather_as(As<__m256i>, const std::uint8_t* const* from) {
+  const __m128i low = gather_as(As<__m128i>{}, from);
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(low), gather_as(As<__m128i>{}, from + 1), 1);
+}
+TANDEM_INLINE __m256 load_half_as(As<__m256>, const std::uint16_t* from) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
+TANDEM_INLINE __m256 load_bf16_as(As<__m256>, const std::uint16_t* from) {
+  const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+TANDEM_INLINE __m256 load_int8_as(As<__m256>, const std::int8_t* from) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+}
+
+}  // namespace
+}  // namespace tandem::cpu

@@ -1,0 +1,118 @@
+#pragma once
+
+// Lane operations on 512-bit registers (AVX-512 F, BW, DQ, VL and VNNI).  See simd.h.
+
+#include <cstddef>
+#include <cstdint>
+#include <immintrin.h>
+
+#include "backends/cpu/simd_256.h"
+
+namespace tandem::cpu {
+namespace {
+
+TANDEM_INLINE __m512 add(__m512 a, __m512 b) {
+  return _mm512_add_ps(a, b);
+}
+TANDEM_INLINE __m512 sub(__m512 a, __m512 b) {
+  return _mm512_sub_ps(a, b);
+}
+TANDEM_INLINE __m512 mul(__m512 a, __m512 b) {
+  return _mm512_mul_ps(a, b);
+}
+TANDEM_INLINE __m512 div(__m512 a, __m512 b) {
+  return _mm512_div_ps(a, b);
+}
+TANDEM_INLINE __m512 min(__m512 a, __m512 b) {
+  return _mm512_min_ps(a, b);
+}
+TANDEM_INLINE __m512 max(__m512 a, __m512 b) {
+  return _mm512_max_ps(a, b);
+}
+TANDEM_INLINE __m512 abs(__m512 a) {
+  return _mm512_abs_ps(a);
+}
+TANDEM_INLINE __m512 copy_sign(__m512 magnitude, __m512 sign) {
+  const __m512 bit = _mm512_set1_ps(-0.0f);
+  return _mm512_or_ps(_mm512_andnot_ps(bit, magnitude), _mm512_and_ps(bit, sign));
+}
+TANDEM_INLINE __m512 round_nearest(__m512 a) {
+  return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+TANDEM_INLINE __m512 less_select(__m512 a, __m512 b, __m512 yes, __m512 no) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
+}
+TANDEM_INLINE __m512 to_float(__m512i a) {
+  return _mm512_cvtepi32_ps(a);
+}
+TANDEM_INLINE __m512i to_int(__m512 a) {
+  return _mm512_cvttps_epi32(a);
+}
+TANDEM_INLINE __m512 exp2_int(__m512i a) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(a, _mm512_set1_epi32(127)), 23));
+}
+TANDEM_INLINE float reduce_add(__m512 a) {
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+  return reduce_add(_mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
+TANDEM_INLINE float reduce_max(__m512 a) {
+  const __m256 half = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+  return reduce_max(_mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
+TANDEM_INLINE __m512i dot4_narrow(__m512i sum, __m512i weights, __m512i x) {
+  return _mm512_dpbusd_epi32(sum, weights, x);
+}
+TANDEM_INLINE __m512i dot4_wide(__m512i sum, __m512i weights, __m512i x) {
+  return _mm512_dpbusd_epi32(sum, weights, x);
+}
+TANDEM_INLINE __m512i unpack_lo32(__m512i a, __m512i b) {
+  return _mm512_unpacklo_epi32(a, b);
+}
+TANDEM_INLINE __m512i unpack_hi32(__m512i a, __m512i b) {
+  return _mm512_unpackhi_epi32(a, b);
+}
+TANDEM_INLINE __m512i unpack_lo64(__m512i a, __m512i b) {
+  return _mm512_unpacklo_epi64(a, b);
+}
+TANDEM_INLINE __m512i unpack_hi64(__m512i a, __m512i b) {
+  return _mm512_unpackhi_epi64(a, b);
+}
+
+TANDEM_INLINE __m512 broadcast_as(As<__m512>, float value) {
+  return _mm512_set1_ps(value);
+}
+TANDEM_INLINE __m512i broadcast_as(As<__m512i>, std::int32_t value) {
+  return _mm512_set1_epi32(value);
+}
+TANDEM_INLINE __m512 load_as(As<__m512>, const float* from) {
+  return _mm512_loadu_ps(from);
+}
+TANDEM_INLINE __m512i load_as(As<__m512i>, const std::uint8_t* from) {
+  return _mm512_loadu_si512(from);
+}
+TANDEM_INLINE void store(float* to, __m512 value) {
+  _mm512_storeu_ps(to, value);
+}
+TANDEM_INLINE void store(std::uint8_t* to, __m512i value) {
+  _mm512_storeu_si512(to, value);
+}
+TANDEM_INLINE void store_low_bytes(std::int8_t* to, __m512i value) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(value));
+}
+TANDEM_INLINE __m512i gather_as(As<__m512i>, const std::uint8_t* const* from) {
+  const __m256i low = gather_as(As<__m256i>{}, from);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), gather_as(As<__m256i>{}, from + 2), 1);
+}
+TANDEM_INLINE __m512 load_half_as(As<__m512>, const std::uint16_t* from) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+TANDEM_INLINE __m512 load_bf16_as(As<__m512>, const std::uint16_t* from) {
+  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+TANDEM_INLINE __m512 load_int8_as(As<__m512>, const std::int8_t* from) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+}
+
+}  // namespace
+}  // namespace tandem::cpu
