@@ -20,17 +20,19 @@ std::uint32_t rank_of(float score) noexcept {
   return ~ascending;
 }
 
-/// How texts of unused tokens came about: merging goes through them, but they are never a result.
+/// How texts of unused tokens came about: merging goes through them, but they are never a result (as in
+/// SentencePiece).
 using Halves = std::unordered_map<std::string_view, std::pair<std::string_view, std::string_view>>;
 
-void emit(std::string_view text, const Vocabulary& vocabulary, const Halves& halves,
-          std::vector<TokenId>& ids) {
+/// Appends the tokens of a symbol that merging left over.
+void append(std::string_view text, const Vocabulary& vocabulary, const Halves& halves,
+            std::vector<TokenId>& ids) {
   const auto id = vocabulary.find_mergeable(text);
-  if (id == kNoToken) return vocabulary.append_bytes(text, ids);
-  const auto split = vocabulary.kind(id) == TokenKind::unused ? halves.find(text) : halves.end();
-  if (split == halves.end()) return ids.push_back(id);
-  emit(split->second.first, vocabulary, halves, ids);
-  emit(split->second.second, vocabulary, halves, ids);
+  if (id != kNoToken && vocabulary.kind(id) != TokenKind::unused) return ids.push_back(id);
+  const auto split = halves.find(text);
+  if (split == halves.end()) return vocabulary.append_bytes(text, ids);
+  append(split->second.first, vocabulary, halves, ids);
+  append(split->second.second, vocabulary, halves, ids);
 }
 
 }  // namespace
@@ -65,11 +67,8 @@ void ScoreTokenizer::encode_fragment(std::string_view escaped, std::vector<Token
     if (tokens.kind(id) == TokenKind::unused) halves[both] = {left.text, right.text};
     return {ranks_[static_cast<std::size_t>(id)], id};
   };
-  PairMerger().run(escaped, token_of, merge_of, [&](const Symbol& symbol) {
-    if (symbol.token == kNoToken) return tokens.append_bytes(symbol.text, ids);
-    if (tokens.kind(symbol.token) != TokenKind::unused) return ids.push_back(symbol.token);
-    emit(symbol.text, tokens, halves, ids);
-  });
+  PairMerger().run(escaped, token_of, merge_of,
+                   [&](const Symbol& symbol) { append(symbol.text, tokens, halves, ids); });
 }
 
 }  // namespace tandem::model
