@@ -1,47 +1,69 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "model/hyperparameters.h"
 #include "planner/plan.h"
 
 namespace tandem::planner {
 
-/// Byte sizes of a device's working buffers, one for each field of device::Scratch; the daemon carves the
-/// activation arena in this order.  Each is a multiple of `kBufferAlignmentBytes`.
+/// Byte sizes of a device's working buffers, one for each field of device::Scratch and the residual stream;
+/// the daemon carves the activation arena in this order.  Each is a multiple of `kBufferAlignmentBytes`.
+/// Buffers that no unit of the device uses are empty.  M is the workload's micro_batch.
 struct ActivationLayout {
-  std::uint64_t residual_bytes = 0;  ///< x: (M, width) f32
-  std::uint64_t normed_bytes = 0;
-  std::uint64_t projected_bytes = 0;
-  std::uint64_t q_bytes = 0;
-  std::uint64_t k_bytes = 0;
-  std::uint64_t v_bytes = 0;
-  std::uint64_t attended_bytes = 0;
-  std::uint64_t gate_bytes = 0;
-  std::uint64_t up_bytes = 0;
-  std::uint64_t quantised_bytes = 0;
+  std::uint64_t residual_bytes = 0;   ///< x: (M, width) f32
+  std::uint64_t normed_bytes = 0;     ///< (M, width) f32
+  std::uint64_t projected_bytes = 0;  ///< (M, width) f32
+  std::uint64_t q_bytes = 0;          ///< (M, largest heads * head_dim) f32
+  std::uint64_t k_bytes = 0;          ///< (M, largest kv_heads * head_dim) f32
+  std::uint64_t v_bytes = 0;          ///< (M, largest kv_heads * head_dim) f32
+  std::uint64_t attended_bytes = 0;   ///< (M, largest heads * head_dim) f32
+  std::uint64_t gate_bytes = 0;       ///< (M, largest ffn_width) f32
+  std::uint64_t up_bytes = 0;         ///< (M, largest ffn_width) f32
+  std::uint64_t quantised_bytes = 0;  ///< (M, longest of these rows) in blocks of kQuantisedBlockElems
 
   [[nodiscard]] std::uint64_t total_bytes() const noexcept {
     return residual_bytes + normed_bytes + projected_bytes + q_bytes + k_bytes + v_bytes + attended_bytes +
            gate_bytes + up_bytes + quantised_bytes;
   }
-};
 
-inline constexpr std::uint64_t kBufferAlignmentBytes = 64;
+  bool operator==(const ActivationLayout&) const = default;
+};
 
 /// Bytes an activation row needs as integers: 40 for every 32 elements (scale, sum, 32 int8), or the same for
 /// the 256-element blocks of the K types.
 inline constexpr std::uint64_t kQuantisedBlockElems = 32;
 inline constexpr std::uint64_t kQuantisedBlockBytes = 40;
 
-/// Buffers for the largest layer of `hyper` at `micro_batch` rows.
-ActivationLayout activation_layout(const model::Hyperparameters& hyper, std::uint32_t micro_batch);
+/// Elements of the longest row of each sort among a device's units.
+struct RowWidths {
+  std::uint64_t residual_elems = 0;
+  std::uint64_t q_elems = 0;
+  std::uint64_t kv_elems = 0;  ///< of K, and of V
+  std::uint64_t ffn_elems = 0;
 
-/// KV row of one token in one layer: elements cached (model-spec 2.5) times the type's size.
+  /// Makes room for `unit`.
+  void include(const model::Hyperparameters& hyper, UnitRef unit) noexcept;
+};
+
+/// Buffers for `micro_batch` rows of `widths`.  Throws BadQuestion on overflow.
+ActivationLayout activation_layout(const RowWidths& widths, std::uint32_t micro_batch);
+
+/// Buffers a device needs for `units` (those of a plan: `units_on`) at `micro_batch` rows.
+ActivationLayout activation_layout(const model::Hyperparameters& hyper, std::span<const UnitRef> units,
+                                   std::uint32_t micro_batch);
+
+/// Elements that one token caches in one layer (model-spec 2.5): K and V; or the one vector both come from,
+/// for `vector_rotated` with the rotated quarter of K beside it.
+std::uint64_t kv_row_elems(const model::LayerSpec& layer, KvLayout layout) noexcept;
+
+/// KV row of one token in one layer.  q8_0 is the GGUF block, 34 bytes for 32 elements; head_dim is then a
+/// multiple of 32.  Throws BadQuestion on overflow.
 std::uint64_t kv_row_bytes(const model::LayerSpec& layer, KvLayout layout, KvType type);
 
 /// Rows of logits kept at once: every sequence's newest and its drafts, and at least 8 so that prompts can be
-/// scored in groups.
-std::uint32_t logit_rows(const Workload& workload);
+/// scored in groups; never more than a micro-batch has.
+std::uint32_t logit_rows(const Workload& workload) noexcept;
 
 }  // namespace tandem::planner

@@ -12,6 +12,12 @@ namespace tandem::planner {
 
 inline constexpr std::string_view kPlanSchema = "tandem.plan/1";
 
+/// Pieces of an arena start at multiples of this.
+inline constexpr std::uint64_t kBufferAlignmentBytes = 64;
+
+/// Tokens in a page of global KV.
+inline constexpr std::uint32_t kPageTok = 64;
+
 /// Where a unit or an arena lives.
 enum class Device { cpu, cuda0, emulated0 };
 
@@ -51,7 +57,7 @@ struct Workload {
   std::uint32_t micro_batch = 512;  ///< rows
   std::uint32_t draft_rows = 0;     ///< a sequence
   KvType kv_type = KvType::f16;
-  std::uint64_t expected_context = 0;  ///< at which context speed counts; 0 = max_seq_len / 4
+  std::uint64_t expected_context = 0;  ///< at which context speed counts; 0 = a quarter of max_seq_len
 
   bool operator==(const Workload&) const = default;
 };
@@ -65,7 +71,7 @@ struct LayerPlan {
   std::uint64_t weight_bytes = 0;  ///< both halves
   Device attention_device = Device::cpu;
   Device ffn_device = Device::cpu;
-  std::uint32_t ffn_gpu_rows = 0;
+  std::uint32_t ffn_gpu_rows = 0;  ///< of an FFN half that both devices share; 0: all of it is on ffn_device
   Device kv_device = Device::cpu;
 
   bool operator==(const LayerPlan&) const = default;
@@ -73,10 +79,19 @@ struct LayerPlan {
 
 struct HeadPlan {
   Device device = Device::cpu;
-  std::string type;  ///< "Q6_K"
-  std::uint64_t bytes = 0;
+  std::string type;         ///< "Q6_K"
+  std::uint64_t bytes = 0;  ///< the matrix and output_norm
 
   bool operator==(const HeadPlan&) const = default;
+};
+
+/// Who gathers embedding rows.  A tied embedding is read from the head's copy, on the head's device, and adds
+/// nothing; one of its own stays in the mapped file and is read by the CPU (a `weights` line there).
+struct EmbeddingPlan {
+  Device device = Device::cpu;
+  std::uint64_t bytes = 0;  ///< beyond the head's
+
+  bool operator==(const EmbeddingPlan&) const = default;
 };
 
 struct ArenaPlan {
@@ -102,12 +117,12 @@ struct StagePlan {
 };
 
 /// Global KV comes in pages of `page_tok` tokens from a pool that sequences share.  A page index is valid in
-/// every global layer's pool.  `rounding_bytes` is what the arenas hold beyond sequences * sum of kv_bytes
-/// because of it.
+/// every global layer's pool.
 struct PagePlan {
-  std::uint32_t page_tok = 64;
-  std::uint64_t pages = 0;  ///< in the pool
-  std::uint64_t rounding_bytes = 0;
+  std::uint32_t page_tok = kPageTok;
+  std::uint64_t pages = 0;           ///< in the pool: enough for every sequence at full length
+  std::uint64_t rounding_bytes = 0;  ///< what the kv arenas hold beyond sequences * sum of kv_bytes: whole
+                                     ///< pages, and layers that start at multiples of kBufferAlignmentBytes
 
   bool operator==(const PagePlan&) const = default;
 };
@@ -125,9 +140,11 @@ struct ModelFacts {
   std::string family;  ///< "gemma3" or "gemma4"
   std::uint32_t layers = 0;
   std::uint64_t tensors = 0;
-  std::uint64_t tensor_bytes = 0;
-  std::uint64_t missing_bytes = 0;  ///< tensor data beyond the end of the file
-  std::uint64_t context_length = 0;
+  std::uint64_t tensor_bytes = 0;  ///< all layers' weight_bytes + head + embedding + unplaced
+  std::uint64_t unplaced_bytes =
+      0;  ///< tensors that no unit reads: rope_freqs (becomes a table), vision, audio
+  std::uint64_t missing_bytes = 0;   ///< tensor data beyond the end of the file
+  std::uint64_t context_length = 0;  ///< tokens the model was trained for
 
   bool operator==(const ModelFacts&) const = default;
 };
@@ -143,8 +160,10 @@ struct Plan {
   bool fits = false;
   std::vector<LayerPlan> layers;
   HeadPlan head;
+  EmbeddingPlan embedding;
   PagePlan kv_pages;
-  std::vector<ArenaPlan> arenas;  ///< each (device, purpose) once, no zero lines
+  std::uint64_t weights_overhead_bytes = 0;  ///< in the weights arenas beyond tensors: rope tables, alignment
+  std::vector<ArenaPlan> arenas;             ///< each (device, purpose) once, no zero lines
   std::uint64_t vram_bytes = 0;
   std::uint64_t ram_bytes = 0;
   std::vector<StagePlan> stages;
@@ -159,10 +178,15 @@ struct Plan {
   bool operator==(const Plan&) const = default;
 };
 
+/// Every unit on `device`, in the order it runs.
+std::vector<UnitRef> units_on(const Plan& plan, Device device);
+
+/// Names as they stand in plan JSON.
 std::string_view to_string(Device) noexcept;
 std::string_view to_string(Purpose) noexcept;
 std::string_view to_string(KvType) noexcept;
 std::string_view to_string(KvLayout) noexcept;
 std::string_view to_string(UnitKind) noexcept;
+std::string_view to_string(model::LayerKind) noexcept;
 
 }  // namespace tandem::planner

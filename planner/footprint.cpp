@@ -1,0 +1,186 @@
+#include "planner/footprint.h"
+
+#include <algorithm>
+
+namespace tandem::planner {
+namespace {
+
+ByteCount rope_table_bytes(const model::RopeSpec& rope) {
+  return (ByteCount(rope.inv_freq.size()) * sizeof(double)).aligned(kBufferAlignmentBytes);
+}
+
+ByteCount transfer_bytes(const ModelInput& model, const Workload& workload, std::uint32_t crossings) {
+  constexpr std::uint64_t kBuffersPerCrossing = 2;
+  const auto buffer =
+      (ByteCount(workload.micro_batch) * model.hyper.width * sizeof(float)).aligned(kBufferAlignmentBytes);
+  return ByteCount(crossings) * kBuffersPerCrossing * buffer;
+}
+
+EmbeddingPlan embedding_plan(const ModelInput& model, Device head) {
+  const bool tied = model.embedding.bytes == 0;
+  return tied ? EmbeddingPlan{head, 0} : EmbeddingPlan{Device::cpu, model.embedding.bytes};
+}
+
+/// Collects arena lines and their sums.
+class Lines {
+ public:
+  explicit Lines(Footprint& footprint) : footprint_(&footprint) {}
+
+  void add(Device device, Purpose purpose, ByteCount bytes) {
+    if (bytes == 0) return;
+    footprint_->arenas.push_back({device, purpose, bytes.value()});
+    auto& total = device == Device::cpu ? footprint_->ram_bytes : footprint_->vram_bytes;
+    total = (ByteCount(total) + bytes).value();
+  }
+
+ private:
+  Footprint* footprint_;
+};
+
+void add_gpu_lines(Lines& lines, Device gpu, const DeviceLoad& load, const Budget& budget,
+                   const MachineProfile& machine) {
+  if (load.idle()) return;
+  lines.add(gpu, Purpose::weights, load.weights());
+  lines.add(gpu, Purpose::head, load.head());
+  lines.add(gpu, Purpose::kv, load.kv());
+  lines.add(gpu, Purpose::kv_staging, load.kv_staging());
+  lines.add(gpu, Purpose::activations, load.activations());
+  lines.add(gpu, Purpose::logits, load.logits());
+  if (gpu == Device::cuda0) lines.add(gpu, Purpose::driver, machine.driver_bytes);
+  lines.add(gpu, Purpose::reserve, budget.vram_reserve_bytes);
+}
+
+/// The GPU of a placement that uses one.
+Device gpu_of(const std::vector<StagePlan>& stages) {
+  for (const auto& stage : stages) {
+    if (stage.device != Device::cpu) return stage.device;
+  }
+  return Device::cuda0;
+}
+
+}  // namespace
+
+std::uint64_t kv_cells(const model::LayerSpec& layer, std::uint64_t max_seq_len) noexcept {
+  if (layer.kind == model::LayerKind::global) return max_seq_len;
+  return std::min<std::uint64_t>(max_seq_len, layer.window);
+}
+
+KvLayout kv_layout(const model::LayerSpec& layer) noexcept {
+  return layer.has_v ? KvLayout::separate : KvLayout::vector;
+}
+
+ByteCount kv_pages(const Workload& workload) {
+  return ByteCount(workload.sequences) * ((workload.max_seq_len + kPageTok - 1) / kPageTok);
+}
+
+ByteCount kv_arena_bytes(const model::LayerSpec& layer, const Workload& workload) {
+  const ByteCount row = kv_row_bytes(layer, kv_layout(layer), workload.kv_type);
+  const auto rows = layer.kind == model::LayerKind::global
+                        ? kv_pages(workload) * kPageTok
+                        : ByteCount(workload.sequences) * kv_cells(layer, workload.max_seq_len);
+  return (rows * row).aligned(kBufferAlignmentBytes);
+}
+
+void DeviceLoad::add(UnitRef unit) {
+  widths_.include(model_->hyper, unit);
+  const auto size = [this](const UnitWeights& weights) {
+    return device_ == Device::cpu ? weights.bytes : weights.copied_bytes;
+  };
+  switch (unit.kind) {
+    case UnitKind::attention:
+      tensors_ += size(model_->layers[unit.layer].attention);
+      add_attention(unit.layer);
+      return;
+    case UnitKind::ffn:
+      tensors_ += size(model_->layers[unit.layer].ffn);
+      return;
+    case UnitKind::head:
+      head_ += size(model_->head);
+      return;
+  }
+}
+
+void DeviceLoad::add_attention(std::uint32_t index) {
+  const auto& layer = model_->hyper.layers[index];
+  const ByteCount row = kv_row_bytes(layer, kv_layout(layer), workload_->kv_type);
+  kv_ += kv_arena_bytes(layer, *workload_);
+  kv_row_sum_ += row;
+  kv_row_max_ = std::max(kv_row_max_, row);
+  (layer.kind == model::LayerKind::sliding ? rotates_sliding_ : rotates_global_) = true;
+}
+
+ByteCount DeviceLoad::weights() const {
+  auto bytes = tensors_;
+  if (rotates_sliding_) bytes += rope_table_bytes(model_->hyper.rope_sliding);
+  if (rotates_global_) bytes += rope_table_bytes(model_->hyper.rope_global);
+  return bytes;
+}
+
+ByteCount DeviceLoad::kv_staging() const {
+  const auto drafts = ByteCount(workload_->sequences) * workload_->draft_rows * kv_row_sum_;
+  const auto chunk = ByteCount(workload_->micro_batch) * kv_row_max_;
+  return drafts.aligned(kBufferAlignmentBytes) + chunk.aligned(kBufferAlignmentBytes);
+}
+
+ByteCount DeviceLoad::activations() const {
+  return activation_layout(widths_, workload_->micro_batch).total_bytes();
+}
+
+ByteCount DeviceLoad::logits() const {
+  return head_ == 0 ? ByteCount() : logit_bytes(*model_, *workload_);
+}
+
+ByteCount DeviceLoad::total() const {
+  return weights() + head() + kv() + kv_staging() + activations() + logits();
+}
+
+ByteCount logit_bytes(const ModelInput& model, const Workload& workload) {
+  return (ByteCount(logit_rows(workload)) * model.hyper.vocab * sizeof(float)).aligned(kBufferAlignmentBytes);
+}
+
+ByteCount gpu_fixed_bytes(Device gpu, const Budget& budget, const MachineProfile& machine) {
+  const ByteCount driver = gpu == Device::cuda0 ? machine.driver_bytes : 0;
+  return driver + budget.vram_reserve_bytes;
+}
+
+Footprint footprint(const ModelInput& model, const Budget& budget, const Workload& workload,
+                    const MachineProfile& machine, const Placement& placement) {
+  const auto stages = stages_of(placement);
+  const auto gpu = gpu_of(stages);
+  DeviceLoad cpu_load(model, workload, Device::cpu);
+  DeviceLoad gpu_load(model, workload, gpu);
+  for (const auto& stage : stages) {
+    auto& load = stage.device == Device::cpu ? cpu_load : gpu_load;
+    for (const auto unit : stage.units) load.add(unit);
+  }
+
+  Footprint result;
+  result.embedding = embedding_plan(model, placement.head);
+  const auto crossings = crossings_of(stages, result.embedding.device);
+  Lines lines(result);
+  lines.add(Device::cpu, Purpose::weights, cpu_load.weights() + result.embedding.bytes);
+  lines.add(Device::cpu, Purpose::head, cpu_load.head());
+  lines.add(Device::cpu, Purpose::kv, cpu_load.kv());
+  lines.add(Device::cpu, Purpose::kv_staging, cpu_load.kv_staging());
+  lines.add(Device::cpu, Purpose::activations, cpu_load.activations());
+  lines.add(Device::cpu, Purpose::logits, logit_bytes(model, workload));
+  lines.add(Device::cpu, Purpose::transfer, transfer_bytes(model, workload, crossings));
+  lines.add(Device::cpu, Purpose::reserve, budget.ram_reserve_bytes);
+  add_gpu_lines(lines, gpu, gpu_load, budget, machine);
+
+  ByteCount tensors = result.embedding.bytes;
+  ByteCount cells;
+  for (std::size_t i = 0; i < model.layers.size(); ++i) {
+    const auto& layer = model.hyper.layers[i];
+    tensors += ByteCount(model.layers[i].attention.bytes) + model.layers[i].ffn.bytes;
+    cells += ByteCount(kv_cells(layer, workload.max_seq_len)) *
+             kv_row_bytes(layer, kv_layout(layer), workload.kv_type) * workload.sequences;
+  }
+  const auto weights = cpu_load.weights() + gpu_load.weights() + result.embedding.bytes;
+  const auto kv = cpu_load.kv() + gpu_load.kv();
+  result.weights_overhead_bytes = weights.value() - tensors.value();
+  result.kv_pages = {kPageTok, kv_pages(workload).value(), kv.value() - cells.value()};
+  return result;
+}
+
+}  // namespace tandem::planner

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "planner/activations.h"
+#include "planner/byte_count.h"
+#include "planner/machine.h"
+#include "planner/model_input.h"
+#include "planner/placement.h"
+#include "planner/plan.h"
+
+namespace tandem::planner {
+
+/// Cells of one sequence in one layer: min(max_seq_len, window) where attention slides, else max_seq_len.
+std::uint64_t kv_cells(const model::LayerSpec& layer, std::uint64_t max_seq_len) noexcept;
+
+/// One vector a token where there is no V projection, K and V where there is.
+KvLayout kv_layout(const model::LayerSpec& layer) noexcept;
+
+/// Pages in the pool of global KV: whole pages for every sequence at full length.
+ByteCount kv_pages(const Workload& workload);
+
+/// Bytes of one layer's KV for all sequences, as allocated: a ring for each sequence where attention slides,
+/// else all pages of the pool.
+ByteCount kv_arena_bytes(const model::LayerSpec& layer, const Workload& workload);
+
+/// What one device carries, grown unit by unit.  Lines of design.md's `arena`, in bytes:
+///  - weights: tensors of the device's halves, in place in the mapped file on the CPU, copied elsewhere; and
+///  a
+///    table of rotation frequencies, doubles (head_dim/2), for each kind of attention it runs;
+///  - head: its matrix and output_norm;
+///  - kv: `kv_arena_bytes` of its attention halves;
+///  - kv_staging: sequences * draft_rows rows of KV of all its layers, and micro_batch rows of the largest;
+///  - activations: `activation_layout`;
+///  - logits: `logit_rows` rows of vocab floats, on the head's device.
+class DeviceLoad {
+ public:
+  DeviceLoad(const ModelInput& model, const Workload& workload, Device device) noexcept
+      : model_(&model), workload_(&workload), device_(device) {}
+
+  void add(UnitRef unit);
+
+  /// No unit is here.
+  [[nodiscard]] bool idle() const noexcept { return widths_.residual_elems == 0; }
+
+  [[nodiscard]] ByteCount weights() const;
+  [[nodiscard]] ByteCount head() const noexcept { return head_; }
+  [[nodiscard]] ByteCount kv() const noexcept { return kv_; }
+  [[nodiscard]] ByteCount kv_staging() const;
+  [[nodiscard]] ByteCount activations() const;
+  [[nodiscard]] ByteCount logits() const;
+
+  /// Sum of all lines above.
+  [[nodiscard]] ByteCount total() const;
+
+ private:
+  void add_attention(std::uint32_t layer);
+
+  const ModelInput* model_;
+  const Workload* workload_;
+  Device device_;
+  RowWidths widths_;
+  ByteCount tensors_;
+  ByteCount head_;
+  ByteCount kv_;
+  ByteCount kv_row_sum_;  ///< KV of one token over this device's layers
+  ByteCount kv_row_max_;
+  bool rotates_sliding_ = false;
+  bool rotates_global_ = false;
+};
+
+/// Bytes of logits kept at once.
+ByteCount logit_bytes(const ModelInput& model, const Workload& workload);
+
+/// Bytes a GPU takes before any unit is on it: the driver's (none on an emulated one) and the reserve.
+ByteCount gpu_fixed_bytes(Device gpu, const Budget& budget, const MachineProfile& machine);
+
+/// Every byte of a placement.
+struct Footprint {
+  std::vector<ArenaPlan> arenas;  ///< by device, then purpose; no zero lines
+  EmbeddingPlan embedding;
+  PagePlan kv_pages;
+  std::uint64_t weights_overhead_bytes = 0;
+  std::uint64_t vram_bytes = 0;
+  std::uint64_t ram_bytes = 0;
+};
+
+/// Beside the lines of DeviceLoad, the CPU has
+///  - weights: an embedding of its own, if the head is not tied to it, in place in the mapped file;
+///  - logits, where the head is elsewhere: tokens are sampled on the CPU;
+///  - transfer: two pinned buffers of (micro_batch, width) floats for each crossing of devices.
+/// A GPU with no unit on it has no lines at all.  Throws BadQuestion on overflow.
+Footprint footprint(const ModelInput& model, const Budget& budget, const Workload& workload,
+                    const MachineProfile& machine, const Placement& placement);
+
+}  // namespace tandem::planner

@@ -1,0 +1,88 @@
+#include "planner/machine.h"
+
+#include <algorithm>
+#include <array>
+
+#include "embedded/machine_default.h"
+#include "embedded/machine_rtx3060_12gb_ddr4.h"
+#include "model/nearest.h"
+#include "planner/errors.h"
+#include "planner/json_reader.h"
+
+namespace tandem::planner {
+namespace {
+
+constexpr std::string_view kMachineSchema = "tandem.machine/1";
+
+struct Builtin {
+  std::string_view name;
+  std::string_view json;
+};
+
+constexpr std::array kBuiltins{
+    Builtin{"default", embedded::machine_default},
+    Builtin{"rtx3060-12gb-ddr4", embedded::machine_rtx3060_12gb_ddr4},
+};
+
+/// A rate's number; who says so must be there too.
+double read_rate(ObjectReader& rates, std::string_view key, double min, double max) {
+  auto rate = rates.object(key);
+  const auto value = rate.number("value", min, max);
+  if (rate.text("source").empty()) rate.fail("source", "must say where the number comes from");
+  rate.finish();
+  return value;
+}
+
+// Ranges a rate must be in: wide enough for any machine of the next years, narrow enough to catch a wrong
+// unit.
+MachineProfile read_profile(std::string_view json) {
+  const auto document = parse_json(json);
+  ObjectReader root(document, "");
+  if (root.text("schema") != kMachineSchema) {
+    root.fail("schema", "must be \"" + std::string(kMachineSchema) + "\"");
+  }
+  MachineProfile machine;
+  machine.name = root.text("name");
+  machine.description = root.text("description");
+  auto rates = root.object("rates");
+  machine.ram_read_gb_per_s = read_rate(rates, "ram_read_gb_per_s", 0.1, 1e5);
+  machine.vram_read_gb_per_s = read_rate(rates, "vram_read_gb_per_s", 0.1, 1e5);
+  machine.cpu_int8_tops = read_rate(rates, "cpu_int8_tops", 1e-3, 1e5);
+  machine.cpu_float_tops = read_rate(rates, "cpu_float_tops", 1e-3, 1e5);
+  machine.gpu_int8_tops = read_rate(rates, "gpu_int8_tops", 1e-3, 1e5);
+  machine.gpu_float_tops = read_rate(rates, "gpu_float_tops", 1e-3, 1e5);
+  machine.pcie_gb_per_s = read_rate(rates, "pcie_gb_per_s", 0.01, 1e4);
+  machine.gpu_launch_us = read_rate(rates, "gpu_launch_us", 0.0, 1e5);
+  machine.cpu_unit_us = read_rate(rates, "cpu_unit_us", 0.0, 1e5);
+  machine.crossing_us = read_rate(rates, "crossing_us", 0.0, 1e6);
+  machine.driver_bytes = static_cast<std::uint64_t>(read_rate(rates, "driver_bytes", 0.0, 64e9));
+  rates.finish();
+  root.finish();
+  return machine;
+}
+
+}  // namespace
+
+MachineProfile parse_machine(std::string_view json, std::string_view origin) {
+  try {
+    return read_profile(json);
+  } catch (const BadField& field) {
+    throw BadProfile("machine profile " + std::string(origin) + ": " + field.what());
+  }
+}
+
+std::vector<std::string_view> machine_names() {
+  std::vector<std::string_view> names(kBuiltins.size());
+  std::ranges::transform(kBuiltins, names.begin(), &Builtin::name);
+  return names;
+}
+
+MachineProfile builtin_machine(std::string_view name) {
+  for (const auto& builtin : kBuiltins) {
+    if (builtin.name == name) return parse_machine(builtin.json, name);
+  }
+  throw BadProfile("no machine profile is called \"" + std::string(name) + "\"",
+                   "the nearest name is \"" + std::string(model::nearest(name, machine_names())) + "\"");
+}
+
+}  // namespace tandem::planner

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/gguf.h"
+#include "model/hyperparameters.h"
+#include "planner/plan.h"
+
+namespace tandem::planner {
+
+/// The tensors of one unit.
+struct UnitWeights {
+  std::uint64_t bytes = 0;            ///< as the file has them; the CPU uses them in place
+  std::uint64_t copied_bytes = 0;     ///< in an arena: each tensor takes a multiple of kBufferAlignmentBytes
+  std::uint64_t quantised_elems = 0;  ///< multiplied as integers
+  std::uint64_t float_elems = 0;      ///< F32, F16 and BF16
+
+  bool operator==(const UnitWeights&) const = default;
+};
+
+struct LayerWeights {
+  UnitWeights attention;
+  UnitWeights ffn;
+
+  bool operator==(const LayerWeights&) const = default;
+};
+
+/// All that a plan needs to know of a model.  A plain value: taken from a header, or made up.
+struct ModelInput {
+  ModelFacts facts;
+  model::Hyperparameters hyper;
+  std::vector<LayerWeights> layers;
+  UnitWeights head;       ///< output.weight, or the tied embedding, and output_norm
+  std::string head_type;  ///< of the matrix, "Q6_K"
+  UnitWeights embedding;  ///< zero where the head is tied to it
+};
+
+/// Sorts the header's tensors into units (model-spec 3.3).  Tensors of no unit count as unplaced.
+ModelInput model_input(const model::Header& header, const model::Hyperparameters& hyper);
+
+}  // namespace tandem::planner

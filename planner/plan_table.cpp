@@ -1,0 +1,185 @@
+#include "planner/plan_table.h"
+
+#include <algorithm>
+#include <array>
+#include <sstream>
+#include <string_view>
+#include <vector>
+
+#include "planner/names.h"
+#include "planner/size_text.h"
+#include "planner/unit_name.h"
+
+namespace tandem::planner {
+namespace {
+
+constexpr std::size_t kColumns = 80;
+constexpr std::size_t kLabelColumns = 12;
+
+std::string padded_left(std::string text, std::size_t columns) {
+  if (text.size() < columns) text.insert(0, columns - text.size(), ' ');
+  return text;
+}
+
+std::string padded_right(std::string text, std::size_t columns) {
+  if (text.size() < columns) text.append(columns - text.size(), ' ');
+  return text;
+}
+
+std::string label(std::string_view text) {
+  return padded_right(std::string(text), kLabelColumns);
+}
+
+/// `text` broken at spaces into lines of at most 80 columns; the first begins with `first`, the others with
+/// as many spaces.
+std::string wrapped(const std::string& first, const std::string& text) {
+  std::string result;
+  auto line = first;
+  bool empty = true;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    if (!empty && line.size() + 1 + word.size() > kColumns) {
+      result += line + "\n";
+      line = std::string(first.size(), ' ');
+      empty = true;
+    }
+    if (!empty) line += ' ';
+    line += word;
+    empty = false;
+  }
+  return result + line + "\n";
+}
+
+/// Devices with arenas, the GPU first.
+std::vector<Device> devices_of(const Plan& plan) {
+  std::vector<Device> devices;
+  for (const auto device : {Device::cuda0, Device::emulated0, Device::cpu}) {
+    const auto found = std::ranges::find(plan.arenas, device, &ArenaPlan::device);
+    if (found != plan.arenas.end()) devices.push_back(device);
+  }
+  return devices;
+}
+
+std::string heading(const Plan& plan) {
+  const auto& workload = plan.workload;
+  auto text = wrapped(label("model"), plan.model.name + ", " + plan.model.family + ", " +
+                                          std::to_string(plan.model.layers) + " layers, " +
+                                          short_size(plan.model.tensor_bytes) + " in " +
+                                          std::to_string(plan.model.tensors) + " tensors");
+  text += wrapped(label("workload"), std::to_string(workload.sequences) +
+                                         (workload.sequences == 1 ? " sequence" : " sequences") + " of " +
+                                         grouped(workload.max_seq_len) + " tokens, micro-batch " +
+                                         std::to_string(workload.micro_batch) + " rows, KV in " +
+                                         std::string(to_string(workload.kv_type)));
+  text += wrapped(label("machine"), plan.machine);
+  return text;
+}
+
+/// "cuda0   [#########.......]  9.84 of 12.9 GB"
+std::string usage(std::string_view device, std::uint64_t used, std::uint64_t budget) {
+  constexpr std::size_t kBarColumns = 32;
+  const auto share =
+      budget == 0 ? 1.0 : std::min(1.0, static_cast<double>(used) / static_cast<double>(budget));
+  const auto full = static_cast<std::size_t>(share * kBarColumns);
+  return label(device) + "[" + std::string(full, '#') + std::string(kBarColumns - full, '.') + "]  " +
+         short_size(used) + " of " + short_size(budget) + (used > budget ? ": too much" : "") + "\n";
+}
+
+std::string arena_rows(const Plan& plan, const std::vector<Device>& devices) {
+  constexpr std::size_t kNumberColumns = 20;
+  auto text = label("bytes");
+  for (const auto device : devices) text += padded_left(std::string(to_string(device)), kNumberColumns);
+  text += "\n";
+  for (const auto& purpose : kPurposeNames) {
+    auto row = "  " + padded_right(std::string(purpose.text), kLabelColumns - 2);
+    bool used = false;
+    for (const auto device : devices) {
+      const auto bytes = plan.arena_bytes(device, purpose.value);
+      used = used || bytes > 0;
+      row += padded_left(bytes == 0 ? "-" : grouped(bytes), kNumberColumns);
+    }
+    if (used) text += row + "\n";
+  }
+  text += "  " + padded_right("total", kLabelColumns - 2);
+  for (const auto device : devices) {
+    text += padded_left(grouped(device == Device::cpu ? plan.ram_bytes : plan.vram_bytes), kNumberColumns);
+  }
+  return text + "\n";
+}
+
+/// A character a layer, as many as a line holds: where its halves are and which kind it is.
+std::string layer_strip(const Plan& plan) {
+  constexpr std::size_t kLayersPerLine = kColumns - kLabelColumns;
+  const auto mark = [](Device device) { return device == Device::cpu ? '.' : '#'; };
+  std::string text;
+  for (std::size_t first = 0; first < plan.layers.size(); first += kLayersPerLine) {
+    const auto last = std::min(first + kLayersPerLine, plan.layers.size());
+    auto kinds = label("layers");
+    auto attention = label("  attention");
+    auto ffn = label("  FFN");
+    for (auto i = first; i < last; ++i) {
+      kinds += plan.layers[i].kind == model::LayerKind::global ? 'G' : 's';
+      attention += mark(plan.layers[i].attention_device);
+      ffn += mark(plan.layers[i].ffn_device);
+    }
+    for (const auto& row : {kinds, attention, ffn}) text.append(row).append("\n");
+  }
+  text += label("  head") + mark(plan.head.device) + "  " + plan.head.type + "\n";
+  return text + label("") + "# GPU  . CPU  G global  s sliding attention\n";
+}
+
+/// The first stages by name; long pipelines are cut short.
+std::string stages_line(const Plan& plan) {
+  constexpr std::size_t kShown = 4;
+  std::string text = std::to_string(plan.stages.size());
+  const char* separator = ": ";
+  for (std::size_t i = 0; i < std::min(plan.stages.size(), kShown); ++i) {
+    const auto& stage = plan.stages[i];
+    text += separator + std::string(to_string(stage.device)) + " " + unit_name(stage.units.front());
+    if (stage.units.size() > 1) text += " to " + unit_name(stage.units.back());
+    separator = ", ";
+  }
+  if (plan.stages.size() > kShown) text += ", and so on";
+  return wrapped(label("stages"), text);
+}
+
+std::string predictions(const Plan& plan) {
+  return label("predicted") + three_digits(plan.predicted.decode_tok_per_s) +
+         " tok/s decode, one sequence at " + grouped(plan.workload.expected_context) + " tokens\n" +
+         label("") + three_digits(plan.predicted.prefill_tok_per_s) + " tok/s prompt\n";
+}
+
+std::string verdict(const Plan& plan) {
+  if (plan.fits) return label("verdict") + "fits\n";
+  std::string text = "does not fit: ";
+  if (plan.vram_short_bytes > 0) text += grouped(plan.vram_short_bytes) + " bytes of VRAM too few; ";
+  if (plan.ram_short_bytes > 0) text += grouped(plan.ram_short_bytes) + " bytes of RAM too few; ";
+  text +=
+      plan.largest_context ? "a context of " + grouped(*plan.largest_context) + " would" : "no context would";
+  return wrapped(label("verdict"), text);
+}
+
+std::string reasons(const Plan& plan) {
+  std::string text;
+  for (const auto& reason : plan.reasons)
+    text += wrapped(text.empty() ? "because   - " : "          - ", reason);
+  return text;
+}
+
+}  // namespace
+
+std::string plan_table(const Plan& plan) {
+  const auto devices = devices_of(plan);
+  auto text = heading(plan) + verdict(plan) + "\n";
+  for (const auto device : devices) {
+    const bool is_cpu = device == Device::cpu;
+    text += usage(to_string(device), is_cpu ? plan.ram_bytes : plan.vram_bytes,
+                  is_cpu ? plan.budget.ram_bytes : plan.budget.vram_bytes);
+  }
+  text.append("\n").append(arena_rows(plan, devices));
+  text.append("\n").append(layer_strip(plan));
+  text.append("\n").append(stages_line(plan));
+  return text + predictions(plan) + reasons(plan);
+}
+
+}  // namespace tandem::planner

@@ -1,0 +1,146 @@
+#include "planner/reasons.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "planner/footprint.h"
+#include "planner/printable.h"
+#include "planner/size_text.h"
+
+namespace tandem::planner {
+namespace {
+
+using Lines = std::vector<std::string>;
+
+/// Units of each kind that are on `device`, in words: "3 attention halves, 62 FFN halves and the head".
+std::string units_text(const Plan& plan, Device device) {
+  const auto attention = std::ranges::count(plan.layers, device, &LayerPlan::attention_device);
+  const auto ffn = std::ranges::count(plan.layers, device, &LayerPlan::ffn_device);
+  const auto of_layers = " of " + std::to_string(plan.layers.size());
+  auto text = std::to_string(attention) + of_layers + " attention halves, " + std::to_string(ffn) +
+              of_layers + " FFN halves";
+  if (plan.head.device == device) text += " and the head";
+  return text;
+}
+
+/// How the chosen placement came about, and the fastest other one.
+void add_alternatives(Lines& lines, const std::string& gpu, const std::vector<Candidate>& candidates) {
+  const auto text_of = [](const Candidate& candidate) {
+    return candidate.rule + ": " + three_digits(candidate.decode_us / 1000) + " ms a token, " +
+           short_size(candidate.ram_bytes) + " of RAM";
+  };
+  const auto& chosen = candidates.front();
+  lines.push_back(gpu + " is filled from the last layer on, in the order " + text_of(chosen));
+  const auto other = std::ranges::find_if(
+      candidates, [&chosen](const Candidate& candidate) { return candidate.placement != chosen.placement; });
+  if (other != candidates.end()) lines.push_back("runner-up: " + text_of(*other));
+}
+
+void add_placement(Lines& lines, const Plan& plan, const std::vector<Candidate>& candidates,
+                   Devices devices) {
+  if (!devices.gpu) {
+    lines.emplace_back("only the CPU is allowed");
+    return;
+  }
+  const std::string gpu(to_string(*devices.gpu));
+  const auto on_gpu = units_on(plan, *devices.gpu).size();
+  if (on_gpu == 2 * plan.layers.size() + 1) {
+    lines.push_back("everything is on " + gpu);
+    return;
+  }
+  if (on_gpu == 0) {
+    lines.push_back("no unit fits on " + gpu + ", so everything is on the CPU");
+    return;
+  }
+  lines.push_back("VRAM is the limit: on the CPU are " + units_text(plan, Device::cpu));
+  add_alternatives(lines, gpu, candidates);
+}
+
+/// The unit on the CPU that needs the least more VRAM, and how much more that is.
+void add_next_unit(Lines& lines, const Plan& plan, const ModelInput& model, const MachineProfile& machine,
+                   Devices devices) {
+  if (!devices.gpu) return;
+  DeviceLoad load(model, plan.workload, *devices.gpu);
+  for (const auto unit : units_on(plan, *devices.gpu)) load.add(unit);
+  std::optional<ByteCount> least;
+  for (const auto unit : units_on(plan, Device::cpu)) {
+    auto grown = load;
+    grown.add(unit);
+    const auto needed = gpu_fixed_bytes(*devices.gpu, plan.budget, machine) + grown.total();
+    if (!least || needed < *least) least = needed;
+  }
+  if (!least) return;
+  lines.push_back("the next unit needs " + grouped(least->value() - plan.budget.vram_bytes) +
+                  " bytes of VRAM more");
+}
+
+void add_workload(Lines& lines, const Plan& plan) {
+  const auto& asked = plan.requested;
+  const auto& planned = plan.workload;
+  if (asked.expected_context != planned.expected_context) {
+    lines.push_back("speed is predicted at a context of " + grouped(planned.expected_context) +
+                    " tokens, as none was asked for");
+  }
+  if (planned.max_seq_len > plan.model.context_length) {
+    lines.push_back("warning: the context of " + grouped(planned.max_seq_len) + " is beyond the " +
+                    grouped(plan.model.context_length) + " tokens the model was trained for");
+  }
+}
+
+void add_embedding(Lines& lines, const Plan& plan) {
+  if (plan.embedding.bytes > 0) {
+    lines.push_back(
+        "embedding rows are gathered on the CPU from the mapped file: the head has a matrix of its own");
+    return;
+  }
+  lines.push_back("embedding rows are gathered from the head's copy on " +
+                  std::string(to_string(plan.embedding.device)));
+}
+
+void add_single_vectors(Lines& lines, const Plan& plan) {
+  const auto layers = std::ranges::count(plan.layers, KvLayout::vector, &LayerPlan::kv_layout);
+  if (layers == 0) return;
+  lines.push_back(std::to_string(layers) +
+                  " layers without V projection cache one vector a token instead of two");
+}
+
+void add_file(Lines& lines, const Plan& plan, const ModelInput& model) {
+  const auto missing_bytes = plan.model.missing_bytes;
+  if (missing_bytes == plan.model.tensor_bytes) {
+    lines.emplace_back("no tensor data is at hand, only a header: this can be planned but not loaded");
+  } else if (missing_bytes > 0) {
+    lines.push_back("warning: " + grouped(missing_bytes) + " of " + grouped(plan.model.tensor_bytes) +
+                    " bytes of tensor data are missing: this can be planned but not loaded");
+  }
+  for (const auto& warning : model.hyper.warnings) lines.push_back("warning: " + printable(warning));
+}
+
+void add_shortfall(Lines& lines, const Plan& plan) {
+  if (plan.fits) return;
+  if (plan.vram_short_bytes > 0)
+    lines.push_back("VRAM is short by " + grouped(plan.vram_short_bytes) + " bytes");
+  if (plan.ram_short_bytes > 0)
+    lines.push_back("RAM is short by " + grouped(plan.ram_short_bytes) + " bytes");
+  if (plan.largest_context) {
+    lines.push_back("the largest context that would fit is " + grouped(*plan.largest_context));
+  } else {
+    lines.emplace_back("no context would fit");
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> reasons_of(const Plan& plan, const ModelInput& model, const MachineProfile& machine,
+                                    const std::vector<Candidate>& candidates, Devices devices) {
+  Lines lines;
+  add_shortfall(lines, plan);
+  add_placement(lines, plan, candidates, devices);
+  add_next_unit(lines, plan, model, machine, devices);
+  add_workload(lines, plan);
+  add_embedding(lines, plan);
+  add_single_vectors(lines, plan);
+  add_file(lines, plan, model);
+  return lines;
+}
+
+}  // namespace tandem::planner

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace tandem::planner {
+
+/// A size as people type it: digits and a unit, "12GiB".  Units: none or B, KB MB GB TB (powers of 1000), KiB
+/// MiB GiB TiB (powers of 1024), in any case.  Throws BadQuestion for anything else and beyond 2^64; `what`
+/// names the value in the message.
+std::uint64_t parse_size(std::string_view what, std::string_view text);
+
+/// A plain non-negative decimal number, at most `max`.  Throws BadQuestion.
+std::uint64_t parse_count(std::string_view what, std::string_view text, std::uint64_t max);
+
+/// Digits in groups of three: "6,960,054,464".
+std::string grouped(std::uint64_t number);
+
+/// Three digits or more and a decimal unit: "6.96 GB", "512 B".
+std::string short_size(std::uint64_t bytes);
+
+/// A number with as many decimals as three significant digits need: "7.95", "44.1", "1380".
+std::string three_digits(double number);
+
+}  // namespace tandem::planner
