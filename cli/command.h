@@ -1,0 +1,19 @@
+#pragma once
+
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+namespace tandem::cli {
+
+/// What `tandem` exits with.
+enum ExitCode : int { kFits = 0, kOk = 0, kUsage = 1, kDoesNotFit = 2, kBadModel = 3 };
+
+/// One subcommand: its options live in `run`, which is called after they were parsed and returns the exit
+/// code.
+struct Command {
+  CLI::App* app = nullptr;
+  std::function<int()> run;
+};
+
+}  // namespace tandem::cli
