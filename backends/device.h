@@ -84,6 +84,12 @@ struct FfnHalf {
   float output_scale = 1.0f;
 };
 
+/// x = row of the table * scale.
+struct Embedding {
+  Matrix table;  ///< [width, vocab], gathered by row
+  float scale = 1.0f;
+};
+
 /// logits = softcap(W rms(x)).
 struct Head {
   const float* norm = nullptr;  ///< (width)

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "backends/cpu/quantised_row.h"
 #include "backends/device.h"
 
 namespace tandem::cpu {
@@ -51,9 +52,10 @@ struct AttendTask {
 struct KernelSet {
   const char* name = nullptr;
 
-  /// fp32 to a quantised row: scale = amax / 127, quants to nearest, halves away from zero.  `elems` is a
-  /// multiple of 32.
-  void (*quantise)(const float* x, std::uint32_t elems, std::byte* row) noexcept = nullptr;
+  /// Elements [first, first + n) of the fp32 row `x` to a quantised row: scale = amax / 127, quants to
+  /// nearest, halves away from zero.  `first` and `n` are multiples of 32.
+  void (*quantise)(const float* x, QuantisedLayout layout, std::uint32_t first, std::uint32_t n,
+                   std::byte* row) noexcept = nullptr;
 
   /// By BlockType's number; null where the type does not exist.
   MultiplyKernel multiply[40] = {};

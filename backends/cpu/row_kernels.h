@@ -76,12 +76,12 @@ TANDEM_INLINE I32x16 round_half_away(F32x16 x) {
   return to_int(less_select(abs(rest), broadcast(0.5f), to_float(whole), away));
 }
 
-void quantise(const float* x, std::uint32_t elems, std::byte* row) noexcept {
-  const QuantisedLayout layout{elems};
+void quantise(const float* x, QuantisedLayout layout, std::uint32_t first, std::uint32_t n,
+              std::byte* row) noexcept {
   auto* quants = reinterpret_cast<std::int8_t*>(row);
   auto* scales = reinterpret_cast<float*>(row + layout.scales_at());
   auto* sums = reinterpret_cast<std::int16_t*>(row + layout.sums_at());
-  for (std::size_t g = 0; g < elems / kActivationGroup; ++g) {
+  for (std::size_t g = first / kActivationGroup; g < (first + n) / kActivationGroup; ++g) {
     const F32x16 low = load(x + 32 * g);
     const F32x16 high = load(x + 32 * g + 16);
     const float amax = reduce_max(max(abs(low), abs(high)));

@@ -45,7 +45,7 @@ struct ActivationRows {
         for (std::size_t i = 0; i < in; ++i) values.push_back(x[r * in + i]);
         continue;
       }
-      kernels.quantise(&x[r * in], in, row);
+      kernels.quantise(&x[r * in], layout, 0, in, row);
       const auto* quants = reinterpret_cast<const std::int8_t*>(row);
       const auto* scales = reinterpret_cast<const float*>(row + layout.scales_at());
       for (std::size_t i = 0; i < in; ++i) values.push_back(double{scales[i / 32]} * quants[i]);

@@ -1,0 +1,334 @@
+#include "backends/cpu/stage.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "backends/cpu/kv_rows.h"
+#include "backends/cpu/mutant.h"
+#include "backends/cpu/operations.h"
+
+namespace tandem::cpu {
+namespace {
+
+using device::AttentionHalf;
+using device::FfnHalf;
+using device::MicroBatch;
+using device::SequenceRows;
+using device::Unit;
+using device::UnitKind;
+
+/// Columns of the FFN that one piece of GeGLU covers.
+constexpr std::uint32_t kGeluPiece = 1024;
+
+/// A unit and what follows from its shape.
+struct PreparedUnit {
+  Unit unit;
+  bool quantise_input = false;  ///< of the first products
+  bool quantise_inner = false;  ///< of Wo or Wdown
+  std::uint32_t rotated_pairs = 0;
+};
+
+/// Rotating pairs come first in every RoPE of model-spec 1.2.
+std::uint32_t count_rotated_pairs(const AttentionHalf& half) {
+  std::uint32_t pairs = half.head_dim / 2;
+  while (pairs > 0 && half.inv_freq[pairs - 1] == 0.0) --pairs;
+  return pairs;
+}
+
+void require(bool holds, const Unit& unit, const char* what) {
+  if (holds) return;
+  throw std::invalid_argument("CPU stage: layer " + std::to_string(unit.layer) + ": " + what);
+}
+
+PreparedUnit prepare_attention(const Unit& unit, const device::StageShape& shape) {
+  const AttentionHalf& half = unit.attention;
+  require(half.head_dim > 0 && half.head_dim % 2 == 0 && half.head_dim <= kMaxHeadDim, unit,
+          "head_dim must be even and at most 512");
+  require(half.kv_heads > 0 && half.heads > 0 && half.heads % half.kv_heads == 0, unit,
+          "heads must be a multiple of kv_heads");
+  require(half.kv.layout != device::KvLayout::vector_rotated, unit,
+          "KV layout vector_rotated is not implemented on the CPU");
+  require(half.kv.layout == device::KvLayout::separate || half.v.data == nullptr, unit,
+          "KV layout vector needs a layer without V projection");
+  require(half.kv.type != device::KvType::q8_0 || half.head_dim % 32 == 0, unit,
+          "a q8_0 cache needs head_dim in multiples of 32");
+  const std::size_t vectors = half.kv.layout == device::KvLayout::separate ? 2 : 1;
+  require(half.kv.row_bytes == vectors * kv_bytes(half.kv.type, std::size_t{half.kv_heads} * half.head_dim),
+          unit, "the KV row has the wrong size");
+  require(half.window == 0 ? half.kv.page_tok > 0 : half.kv.cells > 0, unit, "the KV cache has no cells");
+  check_matrix(half.q, shape.width, half.heads * half.head_dim, "attn_q");
+  check_matrix(half.k, shape.width, half.kv_heads * half.head_dim, "attn_k");
+  if (half.v.data != nullptr) check_matrix(half.v, shape.width, half.kv_heads * half.head_dim, "attn_v");
+  check_matrix(half.out, half.heads * half.head_dim, shape.width, "attn_output");
+  return {unit, wants_quantised({&half.q, &half.k, &half.v}), wants_quantised({&half.out}),
+          count_rotated_pairs(half)};
+}
+
+PreparedUnit prepare_ffn(const Unit& unit, const device::StageShape& shape) {
+  const FfnHalf& half = unit.ffn;
+  check_matrix(half.gate, shape.width, half.gate.out, "ffn_gate");
+  check_matrix(half.up, shape.width, half.gate.out, "ffn_up");
+  check_matrix(half.down, half.gate.out, shape.width, "ffn_down");
+  return {unit, wants_quantised({&half.gate, &half.up}), wants_quantised({&half.down}), 0};
+}
+
+const SequenceRows& sequence_of(const MicroBatch& batch, std::size_t row) {
+  const SequenceRows* sequence = batch.sequences;
+  while (row >= std::size_t{sequence->first_row} + sequence->rows) ++sequence;
+  return *sequence;
+}
+
+std::uint64_t position_of(const SequenceRows& sequence, std::size_t row) {
+  return sequence.first_position + (row - sequence.first_row);
+}
+
+/// How the queries of a batch are cut into attend tasks: tiles of rows times tiles of the heads of a KV head.
+struct QueryTiles {
+  std::uint32_t rows_together = 1;
+  std::uint32_t heads_together = 1;
+  std::uint32_t head_tiles = 1;  ///< of one KV head
+  std::size_t tasks = 0;
+
+  QueryTiles(const AttentionHalf& half, const MicroBatch& batch, unsigned threads) {
+    // Queries that share keys share their loading; but there must be enough tasks to go round.
+    const std::uint32_t group = half.heads / half.kv_heads;
+    const std::size_t wanted = std::size_t{threads} * 4;
+    const auto tasks_for = [&](std::uint32_t heads) {
+      return std::size_t{batch.rows} * half.kv_heads * ((group + heads - 1) / heads);
+    };
+    heads_together = std::min(group, kTileQueries);
+    while (heads_together > 1 && tasks_for(heads_together) < wanted)
+      heads_together = (heads_together + 1) / 2;
+    if (mutant(Mutant::kv_head_by_remainder)) heads_together = 1;
+    head_tiles = (group + heads_together - 1) / heads_together;
+    const std::size_t rows = std::clamp<std::size_t>(tasks_for(heads_together) / wanted, 1, kTileQueries);
+    rows_together = std::max(1u, std::min(static_cast<std::uint32_t>(rows), kTileQueries / heads_together));
+    for (std::uint32_t s = 0; s < batch.n_sequences; ++s) tasks += tasks_of(half, batch.sequences[s]);
+  }
+
+  std::size_t tasks_of(const AttentionHalf& half, const SequenceRows& sequence) const {
+    const std::size_t row_tiles = (std::size_t{sequence.rows} + rows_together - 1) / rows_together;
+    return row_tiles * half.kv_heads * head_tiles;
+  }
+
+  /// Task number `i` of the batch.
+  AttendTask task(const AttentionHalf& half, const MicroBatch& batch, std::size_t i) const {
+    const SequenceRows* sequence = batch.sequences;
+    for (; i >= tasks_of(half, *sequence); ++sequence) i -= tasks_of(half, *sequence);
+    const std::uint32_t group = half.heads / half.kv_heads;
+    const auto head_tile = static_cast<std::uint32_t>(i % head_tiles);
+    AttendTask task;
+    task.half = &half;
+    task.sequence = sequence;
+    task.kv_head = static_cast<std::uint32_t>(i / head_tiles % half.kv_heads);
+    task.first_row = static_cast<std::uint32_t>(i / head_tiles / half.kv_heads) * rows_together;
+    task.n_rows = std::min(rows_together, sequence->rows - task.first_row);
+    task.first_head = task.kv_head * group + head_tile * heads_together;
+    task.n_heads = std::min(heads_together, group - head_tile * heads_together);
+    if (mutant(Mutant::kv_head_by_remainder)) task.kv_head = task.first_head % half.kv_heads;
+    return task;
+  }
+};
+
+class CpuStage final : public device::Stage {
+ public:
+  CpuStage(std::vector<PreparedUnit> units, const device::StageShape& shape, const device::Scratch& scratch,
+           Team& team, const KernelSet& kernels)
+      : units_(std::move(units)), shape_(shape), scratch_(scratch), team_(team), kernels_(kernels) {}
+
+  void step(const MicroBatch& batch, float* x) noexcept override {
+    if (units_.empty() || batch.rows == 0) return;
+    team_.run([&](Team::Member& member) { run_units(member, batch, x); });
+  }
+
+ private:
+  void run_units(Team::Member& member, const MicroBatch& batch, float* x) const noexcept {
+    member.for_each(batch.rows, [&](std::size_t r) { begin_row(units_.front(), batch, x, r); });
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      const PreparedUnit& unit = units_[u];
+      if (unit.unit.kind == UnitKind::attention) {
+        attention(member, unit, batch);
+      } else {
+        ffn(member, unit, batch);
+      }
+      const PreparedUnit* next = u + 1 < units_.size() ? &units_[u + 1] : nullptr;
+      member.for_each(batch.rows, [&](std::size_t r) {
+        finish_row(unit, batch, x, r);
+        if (next != nullptr) begin_row(*next, batch, x, r);
+      });
+    }
+  }
+
+  /// normed = rms(x) * norm, as integers too if wanted; for attention also the row's rotation.
+  void begin_row(const PreparedUnit& prepared, const MicroBatch& batch, const float* x,
+                 std::size_t r) const noexcept {
+    const bool is_attention = prepared.unit.kind == UnitKind::attention;
+    const float* norm = is_attention ? prepared.unit.attention.norm : prepared.unit.ffn.norm;
+    float* normed = scratch_.normed + r * shape_.width;
+    kernels_.rms_norm(x + r * shape_.width, norm, shape_.width, shape_.norm_eps, normed);
+    if (prepared.quantise_input) quantise_row(normed, shape_.width, r);
+    if (!is_attention) return;
+    const AttentionHalf& half = prepared.unit.attention;
+    const std::uint64_t position = position_of(sequence_of(batch, r), r);
+    float* cos = rotation_row(half, r);
+    kernels_.rotation(half.inv_freq, prepared.rotated_pairs, position, cos, cos + prepared.rotated_pairs);
+  }
+
+  /// x = (x + rms(projected) * post_norm) * scale; an attention half also commits the row's K and V.
+  void finish_row(const PreparedUnit& prepared, const MicroBatch& batch, float* x,
+                  std::size_t r) const noexcept {
+    const bool is_attention = prepared.unit.kind == UnitKind::attention;
+    const float* norm = is_attention ? prepared.unit.attention.post_norm : prepared.unit.ffn.post_norm;
+    const float scale = is_attention ? 1.0f : prepared.unit.ffn.output_scale;
+    kernels_.add_rms_norm(scratch_.projected + r * shape_.width, norm, shape_.width, shape_.norm_eps, scale,
+                          x + r * shape_.width);
+    if (is_attention && !mutant(Mutant::commit_before_attention))
+      commit_row(prepared.unit.attention, batch, r);
+  }
+
+  void attention(Team::Member& member, const PreparedUnit& prepared, const MicroBatch& batch) const noexcept {
+    const AttentionHalf& half = prepared.unit.attention;
+    const Product products[] = {{&half.q, scratch_.q}, {&half.k, scratch_.k}, {&half.v, scratch_.v}};
+    const std::size_t n_products = half.v.data != nullptr ? 3 : 2;
+    multiply_all(member, kernels_, {scratch_.normed, scratch_.quantised, shape_.width, batch.rows},
+                 {products, n_products});
+    member.for_each(std::size_t{batch.rows} * half.kv_heads, [&](std::size_t i) {
+      finish_heads(prepared, i / half.kv_heads, static_cast<std::uint32_t>(i % half.kv_heads));
+    });
+    if (mutant(Mutant::commit_before_attention)) {
+      member.for_each(batch.rows, [&](std::size_t r) { commit_row(half, batch, r); });
+    }
+    const QueryTiles tiles(half, batch, member.count());
+    member.for_each(tiles.tasks, [&](std::size_t i) {
+      AttendTask task = tiles.task(half, batch, i);
+      task.staging = scratch_.kv_staging;
+      task.q = scratch_.q;
+      task.out = scratch_.attended;
+      task.rotated_pairs = prepared.rotated_pairs;
+      kernels_.attend(task);
+    });
+    const std::uint32_t attended = half.heads * half.head_dim;
+    if (prepared.quantise_inner) {
+      member.for_each(batch.rows,
+                      [&](std::size_t r) { quantise_row(scratch_.attended + r * attended, attended, r); });
+    }
+    const Product out{&half.out, scratch_.projected};
+    multiply_all(member, kernels_, {scratch_.attended, scratch_.quantised, attended, batch.rows}, {&out, 1});
+  }
+
+  /// Norms and rotates one KV head of a row and the query heads that read it; K and V go to staging in the KV
+  /// type.
+  void finish_heads(const PreparedUnit& prepared, std::size_t r, std::uint32_t kv_head) const noexcept {
+    const AttentionHalf& half = prepared.unit.attention;
+    const std::uint32_t group = half.heads / half.kv_heads;
+    for (std::uint32_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
+      float* q = scratch_.q + (r * half.heads + h) * half.head_dim;
+      norm_and_rotate(prepared, half.q_norm, r, q);
+      kernels_.round_query(half.attention_scale, half.kv.type, half.head_dim, q);
+    }
+    float* k = scratch_.k + (r * half.kv_heads + kv_head) * half.head_dim;
+    float* v = scratch_.v + (r * half.kv_heads + kv_head) * half.head_dim;
+    std::byte* row = scratch_.kv_staging + r * half.kv.row_bytes;
+    const std::size_t head_at = std::size_t{kv_head} * half.head_dim;
+    const float* v_raw = half.v.data != nullptr ? v : k;
+    if (half.v.data == nullptr || half.v_norm) {
+      const float* weight = mutant(Mutant::weighted_v_norm) ? half.k_norm : nullptr;
+      kernels_.rms_norm(v_raw, weight, half.head_dim, shape_.norm_eps, v);
+    }
+    if (mutant(Mutant::rotated_v)) rotate(prepared, r, v);
+    if (half.kv.layout == device::KvLayout::vector) {
+      kernels_.encode_kv(v, half.head_dim, half.kv.type, row + kv_bytes(half.kv.type, head_at));
+      return;
+    }
+    norm_and_rotate(prepared, half.k_norm, r, k);
+    const std::size_t values_at = std::size_t{half.kv_heads} * half.head_dim;
+    kernels_.encode_kv(k, half.head_dim, half.kv.type, row + kv_bytes(half.kv.type, head_at));
+    kernels_.encode_kv(v, half.head_dim, half.kv.type, row + kv_bytes(half.kv.type, values_at + head_at));
+  }
+
+  void norm_and_rotate(const PreparedUnit& prepared, const float* weight, std::size_t r,
+                       float* head) const noexcept {
+    const std::uint32_t n = prepared.unit.attention.head_dim;
+    if (mutant(Mutant::norm_after_rope)) {
+      rotate(prepared, r, head);
+      kernels_.rms_norm(head, weight, n, shape_.norm_eps, head);
+      return;
+    }
+    kernels_.rms_norm(head, weight, n, shape_.norm_eps, head);
+    rotate(prepared, r, head);
+  }
+
+  void rotate(const PreparedUnit& prepared, std::size_t r, float* head) const noexcept {
+    const float* cos = rotation_row(prepared.unit.attention, r);
+    kernels_.rotate(cos, cos + prepared.rotated_pairs, prepared.rotated_pairs,
+                    prepared.unit.attention.head_dim, head);
+  }
+
+  /// A row's cos and sin wait in the buffer of the attention's result, which is not written before they are
+  /// used.
+  float* rotation_row(const AttentionHalf& half, std::size_t r) const noexcept {
+    return scratch_.attended + r * half.heads * half.head_dim;
+  }
+
+  /// Copies a row's K and V from staging to the cache, unless a later row of this batch takes the same cell.
+  void commit_row(const AttentionHalf& half, const MicroBatch& batch, std::size_t r) const noexcept {
+    const SequenceRows& sequence = sequence_of(batch, r);
+    const std::uint64_t position = position_of(sequence, r);
+    const std::uint64_t end = sequence.first_position + sequence.rows;
+    if (half.kv.cells != 0 && position + half.kv.cells < end) return;
+    std::memcpy(half.kv.rows + kv_cell(half.kv, sequence, position) * half.kv.row_bytes,
+                scratch_.kv_staging + r * half.kv.row_bytes, half.kv.row_bytes);
+  }
+
+  void ffn(Team::Member& member, const PreparedUnit& prepared, const MicroBatch& batch) const noexcept {
+    const FfnHalf& half = prepared.unit.ffn;
+    float* gate = mutant(Mutant::swapped_gate_and_up) ? scratch_.up : scratch_.gate;
+    float* up = mutant(Mutant::swapped_gate_and_up) ? scratch_.gate : scratch_.up;
+    const Product products[] = {{&half.gate, gate}, {&half.up, up}};
+    multiply_all(member, kernels_, {scratch_.normed, scratch_.quantised, shape_.width, batch.rows}, products);
+    const std::uint32_t width = half.gate.out;
+    const std::size_t pieces = (std::size_t{width} + kGeluPiece - 1) / kGeluPiece;
+    const QuantisedLayout layout{width};
+    member.for_each(batch.rows * pieces, [&](std::size_t i) {
+      const std::size_t r = i / pieces;
+      const auto first = static_cast<std::uint32_t>(i % pieces) * kGeluPiece;
+      const std::uint32_t n = std::min(kGeluPiece, width - first);
+      float* row = scratch_.gate + r * width;
+      kernels_.gelu_multiply(row + first, scratch_.up + r * width + first, n);
+      if (!prepared.quantise_inner) return;
+      kernels_.quantise(row, layout, first, n, scratch_.quantised + r * layout.row_bytes());
+    });
+    const Product down{&half.down, scratch_.projected};
+    multiply_all(member, kernels_, {scratch_.gate, scratch_.quantised, width, batch.rows}, {&down, 1});
+  }
+
+  void quantise_row(const float* x, std::uint32_t n, std::size_t r) const noexcept {
+    const QuantisedLayout layout{n};
+    kernels_.quantise(x, layout, 0, n, scratch_.quantised + r * layout.row_bytes());
+  }
+
+  std::vector<PreparedUnit> units_;
+  device::StageShape shape_;
+  device::Scratch scratch_;
+  Team& team_;
+  const KernelSet& kernels_;
+};
+
+}  // namespace
+
+std::unique_ptr<device::Stage> make_stage(std::vector<Unit> units, const device::StageShape& shape,
+                                          const device::Scratch& scratch, Team& team,
+                                          const KernelSet& kernels) {
+  std::vector<PreparedUnit> prepared;
+  prepared.reserve(units.size());
+  for (const Unit& unit : units) {
+    prepared.push_back(unit.kind == UnitKind::attention ? prepare_attention(unit, shape)
+                                                        : prepare_ffn(unit, shape));
+  }
+  return std::make_unique<CpuStage>(std::move(prepared), shape, scratch, team, kernels);
+}
+
+}  // namespace tandem::cpu

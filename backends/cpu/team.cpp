@@ -1,0 +1,50 @@
+#include "backends/cpu/team.h"
+
+#include <immintrin.h>
+
+#include "backends/cpu/affinity.h"
+
+namespace tandem::cpu {
+namespace {
+
+/// About 0.1 ms: longer than operations differ, short enough not to matter when another process has the core.
+constexpr int kSpins = 2000;
+
+unsigned team_size(unsigned threads) {
+  return threads != 0 ? threads : Cores().count();
+}
+
+}  // namespace
+
+Team::Team(unsigned threads) : threads_(team_size(threads)), executor_(threads_) {}
+
+std::string Team::pin() {
+  const Cores cores;
+  std::atomic<unsigned> pinned{0};
+  run([&](const Member& member) {
+    if (cores.pin_this_thread(member.index())) pinned.fetch_add(1);
+  });
+  const unsigned ok = pinned.load();
+  std::string result = std::to_string(ok) + " of " + std::to_string(threads_) + " threads pinned to " +
+                       std::to_string(cores.count()) + " cores";
+  if (threads_ > cores.count()) result += " (more threads than cores)";
+  return result;
+}
+
+void Team::Member::wait_for_all() noexcept {
+  const std::uint32_t generation = team_.generation_.load(std::memory_order_acquire);
+  if (team_.arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count_) {
+    team_.arrived_.store(0, std::memory_order_relaxed);
+    team_.next_.store(0, std::memory_order_relaxed);
+    team_.generation_.store(generation + 1, std::memory_order_release);
+    team_.generation_.notify_all();
+    return;
+  }
+  for (int spin = 0; spin < kSpins; ++spin) {
+    if (team_.generation_.load(std::memory_order_acquire) != generation) return;
+    _mm_pause();
+  }
+  team_.generation_.wait(generation, std::memory_order_acquire);
+}
+
+}  // namespace tandem::cpu

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include "backends/cpu/executor.h"
+
+namespace tandem::cpu {
+
+/// The threads of a CPU stage.  One parallel region runs a whole step; inside it the members share out each
+/// operation in pieces, claimed as they become free, and meet at a barrier after it.
+class Team {
+ public:
+  /// `threads` = 0 means one for each physical core the process may use.
+  explicit Team(unsigned threads = 0);
+
+  [[nodiscard]] unsigned threads() const noexcept { return threads_; }
+
+  /// Binds each thread to a core of its own, the caller included, which must be the thread that calls `run`.
+  /// Returns what became of it in words for the log, e.g. "4 of 4 threads pinned to 4 cores".
+  std::string pin();
+
+  /// A thread inside a region.
+  class Member {
+   public:
+    /// Calls work(i) once for every i < n, shared among the members in no particular order, and returns when
+    /// all are done.  Every member has to make the same calls in the same order.
+    template <class Work>
+    void for_each(std::size_t n, Work&& work) noexcept {
+      for (std::size_t i = claim(); i < n; i = claim()) work(i);
+      wait_for_all();
+    }
+
+    [[nodiscard]] unsigned index() const noexcept { return index_; }
+    [[nodiscard]] unsigned count() const noexcept { return count_; }
+
+   private:
+    friend class Team;
+    Member(Team& team, unsigned index, unsigned count) noexcept : team_(team), index_(index), count_(count) {}
+
+    std::size_t claim() noexcept { return team_.next_.fetch_add(1, std::memory_order_relaxed); }
+    void wait_for_all() noexcept;
+
+    Team& team_;
+    unsigned index_;
+    unsigned count_;
+  };
+
+  /// Runs body(member) on every thread and returns when all are done.  Always to be called by the same
+  /// thread.
+  template <class Body>
+  void run(Body&& body) noexcept {
+    Region<std::remove_reference_t<Body>> region{*this, body};
+    executor_.run(&Region<std::remove_reference_t<Body>>::enter, &region);
+  }
+
+ private:
+  template <class Body>
+  struct Region {
+    Team& team;
+    Body& body;
+
+    static void enter(void* region, unsigned index, unsigned count) {
+      auto& self = *static_cast<Region*>(region);
+      Member member(self.team, index, count);
+      self.body(member);
+    }
+  };
+
+  unsigned threads_;
+  Executor executor_;
+  alignas(64) std::atomic<std::size_t> next_{0};  ///< piece of the current operation to be claimed next
+  alignas(64) std::atomic<std::uint32_t> arrived_{0};
+  alignas(64) std::atomic<std::uint32_t> generation_{0};  ///< counts completed barriers
+};
+
+}  // namespace tandem::cpu
