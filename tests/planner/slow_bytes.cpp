@@ -1,0 +1,194 @@
+#include "tests/planner/slow_bytes.h"
+
+#include <algorithm>
+#include <regex>
+#include <set>
+#include <string>
+
+namespace tandem::planner_test {
+namespace {
+
+using planner::Device;
+using planner::Purpose;
+using planner::UnitKind;
+
+std::uint64_t up_to_64(std::uint64_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
+
+struct Counter {
+  const model::Header& header;
+  const model::Hyperparameters& hyper;
+  const planner::Workload& workload;
+  const planner::Placement& placement;
+  SlowBytes bytes = {};
+
+  [[nodiscard]] std::uint64_t dim(std::size_t layer, const std::string& stem, std::size_t axis) const {
+    const auto* tensor = header.find_tensor("blk." + std::to_string(layer) + "." + stem + ".weight");
+    return tensor == nullptr ? 0 : tensor->dims.at(axis);
+  }
+
+  [[nodiscard]] bool slides(std::size_t layer) const {
+    return hyper.layers[layer].kind == model::LayerKind::sliding;
+  }
+
+  /// Bytes one token caches: K and V, or what both come from.
+  [[nodiscard]] std::uint64_t row(std::size_t layer) const {
+    const auto elems = dim(layer, "attn_k", 1) + dim(layer, "attn_v", 1);
+    if (workload.kv_type == planner::KvType::q8_0) return elems / 32 * (2 + 32);
+    return elems * (workload.kv_type == planner::KvType::f16 ? 2 : 4);
+  }
+
+  void count_tensors() {
+    const bool untied = header.find_tensor("output.weight") != nullptr;
+    const std::regex attention(R"(blk\.(\d+)\.(attn_.*|post_attention_norm)\.weight)");
+    const std::regex ffn(R"(blk\.(\d+)\.(ffn_.*|post_ffw_norm|layer_output_scale)\.weight)");
+    for (const auto& tensor : header.tensors) {
+      std::smatch match;
+      if (std::regex_match(tensor.name, match, attention)) {
+        place(placement.attention[std::stoul(match[1])], Purpose::weights, tensor.size_bytes);
+      } else if (std::regex_match(tensor.name, match, ffn)) {
+        place(placement.ffn[std::stoul(match[1])], Purpose::weights, tensor.size_bytes);
+      } else if (tensor.name == "token_embd.weight" && untied) {
+        place(Device::cpu, Purpose::weights, tensor.size_bytes);
+      } else if (tensor.name != "rope_freqs.weight") {
+        place(placement.head, Purpose::head, tensor.size_bytes);
+      }
+    }
+  }
+
+  /// A tensor: in place on the CPU, copied to a multiple of 64 elsewhere.
+  void place(Device device, Purpose purpose, std::uint64_t size) {
+    bytes[{device, purpose}] += device == Device::cpu ? size : up_to_64(size);
+  }
+
+  void count_rope_tables() {
+    std::set<std::pair<Device, bool>> seen;
+    for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
+      if (!seen.emplace(placement.attention[i], slides(i)).second) continue;
+      bytes[{placement.attention[i], Purpose::weights}] += up_to_64(dim(i, "attn_q_norm", 0) / 2 * 8);
+    }
+  }
+
+  void count_kv() {
+    for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
+      std::uint64_t rows = 0;
+      for (std::uint32_t sequence = 0; sequence < workload.sequences; ++sequence) {
+        std::set<std::uint64_t> cells;
+        for (std::uint64_t position = 0; position < workload.max_seq_len; ++position) {
+          if (slides(i)) {
+            cells.insert(position % hyper.layers[i].window);
+          } else {
+            for (std::uint64_t cell = 0; cell < 64; ++cell) cells.insert(position / 64 * 64 + cell);
+          }
+        }
+        rows += cells.size();
+      }
+      bytes[{placement.attention[i], Purpose::kv}] += up_to_64(rows * row(i));
+    }
+  }
+
+  void count_staging() {
+    for (const auto device : {Device::cpu, Device::cuda0, Device::emulated0}) {
+      std::uint64_t drafts = 0;
+      std::uint64_t chunk = 0;
+      for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
+        if (placement.attention[i] != device) continue;
+        for (std::uint32_t r = 0; r < workload.sequences * workload.draft_rows; ++r) drafts += row(i);
+        chunk = std::max(chunk, workload.micro_batch * row(i));
+      }
+      bytes[{device, Purpose::kv_staging}] += up_to_64(drafts) + up_to_64(chunk);
+    }
+  }
+
+  void count_activations() {
+    const std::uint64_t m = workload.micro_batch;
+    const auto width = header.find_tensor("output_norm.weight")->dims[0];
+    for (const auto device : {Device::cpu, Device::cuda0, Device::emulated0}) {
+      std::uint64_t q = 0;
+      std::uint64_t k = 0;
+      std::uint64_t ffn = 0;
+      bool used = placement.head == device;
+      for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
+        if (placement.attention[i] == device) {
+          used = true;
+          q = std::max(q, dim(i, "attn_q", 1));
+          k = std::max(k, dim(i, "attn_k", 1));
+        }
+        if (placement.ffn[i] == device) {
+          used = true;
+          ffn = std::max(ffn, dim(i, "ffn_gate", 1));
+        }
+      }
+      if (!used) continue;
+      const auto floats = [m](std::uint64_t elems) { return up_to_64(m * elems * 4); };
+      const auto blocks = (std::max({width, q, ffn}) + 31) / 32;
+      bytes[{device, Purpose::activations}] =
+          3 * floats(width) + 2 * floats(q) + 2 * floats(k) + 2 * floats(ffn) + up_to_64(m * blocks * 40);
+    }
+  }
+
+  void count_logits() {
+    const auto vocab = header.find_tensor("token_embd.weight")->dims[1];
+    std::uint64_t rows = std::max<std::uint64_t>(8, workload.sequences * (1 + workload.draft_rows));
+    rows = std::min<std::uint64_t>(rows, workload.micro_batch);
+    bytes[{Device::cpu, Purpose::logits}] = up_to_64(rows * vocab * 4);
+    bytes[{placement.head, Purpose::logits}] = up_to_64(rows * vocab * 4);
+  }
+
+  void count_transfers() {
+    const auto width = header.find_tensor("output_norm.weight")->dims[0];
+    auto at = header.find_tensor("output.weight") == nullptr ? placement.head : Device::cpu;
+    const auto go = [&](Device next) {
+      if (next != at)
+        bytes[{Device::cpu, Purpose::transfer}] += 2 * up_to_64(workload.micro_batch * width * 4);
+      at = next;
+    };
+    for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
+      go(placement.attention[i]);
+      go(placement.ffn[i]);
+    }
+    go(placement.head);
+  }
+
+  void count_fixed(const planner::Budget& budget, std::uint64_t driver_bytes) {
+    bytes[{Device::cpu, Purpose::reserve}] = budget.ram_reserve_bytes;
+    for (const auto gpu : {Device::cuda0, Device::emulated0}) {
+      if (!bytes.contains({gpu, Purpose::activations})) continue;
+      bytes[{gpu, Purpose::reserve}] = budget.vram_reserve_bytes;
+      if (gpu == Device::cuda0) bytes[{gpu, Purpose::driver}] = driver_bytes;
+    }
+  }
+};
+
+}  // namespace
+
+SlowBytes slow_bytes(const model::Header& header, const model::Hyperparameters& hyper,
+                     const planner::Budget& budget, const planner::Workload& workload,
+                     std::uint64_t driver_bytes, const planner::Placement& placement) {
+  Counter counter{header, hyper, workload, placement};
+  counter.count_tensors();
+  counter.count_rope_tables();
+  counter.count_kv();
+  counter.count_staging();
+  counter.count_activations();
+  counter.count_logits();
+  counter.count_transfers();
+  counter.count_fixed(budget, driver_bytes);
+  std::erase_if(counter.bytes, [](const auto& line) { return line.second == 0; });
+  return counter.bytes;
+}
+
+std::uint64_t slow_ram(const SlowBytes& bytes) {
+  std::uint64_t sum = 0;
+  for (const auto& [line, size] : bytes) sum += line.first == Device::cpu ? size : 0;
+  return sum;
+}
+
+std::uint64_t slow_vram(const SlowBytes& bytes) {
+  std::uint64_t sum = 0;
+  for (const auto& [line, size] : bytes) sum += line.first == Device::cpu ? 0 : size;
+  return sum;
+}
+
+}  // namespace tandem::planner_test

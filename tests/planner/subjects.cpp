@@ -1,0 +1,95 @@
+#include "tests/planner/subjects.h"
+
+#include <array>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "model/catalogue.h"
+#include "model/gguf_writer.h"
+#include "model/shape.h"
+#include "planner/placement.h"
+
+namespace tandem::planner_test {
+namespace {
+
+Subject subject_of(model::Header header) {
+  auto hyper = model::read_hyperparameters(header);
+  auto input = planner::model_input(header, hyper);
+  return {std::move(header), std::move(hyper), std::move(input)};
+}
+
+model::TensorType random_type(std::mt19937& random) {
+  constexpr std::array kTypes{model::TensorType::f32, model::TensorType::f16, model::TensorType::q4_0,
+                              model::TensorType::q5_1, model::TensorType::q8_0};
+  return kTypes[pick(random, 0, kTypes.size() - 1)];
+}
+
+model::Shape random_shape(std::mt19937& random) {
+  const auto number = [&random](std::uint64_t low, std::uint64_t high) {
+    return static_cast<std::uint32_t>(pick(random, low, high));
+  };
+  model::Shape shape;
+  shape.name = "random";
+  shape.family = number(0, 1) == 0 ? model::Family::gemma3 : model::Family::gemma4;
+  shape.layers = number(1, 9);
+  shape.width = 32 * number(1, 5);
+  shape.ffn_width = 32 * number(1, 9);
+  shape.kv_heads_sliding = number(1, 3);
+  shape.kv_heads_global = shape.family == model::Family::gemma3 ? shape.kv_heads_sliding : number(1, 2);
+  shape.heads = 6 * number(1, 2);
+  shape.head_dim_sliding = 32 * number(1, 2);
+  shape.head_dim_global = shape.family == model::Family::gemma3 ? shape.head_dim_sliding : 64 * number(1, 2);
+  shape.window = number(1, 300);
+  shape.global_period = shape.family == model::Family::gemma3 ? 6 : number(1, 6);
+  shape.context_length = 4096;
+  shape.vocab = number(40, 400);
+  return shape;
+}
+
+}  // namespace
+
+Subject catalogue_subject(const std::string& name) {
+  return subject_of(model::catalogue_header(name));
+}
+
+Subject random_subject(std::mt19937& random) {
+  const auto shape = random_shape(random);
+  auto recipe = model::QuantRecipe::uniform(random_type(random));
+  recipe.embedding = random_type(random);
+  recipe.overrides.emplace_back("ffn_down", random_type(random));
+  model::GgufWriter writer;
+  model::write_model(writer, shape, recipe);
+  if (pick(random, 0, 3) == 0) {
+    const std::array<std::uint64_t, 2> dims{shape.width, shape.vocab};
+    writer.add_tensor("output.weight", random_type(random), dims);
+  }
+  const auto bytes = std::make_shared<const std::string>(writer.header());
+  return subject_of(model::parse_header("random", std::as_bytes(std::span(*bytes)), bytes));
+}
+
+std::uint64_t pick(std::mt19937& random, std::uint64_t low, std::uint64_t high) {
+  return std::uniform_int_distribution<std::uint64_t>(low, high)(random);
+}
+
+planner::Workload random_workload(std::mt19937& random) {
+  constexpr std::array kKvTypes{planner::KvType::f32, planner::KvType::f16, planner::KvType::q8_0};
+  planner::Workload workload;
+  workload.max_seq_len = pick(random, 1, 700);
+  workload.sequences = static_cast<std::uint32_t>(pick(random, 1, 5));
+  workload.draft_rows = static_cast<std::uint32_t>(pick(random, 0, 3));
+  const auto least = workload.sequences * (workload.draft_rows + 1);
+  workload.micro_batch = static_cast<std::uint32_t>(pick(random, least, least + 40));
+  workload.kv_type = kKvTypes[pick(random, 0, 2)];
+  return workload;
+}
+
+planner::Placement random_placement(std::mt19937& random, std::size_t layers, planner::Device gpu) {
+  auto placement = planner::Placement::all_on(planner::Device::cpu, layers);
+  for (const auto unit : planner::all_units(layers)) {
+    if (pick(random, 0, 1) == 1) placement.move(unit, gpu);
+  }
+  return placement;
+}
+
+}  // namespace tandem::planner_test

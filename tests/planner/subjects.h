@@ -1,0 +1,37 @@
+#pragma once
+
+#include <random>
+#include <string>
+
+#include "model/gguf.h"
+#include "model/hyperparameters.h"
+#include "planner/machine.h"
+#include "planner/model_input.h"
+#include "planner/placement.h"
+#include "planner/plan.h"
+
+namespace tandem::planner_test {
+
+/// A model to plan: its header, and what the planner makes of it.
+struct Subject {
+  model::Header header;
+  model::Hyperparameters hyper;
+  planner::ModelInput input;
+};
+
+Subject catalogue_subject(const std::string& name);
+
+/// A small model of either family: 1 to 9 layers, odd sizes, random types, sometimes an output matrix of its
+/// own.
+Subject random_subject(std::mt19937& random);
+
+/// A number from `low` to `high`.
+std::uint64_t pick(std::mt19937& random, std::uint64_t low, std::uint64_t high);
+
+/// Any workload the planner accepts, of at most 700 tokens.
+planner::Workload random_workload(std::mt19937& random);
+
+/// Every unit on the CPU or on `gpu`, at random.
+planner::Placement random_placement(std::mt19937& random, std::size_t layers, planner::Device gpu);
+
+}  // namespace tandem::planner_test
