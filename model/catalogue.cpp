@@ -33,10 +33,14 @@ QuantRecipe read_recipe(const json& object, const std::string& family) {
   return recipe;
 }
 
+std::string entry_name(std::string name, const std::string& recipe) {
+  return name.append("-").append(recipe);
+}
+
 [[noreturn]] void refuse_name(std::string_view name) {
   const auto names = catalogue_names();
   std::string all;
-  for (const auto& known : names) all += (all.empty() ? "" : ", ") + known;
+  for (const auto& known : names) all.append(all.empty() ? "" : ", ").append(known);
   throw Error("no model in the catalogue is called " + std::string(name),
               "did you mean " + std::string(nearest(name, names)) + "?  There are: " + all);
 }
@@ -47,7 +51,7 @@ std::vector<std::string> catalogue_names() {
   std::vector<std::string> names;
   for (const auto& [shape, shape_object] : catalogue().at("shapes").items()) {
     for (const auto& [recipe, recipe_object] : catalogue().at("recipes").items()) {
-      names.push_back(shape + "-" + recipe);
+      names.push_back(entry_name(shape, recipe));
     }
   }
   return names;
@@ -56,7 +60,7 @@ std::vector<std::string> catalogue_names() {
 CatalogueEntry catalogue_entry(std::string_view name) {
   for (const auto& [shape, shape_object] : catalogue().at("shapes").items()) {
     for (const auto& [recipe, recipe_object] : catalogue().at("recipes").items()) {
-      if (name != shape + "-" + recipe) continue;
+      if (name != entry_name(shape, recipe)) continue;
       return {shape_from_json(shape_object.dump(), "config/catalogue.json"),
               read_recipe(recipe_object, shape_object.at("family"))};
     }

@@ -40,7 +40,7 @@ void refuse_unknown_fields(const json& object, const std::string& source) {
   for (const auto& field : kNumberFields) known.push_back(field.name);
   for (const auto& [key, value] : object.items()) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    throw Error(source + ": unknown field \"" + key + "\"",
+    throw Error(source + ": unknown field \"" + std::string(key).append("\""),
                 "did you mean \"" + std::string(nearest(key, known)) + "\"?");
   }
 }
