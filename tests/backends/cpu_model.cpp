@@ -17,8 +17,13 @@ namespace {
 /// Small, so that even tiny models cross pages.
 constexpr std::uint32_t kPageTok = 4;
 
-std::size_t pages_of(std::uint32_t max_seq_len) {
-  return (max_seq_len + kPageTok - 1) / kPageTok;
+/// Pages a sequence needs in all, and pages of the pool behind them.
+std::size_t pages_of(const CpuModelOptions& options) {
+  return (std::size_t{options.max_seq_len} + kPageTok - 1) / kPageTok;
+}
+
+std::size_t pool_of(const CpuModelOptions& options) {
+  return options.pool_pages != 0 ? options.pool_pages : pages_of(options) * options.sequences;
 }
 
 }  // namespace
@@ -136,7 +141,7 @@ device::KvCache CpuModel::make_cache(const model::LayerSpec& layer, const CpuMod
     rows = std::size_t{kv.cells} * options.sequences;
   } else {
     kv.page_tok = kPageTok;
-    rows = pages_of(options.max_seq_len) * kPageTok * options.sequences;
+    rows = pool_of(options) * kPageTok;
   }
   kv.rows = allocate(rows * kv.row_bytes);
   return kv;
@@ -157,14 +162,13 @@ const float* CpuModel::norm(const std::string& name) {
 }
 
 void CpuModel::make_pages(const CpuModelOptions& options) {
-  const std::size_t each = pages_of(options.max_seq_len);
-  std::vector<std::uint32_t> order(each * options.sequences);
-  std::iota(order.begin(), order.end(), 0u);
-  std::shuffle(order.begin(), order.end(), std::mt19937(1));
-  for (std::size_t slot = 0; slot < options.sequences; ++slot) {
-    const auto first = order.begin() + static_cast<std::ptrdiff_t>(slot * each);
-    pages_.emplace_back(first, first + static_cast<std::ptrdiff_t>(each));
-  }
+  std::vector<std::uint32_t> pool(pool_of(options));
+  std::iota(pool.begin(), pool.end(), 0u);
+  std::shuffle(pool.begin(), pool.end(), std::mt19937(1));
+  const std::size_t each = pages_of(options);
+  pages_.resize(options.sequences);
+  for (std::size_t i = 0; i < each * options.sequences; ++i)
+    pages_[i / each].push_back(pool[i % pool.size()]);
 }
 
 device::Scratch CpuModel::make_scratch(std::uint32_t rows) {

@@ -97,6 +97,7 @@ TEST_P(FarPositions, MatchDoublePrecision) {
     const auto positions = fixture.i32(numbered("positions", last));
     CpuModelOptions options;
     options.max_seq_len = static_cast<std::uint32_t>(last) + 1;
+    options.pool_pages = 8;
     CpuModel model(name + ".gguf", options);
     const auto first = static_cast<std::uint64_t>(positions.front());
     const Chunk run{0, first, fixture.i32(numbered("tokens", last)), first};

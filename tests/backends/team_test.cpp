@@ -1,0 +1,86 @@
+#include "backends/cpu/team.h"
+
+#include <atomic>
+#include <ctime>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "backends/cpu/affinity.h"
+
+namespace tandem::cpu {
+namespace {
+
+TEST(Team, EveryPieceIsDoneOnce) {
+  for (const unsigned threads : {1u, 2u, 4u, 7u}) {
+    Team team(threads);
+    EXPECT_EQ(team.threads(), threads);
+    std::vector<std::atomic<int>> done(1000);
+    team.run([&](Team::Member& member) {
+      for (const std::size_t n : {std::size_t{1000}, std::size_t{0}, std::size_t{1}, std::size_t{999}}) {
+        member.for_each(n, [&](std::size_t i) { done[i].fetch_add(1); });
+      }
+    });
+    EXPECT_EQ(done[0], 3);
+    EXPECT_EQ(done[1], 2);
+    EXPECT_EQ(done[998], 2);
+    EXPECT_EQ(done[999], 1);
+  }
+}
+
+TEST(Team, AnOperationSeesTheOneBefore) {
+  Team team(4);
+  std::vector<int> values(64, 0);
+  constexpr int kRounds = 500;
+  std::atomic<int> wrong{0};
+  team.run([&](Team::Member& member) {
+    for (int round = 0; round < kRounds; ++round) {
+      member.for_each(values.size(), [&](std::size_t i) { ++values[i]; });
+      member.for_each(values.size(), [&](std::size_t i) {
+        if (values[values.size() - 1 - i] != round + 1) wrong.fetch_add(1);
+      });
+    }
+  });
+  EXPECT_EQ(wrong, 0);
+  EXPECT_THAT(values, testing::Each(kRounds));
+}
+
+TEST(Team, RunsAgainAndAgain) {
+  Team team(3);
+  std::atomic<int> members{0};
+  for (int i = 0; i < 200; ++i) {
+    team.run([&](const Team::Member& member) { members.fetch_add(static_cast<int>(member.count())); });
+  }
+  EXPECT_EQ(members, 200 * 9);
+}
+
+TEST(Team, SizeIsTheCoresByDefault) {
+  EXPECT_EQ(Team().threads(), Cores().count());
+}
+
+TEST(Team, ReportsPinning) {
+  // In a thread of its own: pinning stays with the calling thread.
+  std::thread([] {
+    Team team(2);
+    const std::string report = team.pin();
+    EXPECT_THAT(report, testing::MatchesRegex("[0-2] of 2 threads pinned to [0-9]+ cores.*"));
+  }).join();
+}
+
+TEST(Team, WaitersSleep) {
+  Team team(4);
+  const auto cpu_seconds = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
+  double used = 0;
+  team.run([&](Team::Member& member) {
+    const double before = cpu_seconds();
+    // One member is busy sleeping while the others wait for it at the barrier.
+    member.for_each(1, [](std::size_t) { std::this_thread::sleep_for(std::chrono::milliseconds(500)); });
+    if (member.index() == 0) used = cpu_seconds() - before;
+  });
+  EXPECT_LT(used, 0.25);  // three spinning threads would use 1.5 s
+}
+
+}  // namespace
+}  // namespace tandem::cpu
