@@ -12,6 +12,10 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
+std::string bytes_text(std::uint64_t bytes) {
+  return grouped(bytes) + (bytes == 1 ? " byte" : " bytes");
+}
+
 /// Units of each kind that are on `device`, in words: "3 attention halves, 62 FFN halves and the head".
 std::string units_text(const Plan& plan, Device device) {
   const auto attention = std::ranges::count(plan.layers, device, &LayerPlan::attention_device);
@@ -70,8 +74,8 @@ void add_next_unit(Lines& lines, const Plan& plan, const ModelInput& model, cons
     if (!least || needed < *least) least = needed;
   }
   if (!least) return;
-  lines.push_back("the next unit needs " + grouped(least->value() - plan.budget.vram_bytes) +
-                  " bytes of VRAM more");
+  lines.push_back("the next unit needs " + bytes_text(least->value() - plan.budget.vram_bytes) +
+                  " of VRAM more");
 }
 
 void add_workload(Lines& lines, const Plan& plan) {
@@ -117,10 +121,8 @@ void add_file(Lines& lines, const Plan& plan, const ModelInput& model) {
 
 void add_shortfall(Lines& lines, const Plan& plan) {
   if (plan.fits) return;
-  if (plan.vram_short_bytes > 0)
-    lines.push_back("VRAM is short by " + grouped(plan.vram_short_bytes) + " bytes");
-  if (plan.ram_short_bytes > 0)
-    lines.push_back("RAM is short by " + grouped(plan.ram_short_bytes) + " bytes");
+  if (plan.vram_short_bytes > 0) lines.push_back("VRAM is short by " + bytes_text(plan.vram_short_bytes));
+  if (plan.ram_short_bytes > 0) lines.push_back("RAM is short by " + bytes_text(plan.ram_short_bytes));
   if (plan.largest_context) {
     lines.push_back("the largest context that would fit is " + grouped(*plan.largest_context));
   } else {
