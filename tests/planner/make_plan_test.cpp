@@ -1,0 +1,115 @@
+#include "planner/make_plan.h"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+#include "planner/errors.h"
+#include "planner/plan_consistency.h"
+#include "tests/planner/slow_bytes.h"
+#include "tests/planner/subjects.h"
+
+namespace tandem::planner {
+namespace {
+
+using planner_test::pick;
+using planner_test::slow_ram;
+
+TEST(MakePlan, IsAPureFunction) {
+  const auto subject = planner_test::catalogue_subject("gemma3-27b-qat-q4_0");
+  const auto machine = builtin_machine("default");
+  EXPECT_EQ(make_plan(subject.input, Budget{}, Workload{}, machine, {}),
+            make_plan(subject.input, Budget{}, Workload{}, machine, {}));
+}
+
+TEST(MakePlan, ShrinksNothing) {
+  std::mt19937 random(31);
+  for (int round = 0; round < 60; ++round) {
+    const auto subject = planner_test::random_subject(random);
+    auto workload = planner_test::random_workload(random);
+    Budget budget;
+    budget.vram_bytes = pick(random, 0, 2'000'000);
+    budget.ram_bytes = pick(random, 0, 2'000'000);
+    const auto plan =
+        make_plan(subject.input, budget, workload, builtin_machine("default"), {Device::emulated0});
+    EXPECT_EQ(plan.requested, workload);
+    workload.expected_context = plan.workload.expected_context;
+    EXPECT_EQ(plan.workload, workload);
+    EXPECT_GE(plan.workload.expected_context, 1U);
+    EXPECT_EQ(plan.fits, plan.vram_bytes <= budget.vram_bytes && plan.ram_bytes <= budget.ram_bytes);
+  }
+}
+
+TEST(MakePlan, TheLargestContextFitsAndOneTokenMoreDoesNot) {
+  std::mt19937 random(32);
+  int found = 0;
+  for (int round = 0; round < 80; ++round) {
+    const auto subject = planner_test::random_subject(random);
+    const auto workload = planner_test::random_workload(random);
+    const auto layers = subject.hyper.layers.size();
+    const auto all_cpu = Placement::all_on(Device::cpu, layers);
+    const auto ram_at = [&](std::uint64_t context) {
+      auto other = workload;
+      other.max_seq_len = context;
+      return slow_ram(planner_test::slow_bytes(subject.header, subject.hyper, Budget{}, other, 0, all_cpu));
+    };
+    Budget budget;
+    budget.ram_bytes = pick(random, ram_at(1) - 1, ram_at(workload.max_seq_len));
+    const auto plan = make_plan(subject.input, budget, workload, builtin_machine("default"), {std::nullopt});
+    ASSERT_EQ(plan.fits, ram_at(workload.max_seq_len) <= budget.ram_bytes);
+    if (plan.fits) continue;
+    if (!plan.largest_context) {
+      EXPECT_GT(ram_at(1), budget.ram_bytes);
+      continue;
+    }
+    ++found;
+    EXPECT_LE(ram_at(*plan.largest_context), budget.ram_bytes);
+    EXPECT_GT(ram_at(*plan.largest_context + 1), budget.ram_bytes);
+  }
+  EXPECT_GT(found, 20);
+}
+
+TEST(MakePlan, PlansAnyPlacementItIsGiven) {
+  std::mt19937 random(33);
+  for (int round = 0; round < 40; ++round) {
+    const auto subject = planner_test::random_subject(random);
+    const auto placement =
+        planner_test::random_placement(random, subject.hyper.layers.size(), Device::emulated0);
+    const auto plan = plan_for_placement(subject.input, Budget{}, planner_test::random_workload(random),
+                                         builtin_machine("default"), placement);
+    EXPECT_EQ(placement_of(plan), placement);
+    EXPECT_NO_THROW(check_consistency(plan));
+    EXPECT_NO_THROW(check_plan(plan, subject.input));
+  }
+}
+
+TEST(MakePlan, RefusesHeadsThatAreNoWholeBlocks) {
+  auto subject = planner_test::catalogue_subject("gemma4-12b-qat-q4_0");
+  subject.input.hyper.layers[3].head_dim = 24;
+  Workload workload;
+  workload.kv_type = KvType::q8_0;
+  EXPECT_THROW(make_plan(subject.input, Budget{}, workload, builtin_machine("default"), {}), BadQuestion);
+}
+
+TEST(MakePlan, KnowsDevicesByName) {
+  EXPECT_EQ(parse_devices("cpu").gpu, std::nullopt);
+  for (const auto* name : {"auto", "cuda", "cpu,cuda", "cuda,cpu"})
+    EXPECT_EQ(parse_devices(name).gpu, Device::cuda0);
+  for (const auto* name : {"emulated", "cpu,emulated"}) EXPECT_EQ(parse_devices(name).gpu, Device::emulated0);
+  for (const auto* name : {"", "gpu", "cuda1", "cpu,", "cuda,emulated"})
+    EXPECT_THROW(parse_devices(name), BadQuestion);
+}
+
+TEST(MakePlan, SaysHowMuchDataAFileLacks) {
+  auto subject = planner_test::catalogue_subject("gemma4-12b-qat-q4_0");
+  subject.input.facts.missing_bytes = 1234567;
+  const auto plan = make_plan(subject.input, Budget{}, Workload{}, builtin_machine("default"), {});
+  EXPECT_EQ(plan.model.missing_bytes, 1234567U);
+  const auto said = std::ranges::any_of(plan.reasons, [](const std::string& reason) {
+    return reason.find("1,234,567 of 6,960,054,464 bytes of tensor data are missing") != std::string::npos;
+  });
+  EXPECT_TRUE(said);
+}
+
+}  // namespace
+}  // namespace tandem::planner
