@@ -20,7 +20,7 @@ enum class Mutant {
   commit_before_attention,
   skip_last_key,
   swapped_gate_and_up,
-  ring_off_by_one
+  ring_too_small
 };
 
 #ifdef TANDEM_MUTANTS

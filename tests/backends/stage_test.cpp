@@ -8,10 +8,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "backends/cpu/mutant.h"
 #include "tests/backends/cpu_model.h"
 
 namespace tandem::cpu {
 namespace {
+
+// Planted mistakes exist in test builds only: here the question has a constant answer.
+static_assert(!mutant(Mutant::window_plus_one));
 
 using test_support::CpuModel;
 using test_support::CpuModelOptions;
