@@ -2,50 +2,72 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
-#include <string>
-#include <vector>
 
 #include "planner/plan.h"
 
 namespace tandem::memory {
 
-/// One allocation on one device for one purpose, as the plan says.  `take` hands out pieces until it is used
-/// up.
-class Arena {
- public:
-  virtual ~Arena() = default;
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
-
-  [[nodiscard]] planner::Device device() const noexcept { return device_; }
-  [[nodiscard]] planner::Purpose purpose() const noexcept { return purpose_; }
-  [[nodiscard]] std::uint64_t size_bytes() const noexcept { return size_bytes_; }
-  [[nodiscard]] std::uint64_t used_bytes() const noexcept { return used_bytes_; }
-
-  /// The next `bytes`, aligned to planner::kBufferAlignmentBytes.  Throws memory::PlanViolated when the arena
-  /// is too small: the plan and the code disagree.
-  std::span<std::byte> take(std::uint64_t bytes);
-
- protected:
-  Arena(planner::Device device, planner::Purpose purpose, std::uint64_t size_bytes);
-  std::byte* base_ = nullptr;
-
- private:
-  planner::Device device_;
-  planner::Purpose purpose_;
-  std::uint64_t size_bytes_;
-  std::uint64_t used_bytes_ = 0;
-};
+/// Called while memory is filled: `done_bytes` of `total_bytes`.
+using Progress = std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
 
 /// Planned against actual bytes of one purpose on one device.
 struct LedgerLine {
-  planner::Device device;
-  planner::Purpose purpose;
+  planner::Device device = planner::Device::cpu;
+  planner::Purpose purpose = planner::Purpose::weights;
   std::uint64_t planned_bytes = 0;
   std::uint64_t allocated_bytes = 0;
   std::uint64_t used_bytes = 0;
+
+  /// Allocated exactly as planned; a reserve is left free.
+  [[nodiscard]] bool balances() const noexcept {
+    return allocated_bytes == (purpose == planner::Purpose::reserve ? 0 : planned_bytes);
+  }
+
+  bool operator==(const LedgerLine&) const = default;
+};
+
+/// One line of the plan made true: memory on one device for one purpose.  Part of it may lie elsewhere (a
+/// model file used in place); the rest is one allocation, handed out piece after piece without gaps.
+class Arena {
+ public:
+  /// All of `line`, as zeroed host memory.  Throws OutOfMemory.
+  static Arena host(const planner::ArenaPlan& line);
+
+  /// `line` where all but `own_bytes` is memory that exists already and is `adopt`ed.  Throws OutOfMemory,
+  /// and PlanViolated if the line is smaller than `own_bytes`.
+  static Arena around_file(const planner::ArenaPlan& line, std::uint64_t own_bytes);
+
+  [[nodiscard]] planner::Purpose purpose() const noexcept { return line_.purpose; }
+  /// Bytes of the allocation, without what is adopted.
+  [[nodiscard]] std::uint64_t own_bytes() const noexcept { return own_bytes_; }
+  [[nodiscard]] LedgerLine ledger_line() const noexcept;
+
+  /// The next `bytes` of the allocation.  A piece takes up a multiple of planner::kBufferAlignmentBytes, so
+  /// that the next one is aligned; the plan counts the same.  Throws PlanViolated when fewer are left.
+  std::span<std::byte> take(std::uint64_t bytes);
+
+  /// Counts `bytes` of the model file as used in place.  Throws PlanViolated beyond what the plan says.
+  void adopt(std::uint64_t bytes);
+
+  /// Touches every page of the allocation, so that the kernel has it from now on.  Throws OutOfMemory.
+  void prefault() const;
+
+ private:
+  struct Unmap {
+    std::uint64_t bytes = 0;
+    void operator()(std::byte* base) const noexcept;
+  };
+
+  Arena(const planner::ArenaPlan& line, std::uint64_t own_bytes);
+
+  planner::ArenaPlan line_;
+  std::uint64_t own_bytes_ = 0;
+  std::uint64_t taken_bytes_ = 0;
+  std::uint64_t adopted_bytes_ = 0;
+  std::unique_ptr<std::byte, Unmap> base_;
 };
 
 }  // namespace tandem::memory

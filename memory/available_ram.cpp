@@ -1,0 +1,103 @@
+#include "memory/available_ram.h"
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+#include "model/checked.h"
+#include "model/error.h"
+
+namespace tandem::memory {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
+
+/// File names of one version of control groups.
+struct GroupFiles {
+  std::string_view limit;
+  std::string_view usage;
+  std::string_view inactive_file;  ///< key in memory.stat
+};
+constexpr GroupFiles kVersion2{"memory.max", "memory.current", "inactive_file"};
+constexpr GroupFiles kVersion1{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"};
+
+/// The number a one-line file holds; nothing where it is absent or says "max".
+std::optional<std::uint64_t> read_number(const fs::path& path) {
+  std::ifstream file(path);
+  std::uint64_t number = 0;
+  if (!(file >> number)) return std::nullopt;
+  return number;
+}
+
+/// The number after `key` in a file of "key number" lines.
+std::optional<std::uint64_t> read_field(const fs::path& path, std::string_view key) {
+  std::ifstream file(path);
+  std::string word;
+  std::uint64_t number = 0;
+  for (std::string line; file >> word >> number; std::getline(file, line)) {
+    if (word == key) return number;
+  }
+  return std::nullopt;
+}
+
+std::uint64_t left_in_group(const fs::path& group, const GroupFiles& files) {
+  const auto limit = read_number(group / files.limit);
+  const auto usage = read_number(group / files.usage);
+  if (!limit || !usage) return kNoLimit;
+  const auto droppable = read_field(group / "memory.stat", files.inactive_file).value_or(0);
+  const auto used = *usage - std::min(droppable, *usage);
+  return *limit - std::min(used, *limit);
+}
+
+/// The least that `path` and the groups above it leave.  Inside a container the mount shows the process's
+/// own group at its top, under a path that is not there: groups that do not exist set no limit.
+std::uint64_t left_in_groups(const fs::path& mount, const fs::path& path, const GroupFiles& files) {
+  auto left = left_in_group(mount, files);
+  auto group = mount;
+  for (const auto& name : path.relative_path()) {
+    group /= name;
+    left = std::min(left, left_in_group(group, files));
+  }
+  return left;
+}
+
+/// What all control groups named in /proc/self/cgroup leave.  Lines are "ID:CONTROLLERS:PATH"; version 2 is
+/// the line with no controllers.
+std::uint64_t left_in_all_groups(const fs::path& root) {
+  const auto mount = root / "sys/fs/cgroup";
+  std::ifstream file(root / "proc/self/cgroup");
+  auto left = kNoLimit;
+  for (std::string line; std::getline(file, line);) {
+    const auto first = line.find(':');
+    const auto second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const auto controllers = line.substr(first + 1, second - first - 1);
+    const fs::path path = line.substr(second + 1);
+    if (controllers.empty()) left = std::min(left, left_in_groups(mount, path, kVersion2));
+    std::istringstream list(controllers);
+    for (std::string name; std::getline(list, name, ',');) {
+      if (name == "memory") left = std::min(left, left_in_groups(mount / name, path, kVersion1));
+    }
+  }
+  return left;
+}
+
+}  // namespace
+
+std::uint64_t available_ram_bytes(const fs::path& root) {
+  const auto meminfo = root / "proc/meminfo";
+  const auto available_kib = read_field(meminfo, "MemAvailable:");
+  const auto available_bytes = available_kib ? model::checked_mul(*available_kib, 1024) : std::nullopt;
+  if (!available_bytes) {
+    throw Error(meminfo.string() + ": no MemAvailable", "give the RAM budget with --ram");
+  }
+  return std::min(*available_bytes, left_in_all_groups(root));
+}
+
+}  // namespace tandem::memory

@@ -1,0 +1,62 @@
+#include "memory/pages.h"
+
+#include <cerrno>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace tandem::memory {
+namespace {
+
+// Linux 5.14 and later; the C library's headers may be older.
+constexpr int kPopulateRead = 22;
+constexpr int kPopulateWrite = 23;
+
+/// The pages that `bytes` lie in, for calls that take whole pages.
+struct PageRange {
+  std::uintptr_t begin = 0;
+  std::size_t size = 0;
+  std::size_t page_bytes = 0;
+};
+
+PageRange pages_of(std::span<const std::byte> bytes) noexcept {
+  const auto page_bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data()) & ~(page_bytes - 1);
+  const auto end = reinterpret_cast<std::uintptr_t>(bytes.data() + bytes.size());
+  return {begin, end - begin, page_bytes};
+}
+
+/// 0, or why not.
+int advise(const PageRange& range, int advice) noexcept {
+  int error = EINTR;
+  while (error == EINTR || error == EAGAIN) {
+    error = madvise(reinterpret_cast<void*>(range.begin), range.size, advice) == 0 ? 0 : errno;
+  }
+  return error;
+}
+
+}  // namespace
+
+bool populate_for_reading(std::span<const std::byte> bytes) noexcept {
+  if (bytes.empty()) return true;
+  const auto range = pages_of(bytes);
+  const int error = advise(range, kPopulateRead);
+  if (error != EINVAL && error != ENOSYS) return error == 0;
+  for (std::size_t at = 0; at < bytes.size(); at += range.page_bytes) {
+    static_cast<void>(*static_cast<const volatile std::byte*>(bytes.data() + at));
+  }
+  return true;
+}
+
+bool populate_for_writing(std::span<std::byte> bytes) noexcept {
+  if (bytes.empty()) return true;
+  const auto range = pages_of(bytes);
+  const int error = advise(range, kPopulateWrite);
+  if (error != EINVAL && error != ENOSYS) return error == 0;
+  for (std::size_t at = 0; at < bytes.size(); at += range.page_bytes) {
+    auto* byte = static_cast<volatile std::byte*>(bytes.data() + at);
+    *byte = *byte;
+  }
+  return true;
+}
+
+}  // namespace tandem::memory

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "backends/device.h"
+#include "memory/arena.h"
+#include "model/gguf.h"
+
+namespace tandem::memory {
+
+/// The tensors of a mapped model file as the CPU reads them: in place.
+class WeightStore {
+ public:
+  /// Throws BadModel if tensor data is missing at the end of the file.
+  explicit WeightStore(model::Header header);
+
+  [[nodiscard]] const model::Header& header() const noexcept { return header_; }
+  [[nodiscard]] bool contains(std::string_view name) const noexcept;
+
+  /// Tensor `name` for the CPU; its bytes count in `arena`.  Shapes were checked with the header.  Throws
+  /// BadModel if it is absent, UnsupportedModel if it does not start at a multiple of 4 bytes in the file:
+  /// general.alignment may be 1 or 2, no known file has that, and copies would not be in any plan.
+  device::Matrix matrix(std::string_view name, Arena& arena) const;
+  const float* vector(std::string_view name, Arena& arena) const;
+
+  /// Reads all of the files from disk, so that serving does not wait for it.  Throws Error if that fails.
+  void prefault(const Progress& progress) const;
+
+  /// What prefault reads.
+  [[nodiscard]] std::uint64_t file_bytes() const noexcept;
+
+ private:
+  [[nodiscard]] std::span<const std::byte> data(const model::TensorInfo& tensor) const;
+  [[nodiscard]] const model::TensorInfo& tensor(std::string_view name) const;
+
+  model::Header header_;
+};
+
+}  // namespace tandem::memory

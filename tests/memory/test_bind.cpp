@@ -1,0 +1,265 @@
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "memory/bind.h"
+#include "memory/errors.h"
+#include "planner/errors.h"
+#include "planner/machine.h"
+#include "planner/make_plan.h"
+#include "planner/model_input.h"
+#include "tests/support/fixture.h"
+
+namespace tandem::memory {
+namespace {
+
+using planner::Device;
+using planner::Purpose;
+using testing::HasSubstr;
+
+constexpr std::array kModels{"gemma3_7l.gguf", "gemma3_62l.gguf", "gemma3_4l.gguf",
+                             "gemma4_8l.gguf", "gemma4_4l.gguf",  "gemma4_7l_sliding.gguf"};
+
+struct Subject {
+  explicit Subject(const std::string& name)
+      : header(model::read_header(test_support::reference_path(name))),
+        hyper(model::read_hyperparameters(header)) {}
+
+  [[nodiscard]] planner::Plan plan(const planner::Workload& workload,
+                                   const planner::Budget& budget = {}) const {
+    return planner::make_plan(planner::model_input(header, hyper), budget, workload,
+                              planner::builtin_machine("default"), planner::Devices{std::nullopt});
+  }
+  [[nodiscard]] BoundPlan bind(planner::Plan plan) const { return {std::move(plan), header, hyper}; }
+
+  model::Header header;
+  model::Hyperparameters hyper;
+};
+
+planner::Workload workload(std::uint64_t max_seq_len, std::uint32_t sequences, std::uint32_t micro_batch,
+                           planner::KvType kv_type = planner::KvType::f16) {
+  planner::Workload workload;
+  workload.max_seq_len = max_seq_len;
+  workload.sequences = sequences;
+  workload.micro_batch = micro_batch;
+  workload.kv_type = kv_type;
+  return workload;
+}
+
+TEST(Bind, TheLedgerOfRandomPlansBalancesByteForByte) {
+  std::mt19937 random(20);
+  const auto pick = [&](std::uint32_t low, std::uint32_t high) { return low + random() % (high - low + 1); };
+  for (int round = 0; round < 60; ++round) {
+    const Subject subject(kModels[random() % kModels.size()]);
+    const auto sequences = pick(1, 9);
+    const auto type = pick(0, 1) == 0 ? planner::KvType::f32 : planner::KvType::f16;
+    planner::Budget budget;
+    budget.ram_reserve_bytes = pick(0, 1) * 12345;
+    const auto plan = subject.plan(workload(pick(1, 900), sequences, sequences + pick(0, 70), type), budget);
+    const auto bound = subject.bind(plan);
+    const auto ledger = bound.ledger();
+    ASSERT_EQ(ledger.size(), plan.arenas.size());
+    for (std::size_t i = 0; i < ledger.size(); ++i) {
+      EXPECT_EQ(ledger[i].planned_bytes, plan.arenas[i].bytes);
+      EXPECT_EQ(ledger[i].purpose, plan.arenas[i].purpose);
+      if (ledger[i].purpose == Purpose::reserve) {
+        EXPECT_EQ(ledger[i].allocated_bytes, 0U);
+        continue;
+      }
+      EXPECT_EQ(ledger[i].allocated_bytes, plan.arenas[i].bytes) << to_string(ledger[i].purpose);
+      EXPECT_EQ(ledger[i].used_bytes, plan.arenas[i].bytes) << to_string(ledger[i].purpose);
+    }
+  }
+}
+
+/// All units of a bound plan, in order.
+std::vector<device::Unit> units_of(const BoundPlan& bound) {
+  std::vector<device::Unit> units;
+  for (const auto& stage : bound.stages()) units.insert(units.end(), stage.units.begin(), stage.units.end());
+  return units;
+}
+
+TEST(Bind, EveryTensorIsUsedWhereItLiesInTheFile) {
+  for (const auto* name : kModels) {
+    const Subject subject(name);
+    const auto bound = subject.bind(subject.plan(workload(64, 2, 16)));
+    std::set<const void*> bound_data{bound.head().norm, bound.head().out.data, bound.embedding().table.data};
+    std::size_t scales = 0;
+    for (const auto& unit : units_of(bound)) {
+      const auto& a = unit.attention;
+      const auto& f = unit.ffn;
+      for (const void* data : {static_cast<const void*>(a.norm), static_cast<const void*>(a.post_norm),
+                               static_cast<const void*>(a.q_norm), static_cast<const void*>(a.k_norm),
+                               a.q.data, a.k.data, a.v.data, a.out.data, static_cast<const void*>(f.norm),
+                               static_cast<const void*>(f.post_norm), f.gate.data, f.up.data, f.down.data}) {
+        if (data != nullptr) bound_data.insert(data);
+      }
+      if (unit.kind == device::UnitKind::ffn && f.output_scale != 1.0F) ++scales;
+    }
+    std::size_t placed = 0;
+    for (const auto& tensor : subject.header.tensors) {
+      if (tensor.name == "rope_freqs.weight") continue;
+      if (tensor.name.ends_with("layer_output_scale.weight")) {
+        ASSERT_GT(scales--, 0U) << name;
+        continue;
+      }
+      ++placed;
+      EXPECT_TRUE(bound_data.contains(subject.header.data(tensor).data())) << name << ": " << tensor.name;
+    }
+    EXPECT_EQ(bound_data.size(), placed) << name;
+    EXPECT_EQ(scales, 0U) << name;
+  }
+}
+
+TEST(Bind, CachesOfDifferentLayersDoNotOverlap) {
+  for (const auto* name : kModels) {
+    const Subject subject(name);
+    const auto bound = subject.bind(subject.plan(workload(50, 3, 8)));
+    std::map<const std::byte*, const std::byte*> ranges;  // begin to end
+    for (const auto& unit : units_of(bound)) {
+      if (unit.kind != device::UnitKind::attention) continue;
+      const auto& kv = unit.attention.kv;
+      const bool sliding = unit.attention.window > 0;
+      EXPECT_EQ(kv.cells, sliding ? std::min(50U, unit.attention.window) : 0U);
+      EXPECT_EQ(kv.page_tok, sliding ? 0U : bound.plan().kv_pages.page_tok);
+      const auto rows = sliding ? 3 * kv.cells : bound.plan().kv_pages.pages * kv.page_tok;
+      ranges[kv.rows] = kv.rows + rows * kv.row_bytes;
+    }
+    EXPECT_EQ(ranges.size(), subject.hyper.layers.size());
+    const std::byte* end = nullptr;
+    for (const auto& [first, last] : ranges) {
+      EXPECT_GE(first, end);
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(first) % planner::kBufferAlignmentBytes, 0U);
+      end = last;
+    }
+  }
+}
+
+/// KV bytes allocated for the layers of one kind, at `max_seq_len`.
+std::uint64_t kv_bytes(const Subject& subject, std::uint64_t max_seq_len, model::LayerKind kind) {
+  const auto bound = subject.bind(subject.plan(workload(max_seq_len, 2, 16)));
+  std::uint64_t bytes = 0;
+  for (const auto& unit : units_of(bound)) {
+    if (unit.kind != device::UnitKind::attention) continue;
+    const auto& kv = unit.attention.kv;
+    const bool sliding = unit.attention.window > 0;
+    if (sliding != (kind == model::LayerKind::sliding)) continue;
+    bytes +=
+        kv.row_bytes * (sliding ? 2 * std::uint64_t{kv.cells} : bound.plan().kv_pages.pages * kv.page_tok);
+  }
+  return bytes;
+}
+
+TEST(Bind, AContextOf32kDiffersFrom4kByGlobalLayersOnly) {
+  for (const auto* name : {"gemma3_7l.gguf", "gemma4_8l.gguf"}) {
+    const Subject subject(name);
+    EXPECT_EQ(kv_bytes(subject, 32768, model::LayerKind::sliding),
+              kv_bytes(subject, 4096, model::LayerKind::sliding));
+    EXPECT_EQ(kv_bytes(subject, 32768, model::LayerKind::global),
+              8 * kv_bytes(subject, 4096, model::LayerKind::global));
+    const auto kv_line = [&](std::uint64_t max_seq_len) {
+      return subject.bind(subject.plan(workload(max_seq_len, 2, 16)))
+          .plan()
+          .arena_bytes(Device::cpu, Purpose::kv);
+    };
+    EXPECT_EQ(kv_line(32768) - kv_line(4096), 7 * kv_bytes(subject, 4096, model::LayerKind::global));
+  }
+}
+
+/// What binding `plan` is refused with; empty if it is not.
+std::string refusal(const Subject& subject, const planner::Plan& plan) {
+  try {
+    static_cast<void>(subject.bind(plan));
+  } catch (const planner::BadPlan& refused) {
+    return refused.what();
+  }
+  return {};
+}
+
+TEST(Bind, PlansThatCannotBeExecutedAreRefused) {
+  const Subject subject("gemma4_8l.gguf");
+  const auto good = subject.plan(workload(64, 2, 16));
+  EXPECT_EQ(refusal(subject, good), "");
+  EXPECT_THAT(refusal(Subject("gemma4_4l.gguf"), good), HasSubstr("does not match the model file"));
+
+  auto plan = good;
+  plan.fits = false;
+  EXPECT_THAT(refusal(subject, plan), HasSubstr("fits"));
+  plan = good;
+  plan.arenas[0].device = Device::cuda0;
+  EXPECT_THAT(refusal(subject, plan), HasSubstr("no backend for cuda0"));
+  plan = good;
+  plan.layers[2].kv_cells -= 1;
+  EXPECT_THAT(refusal(subject, plan), HasSubstr("kv"));
+  plan = good;
+  std::swap(plan.stages[0].units[0], plan.stages[0].units[1]);
+  EXPECT_THAT(refusal(subject, plan), HasSubstr("stages"));
+  plan = subject.plan(workload(64, 2, 16), {.ram_bytes = 1000});
+  EXPECT_THAT(refusal(subject, plan), HasSubstr("fits"));
+}
+
+TEST(Bind, EveryArenaLineIsHeldToTheByte) {
+  const Subject subject("gemma3_4l.gguf");
+  const auto good = subject.plan(workload(64, 2, 16));
+  for (std::size_t i = 0; i < good.arenas.size(); ++i) {
+    for (const int delta : {-64, 64}) {
+      auto plan = good;
+      plan.arenas[i].bytes += static_cast<std::uint64_t>(delta);
+      plan.ram_bytes += static_cast<std::uint64_t>(delta);
+      EXPECT_NE(refusal(subject, plan), "") << to_string(plan.arenas[i].purpose) << delta;
+    }
+  }
+}
+
+/// A file in the temporary directory with the reference model's first `size` bytes.
+class CutModel {
+ public:
+  explicit CutModel(std::uintmax_t size) {
+    std::filesystem::copy_file(test_support::reference_path("gemma4_4l.gguf"), path_,
+                               std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::resize_file(path_, size);
+  }
+  ~CutModel() { std::filesystem::remove(path_); }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  const std::filesystem::path path_ = std::filesystem::path(testing::TempDir()) / "cut.gguf";
+};
+
+TEST(Bind, MissingTensorDataIsRefused) {
+  const CutModel cut(std::filesystem::file_size(test_support::reference_path("gemma4_4l.gguf")) - 64);
+  const auto header = model::read_header(cut.path());
+  const auto hyper = model::read_hyperparameters(header);
+  ASSERT_GT(header.missing_bytes, 0U);
+  const auto plan = planner::make_plan(planner::model_input(header, hyper), {}, workload(64, 2, 16),
+                                       planner::builtin_machine("default"), planner::Devices{std::nullopt});
+  EXPECT_THROW(BoundPlan(plan, header, hyper), model::BadModel);
+}
+
+TEST(Bind, PrefaultReportsGrowingProgressUpToEverything) {
+  const Subject subject("gemma4_4l.gguf");
+  const auto bound = subject.bind(subject.plan(workload(64, 2, 16)));
+  std::vector<std::uint64_t> done;
+  std::uint64_t total = 0;
+  bound.prefault([&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
+    done.push_back(done_bytes);
+    total = total_bytes;
+  });
+  EXPECT_TRUE(std::ranges::is_sorted(done));
+  EXPECT_EQ(done.back(), total);
+  EXPECT_GT(total, subject.header.tensor_bytes);
+}
+
+}  // namespace
+}  // namespace tandem::memory
