@@ -13,39 +13,14 @@
 #include <vector>
 
 #include "daemon/engine/executor.h"
+#include "daemon/engine/request.h"
 #include "daemon/engine/sink.h"
 #include "daemon/scheduler/scheduler.h"
-#include "model/error.h"
-#include "model/sampling.h"
 #include "model/tokenizer.h"
 
 namespace tandem::engine {
 
 using scheduler::RequestId;
-
-/// One sequence to be generated.  Values are in their declared ranges (the wire checks them).
-struct EngineRequest {
-  std::string name;   ///< what the client calls it; not used here but in requests()
-  std::string owner;  ///< likewise
-  std::vector<model::TokenId> prompt;
-  std::uint64_t max_new_tok = 16;  ///< 0 with score_prompt: only scores
-  model::SamplingParams sampling;
-  std::vector<std::string> stop;
-  std::optional<std::uint32_t> logprobs;  ///< alternatives a token
-  bool score_prompt = false;              ///< the prompt's tokens, text and scores come out first ("echo")
-};
-
-/// A request the engine cannot take; nothing has changed.
-class RequestRefused : public Error {
- public:
-  enum class Reason { queue_full, draining, prompt_empty, prompt_too_long, token_out_of_range };
-
-  RequestRefused(Reason reason, const std::string& what) : Error(what), reason_(reason) {}
-  [[nodiscard]] Reason reason() const noexcept { return reason_; }
-
- private:
-  Reason reason_;
-};
 
 /// A request as an observer sees it.
 struct RequestView {
@@ -62,7 +37,7 @@ struct RequestView {
 
 /// Counters since the start, and gauges of this moment.
 struct Stats {
-  std::uint64_t requests = 0;  ///< submitted
+  std::uint64_t submitted = 0;  ///< requests
   std::uint64_t finished_stop = 0;
   std::uint64_t finished_length = 0;
   std::uint64_t finished_cancelled = 0;
@@ -71,9 +46,9 @@ struct Stats {
   std::uint64_t generated_tok = 0;  ///< tokens sampled
   std::uint64_t prompt_steps = 0;   ///< micro-batches with prompt rows in them
   std::uint64_t decode_steps = 0;   ///< micro-batches of decode rows only
-  std::uint64_t prompt_us = 0;      ///< time in prompt_steps
-  std::uint64_t decode_us = 0;      ///< time in decode_steps
-  std::uint64_t sample_us = 0;      ///< time choosing tokens and making text, all steps
+  std::uint64_t prompt_us = 0;      ///< in the executor, prompt_steps
+  std::uint64_t decode_us = 0;      ///< in the executor, decode_steps
+  std::uint64_t deliver_us = 0;     ///< choosing tokens and making text, all steps
   BytesRead prompt_bytes;           ///< read in prompt_steps
   BytesRead decode_bytes;           ///< read in decode_steps
   std::uint64_t queued = 0;         ///< gauge
@@ -81,8 +56,8 @@ struct Stats {
   std::uint64_t free_pages = 0;     ///< gauge
 };
 
-/// Serves requests: one worker asks the scheduler what is next, has the executor compute it, samples, and
-/// hands text to the sinks.  Every public member may be called from any thread.  Idle means idle: without
+/// Serves requests: one worker asks the scheduler what is next, has the executor compute it, chooses tokens,
+/// and hands text to the sinks.  Every public member may be called from any thread.  Idle means idle: without
 /// work the worker sleeps until somebody calls.
 class Engine {
  public:
@@ -107,38 +82,52 @@ class Engine {
 
   /// From now on submit refuses; what is queued or running goes on.
   void drain();
-  /// Waits until nothing is queued or running, at most `limit`.  True if it came to that.
-  bool wait_idle(std::chrono::milliseconds limit) const;
-  /// drain, ends everything as cancelled and stops the worker.  The destructor does it too.
+  /// Waits until every request has finished, at most `limit`.  True if it came to that.
+  [[nodiscard]] bool wait_idle(std::chrono::milliseconds limit) const;
+  /// drain, ends what is left as cancelled and stops the worker.  The destructor does it too.
   void shutdown();
 
  private:
   struct Sequence;
-  using Clock = std::chrono::steady_clock;
+  struct Ready;
+  using SequencePtr = std::shared_ptr<Sequence>;
+  using Lock = std::unique_lock<std::mutex>;
+
+  void forget(std::map<RequestId, SequencePtr>::iterator it);
 
   void work();
-  void end_cancelled(std::unique_lock<std::mutex>& lock);
-  void compute(const scheduler::Step& step);
-  void deliver(const scheduler::Step& step);
+  void tell_cancelled(Lock& lock);
+  std::uint64_t fill_rows(const scheduler::Step& step);
+  void run(const scheduler::Step& step, Lock& lock);
+  std::vector<Ready> completed(const scheduler::Step& step);
+  void account_step(std::uint64_t prompt_tok, const BytesRead& bytes, std::uint64_t us);
+  void deliver(const Ready& ready, const std::string& error);
+  void advance(const Ready& ready);
+  std::optional<FinishReason> account_token(Sequence& sequence);
+  void give(Sequence& sequence, TextDelta delta);
+  void end(Sequence& sequence, FinishReason reason, std::string error = {});
+  void tell_finished(Sequence& sequence, FinishReason reason, std::string error);
 
   Executor& executor_;
   const model::Tokenizer& tokenizer_;
   const scheduler::Limits limits_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_cv_;       ///< something for the worker
-  mutable std::condition_variable idle_cv_;  ///< a request ended
+  mutable std::mutex mutex_;                 ///< guards all down to stats_
+  std::condition_variable changed_cv_;       ///< there is something for the worker
+  mutable std::condition_variable idle_cv_;  ///< nothing is unfinished
   scheduler::Scheduler scheduler_;
-  std::map<RequestId, std::shared_ptr<Sequence>> sequences_;
+  std::map<RequestId, SequencePtr> sequences_;  ///< queued and running
+  std::vector<SequencePtr> cancelled_;          ///< the worker tells their sinks
+  std::uint64_t unfinished_ = 0;                ///< submitted, and on_finish has not returned
   RequestId next_id_ = 1;
   bool changed_ = false;
   bool draining_ = false;
   bool stopping_ = false;
   Stats stats_;
 
-  Rows rows_;  ///< of the worker
-  std::vector<float>
-      raw_;             ///< (vocab) of the worker: logits as they came, where log-probabilities are asked for
+  Rows rows_;               ///< the worker's: the micro-batch being computed
+  std::vector<float> raw_;  ///< the worker's: (vocab) logits as they came, where scores are asked for
+  std::once_flag joined_;
   std::thread worker_;  ///< last: it uses all of the above
 };
 

@@ -21,6 +21,12 @@ struct Rows {
 struct BytesRead {
   std::uint64_t weights = 0;  ///< every bound tensor once; the head only where logits were wanted
   std::uint64_t kv = 0;       ///< every visible row of every sequence once
+
+  BytesRead& operator+=(const BytesRead& other) noexcept {
+    weights += other.weights;
+    kv += other.kv;
+    return *this;
+  }
 };
 
 /// Runs micro-batches, one after another, on the engine's worker.
@@ -32,6 +38,9 @@ class Executor {
   Executor& operator=(const Executor&) = delete;
 
   [[nodiscard]] virtual std::uint32_t vocab() const noexcept = 0;
+
+  /// Called once on the worker, before the first run.
+  virtual void start() {}
 
   /// Computes `rows` and commits their K and V.  An exception means that the step failed: its sequences are
   /// lost, the executor is not.

@@ -22,7 +22,7 @@ struct ScoredToken {
 /// span several, and what may begin a stop string is held back.
 struct TextDelta {
   std::string text;
-  std::vector<model::TokenId> tokens;  ///< those of the prompt too where it is scored
+  std::vector<model::TokenId> tokens;  ///< those of the prompt too where they are echoed
   std::vector<ScoredToken> scores;     ///< one a token where log-probabilities were asked for, else empty
 };
 
@@ -44,7 +44,8 @@ struct Finished {
 };
 
 /// Where the engine puts what one request produces.  The on_ members are called on the engine's worker and
-/// must return quickly; on_finish is the last call, and comes exactly once for every submitted request.
+/// must return quickly; on_finish is the last call, and comes exactly once for every submitted request.  An
+/// exception from on_progress or on_text ends the request with an error.
 class Sink {
  public:
   Sink() = default;
@@ -55,7 +56,7 @@ class Sink {
   /// The prompt is being computed: `done_tok` of `total_tok`.
   virtual void on_progress(std::uint64_t done_tok, std::uint64_t total_tok) = 0;
   virtual void on_text(TextDelta delta) = 0;
-  virtual void on_finish(Finished finished) = 0;
+  virtual void on_finish(Finished finished) noexcept = 0;
 
   /// False when the reader lags: the sequence pauses until Engine::resume is called for it.  Whoever reads
   /// calls that after making room.

@@ -1,0 +1,369 @@
+#include "daemon/engine/engine.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "daemon/engine/generation.h"
+
+namespace tandem::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::uint64_t us_between(Clock::time_point from, Clock::time_point to) noexcept {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(to - from).count());
+}
+
+std::uint64_t& counter_of(Stats& stats, FinishReason reason) noexcept {
+  switch (reason) {
+    case FinishReason::stop:
+      return stats.finished_stop;
+    case FinishReason::length:
+      return stats.finished_length;
+    case FinishReason::cancelled:
+      return stats.finished_cancelled;
+    case FinishReason::error:
+      break;
+  }
+  return stats.finished_error;
+}
+
+void check(const EngineRequest& request, std::uint64_t max_seq_len, std::uint32_t vocab) {
+  using Reason = RequestRefused::Reason;
+  const auto length = request.prompt.size();
+  if (length == 0) throw RequestRefused(Reason::prompt_empty, "the prompt is empty");
+  if (length > max_seq_len) {
+    throw RequestRefused(Reason::prompt_too_long, "the prompt has " + std::to_string(length) +
+                                                      " tokens; the context holds " +
+                                                      std::to_string(max_seq_len));
+  }
+  for (const auto token : request.prompt) {
+    if (token >= 0 && static_cast<std::uint32_t>(token) < vocab) continue;
+    throw RequestRefused(Reason::token_out_of_range, "token id " + std::to_string(token) +
+                                                         " is not in 0 .. " + std::to_string(vocab - 1));
+  }
+}
+
+}  // namespace
+
+void Rows::clear() noexcept {
+  tokens.clear();
+  sequences.clear();
+  wanted.clear();
+}
+
+/// One unfinished request.  The worker alone uses `generation` and the times after submission.
+struct Engine::Sequence {
+  Sequence(EngineRequest request, const model::Tokenizer& tokenizer, std::shared_ptr<Sink> to)
+      : generation(std::move(request), tokenizer), sink(std::move(to)) {}
+
+  RequestId id = 0;
+  Generation generation;
+  std::shared_ptr<Sink> sink;
+  Clock::time_point submitted = Clock::now();
+  std::optional<Clock::time_point> started;      ///< first micro-batch
+  std::optional<Clock::time_point> first_token;  ///< first sampled token
+
+  [[nodiscard]] Usage usage(Clock::time_point end) const noexcept {
+    const auto start = started.value_or(end);
+    const auto first = first_token.value_or(end);
+    return {generation.request().prompt.size(), generation.completion_tok(), us_between(submitted, start),
+            us_between(start, first), us_between(first, end)};
+  }
+};
+
+/// A sequence's part of a computed micro-batch.
+struct Engine::Ready {
+  SequencePtr sequence;
+  scheduler::Work work;
+  std::uint32_t first_logits = 0;  ///< index of its first wanted row
+
+  [[nodiscard]] std::uint64_t end_position() const noexcept { return work.first_position + work.rows; }
+};
+
+Engine::Engine(Executor& executor, const model::Tokenizer& tokenizer, const scheduler::Limits& limits)
+    : executor_(executor), tokenizer_(tokenizer), limits_(limits), scheduler_(limits) {
+  worker_ = std::thread([this] { work(); });
+}
+
+Engine::~Engine() {
+  shutdown();
+}
+
+RequestId Engine::submit(EngineRequest request, std::shared_ptr<Sink> sink) {
+  check(request, limits_.max_seq_len, std::min(executor_.vocab(), tokenizer_.size()));
+  const auto sequence = std::make_shared<Sequence>(std::move(request), tokenizer_, std::move(sink));
+  const auto& generation = sequence->generation;
+
+  const std::lock_guard lock(mutex_);
+  if (draining_) throw RequestRefused(RequestRefused::Reason::draining, "the daemon is shutting down");
+  const auto id = next_id_;
+  const scheduler::Request wanted{id, generation.request().prompt.size(), generation.request().max_new_tok,
+                                  generation.scores_prompt()};
+  if (!scheduler_.submit(wanted)) {
+    throw RequestRefused(RequestRefused::Reason::queue_full,
+                         std::to_string(limits_.max_queued) + " requests are waiting already");
+  }
+  sequence->id = id;
+  sequences_.emplace(id, sequence);
+  ++next_id_;
+  ++unfinished_;
+  ++stats_.submitted;
+  changed_ = true;
+  changed_cv_.notify_one();
+  return id;
+}
+
+bool Engine::cancel(RequestId id) {
+  const std::lock_guard lock(mutex_);
+  const auto it = sequences_.find(id);
+  if (it == sequences_.end()) return false;
+  forget(it);
+  return true;
+}
+
+void Engine::resume(RequestId id) {
+  const std::lock_guard lock(mutex_);
+  scheduler_.resume(id);
+  changed_ = true;
+  changed_cv_.notify_one();
+}
+
+std::optional<RequestId> Engine::find(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, sequence] : sequences_) {
+    if (sequence->generation.request().name == name) return id;
+  }
+  return std::nullopt;
+}
+
+std::vector<RequestView> Engine::requests() const {
+  const std::lock_guard lock(mutex_);
+  const auto now = Clock::now();
+  std::vector<RequestView> views;
+  for (const auto& view : scheduler_.sequences()) {
+    const auto it = sequences_.find(view.id);
+    if (it == sequences_.end()) continue;
+    const auto& request = it->second->generation.request();
+    views.push_back({view.id, request.name, request.owner, view.state, view.prompt_tok, view.prompt_done_tok,
+                     view.new_tok, request.max_new_tok, us_between(it->second->submitted, now)});
+  }
+  return views;
+}
+
+Stats Engine::stats() const {
+  const std::lock_guard lock(mutex_);
+  auto stats = stats_;
+  stats.queued = scheduler_.queued();
+  stats.running = scheduler_.running();
+  stats.free_pages = scheduler_.free_pages();
+  return stats;
+}
+
+void Engine::drain() {
+  const std::lock_guard lock(mutex_);
+  draining_ = true;
+}
+
+bool Engine::wait_idle(std::chrono::milliseconds limit) const {
+  Lock lock(mutex_);
+  return idle_cv_.wait_for(lock, limit, [this] { return unfinished_ == 0; });
+}
+
+void Engine::shutdown() {
+  {
+    const std::lock_guard lock(mutex_);
+    draining_ = true;
+    stopping_ = true;
+    while (!sequences_.empty()) forget(sequences_.begin());
+    changed_ = true;
+    changed_cv_.notify_one();
+  }
+  std::call_once(joined_, [this] { worker_.join(); });
+}
+
+/// Takes a request out of the engine as cancelled.  Its sink is told by the worker, so that nothing comes
+/// after on_finish.
+void Engine::forget(std::map<RequestId, SequencePtr>::iterator it) {
+  scheduler_.cancel(it->first);
+  cancelled_.push_back(std::move(it->second));
+  sequences_.erase(it);
+  changed_ = true;
+  changed_cv_.notify_one();
+}
+
+void Engine::work() {
+  executor_.start();
+  Lock lock(mutex_);
+  while (true) {
+    tell_cancelled(lock);
+    const auto step = scheduler_.next();
+    if (!step.empty()) {
+      run(step, lock);
+      continue;
+    }
+    if (stopping_ && cancelled_.empty()) return;
+    changed_cv_.wait(lock, [this] { return changed_; });
+    changed_ = false;
+  }
+}
+
+void Engine::tell_cancelled(Lock& lock) {
+  while (!cancelled_.empty()) {
+    const auto told = std::exchange(cancelled_, {});
+    lock.unlock();
+    for (const auto& sequence : told) tell_finished(*sequence, FinishReason::cancelled, {});
+    lock.lock();
+  }
+}
+
+/// Computes one micro-batch and hands on what it gave.
+void Engine::run(const scheduler::Step& step, Lock& lock) {
+  const auto prompt_tok = fill_rows(step);
+  lock.unlock();
+  const auto begin = Clock::now();
+  BytesRead bytes;
+  std::string error;
+  try {
+    bytes = executor_.run(rows_);
+  } catch (const std::exception& failure) {
+    error = failure.what();
+  }
+  const auto computed = Clock::now();
+
+  lock.lock();
+  const auto ready = completed(step);
+  account_step(prompt_tok, bytes, us_between(begin, computed));
+  lock.unlock();
+  for (const auto& part : ready) deliver(part, error);
+
+  lock.lock();
+  stats_.deliver_us += us_between(computed, Clock::now());
+}
+
+void Engine::account_step(std::uint64_t prompt_tok, const BytesRead& bytes, std::uint64_t us) {
+  const bool with_prompt = prompt_tok > 0;
+  stats_.prompt_tok += prompt_tok;
+  ++(with_prompt ? stats_.prompt_steps : stats_.decode_steps);
+  (with_prompt ? stats_.prompt_us : stats_.decode_us) += us;
+  (with_prompt ? stats_.prompt_bytes : stats_.decode_bytes) += bytes;
+}
+
+/// Makes rows_ of `step`; returns how many of them are prompt rows.  Page tables stay in place while a
+/// sequence holds its slot, and it does until `completed`.
+std::uint64_t Engine::fill_rows(const scheduler::Step& step) {
+  rows_.clear();
+  std::uint64_t prompt_tok = 0;
+  const auto now = Clock::now();
+  for (const auto& work : step.work) {
+    auto& sequence = *sequences_.at(work.id);
+    if (!sequence.started) sequence.started = now;
+    const auto first_row = static_cast<std::uint32_t>(rows_.tokens.size());
+    auto& part = rows_.sequences.emplace_back();
+    part.slot = work.slot;
+    part.first_row = first_row;
+    part.rows = work.rows;
+    part.first_position = work.first_position;
+    part.pages = scheduler_.pages(work.id).data();
+    for (std::uint32_t i = 0; i < work.rows; ++i) {
+      rows_.tokens.push_back(sequence.generation.token_at(work.first_position + i));
+    }
+    for (auto i = work.rows - work.logit_rows; i < work.rows; ++i) rows_.wanted.push_back(first_row + i);
+    if (sequence.generation.in_prompt(work.first_position)) prompt_tok += work.rows;
+  }
+  return prompt_tok;
+}
+
+/// The parts of `step` whose sequences were not cancelled meanwhile.
+std::vector<Engine::Ready> Engine::completed(const scheduler::Step& step) {
+  scheduler_.completed(step);
+  std::vector<Ready> ready;
+  std::uint32_t first_logits = 0;
+  for (const auto& work : step.work) {
+    if (scheduler_.holds(work.id)) ready.push_back({sequences_.at(work.id), work, first_logits});
+    first_logits += work.logit_rows;
+  }
+  return ready;
+}
+
+/// Hands on what `ready` gave, or that the step failed with `error`.
+void Engine::deliver(const Ready& ready, const std::string& error) {
+  try {
+    if (!error.empty()) throw Error(error);
+    advance(ready);
+  } catch (const std::exception& failure) {
+    end(*ready.sequence, FinishReason::error, failure.what());
+  }
+}
+
+/// Progress, echoed prompt and the next token of one sequence, as far as its rows give them.
+void Engine::advance(const Ready& ready) {
+  auto& sequence = *ready.sequence;
+  auto& generation = sequence.generation;
+  const auto prompt_tok = generation.request().prompt.size();
+  const bool in_prompt = generation.in_prompt(ready.work.first_position);
+  const bool prompt_done = ready.end_position() >= prompt_tok;
+
+  if (in_prompt) sequence.sink->on_progress(ready.end_position(), prompt_tok);
+  if (in_prompt && generation.request().echo) {
+    give(sequence, generation.echo(ready.work.first_position, ready.work.rows, [&](std::uint32_t row) {
+      return executor_.logits(ready.first_logits + row);
+    }));
+  }
+  if (!prompt_done) return;
+  if (generation.request().max_new_tok == 0) return end(sequence, FinishReason::length);
+
+  auto delta = generation.choose(executor_.logits(ready.first_logits + ready.work.logit_rows - 1), raw_);
+  if (!sequence.first_token) sequence.first_token = Clock::now();
+  const auto reason = account_token(sequence);
+  if (reason) delta.text += generation.close();
+  give(sequence, std::move(delta));
+  if (reason) end(sequence, *reason);
+}
+
+/// Tells the scheduler of a chosen token; says why the sequence ends, if it does.
+std::optional<FinishReason> Engine::account_token(Sequence& sequence) {
+  const std::lock_guard lock(mutex_);
+  ++stats_.generated_tok;
+  if (!scheduler_.holds(sequence.id)) return std::nullopt;
+  const auto verdict = scheduler_.sampled(sequence.id);
+  if (sequence.generation.stopped()) return FinishReason::stop;
+  if (verdict == scheduler::Verdict::length) return FinishReason::length;
+  return std::nullopt;
+}
+
+/// Hands `delta` over; pauses the sequence if the reader lags.  The reader may make room at any moment, so
+/// room is looked for again after the pause: whichever comes last resumes.
+void Engine::give(Sequence& sequence, TextDelta delta) {
+  sequence.sink->on_text(std::move(delta));
+  if (sequence.sink->has_room()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    scheduler_.pause(sequence.id);
+  }
+  if (sequence.sink->has_room()) resume(sequence.id);
+}
+
+/// Ends a sequence unless it was cancelled meanwhile: then its sink is told so by tell_cancelled.
+void Engine::end(Sequence& sequence, FinishReason reason, std::string error) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (sequences_.erase(sequence.id) == 0) return;
+    scheduler_.finish(sequence.id);
+  }
+  tell_finished(sequence, reason, std::move(error));
+}
+
+void Engine::tell_finished(Sequence& sequence, FinishReason reason, std::string error) {
+  {
+    const std::lock_guard lock(mutex_);
+    ++counter_of(stats_, reason);
+  }
+  sequence.sink->on_finish({reason, sequence.usage(Clock::now()), std::move(error)});
+  const std::lock_guard lock(mutex_);
+  --unfinished_;
+  if (unfinished_ == 0) idle_cv_.notify_all();
+}
+
+}  // namespace tandem::engine

@@ -1,0 +1,87 @@
+#include "daemon/engine/generation.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "model/error.h"
+
+namespace tandem::engine {
+namespace {
+
+/// The logits that belong to tokens.  Throws if one is infinite or not a number (all exponent bits set).
+template <typename T>
+std::span<T> usable(std::span<T> logits, const model::Tokenizer& tokenizer) {
+  constexpr std::uint32_t kExponent = 0x7f800000;
+  const auto of_tokens = logits.first(std::min<std::size_t>(logits.size(), tokenizer.size()));
+  bool bad = false;
+  for (const float logit : of_tokens) bad |= (std::bit_cast<std::uint32_t>(logit) & kExponent) == kExponent;
+  if (bad) throw Error("the model's output is not a number", "the model file may be damaged");
+  return of_tokens;
+}
+
+}  // namespace
+
+Generation::Generation(EngineRequest request, const model::Tokenizer& tokenizer)
+    : request_(std::move(request)),
+      tokenizer_(&tokenizer),
+      sampler_(request_.sampling, request_.prompt, tokenizer.suppressed()),
+      detokenizer_(tokenizer),
+      stops_(request_.stop) {}
+
+model::TokenId Generation::token_at(std::uint64_t position) const noexcept {
+  return in_prompt(position) ? request_.prompt[position] : newest_;
+}
+
+TextDelta Generation::echo(std::uint64_t first_position, std::uint32_t rows,
+                           const std::function<std::span<const float>(std::uint32_t)>& logits_of) {
+  TextDelta delta;
+  const auto add = [&](model::TokenId token) {
+    delta.tokens.push_back(token);
+    delta.text += detokenizer_.push(token);
+  };
+  if (first_position == 0) {
+    add(request_.prompt[0]);
+    if (scores_prompt()) delta.scores.push_back({request_.prompt[0], std::nullopt, {}});
+  }
+  const auto end = std::min<std::uint64_t>(first_position + rows, request_.prompt.size() - 1);
+  for (auto position = first_position; position < end; ++position) {
+    const auto token = request_.prompt[position + 1];
+    add(token);
+    if (!scores_prompt()) continue;
+    const auto logits = logits_of(static_cast<std::uint32_t>(position - first_position));
+    delta.scores.push_back(score(usable(logits, *tokenizer_), token));
+  }
+  return delta;
+}
+
+TextDelta Generation::choose(std::span<float> all_logits, std::vector<float>& scratch) {
+  const auto logits = usable(all_logits, *tokenizer_);
+  if (request_.logprobs) scratch.assign(logits.begin(), logits.end());
+  newest_ = sampler_.sample(logits);
+  ++completion_tok_;
+
+  TextDelta delta;
+  delta.tokens.push_back(newest_);
+  if (request_.logprobs) delta.scores.push_back(score(scratch, newest_));
+  if (tokenizer_->ends_generation(newest_)) {
+    stopped_ = true;
+    return delta;
+  }
+  delta.text = stops_.push(detokenizer_.push(newest_));
+  stopped_ = stops_.stopped();
+  return delta;
+}
+
+std::string Generation::close() {
+  if (stops_.stopped()) return {};
+  auto text = stops_.push(detokenizer_.finish());
+  if (!stops_.stopped()) text += stops_.finish();
+  return text;
+}
+
+ScoredToken Generation::score(std::span<const float> logits, model::TokenId token) const {
+  return {token, model::logprob_of(logits, token).logprob, model::top_logprobs(logits, *request_.logprobs)};
+}
+
+}  // namespace tandem::engine

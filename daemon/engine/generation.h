@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "daemon/engine/request.h"
+#include "daemon/engine/sink.h"
+#include "model/detokenizer.h"
+#include "model/sampling.h"
+#include "model/stop_matcher.h"
+#include "model/tokenizer.h"
+
+namespace tandem::engine {
+
+/// Turns the logits of one request into tokens, scores and text.  Knows nothing of threads, batches or other
+/// requests.  Rows of logits beyond the vocabulary (model-spec 1.1) are ignored.  Members throw Error where
+/// logits are not numbers.
+class Generation {
+ public:
+  /// `tokenizer` outlives the object; the prompt is not empty and its ids are in range.
+  Generation(EngineRequest request, const model::Tokenizer& tokenizer);
+
+  [[nodiscard]] const EngineRequest& request() const noexcept { return request_; }
+  /// The prompt rows' logits are wanted too.
+  [[nodiscard]] bool scores_prompt() const noexcept { return request_.echo && request_.logprobs; }
+  [[nodiscard]] bool in_prompt(std::uint64_t position) const noexcept {
+    return position < request_.prompt.size();
+  }
+  /// The token at `position`: of the prompt, or the newest.
+  [[nodiscard]] model::TokenId token_at(std::uint64_t position) const noexcept;
+  [[nodiscard]] std::uint64_t completion_tok() const noexcept { return completion_tok_; }
+  /// A token or a string ended the answer.
+  [[nodiscard]] bool stopped() const noexcept { return stopped_; }
+
+  /// Echo: what comes out once the prompt rows `first_position` .. + `rows` are computed.  The row at a
+  /// position scores the token after it; `logits_of(i)` is called for the rows in order if scores_prompt().
+  TextDelta echo(std::uint64_t first_position, std::uint32_t rows,
+                 const std::function<std::span<const float>(std::uint32_t)>& logits_of);
+
+  /// Chooses the next token from `logits`, which are changed.  `scratch` is resized as needed.
+  TextDelta choose(std::span<float> logits, std::vector<float>& scratch);
+
+  /// The text still held back, when nothing more comes.
+  std::string close();
+
+ private:
+  [[nodiscard]] ScoredToken score(std::span<const float> logits, model::TokenId token) const;
+
+  EngineRequest request_;
+  const model::Tokenizer* tokenizer_;
+  model::Sampler sampler_;
+  model::Detokenizer detokenizer_;
+  model::StopMatcher stops_;
+  model::TokenId newest_ = 0;
+  std::uint64_t completion_tok_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace tandem::engine
