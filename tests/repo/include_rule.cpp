@@ -1,0 +1,111 @@
+#include "tests/repo/include_rule.h"
+
+#include <algorithm>
+#include <map>
+#include <regex>
+#include <set>
+
+namespace tandem::repo_test {
+namespace {
+
+using Rooms = std::set<std::string, std::less<>>;
+
+/// The arrows of design.md: each room, and the rooms it may include beside itself.  Folders named in a row
+/// stand for all that is in them; generated headers ("embedded") belong to whoever asked for them.
+const std::map<std::string, Rooms, std::less<>>& rules() {
+  static const std::map<std::string, Rooms, std::less<>> kRules{
+      {"model", {"embedded"}},
+      {"planner", {"model", "embedded"}},
+      {"backends/device.h", {}},
+      {"backends/cpu", {"backends/device.h"}},
+      {"backends/cuda", {"backends/device.h"}},
+      {"memory", {"model", "planner", "backends/device.h"}},
+      {"ipc", {}},
+      {"daemon/scheduler", {"model", "planner"}},
+      {"daemon/engine",
+       {"model", "planner", "memory", "daemon/scheduler", "backends/device.h", "backends/cpu",
+        "backends/cuda"}},
+      {"daemon",
+       {"model", "planner", "memory", "ipc", "daemon/scheduler", "daemon/engine", "backends/device.h",
+        "backends/cpu", "backends/cuda", "embedded"}},
+      {"cli", {"model", "planner", "ipc", "daemon/scheduler", "embedded"}},
+  };
+  return kRules;
+}
+
+/// Folders that may look into every room.
+bool is_workshop(std::string_view path) {
+  return path.starts_with("tests/") || path.starts_with("bench/");
+}
+
+bool is_in(std::string_view path, std::string_view room) {
+  return path == room || (path.starts_with(room) && path.substr(room.size()).starts_with("/"));
+}
+
+bool is_foreign_to_backends(const std::string& header) {
+  const std::regex foreign("(boost|nlohmann|spdlog|fmt|CLI)/.*");
+  return std::regex_match(header, foreign);
+}
+
+std::vector<std::string> includes_of(std::string_view source, const std::string& pattern) {
+  const std::regex directive(pattern);
+  const std::string text(source);
+  std::vector<std::string> found;
+  for (std::sregex_iterator match(text.begin(), text.end(), directive); match != std::sregex_iterator();
+       ++match) {
+    found.push_back((*match)[1]);
+  }
+  return found;
+}
+
+std::vector<std::string> quoted_errors(std::string_view path, const std::string& room,
+                                       std::string_view source) {
+  std::vector<std::string> errors;
+  for (const auto& header : includes_of(source, "(?:^|\n)[ \t]*#[ \t]*include[ \t]*\"([^\"]+)\"")) {
+    const auto other = header.starts_with("embedded/") ? "embedded" : room_of(header);
+    if (!other.empty() && (other == room || rules().at(room).contains(other))) continue;
+    errors.push_back(std::string(path) + " must not include " + header);
+  }
+  return errors;
+}
+
+}  // namespace
+
+std::string room_of(std::string_view path) {
+  std::string room;
+  for (const auto& [name, others] : rules()) {
+    if (is_in(path, name) && name.size() > room.size()) room = name;
+  }
+  return room;
+}
+
+std::vector<std::string> include_errors(std::string_view path, std::string_view source) {
+  if (is_workshop(path)) return {};
+  const auto room = room_of(path);
+  if (room.empty()) return {std::string(path) + " is in no room"};
+  auto errors = quoted_errors(path, room, source);
+  if (!room.starts_with("backends")) return errors;
+  for (const auto& header : includes_of(source, "(?:^|\n)[ \t]*#[ \t]*include[ \t]*<([^>]+)>")) {
+    if (is_foreign_to_backends(header)) errors.push_back(std::string(path) + " must not include " + header);
+  }
+  return errors;
+}
+
+std::vector<std::filesystem::path> source_files(const std::filesystem::path& root) {
+  const std::set<std::string> kTypes{".h", ".cpp", ".cu", ".cuh"};
+  std::vector<std::filesystem::path> files;
+  for (auto entry = std::filesystem::recursive_directory_iterator(root);
+       entry != std::filesystem::recursive_directory_iterator(); ++entry) {
+    const auto name = entry->path().filename().string();
+    const bool is_top = entry.depth() == 0;
+    if (entry->is_directory() && (name.starts_with(".") || (is_top && name.starts_with("build")))) {
+      entry.disable_recursion_pending();
+    } else if (entry->is_regular_file() && kTypes.contains(entry->path().extension().string())) {
+      files.push_back(std::filesystem::relative(entry->path(), root));
+    }
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
+}  // namespace tandem::repo_test
