@@ -1,0 +1,132 @@
+// `tandem plan`: exit codes, both outputs, and what it refuses.
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "planner/plan_json.h"
+#include "tests/cli/run_tandem.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
+
+namespace tandem::cli_test {
+namespace {
+
+using nlohmann::json;
+
+const std::string kModel = "catalogue:gemma4-12b-qat-q4_0";
+
+TEST(TandemPlan, PrintsATableThatFits) {
+  const auto run = run_tandem("plan " + kModel);
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_NE(run.out.find("verdict     fits"), std::string::npos) << run.out;
+  EXPECT_EQ(run.err, "");
+}
+
+TEST(TandemPlan, PrintsJsonThatTheDaemonReads) {
+  const auto run = run_tandem("plan " + kModel + " --json --context 262144 --sequences 1");
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  const auto plan = planner::parse_plan(run.out);
+  EXPECT_EQ(plan.model.tensor_bytes, 6'960'054'464U);
+  EXPECT_EQ(plan.workload.max_seq_len, 262'144U);
+  EXPECT_TRUE(plan.fits);
+}
+
+TEST(TandemPlan, TakesEveryOption) {
+  const auto run =
+      run_tandem("plan " + kModel +
+                 " --json --vram 5GB --ram 20GiB --context 3000 --expect-context 1500 --sequences 2"
+                 " --micro-batch 64 --kv-type q8_0 --devices cpu,emulated --machine rtx3060-12gb-ddr4");
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  const auto plan = json::parse(run.out);
+  EXPECT_EQ(plan["budget"]["vram_bytes"], 5'000'000'000);
+  EXPECT_EQ(plan["budget"]["ram_bytes"], 20LL << 30);
+  const json workload{{"max_seq_len", 3000}, {"expected_context", 1500}, {"sequences", 2},
+                      {"micro_batch", 64},   {"draft_rows", 0},          {"kv_type", "q8_0"}};
+  EXPECT_EQ(plan["workload"], workload);
+  EXPECT_EQ(plan["requested"], workload);
+  EXPECT_EQ(plan["machine"]["name"], "rtx3060-12gb-ddr4");
+  EXPECT_EQ(plan["stages"][0]["device"], "cpu");
+  EXPECT_EQ(plan["stages"][1]["device"], "emulated0");
+}
+
+TEST(TandemPlan, ExitsWith2AndStillPrintsWhereItDoesNotFit) {
+  const auto run =
+      run_tandem("plan " + kModel + " --json --devices cpu --ram 7GB --context 262144 --sequences 1");
+  EXPECT_EQ(run.exit_code, 2) << run.err;
+  const auto plan = json::parse(run.out);
+  EXPECT_EQ(plan["fits"], false);
+  EXPECT_GT(plan["shortfalls"]["ram_bytes"], 0);
+  EXPECT_TRUE(plan["largest_context"].is_null());
+  EXPECT_EQ(run_tandem("plan " + kModel + " --devices cpu --ram 7GB").exit_code, 2);
+}
+
+TEST(TandemPlan, ExitsWith1OnUsage) {
+  for (const auto* arguments : {"",
+                                "--no-such-option",
+                                "--vram 12GiBB",
+                                "--vram -1",
+                                "--vram 99999999999TiB",
+                                "--ram 1e9",
+                                "--context 0",
+                                "--context 2147483648",
+                                "--context 4k",
+                                "--context=-1",
+                                "--context 99999999999999999999",
+                                "--sequences 0",
+                                "--sequences 4097",
+                                "--micro-batch 0",
+                                "--micro-batch 3",
+                                "--kv-type q4_0",
+                                "--devices tpu",
+                                "--machine nowhere",
+                                "--machine ./nowhere.json",
+                                "--expect-context 9000",
+                                "two-models"}) {
+    const auto model = *arguments == '\0' ? "" : kModel + " ";
+    const auto run = run_tandem("plan " + model + arguments);
+    EXPECT_EQ(run.exit_code, 1) << arguments;
+    EXPECT_EQ(run.out, "") << arguments;
+    EXPECT_NE(run.err, "") << arguments;
+  }
+  EXPECT_EQ(run_tandem("plan catalogue:gemma5-1t").exit_code, 1);
+  EXPECT_EQ(run_tandem("").exit_code, 1);
+  EXPECT_EQ(run_tandem("--help").exit_code, 0);
+  EXPECT_EQ(run_tandem("plan --help").exit_code, 0);
+}
+
+TEST(TandemPlan, ExitsWith3OnABadModel) {
+  const test_support::TempDir directory;
+  const auto garbage = directory.write("garbage.gguf", "this is no model");
+  const auto run = run_tandem("plan " + garbage.string());
+  EXPECT_EQ(run.exit_code, 3);
+  EXPECT_NE(run.err.find("garbage.gguf: byte 0"), std::string::npos) << run.err;
+
+  auto bytes = test_support::TinyModel::gemma4().header_bytes();
+  const auto cut = directory.write("cut.gguf", bytes.substr(0, bytes.size() / 2));
+  EXPECT_EQ(run_tandem("plan " + cut.string()).exit_code, 3);
+}
+
+TEST(TandemPlan, PlansAHeaderWithoutItsData) {
+  const test_support::TempDir directory;
+  const auto model = test_support::TinyModel::gemma3();
+  const auto header =
+      run_tandem("plan --json " + directory.write("header.gguf", model.header_bytes()).string());
+  const auto whole = run_tandem("plan --json " + directory.write("whole.gguf", model.file_bytes()).string());
+  ASSERT_EQ(header.exit_code, 0) << header.err;
+  ASSERT_EQ(whole.exit_code, 0) << whole.err;
+  const auto header_plan = json::parse(header.out);
+  const auto whole_plan = json::parse(whole.out);
+  EXPECT_EQ(header_plan["model"]["missing_bytes"], header_plan["model"]["tensor_bytes"]);
+  EXPECT_EQ(whole_plan["model"]["missing_bytes"], 0);
+  EXPECT_EQ(header_plan["arenas"], whole_plan["arenas"]);
+}
+
+TEST(TandemPlan, ReadsAProfileFromAFile) {
+  const auto run = run_tandem("plan --json " + kModel +
+                              " --machine " TANDEM_SOURCE_DIR "/config/machines/rtx3060-12gb-ddr4.json");
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(json::parse(run.out)["machine"]["name"], "rtx3060-12gb-ddr4");
+}
+
+}  // namespace
+}  // namespace tandem::cli_test
