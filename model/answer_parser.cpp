@@ -1,0 +1,162 @@
+#include "model/answer_parser.h"
+
+#include <utility>
+
+namespace tandem::model {
+namespace {
+
+constexpr std::string_view kThoughtName = "thought\n";
+
+}  // namespace
+
+std::string_view text_of(Marker marker) noexcept {
+  switch (marker) {
+    case Marker::thought_begin:
+      return "<|channel>";
+    case Marker::thought_end:
+      return "<channel|>";
+    case Marker::call_begin:
+      return "<|tool_call>";
+    case Marker::call_end:
+      return "<tool_call|>";
+    case Marker::quote:
+      return kQuoteMark;
+  }
+  return "";
+}
+
+void AnswerParser::text(std::string_view piece) {
+  if (piece.empty()) return;
+  switch (state_) {
+    case State::content:
+      return emit_content(piece);
+    case State::thought_name:
+      pending_ += piece;
+      return name_thought();
+    case State::thought:
+      return think(piece);
+    case State::call:
+      pending_ += piece;
+  }
+}
+
+void AnswerParser::marker(Marker marker) {
+  switch (state_) {
+    case State::content:
+      return marker_in_content(marker);
+    case State::thought_name:
+      return marker_in_thought_name(marker);
+    case State::thought:
+      return marker_in_thought(marker);
+    case State::call:
+      return marker_in_call(marker);
+  }
+}
+
+void AnswerParser::finish() {
+  if (newline_held_) emit_reasoning("\n");
+  newline_held_ = false;
+  give_up_markup();
+}
+
+std::vector<AnswerEvent> AnswerParser::take() {
+  return std::exchange(events_, {});
+}
+
+void AnswerParser::emit_content(std::string_view text) {
+  if (text.empty()) return;
+  if (events_.empty() || !std::holds_alternative<ContentDelta>(events_.back())) {
+    events_.emplace_back(ContentDelta{});
+  }
+  std::get<ContentDelta>(events_.back()).text += text;
+}
+
+void AnswerParser::emit_reasoning(std::string_view text) {
+  if (text.empty()) return;
+  if (events_.empty() || !std::holds_alternative<ReasoningDelta>(events_.back())) {
+    events_.emplace_back(ReasoningDelta{});
+  }
+  std::get<ReasoningDelta>(events_.back()).text += text;
+}
+
+void AnswerParser::marker_in_content(Marker marker) {
+  if (marker == Marker::thought_begin) {
+    state_ = State::thought_name;
+  } else if (marker == Marker::call_begin) {
+    begin_call();
+  } else {
+    emit_content(text_of(marker));
+  }
+}
+
+void AnswerParser::marker_in_thought_name(Marker marker) {
+  const bool empty_thought = marker == Marker::thought_end && pending_ == "thought";
+  if (!empty_thought) {
+    give_up_markup();
+    return marker_in_content(marker);
+  }
+  pending_.clear();
+  state_ = State::content;
+}
+
+void AnswerParser::marker_in_thought(Marker marker) {
+  if (marker == Marker::thought_begin || marker == Marker::quote) return think(text_of(marker));
+  if (marker == Marker::call_end) return think(text_of(marker));
+  newline_held_ = false;  // it stood before the thought's end
+  state_ = State::content;
+  if (marker == Marker::call_begin) begin_call();  // who calls has stopped thinking
+}
+
+void AnswerParser::marker_in_call(Marker marker) {
+  if (marker == Marker::call_end) return end_call();
+  if (marker == Marker::call_begin) {
+    give_up_markup();
+    return begin_call();
+  }
+  if (marker == Marker::quote) quotes_.push_back(pending_.size());
+  pending_ += text_of(marker);
+}
+
+/// Decides as soon as it can whether the channel is the thought channel.
+void AnswerParser::name_thought() {
+  if (kThoughtName.starts_with(pending_) && pending_.size() < kThoughtName.size()) return;
+  if (!pending_.starts_with(kThoughtName)) return give_up_markup();
+  const auto rest = std::exchange(pending_, {}).substr(kThoughtName.size());
+  state_ = State::thought;
+  think(rest);
+}
+
+void AnswerParser::think(std::string_view piece) {
+  if (piece.empty()) return;
+  if (newline_held_) emit_reasoning("\n");
+  newline_held_ = piece.back() == '\n';
+  if (newline_held_) piece.remove_suffix(1);
+  emit_reasoning(piece);
+}
+
+void AnswerParser::begin_call() {
+  state_ = State::call;
+  pending_.clear();
+  quotes_.clear();
+}
+
+void AnswerParser::end_call() {
+  if (auto call = read_tool_call(pending_, quotes_)) {
+    events_.emplace_back(std::move(*call));
+    pending_.clear();
+    state_ = State::content;
+    return;
+  }
+  give_up_markup();
+  emit_content(text_of(Marker::call_end));
+}
+
+/// Turns markup that leads nowhere into content.
+void AnswerParser::give_up_markup() {
+  if (state_ == State::thought_name) emit_content(text_of(Marker::thought_begin));
+  if (state_ == State::call) emit_content(text_of(Marker::call_begin));
+  if (state_ != State::thought) emit_content(std::exchange(pending_, {}));
+  state_ = State::content;
+}
+
+}  // namespace tandem::model

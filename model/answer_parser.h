@@ -1,0 +1,84 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "model/tool_call_text.h"
+
+namespace tandem::model {
+
+/// What the user is to read.
+struct ContentDelta {
+  std::string text;
+  bool operator==(const ContentDelta&) const = default;
+};
+
+/// What the model thought.
+struct ReasoningDelta {
+  std::string text;
+  bool operator==(const ReasoningDelta&) const = default;
+};
+
+using AnswerEvent = std::variant<ContentDelta, ReasoningDelta, ToolCall>;
+
+/// Tokens of Gemma 4's format that mean something in an answer.
+enum class Marker {
+  thought_begin,  ///< <|channel>
+  thought_end,    ///< <channel|>
+  call_begin,     ///< <|tool_call>
+  call_end,       ///< <tool_call|>
+  quote           ///< <|"|>
+};
+
+inline constexpr Marker kMarkers[] = {Marker::thought_begin, Marker::thought_end, Marker::call_begin,
+                                      Marker::call_end, Marker::quote};
+
+std::string_view text_of(Marker marker) noexcept;
+
+/// Takes an answer apart: <|channel>thought\n...<channel|> is reasoning,
+/// <|tool_call>call:NAME{...}<tool_call|> a call, everything else content.  Markup that leads nowhere (a
+/// malformed or unfinished call, a marker out of place) is content, in its own words: nothing is lost.  How
+/// the text is cut into pieces does not matter, but each piece is whole characters.
+class AnswerParser {
+ public:
+  /// `in_thought`: the prompt has opened the thought channel already (ChatPrompt::opens_thought).
+  explicit AnswerParser(bool in_thought) : state_(in_thought ? State::thought : State::content) {}
+
+  void text(std::string_view piece);
+  void marker(Marker marker);
+  /// The answer is over.
+  void finish();
+
+  /// What has come out since the last call; adjacent deltas of a kind are one.
+  std::vector<AnswerEvent> take();
+
+ private:
+  enum class State {
+    content,
+    thought_name,  ///< after <|channel>, before the end of its first line
+    thought,
+    call
+  };
+
+  void emit_content(std::string_view text);
+  void emit_reasoning(std::string_view text);
+  void marker_in_content(Marker marker);
+  void marker_in_thought_name(Marker marker);
+  void marker_in_thought(Marker marker);
+  void marker_in_call(Marker marker);
+  void name_thought();
+  void think(std::string_view piece);
+  void begin_call();
+  void end_call();
+  void give_up_markup();
+
+  State state_;
+  bool newline_held_ = false;        ///< of a thought: the one before <channel|> is markup
+  std::string pending_;              ///< text of a thought's name or of a call
+  std::vector<std::size_t> quotes_;  ///< where quote marks are in pending_
+  std::vector<AnswerEvent> events_;
+};
+
+}  // namespace tandem::model

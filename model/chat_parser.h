@@ -1,0 +1,39 @@
+#pragma once
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "model/answer_parser.h"
+#include "model/chat_template.h"
+#include "model/detokenizer.h"
+
+namespace tandem::model {
+
+/// Turns the tokens of an answer into content, reasoning and tool calls, as they come.
+///
+/// It reads token ids, not text: files type the markers as user-defined (then a detokenizer shows them) or as
+/// control tokens (then it hides them), and ordinary tokens may spell a marker, which means nothing.  So feed
+/// it every token that the engine delivers, those that end the answer included or not, and take the answer's
+/// text from here and not from the engine.  Stop strings belong after it, on the content: a StopMatcher there
+/// never cuts a call or a thought.
+class ChatParser {
+ public:
+  /// `in_thought` is the prompt's ChatPrompt::opens_thought.  The tokenizer outlives the parser.
+  ChatParser(const Tokenizer& tokenizer, ChatTemplate format, bool in_thought);
+
+  /// What is certain after `token`; often nothing.
+  std::vector<AnswerEvent> push(TokenId token);
+  /// What was held back, at the end of the answer.
+  std::vector<AnswerEvent> finish();
+
+ private:
+  [[nodiscard]] std::optional<Marker> marker_of(TokenId token) const;
+
+  const Tokenizer* tokenizer_;
+  Detokenizer detokenizer_;
+  AnswerParser answer_;
+  std::vector<std::pair<TokenId, Marker>> markers_;
+};
+
+}  // namespace tandem::model

@@ -1,0 +1,150 @@
+#include "model/tool_call_text.h"
+
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+namespace tandem::model {
+namespace {
+
+constexpr int kDeepest = 100;
+constexpr std::string_view kSpaces = " \t\r\n";
+
+std::string_view trimmed(std::string_view text) {
+  const auto begin = text.find_first_not_of(kSpaces);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kSpaces) - begin + 1);
+}
+
+std::string json_text(std::string_view text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+bool is_number(std::string_view text) {
+  if (text.empty() || (text[0] != '-' && (text[0] < '0' || text[0] > '9'))) return false;
+  return nlohmann::json::accept(text);
+}
+
+/// Reads one call from front to back and writes its arguments as JSON.  Members return false where the text
+/// is not as it should be.
+class CallReader {
+ public:
+  CallReader(std::string_view text, std::span<const std::size_t> quotes) : text_(text), quotes_(quotes) {}
+
+  bool call(ToolCall& call) {
+    constexpr std::string_view kCall = "call:";
+    skip_spaces();
+    if (!text_.substr(at_).starts_with(kCall)) return false;
+    at_ += kCall.size();
+    const auto name = trimmed(until("{"));
+    if (name.empty() || !map(0)) return false;
+    skip_spaces();
+    call = {std::string(name), std::move(json_)};
+    return at_ == text_.size();
+  }
+
+ private:
+  [[nodiscard]] bool at_quote() const { return !quotes_.empty() && quotes_.front() == at_; }
+  [[nodiscard]] char front() const { return at_ < text_.size() ? text_[at_] : '\0'; }
+
+  void skip_spaces() { at_ = std::min(text_.find_first_not_of(kSpaces, at_), text_.size()); }
+
+  bool take(char c) {
+    skip_spaces();
+    if (at_quote() || front() != c) return false;
+    ++at_;
+    return true;
+  }
+
+  /// The text up to one of `stops`, a quote mark or the end.
+  std::string_view until(std::string_view stops) {
+    const auto begin = at_;
+    const auto end = std::min(
+        {text_.find_first_of(stops, at_), text_.size(), quotes_.empty() ? text_.size() : quotes_.front()});
+    at_ = end;
+    return text_.substr(begin, end - begin);
+  }
+
+  /// A quoted text, the reader standing at its first mark.
+  bool quoted(std::string_view& content) {
+    if (quotes_.size() < 2) return false;
+    const auto begin = quotes_[0] + kQuoteMark.size();
+    content = text_.substr(begin, quotes_[1] - begin);
+    at_ = quotes_[1] + kQuoteMark.size();
+    quotes_ = quotes_.subspan(2);
+    return true;
+  }
+
+  bool key(std::string_view& key) {
+    skip_spaces();
+    if (at_quote()) return quoted(key) && take(':');
+    key = trimmed(until(":,{}[]"));
+    return take(':');
+  }
+
+  bool map(int depth) {
+    if (depth > kDeepest || !take('{')) return false;
+    json_ += '{';
+    std::set<std::string_view> keys;
+    for (bool more = !take('}'); more; more = take(',')) {
+      if (!keys.empty()) json_ += ',';
+      std::string_view name;
+      if (!key(name) || !keys.insert(name).second) return false;
+      json_ += json_text(name);
+      json_ += ':';
+      if (!value(depth + 1)) return false;
+    }
+    json_ += '}';
+    return keys.empty() || take('}');
+  }
+
+  bool list(int depth) {
+    if (depth > kDeepest || !take('[')) return false;
+    json_ += '[';
+    if (take(']')) {
+      json_ += ']';
+      return true;
+    }
+    do {
+      if (json_.back() != '[') json_ += ',';
+      if (!value(depth + 1)) return false;
+    } while (take(','));
+    json_ += ']';
+    return take(']');
+  }
+
+  bool value(int depth) {
+    skip_spaces();
+    if (at_quote()) {
+      std::string_view content;
+      if (!quoted(content)) return false;
+      json_ += json_text(content);
+      return true;
+    }
+    if (front() == '{') return map(depth);
+    if (front() == '[') return list(depth);
+    return word(trimmed(until(",{}[]")));
+  }
+
+  bool word(std::string_view word) {
+    if (word == "None") word = "null";
+    if (word != "true" && word != "false" && word != "null" && !is_number(word)) return false;
+    json_ += word;
+    return true;
+  }
+
+  std::string_view text_;
+  std::span<const std::size_t> quotes_;  ///< those from at_ on
+  std::size_t at_ = 0;
+  std::string json_;
+};
+
+}  // namespace
+
+std::optional<ToolCall> read_tool_call(std::string_view text, std::span<const std::size_t> quotes) {
+  ToolCall call;
+  if (!CallReader(text, quotes).call(call)) return std::nullopt;
+  return call;
+}
+
+}  // namespace tandem::model

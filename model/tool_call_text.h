@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace tandem::model {
+
+/// A call that the model made.
+struct ToolCall {
+  std::string name;
+  std::string arguments;  ///< text of a JSON object
+
+  bool operator==(const ToolCall&) const = default;
+};
+
+/// What delimits texts in calls, one token.
+inline constexpr std::string_view kQuoteMark = "<|\"|>";
+
+/// Reads what stands between <|tool_call> and <tool_call|>: call:NAME{key:value,...} (model-spec 5.6).
+/// `quotes` are the byte offsets in `text`, ascending, where kQuoteMark is the token and not a spelling of
+/// it. Values are quoted texts, JSON numbers (kept digit by digit), true, false, null, maps and lists; None
+/// counts as null, which is what older templates show the model.  Keys are bare or quoted; bare ones have
+/// none of : , { } [ ] in them, and spaces around them do not count.  Nothing where the text is anything
+/// else, has a key twice in one map or is nested more than 100 deep.
+std::optional<ToolCall> read_tool_call(std::string_view text, std::span<const std::size_t> quotes);
+
+}  // namespace tandem::model
