@@ -20,9 +20,26 @@ std::string json_text(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+/// A number as JSON writes them.
 bool is_number(std::string_view text) {
-  if (text.empty() || (text[0] != '-' && (text[0] < '0' || text[0] > '9'))) return false;
-  return nlohmann::json::accept(text);
+  const auto take = [&text](std::string_view any_of) {
+    const bool taken = !text.empty() && any_of.find(text[0]) != std::string_view::npos;
+    if (taken) text.remove_prefix(1);
+    return taken;
+  };
+  const auto take_digits = [&take] {
+    bool any = false;
+    while (take("0123456789")) any = true;
+    return any;
+  };
+  take("-");
+  if (!take("0") && !take_digits()) return false;
+  if (take(".") && !take_digits()) return false;
+  if (take("eE")) {
+    take("+-");
+    if (!take_digits()) return false;
+  }
+  return text.empty();
 }
 
 /// Reads one call from front to back and writes its arguments as JSON.  Members return false where the text

@@ -32,7 +32,8 @@ std::string parse(std::string_view text, std::size_t piece_bytes) {
   AnswerParser parser(false);
   std::string out;
   while (!text.empty()) {
-    const auto* marker = std::ranges::find_if(kMarkers, [&](Marker m) { return text.starts_with(text_of(m)); });
+    const auto* marker =
+        std::ranges::find_if(kMarkers, [&](Marker m) { return text.starts_with(text_of(m)); });
     if (marker != std::end(kMarkers)) {
       parser.marker(*marker);
       text.remove_prefix(text_of(*marker).size());

@@ -75,6 +75,9 @@ TEST(ToolCallText, RefusesEverythingElse) {
                            "call:f{a:+1}",
                            "call:f{a:.5}",
                            "call:f{a:1.}",
+                           "call:f{a:1e}",
+                           "call:f{a:-}",
+                           "call:f{a:0x1}",
                            "call:f{a:NaN}",
                            "call:f{a:\"x\"}",
                            "call:f{a:[1}",
@@ -93,6 +96,12 @@ TEST(ToolCallText, RefusesEverythingElse) {
                            "call:f{a:{}x}"}) {
     EXPECT_FALSE(read(text)) << text;
   }
+}
+
+TEST(ToolCallText, RefusesNulBytesOutsideTexts) {
+  EXPECT_FALSE(read(std::string("call:f{a:5\0}", 12)));
+  EXPECT_FALSE(read(std::string("call:f{a:1}\0", 12)));
+  EXPECT_FALSE(read(std::string("call:f{a:\0}", 11)));
 }
 
 TEST(ToolCallText, RefusesWhatIsNestedTooDeep) {
