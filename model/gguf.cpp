@@ -16,8 +16,10 @@ namespace {
 
 constexpr std::uint64_t kMaxParts = 99'999;  // five digits in the file name
 
+/// Throws BadModel at the value of `key`, at the start of the file if it is absent.
 [[noreturn]] void fail_at(const Header& header, std::string_view key, const std::string& problem) {
-  throw BadModel(header.name, header.find(key)->offset_bytes, std::string(key), problem);
+  const auto* entry = header.find(key);
+  throw BadModel(header.name, entry == nullptr ? 0 : entry->offset_bytes, std::string(key), problem);
 }
 
 template <typename T>
@@ -157,11 +159,11 @@ void read_later_parts(Header& header, const SplitInfo& first) {
     auto part = open_file(part_path(header, no, first.count));
     const auto split = split_info(part);
     if (split.count != first.count) {
-      throw BadModel(part.name, 0, "split.count",
-                     std::to_string(split.count) + ", part 1 says " + std::to_string(first.count));
+      fail_at(part, "split.count",
+              std::to_string(split.count) + ", part 1 says " + std::to_string(first.count));
     }
     if (split.no != no) {
-      throw BadModel(part.name, 0, "split.no", std::to_string(split.no) + ", expected " + std::to_string(no));
+      fail_at(part, "split.no", std::to_string(split.no) + ", expected " + std::to_string(no));
     }
     storage->push_back(part.storage);
     append_part(header, std::move(part));

@@ -97,6 +97,11 @@ TEST_F(SplitModel, AnotherNumberOfPartsIsRefused) {
   EXPECT_THAT(message_of<BadModel>(write()), HasSubstr("split.count: 4, part 1 says 3"));
 }
 
+TEST_F(SplitModel, AFileThatIsNoPartIsRefused) {
+  parts_[2].keys.clear();
+  EXPECT_THAT(message_of<BadModel>(write()), HasSubstr("split.count: 1, part 1 says 3"));
+}
+
 TEST_F(SplitModel, APartInTheWrongPlaceIsRefused) {
   std::swap(parts_[1], parts_[2]);
   EXPECT_THAT(message_of<BadModel>(write()), HasSubstr("split.no: 2, expected 1"));
