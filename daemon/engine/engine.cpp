@@ -64,12 +64,24 @@ struct Engine::Sequence {
   Clock::time_point submitted = Clock::now();
   std::optional<Clock::time_point> started;      ///< first micro-batch
   std::optional<Clock::time_point> first_token;  ///< first sampled token
+  std::uint64_t decode_step_us = 0;
+  std::uint64_t decode_read_bytes = 0;
+
+  void account_decode(const BytesRead& bytes, std::uint64_t us) noexcept {
+    decode_step_us += us;
+    decode_read_bytes += bytes.weights + bytes.kv;
+  }
 
   [[nodiscard]] Usage usage(Clock::time_point end) const noexcept {
     const auto start = started.value_or(end);
     const auto first = first_token.value_or(end);
-    return {generation.request().prompt.size(), generation.completion_tok(), us_between(submitted, start),
-            us_between(start, first), us_between(first, end)};
+    return {generation.request().prompt.size(),
+            generation.completion_tok(),
+            us_between(submitted, start),
+            us_between(start, first),
+            us_between(first, end),
+            decode_step_us,
+            decode_read_bytes};
   }
 };
 
@@ -234,9 +246,13 @@ void Engine::run(const scheduler::Step& step, Lock& lock) {
 
   lock.lock();
   const auto ready = completed(step);
-  account_step(prompt_tok, bytes, us_between(begin, computed));
+  const auto step_us = us_between(begin, computed);
+  account_step(prompt_tok, bytes, step_us);
   lock.unlock();
-  for (const auto& part : ready) deliver(part, error);
+  for (const auto& part : ready) {
+    if (prompt_tok == 0) part.sequence->account_decode(bytes, step_us);
+    deliver(part, error);
+  }
 
   lock.lock();
   stats_.deliver_us += us_between(computed, Clock::now());

@@ -31,10 +31,12 @@ enum class FinishReason { stop, length, cancelled, error };
 /// Counts and times of one request.
 struct Usage {
   std::uint64_t prompt_tok = 0;
-  std::uint64_t completion_tok = 0;  ///< the token that ended the answer included
-  std::uint64_t queue_us = 0;        ///< from submission to the first micro-batch
-  std::uint64_t prompt_us = 0;       ///< from there to the first sampled token
-  std::uint64_t decode_us = 0;       ///< from there to the end
+  std::uint64_t completion_tok = 0;     ///< the token that ended the answer included
+  std::uint64_t queue_us = 0;           ///< from submission to the first micro-batch
+  std::uint64_t prompt_us = 0;          ///< from there to the first sampled token
+  std::uint64_t decode_us = 0;          ///< from there to the end
+  std::uint64_t decode_step_us = 0;     ///< in the executor, in micro-batches of decode rows only
+  std::uint64_t decode_read_bytes = 0;  ///< weights and KV that those read, for all sequences in them
 };
 
 struct Finished {

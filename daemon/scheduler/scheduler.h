@@ -99,9 +99,8 @@ class Scheduler {
   /// The next micro-batch over sequences that are not busy; empty if there is nothing to do now.
   Step next();
 
-  /// `step` has run: prompts advance; sequences whose prompt is done wait for `sampled` or `finish` (the latter also
-  /// where max_new_tok is 0).
-  /// Cancelled ones are gone afterwards: see `holds`.
+  /// `step` has run: prompts advance; sequences whose prompt is done wait for `sampled` or `finish` (the
+  /// latter also where max_new_tok is 0). Cancelled ones are gone afterwards: see `holds`.
   void completed(const Step& step);
 
   /// True while `id` has a slot and is not cancelled.

@@ -1,8 +1,8 @@
+#include "daemon/scheduler/page_pool.h"
+
 #include <set>
 
 #include <gtest/gtest.h>
-
-#include "daemon/scheduler/page_pool.h"
 
 namespace tandem::scheduler {
 namespace {

@@ -1,9 +1,9 @@
+#include "daemon/scheduler/scheduler.h"
+
 #include <stdexcept>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include "daemon/scheduler/scheduler.h"
 
 namespace tandem::scheduler {
 namespace {

@@ -1,0 +1,168 @@
+#include "daemon/config.h"
+
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+#include <valijson/adapters/nlohmann_json_adapter.hpp>
+#include <valijson/schema.hpp>
+#include <valijson/schema_parser.hpp>
+#include <valijson/validation_results.hpp>
+#include <valijson/validator.hpp>
+
+#include "embedded/config_schema.h"
+#include "embedded/default_config.h"
+#include "model/nearest.h"
+#include "planner/size_text.h"
+
+namespace tandem::daemon {
+
+namespace {
+
+using nlohmann::json;
+
+json parse(std::string_view text, const std::string& source) {
+  try {
+    return json::parse(text, nullptr, true, /*ignore_comments=*/true);
+  } catch (const json::parse_error& error) {
+    throw BadConfig(source + ": " + error.what());
+  }
+}
+
+/// Every key of `given` must be one of `known`'s, at any depth.
+void refuse_unknown_keys(const json& given, const json& known, const std::string& path,
+                         const std::string& source) {
+  if (!given.is_object()) return;
+  for (const auto& [key, value] : given.items()) {
+    if (known.is_object() && known.contains(key)) {
+      refuse_unknown_keys(value, known.at(key), path + key + ".", source);
+      continue;
+    }
+    std::vector<std::string> names;
+    if (known.is_object()) {
+      for (const auto& [name, ignored] : known.items()) names.push_back(name);
+    }
+    const std::string nearest(model::nearest(key, names));
+    throw BadConfig(source + ": unknown key \"" + path + key + "\"",
+                    nearest.empty() ? "" : "did you mean \"" + path + nearest + "\"?");
+  }
+}
+
+void validate(const json& given, const std::string& source) {
+  static const json schema_json = json::parse(embedded::config_schema);
+  valijson::Schema schema;
+  valijson::SchemaParser().populateSchema(valijson::adapters::NlohmannJsonAdapter(schema_json), schema);
+  valijson::ValidationResults results;
+  const valijson::adapters::NlohmannJsonAdapter target(given);
+  if (valijson::Validator().validate(schema, target, &results)) return;
+  // The innermost finding is the first one; the outer ones only say that something within is wrong.
+  valijson::ValidationResults::Error error;
+  if (!results.popError(error)) throw BadConfig(source + ": does not match the schema");
+  std::string where;
+  for (std::size_t i = 1; i < error.context.size(); ++i) where += error.context[i];
+  throw BadConfig(source + ": " + where + ": " + error.description);
+}
+
+void check(const json& given, const json& known, const std::string& source) {
+  if (!given.is_object()) throw BadConfig(source + ": the configuration must be an object");
+  refuse_unknown_keys(given, known, "", source);
+  validate(given, source);
+}
+
+std::uint64_t size_of(const json& value, const char* key) {
+  if (value.is_number_unsigned()) return value.get<std::uint64_t>();
+  try {
+    return planner::parse_size(key, value.get<std::string>());
+  } catch (const Error& error) {
+    throw BadConfig(std::string(key) + ": " + error.what(), error.hint());
+  }
+}
+
+std::optional<std::string> text_of(const json& value) {
+  if (value.is_null()) return std::nullopt;
+  return value.get<std::string>();
+}
+
+ipc::Limits read_limits(const json& limits) {
+  const auto seconds = [&](const char* key) { return std::chrono::seconds(limits.at(key).get<int>()); };
+  ipc::Limits result;
+  result.body_bytes = size_of(limits.at("body_bytes"), "limits.body_bytes");
+  result.header_bytes = limits.at("header_bytes");
+  result.json_depth = limits.at("json_depth");
+  result.prompts = limits.at("prompts");
+  result.prompt_tok = limits.at("prompt_tok");
+  result.stop_strings = limits.at("stop_strings");
+  result.stop_bytes = limits.at("stop_bytes");
+  result.connections = limits.at("connections");
+  result.queued_events = limits.at("queued_events");
+  result.idle_timeout = seconds("idle_s");
+  result.header_timeout = seconds("header_s");
+  result.body_timeout = seconds("body_s");
+  result.stall_timeout = seconds("stall_s");
+  return result;
+}
+
+planner::KvType kv_type_of(const std::string& name) {
+  if (name == "f32") return planner::KvType::f32;
+  return name == "q8_0" ? planner::KvType::q8_0 : planner::KvType::f16;
+}
+
+void read_workload(const json& workload, Config& config) {
+  config.context_set = !workload.at("context").is_null();
+  if (config.context_set) config.workload.max_seq_len = workload.at("context");
+  config.workload.sequences = workload.at("sequences");
+  config.workload.micro_batch = workload.at("micro_batch");
+  config.workload.kv_type = kv_type_of(workload.at("kv_type"));
+}
+
+Config read(const json& all) {
+  Config config;
+  config.model = text_of(all.at("model"));
+  config.plan = text_of(all.at("plan"));
+  config.devices = all.at("devices");
+  config.budget.vram_bytes = size_of(all.at("budget").at("vram"), "budget.vram");
+  config.budget.ram_bytes = size_of(all.at("budget").at("ram"), "budget.ram");
+  read_workload(all.at("workload"), config);
+  config.threads = all.at("threads");
+  config.socket.path = text_of(all.at("socket").at("path"));
+  config.socket.mode =
+      static_cast<std::uint32_t>(std::stoul(all.at("socket").at("mode").get<std::string>(), nullptr, 8));
+  config.socket.group = text_of(all.at("socket").at("group"));
+  config.limits = read_limits(all.at("limits"));
+  config.queued_requests = all.at("limits").at("queued_requests");
+  config.grace = std::chrono::seconds(all.at("grace_s").get<int>());
+  config.log_level = all.at("log_level");
+  return config;
+}
+
+}  // namespace
+
+json read_config_file(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file) throw BadConfig(path.string() + ": cannot be read");
+  return parse(text.str(), path.string());
+}
+
+Config make_config(const json& file, const json& flags) {
+  json all = parse(embedded::default_config, "config/default.json");
+  check(file, all, "configuration file");
+  check(flags, all, "command line");
+  json set = file;
+  set.update(flags, /*merge_objects=*/true);
+  const bool plan_set = set.contains("plan") && !set.at("plan").is_null();
+  for (const auto* key : {"budget", "workload"}) {
+    if (plan_set && set.contains(key) && !set.at(key).empty()) {
+      throw BadConfig(
+          std::string("a plan fixes budget and workload: \"plan\" and \"") + key + "\" exclude each other",
+          "leave one of them out");
+    }
+  }
+  // Not merge_patch: there, a null in the user's file would remove the key.
+  for (const auto* source : {&file, &flags}) all.update(*source, /*merge_objects=*/true);
+  return read(all);
+}
+
+}  // namespace tandem::daemon

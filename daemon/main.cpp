@@ -1,0 +1,251 @@
+// tandemd: reads a model's header, plans, takes memory as planned, and serves until it is told to stop.
+
+#include <condition_variable>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "daemon/config.h"
+#include "daemon/engine/engine.h"
+#include "daemon/engine/plan_executor.h"
+#include "daemon/options.h"
+#include "daemon/plan_choice.h"
+#include "daemon/service.h"
+#include "daemon/signals.h"
+#include "ipc/server.h"
+#include "memory/bind.h"
+#include "model/gguf.h"
+#include "planner/errors.h"
+#include "planner/plan_json.h"
+#include "planner/size_text.h"
+
+namespace tandem::daemon {
+
+namespace {
+
+enum ExitCode { kDone = 0, kUsage = 1, kDoesNotFit = 2, kBadModel = 3, kFailed = 4 };
+
+/// The plan needs more than its budget.
+class DoesNotFit : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Whether, and how often, the daemon was told to end.
+class StopRequest {
+ public:
+  void set(int count) {
+    {
+      const std::lock_guard lock(mutex_);
+      count_ = count;
+    }
+    changed_.notify_all();
+  }
+  [[nodiscard]] bool asked() const {
+    const std::lock_guard lock(mutex_);
+    return count_ > 0;
+  }
+  void wait() const {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return count_ > 0; });
+  }
+  /// Waits at most `limit`; true if asked a second time.
+  bool wait_again(std::chrono::milliseconds limit) const {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, limit, [this] { return count_ > 1; });
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  int count_ = 0;
+};
+
+/// Thrown where loading is given up because a signal came.
+struct Interrupted {};
+
+void set_up_log(const std::string& level) {
+  auto logger = spdlog::stderr_color_mt("tandemd");
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
+  logger->set_level(spdlog::level::from_str(level));
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+void log_plan(const planner::Plan& plan) {
+  spdlog::info("plan: {} bytes of RAM, {} bytes of VRAM, {} sequences of {} tokens, KV {}",
+               planner::grouped(plan.ram_bytes), planner::grouped(plan.vram_bytes), plan.workload.sequences,
+               plan.workload.max_seq_len, planner::to_string(plan.workload.kv_type));
+  for (const auto& reason : plan.reasons) spdlog::info("plan: {}", reason);
+}
+
+planner::Plan fitting_plan(const Config& config, const planner::ModelInput& model) {
+  auto plan = choose_plan(config, model);
+  log_plan(plan);
+  if (plan.fits) return plan;
+  throw DoesNotFit("the plan does not fit: " + planner::grouped(plan.ram_short_bytes) + " bytes of RAM and " +
+                       planner::grouped(plan.vram_short_bytes) + " bytes of VRAM are missing",
+                   plan.largest_context
+                       ? "the largest context that fits is " + std::to_string(*plan.largest_context)
+                       : "no context fits");
+}
+
+ipc::ModelCard card_of(const model::Header& header, const planner::Plan& plan,
+                       const model::Hyperparameters& hyper, const model::Tokenizer& tokenizer) {
+  ipc::ModelCard card;
+  card.id = header.parts.front().path.stem().string();
+  card.created_unix_s = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count());
+  card.context_tok = plan.workload.max_seq_len;
+  card.vocab = hyper.vocab;
+  card.noise = header.find_bool("tandem.noise").value_or(false);
+  if (tokenizer.find("<|turn>") && tokenizer.find("<turn|>")) card.chat = "gemma4";
+  if (tokenizer.find("<start_of_turn>") && tokenizer.find("<end_of_turn>")) card.chat = "gemma3";
+  return card;
+}
+
+void log_access(const ipc::AccessRecord& record) {
+  spdlog::debug("{} {} {} {} uid {} {} us", record.request_id, record.method, record.path, record.status,
+                record.uid, record.duration_us);
+}
+
+ipc::ServerOptions server_options(const Config& config) {
+  ipc::ServerOptions options;
+  options.socket.path = config.socket.path ? config.socket.path->string() : ipc::default_socket_path();
+  options.socket.mode = config.socket.mode;
+  options.socket.group = config.socket.group;
+  options.limits = config.limits;
+  options.access_log = log_access;
+  return options;
+}
+
+/// Reads the weights in, telling clients and the log how far it is.
+const memory::BoundPlan& read_in(const memory::BoundPlan& bound, DaemonService& service,
+                                 const StopRequest& stop) {
+  const auto start = std::chrono::steady_clock::now();
+  int tenths_said = 0;
+  bound.prefault([&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
+    if (stop.asked()) throw Interrupted{};
+    const double share =
+        total_bytes == 0 ? 1.0 : static_cast<double>(done_bytes) / static_cast<double>(total_bytes);
+    service.set_load_progress(share);
+    if (const int tenths = static_cast<int>(share * 10); tenths > tenths_said) {
+      tenths_said = tenths;
+      spdlog::info("loading: {}%", tenths * 10);
+    }
+  });
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  spdlog::info("loaded {} bytes in {:.2f} s", planner::grouped(bound.plan().model.tensor_bytes),
+               took.count());
+  return bound;
+}
+
+/// The model in memory, and what computes and schedules with it.
+class Running {
+ public:
+  Running(const planner::Plan& plan, model::Header header, model::Hyperparameters hyper,
+          const model::Tokenizer& tokenizer, const Config& config, DaemonService& service,
+          const StopRequest& stop)
+      : bound_(plan, std::move(header), std::move(hyper)),
+        executor_(read_in(bound_, service, stop), {.threads = config.threads}),
+        engine_(executor_, tokenizer, engine::limits_of(plan, config.queued_requests)) {}
+
+  [[nodiscard]] engine::Engine& engine() noexcept { return engine_; }
+  [[nodiscard]] std::vector<memory::LedgerLine> ledger() const { return bound_.ledger(); }
+
+ private:
+  memory::BoundPlan bound_;
+  engine::PlanExecutor executor_;
+  engine::Engine engine_;
+};
+
+/// Requests that run may finish within the grace time; a second signal ends them at once.
+void shut_down(const Config& config, DaemonService& service, engine::Engine& engine, ipc::Server& server,
+               const StopRequest& stop) {
+  spdlog::info("stopping: running requests get {} s", config.grace.count());
+  service.drain();
+  const auto deadline = std::chrono::steady_clock::now() + config.grace;
+  while (!engine.wait_idle(std::chrono::milliseconds(0)) && std::chrono::steady_clock::now() < deadline) {
+    if (stop.wait_again(std::chrono::milliseconds(50))) break;
+  }
+  engine.shutdown();
+  server.drain(std::chrono::seconds(2));
+}
+
+void serve(const Config& config) {
+  StopRequest stop;
+  const Signals signals([&stop](int count) { stop.set(count); });
+
+  auto header = model::read_header(*config.model);
+  auto hyper = model::read_hyperparameters(header);
+  for (const auto& warning : hyper.warnings) spdlog::warn("{}", warning);
+  const auto plan = fitting_plan(config, planner::model_input(header, hyper));
+  const auto tokenizer = model::Tokenizer::from_header(header);
+  DaemonService service(*tokenizer, {card_of(header, plan, hyper, *tokenizer), planner::plan_to_text(plan),
+                                     model::recommended_sampling(header)});
+  std::unique_ptr<Running> running;  // before the server: what it serves from goes last
+  ipc::Server server(server_options(config), service);
+  spdlog::info("listening on {}", server.path());
+
+  running =
+      std::make_unique<Running>(plan, std::move(header), std::move(hyper), *tokenizer, config, service, stop);
+  service.attach(running->engine(), [&running] { return running->ledger(); });
+  spdlog::info("ready");
+
+  stop.wait();
+  shut_down(config, service, running->engine(), server, stop);
+  spdlog::info("stopped");
+}
+
+int fail(ExitCode code, const std::string& what, const std::string& hint = {}) {
+  std::fprintf(stderr, "tandemd: %s\n", what.c_str());
+  if (!hint.empty()) std::fprintf(stderr, "  %s\n", hint.c_str());
+  return code;
+}
+
+int run(const Options& options) {
+  try {
+    const auto file = options.config ? read_config_file(*options.config) : nlohmann::json::object();
+    const auto config = make_config(file, options.flags);
+    if (!config.model) return fail(kUsage, "no model: give --model FILE, or \"model\" in the configuration");
+    set_up_log(config.log_level);
+    serve(config);
+    return kDone;
+  } catch (const Interrupted&) {
+    spdlog::info("stopped while loading");
+    return kDone;
+  } catch (const BadConfig& error) {
+    return fail(kUsage, error.what(), error.hint());
+  } catch (const planner::BadQuestion& error) {
+    return fail(kUsage, error.what(), error.hint());
+  } catch (const DoesNotFit& error) {
+    return fail(kDoesNotFit, error.what(), error.hint());
+  } catch (const model::BadModel& error) {
+    return fail(kBadModel, error.what(), error.hint());
+  } catch (const model::UnsupportedModel& error) {
+    return fail(kBadModel, error.what(), error.hint());
+  } catch (const Error& error) {
+    return fail(kFailed, error.what(), error.hint());
+  } catch (const std::exception& error) {
+    return fail(kFailed, error.what());
+  }
+}
+
+}  // namespace
+
+}  // namespace tandem::daemon
+
+int main(int argc, char** argv) {
+  const auto options = tandem::daemon::read_options(argc, argv);
+  if (const auto* const code = std::get_if<int>(&options)) return *code;
+  return tandem::daemon::run(std::get<tandem::daemon::Options>(options));
+}

@@ -1,0 +1,55 @@
+#include "daemon/plan_choice.h"
+
+#include <fstream>
+#include <sstream>
+
+#include "memory/available_ram.h"
+#include "planner/errors.h"
+#include "planner/machine.h"
+#include "planner/make_plan.h"
+#include "planner/plan_json.h"
+#include "planner/size_text.h"
+
+namespace tandem::daemon {
+
+namespace {
+
+planner::Plan read_plan(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file) throw BadConfig("plan " + path.string() + " cannot be read");
+  try {
+    return planner::parse_plan(text.str());
+  } catch (const planner::BadPlan& error) {
+    throw planner::BadPlan(path.string() + ": " + error.what(), error.hint());
+  }
+}
+
+}  // namespace
+
+planner::Budget cut_to_free(planner::Budget budget, const FreeMemory& free,
+                            std::vector<std::string>& reasons) {
+  if (budget.ram_bytes > free.ram_bytes) {
+    reasons.push_back("RAM budget is " + planner::grouped(free.ram_bytes) +
+                      " bytes, what is available now; " + planner::grouped(budget.ram_bytes) +
+                      " were allowed");
+    budget.ram_bytes = free.ram_bytes;
+  }
+  return budget;
+}
+
+planner::Plan choose_plan(const Config& config, const planner::ModelInput& model) {
+  if (config.plan) return read_plan(*config.plan);
+  std::vector<std::string> reasons;
+  const auto budget = cut_to_free(config.budget, {memory::available_ram_bytes()}, reasons);
+  auto workload = config.workload;
+  if (!config.context_set) workload.max_seq_len = planner::default_workload(model.hyper).max_seq_len;
+  // There is no CUDA backend in this build, so `auto` and `cpu` are the same.
+  const auto machine = planner::builtin_machine("default");
+  auto plan = planner::make_plan(model, budget, workload, machine, planner::Devices{std::nullopt});
+  plan.reasons.insert(plan.reasons.begin(), reasons.begin(), reasons.end());
+  return plan;
+}
+
+}  // namespace tandem::daemon

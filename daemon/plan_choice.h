@@ -1,0 +1,23 @@
+#pragma once
+
+#include "daemon/config.h"
+#include "planner/model_input.h"
+#include "planner/plan.h"
+
+namespace tandem::daemon {
+
+/// The plan to execute: the configured file's, as it is; or the planner's, with a budget no larger than what
+/// the machine has free now (every cut is a line in `reasons`).  Throws planner::BadPlan,
+/// planner::BadQuestion, BadConfig.
+planner::Plan choose_plan(const Config& config, const planner::ModelInput& model);
+
+/// What the machine could give right now.
+struct FreeMemory {
+  std::uint64_t ram_bytes = 0;
+};
+
+/// `budget` cut to `free`; a line in `reasons` for each cut.
+planner::Budget cut_to_free(planner::Budget budget, const FreeMemory& free,
+                            std::vector<std::string>& reasons);
+
+}  // namespace tandem::daemon

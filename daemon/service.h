@@ -1,0 +1,67 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/engine/engine.h"
+#include "daemon/metrics.h"
+#include "ipc/service.h"
+#include "memory/arena.h"
+#include "model/sampling.h"
+#include "model/tokenizer.h"
+
+namespace tandem::daemon {
+
+/// What the daemon knows before the model is in memory.
+struct Loaded {
+  ipc::ModelCard card;
+  std::string plan_json;  ///< as planned, an object
+  model::SamplingParams recommended;
+};
+
+/// The daemon's side of the wire: translates requests to the engine and its events back.  Serves health, the
+/// plan and tokenising from the start, and the rest once `attach` was called.  Thread-safe.
+class DaemonService final : public ipc::Service {
+ public:
+  /// `tokenizer` outlives the service.
+  DaemonService(const model::Tokenizer& tokenizer, Loaded loaded);
+
+  /// 0 .. 1 while the model loads.
+  void set_load_progress(double share) noexcept { load_progress_ = share; }
+  /// From now on requests are taken.  `engine` outlives the service or is taken back by `detach`; `ledger`
+  /// tells what is allocated.
+  void attach(engine::Engine& engine, std::function<std::vector<memory::LedgerLine>()> ledger);
+  /// From now on requests are refused; those that run go on.
+  void drain();
+
+  void submit(ipc::GenerationRequest request, std::shared_ptr<ipc::EventStream> stream) override;
+  bool cancel(std::string_view id) override;
+  std::vector<std::int32_t> tokenize(std::string_view text, bool add_special, bool parse_special) override;
+  std::string detokenize(const std::vector<std::int32_t>& ids) override;
+  ipc::ModelCard model() override { return loaded_.card; }
+  ipc::Health health() override;
+  std::string plan_json() override;
+  std::string metrics_text() override;
+  std::vector<ipc::RequestInfo> requests() override;
+
+ private:
+  [[nodiscard]] engine::Engine* engine() const noexcept { return engine_.load(std::memory_order_acquire); }
+  [[nodiscard]] engine::Engine& ready_engine() const;
+
+  const model::Tokenizer& tokenizer_;
+  const Loaded loaded_;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  Metrics metrics_;
+  std::function<std::vector<memory::LedgerLine>()> ledger_;  ///< set before engine_, constant afterwards
+  std::atomic<engine::Engine*> engine_{nullptr};
+  std::atomic<double> load_progress_{0.0};
+  std::atomic<bool> draining_{false};
+};
+
+}  // namespace tandem::daemon

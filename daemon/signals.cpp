@@ -1,0 +1,42 @@
+#include "daemon/signals.h"
+
+#include <csignal>
+#include <pthread.h>
+#include <utility>
+
+namespace tandem::daemon {
+
+namespace {
+
+sigset_t ending_signals() noexcept {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+}  // namespace
+
+Signals::Signals(std::function<void(int count)> on_signal) : on_signal_(std::move(on_signal)) {
+  const auto set = ending_signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  thread_ = std::thread([this] {
+    const auto waited = ending_signals();
+    for (int count = 1;; ++count) {
+      int signal = 0;
+      sigwait(&waited, &signal);
+      if (ending_) return;
+      on_signal_(count);
+    }
+  });
+}
+
+Signals::~Signals() {
+  ending_ = true;
+  pthread_kill(thread_.native_handle(), SIGTERM);
+  thread_.join();
+}
+
+}  // namespace tandem::daemon

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <thread>
+
+namespace tandem::daemon {
+
+/// SIGTERM and SIGINT as calls on a thread of their own.  Create it before any other thread: it blocks the
+/// signals for the process, so that only this thread takes them.
+class Signals {
+ public:
+  /// `on_signal` gets 1 for the first signal, 2 for the second ...
+  explicit Signals(std::function<void(int count)> on_signal);
+  ~Signals();
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+
+ private:
+  std::function<void(int)> on_signal_;
+  std::atomic<bool> ending_{false};
+  std::thread thread_;
+};
+
+}  // namespace tandem::daemon

@@ -1,0 +1,69 @@
+#include "daemon/stream_sink.h"
+
+#include <utility>
+
+namespace tandem::daemon {
+
+namespace {
+
+ipc::FinishReason reason_of(engine::FinishReason reason) noexcept {
+  switch (reason) {
+    case engine::FinishReason::stop:
+      return ipc::FinishReason::stop;
+    case engine::FinishReason::length:
+      return ipc::FinishReason::length;
+    case engine::FinishReason::cancelled:
+      return ipc::FinishReason::cancelled;
+    case engine::FinishReason::error:
+      return ipc::FinishReason::error;
+  }
+  return ipc::FinishReason::error;
+}
+
+}  // namespace
+
+StreamSink::StreamSink(std::shared_ptr<ipc::EventStream> stream, const model::Tokenizer& tokenizer,
+                       Metrics& metrics)
+    : stream_(std::move(stream)), tokenizer_(tokenizer), metrics_(metrics) {}
+
+void StreamSink::on_progress(std::uint64_t done_tok, std::uint64_t total_tok) {
+  stream_->push(ipc::PromptProgress{done_tok, total_tok});
+}
+
+void StreamSink::on_text(engine::TextDelta delta) {
+  ipc::TextDelta out;
+  out.text = std::move(delta.text);
+  out.tokens = std::move(delta.tokens);
+  out.scores.reserve(delta.scores.size());
+  for (const auto& token : delta.scores) out.scores.push_back(score(token));
+  stream_->push(std::move(out));
+}
+
+void StreamSink::on_finish(engine::Finished finished) noexcept {
+  metrics_.observe(finished.usage);
+  const auto& usage = finished.usage;
+  const double gb_per_s = usage.decode_step_us == 0
+                              ? 0.0
+                              : static_cast<double>(usage.decode_read_bytes) / 1e3 / usage.decode_step_us;
+  stream_->push(ipc::Finished{
+      reason_of(finished.reason),
+      {usage.prompt_tok, usage.completion_tok, usage.queue_us, usage.prompt_us, usage.decode_us, gb_per_s},
+      std::move(finished.error)});
+}
+
+ipc::ScoredToken StreamSink::score(const engine::ScoredToken& token) const {
+  ipc::ScoredToken out;
+  out.chosen = named(token.token, token.logprob.value_or(0.0F));
+  out.has_logprob = token.logprob.has_value();
+  out.top.reserve(token.top.size());
+  for (const auto& [id, logprob] : token.top) out.top.push_back(named(id, logprob));
+  return out;
+}
+
+ipc::TokenLogprob StreamSink::named(model::TokenId token, float logprob) const {
+  // Control tokens have no bytes; a reader of scores wants to see which one it was.
+  const auto bytes = tokenizer_.token_bytes(token);
+  return {token, std::string(bytes.empty() ? tokenizer_.token_text(token) : bytes), logprob};
+}
+
+}  // namespace tandem::daemon

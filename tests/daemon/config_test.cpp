@@ -1,0 +1,110 @@
+#include "daemon/config.h"
+
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace tandem::daemon {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+const json kNothing = json::object();
+
+std::string refusal(const json& file, const json& flags = kNothing) {
+  try {
+    make_config(file, flags);
+  } catch (const BadConfig& error) {
+    return std::string(error.what()) + " | " + error.hint();
+  }
+  return "accepted";
+}
+
+TEST(Config, DefaultsAreThoseOfTheDocumentedFile) {
+  const auto config = make_config(kNothing, kNothing);
+  EXPECT_FALSE(config.model);
+  EXPECT_FALSE(config.context_set);
+  EXPECT_EQ(config.budget.vram_bytes, 12ULL << 30);
+  EXPECT_EQ(config.budget.ram_bytes, 64ULL << 30);
+  EXPECT_EQ(config.workload.sequences, 4U);
+  EXPECT_EQ(config.workload.micro_batch, 512U);
+  EXPECT_EQ(config.workload.kv_type, planner::KvType::f16);
+  EXPECT_EQ(config.socket.mode, 0600U);
+  EXPECT_EQ(config.grace, std::chrono::seconds(30));
+}
+
+TEST(Config, FlagsWinOverTheFileAndTheFileOverDefaults) {
+  const json file{{"model", "a.gguf"}, {"workload", {{"context", 1000}, {"sequences", 2}}}};
+  const json flags{{"workload", {{"context", 2000}}}};
+  const auto config = make_config(file, flags);
+  EXPECT_EQ(*config.model, "a.gguf");
+  EXPECT_TRUE(config.context_set);
+  EXPECT_EQ(config.workload.max_seq_len, 2000U);
+  EXPECT_EQ(config.workload.sequences, 2U);
+  EXPECT_EQ(config.workload.micro_batch, 512U);
+}
+
+TEST(Config, NullInAFileMeansNotSet) {
+  EXPECT_FALSE(make_config({{"workload", {{"context", nullptr}}}, {"model", nullptr}}, kNothing).context_set);
+}
+
+TEST(Config, SizesAreBytesOrText) {
+  EXPECT_EQ(make_config({{"budget", {{"vram", 12345}}}}, kNothing).budget.vram_bytes, 12345U);
+  EXPECT_EQ(make_config({{"budget", {{"vram", "1.5GB"}}}}, kNothing).budget.vram_bytes, 1'500'000'000U);
+}
+
+TEST(Config, TheSocketModeIsOctal) {
+  EXPECT_EQ(make_config({{"socket", {{"mode", "0660"}}}}, kNothing).socket.mode, 0660U);
+}
+
+TEST(Config, AnUnknownKeyNamesTheNearest) {
+  EXPECT_THAT(refusal({{"modle", "x"}}), AllOf(HasSubstr("\"modle\""), HasSubstr("\"model\"")));
+  EXPECT_THAT(refusal({{"socket", {{"pth", "x"}}}}),
+              AllOf(HasSubstr("\"socket.pth\""), HasSubstr("\"socket.path\"")));
+}
+
+TEST(Config, ValuesOutOfRangeAreRefusedWithTheirKey) {
+  struct Case {
+    json file;
+    const char* key;
+  };
+  const std::vector<Case> cases{
+      {{{"workload", {{"sequences", 0}}}}, "sequences"},
+      {{{"workload", {{"sequences", 2.5}}}}, "sequences"},
+      {{{"workload", {{"context", -1}}}}, "context"},
+      {{{"workload", {{"kv_type", "q4_0"}}}}, "kv_type"},
+      {{{"budget", {{"ram", "12XB"}}}}, "ram"},
+      {{{"budget", {{"ram", "99999999999999999999GiB"}}}}, "ram"},
+      {{{"budget", "much"}}, "budget"},
+      {{{"socket", {{"mode", "0888"}}}}, "mode"},
+      {{{"limits", {{"json_depth", 100000}}}}, "json_depth"},
+      {{{"threads", "all"}}, "threads"},
+      {{{"log_level", "loud"}}, "log_level"},
+      {{{"devices", "tpu"}}, "devices"},
+  };
+  for (const auto& [file, key] : cases) EXPECT_THAT(refusal(file), HasSubstr(key)) << file;
+}
+
+TEST(Config, APlanExcludesBudgetAndWorkload) {
+  EXPECT_THAT(refusal({{"plan", "p.json"}, {"workload", {{"context", 5}}}}), HasSubstr("plan"));
+  EXPECT_THAT(refusal({{"plan", "p.json"}}, {{"budget", {{"ram", "1GiB"}}}}), HasSubstr("plan"));
+  EXPECT_EQ(refusal({{"plan", "p.json"}, {"threads", 2}}), "accepted");
+}
+
+TEST(Config, AFileMayHaveCommentsAndMustBeJson) {
+  const auto path = std::filesystem::path(::testing::TempDir()) / "tandem_config_test.json";
+  std::ofstream(path) << "// comment\n{\"threads\": 3 /* more */}\n";
+  EXPECT_EQ(make_config(read_config_file(path), kNothing).threads, 3U);
+  std::ofstream(path) << "{\"threads\": }";
+  EXPECT_THROW(read_config_file(path), BadConfig);
+  std::ofstream(path) << "[1, 2]";
+  EXPECT_THROW(make_config(read_config_file(path), kNothing), BadConfig);
+  std::filesystem::remove(path);
+  EXPECT_THROW(read_config_file(path), BadConfig);
+}
+
+}  // namespace
+}  // namespace tandem::daemon

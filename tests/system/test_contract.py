@@ -1,0 +1,212 @@
+"""The daemon as a service: it allocates what it planned, guards its socket, and ends cleanly."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import threading
+import time
+
+import pytest
+
+from daemon import BUILD, REFERENCE, Daemon, tandem
+
+MODEL = REFERENCE / "gemma4_8l.gguf"
+
+
+def tandemd(*flags, timeout_s=20):
+    """Runs tandemd with flags that make it end by itself."""
+    return subprocess.run(
+        [BUILD / "tandemd", *map(str, flags)], capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+
+
+def ledger(daemon):
+    return daemon.client.get("/v1/plan").json()
+
+
+def test_allocates_what_it_planned():
+    with Daemon(MODEL, "--context", "512", "--sequences", "3") as daemon:
+        answer = ledger(daemon)
+        plan = answer["plan"]
+        assert plan["schema"] == "tandem.plan/1"
+        planned = {(a["device"], a["purpose"]): a["bytes"] for a in plan["arenas"]}
+        actual = {(a["device"], a["purpose"]): a["allocated_bytes"] for a in answer["ledger"]}
+        assert planned == actual
+        assert sum(planned.values()) == plan["totals"]["ram_bytes"] + plan["totals"]["vram_bytes"]
+
+
+def test_executes_a_plan_file_as_it_is(tmp_path):
+    made = tandem("plan", MODEL, "--devices", "cpu", "--context", "300", "--sequences", "2", "--json")
+    assert made.returncode == 0, made.stderr
+    plan_file = tmp_path / "plan.json"
+    plan_file.write_text(made.stdout)
+    with Daemon(MODEL, "--plan", str(plan_file)) as daemon:
+        assert ledger(daemon)["plan"] == json.loads(made.stdout)
+
+
+@pytest.mark.parametrize("flag", ["--vram", "--ram", "--context", "--sequences", "--kv-type"])
+def test_a_plan_excludes_what_it_fixes(tmp_path, flag):
+    value = "f16" if flag == "--kv-type" else "4"
+    ended = tandemd("--model", MODEL, "--plan", tmp_path / "plan.json", flag, value)
+    assert ended.returncode == 1
+    assert "plan" in ended.stderr
+
+
+def test_refuses_a_plan_of_another_model(tmp_path):
+    made = tandem("plan", REFERENCE / "gemma3_4l.gguf", "--devices", "cpu", "--json")
+    plan_file = tmp_path / "plan.json"
+    plan_file.write_text(made.stdout)
+    ended = tandemd("--model", MODEL, "--plan", plan_file, "--socket", tmp_path / "s")
+    assert ended.returncode != 0
+    assert "plan" in ended.stderr
+
+
+def test_kv_at_32k_is_kv_at_4k_plus_the_global_layers():
+    def plan(context):
+        return json.loads(tandem("plan", MODEL, "--devices", "cpu", "--context", context, "--json").stdout)
+
+    short, long = plan(4096), plan(32768)
+    for before, after in zip(short["layers"], long["layers"]):
+        if before["kind"] == "sliding":
+            assert after["kv_bytes"] == before["kv_bytes"]
+        else:
+            assert after["kv_bytes"] == 8 * before["kv_bytes"]
+
+
+def test_the_socket_is_private_and_goes_with_the_daemon():
+    with Daemon(MODEL) as daemon:
+        assert stat.S_IMODE(os.stat(daemon.socket).st_mode) == 0o600
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.process.wait(20) == 0
+        assert not daemon.socket.exists()
+
+
+def test_a_stale_socket_is_replaced_and_a_live_one_refused():
+    with Daemon(MODEL) as first:
+        second = tandemd("--model", MODEL, "--socket", first.socket)
+        assert second.returncode != 0
+        assert str(first.socket) in second.stderr
+        assert first.client.get("/health").status_code == 200
+        first.process.kill()
+        first.process.wait()
+        assert first.socket.exists()
+        with Daemon(MODEL) as other:
+            pass  # an ordinary start, to know that the next one is about the stale file
+        again = subprocess.Popen([BUILD / "tandemd", "--model", MODEL, "--socket", first.socket])
+        try:
+            waited = tandem("ps", "--wait", "20", "--socket", first.socket)
+            assert waited.returncode == 0, waited.stderr
+        finally:
+            again.terminate()
+            assert again.wait(20) == 0
+        assert other.process.returncode == 0
+
+
+def test_another_kind_of_file_is_never_replaced(tmp_path):
+    path = tmp_path / "precious"
+    path.write_text("data")
+    ended = tandemd("--model", MODEL, "--socket", path)
+    assert ended.returncode != 0
+    assert path.read_text() == "data"
+
+
+def test_a_path_too_long_is_refused_with_its_length(tmp_path):
+    path = "/tmp/" + "x" * 103
+    ended = tandemd("--model", MODEL, "--socket", path)
+    assert ended.returncode != 0
+    assert "108" in ended.stderr and "107" in ended.stderr
+
+
+def test_an_unknown_key_is_an_error_that_names_the_nearest(tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text('{"workload": {"contxt": 100}} // a comment')
+    ended = tandemd("--config", config)
+    assert ended.returncode == 1
+    assert "workload.contxt" in ended.stderr and "workload.context" in ended.stderr
+
+
+def test_flags_override_the_file(tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"model": str(MODEL), "workload": {"context": 100, "sequences": 2}}))
+    with Daemon(None, "--config", str(config), "--context", "200") as daemon:
+        workload = ledger(daemon)["plan"]["workload"]
+        assert workload["context"] == 200
+        assert workload["sequences"] == 2
+
+
+def test_a_missing_or_broken_model_is_one_clear_line(tmp_path):
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(MODEL.read_bytes()[:5000])
+    for model in (tmp_path / "absent.gguf", broken):
+        ended = tandemd("--model", model, "--socket", tmp_path / "s")
+        assert ended.returncode == 3
+        assert model.name in ended.stderr
+
+
+def test_a_budget_too_small_says_by_how_much(tmp_path):
+    ended = tandemd("--model", MODEL, "--ram", "1MiB", "--socket", tmp_path / "s")
+    assert ended.returncode == 2
+    assert "bytes" in ended.stderr
+
+
+def test_sigterm_lets_running_requests_finish():
+    with Daemon(MODEL, "--context", "2048") as daemon:
+        answers = []
+
+        def ask():
+            with daemon.new_client() as client:
+                body = {"model": "x", "prompt": [9, 8, 7], "max_tokens": 300, "temperature": 1.0, "seed": 5}
+                answers.append(client.post("/v1/completions", json=body))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        while not daemon.client.get("/v1/requests").json()["data"] and asking.is_alive():
+            time.sleep(0.001)
+        daemon.process.send_signal(signal.SIGTERM)
+        asking.join()
+        assert answers[0].status_code == 200
+        assert answers[0].json()["choices"][0]["finish_reason"] in ("stop", "length")
+        assert daemon.process.wait(20) == 0
+
+
+def test_delete_cancels_a_request():
+    with Daemon(MODEL, "--context", "8192") as daemon:
+        body = {"model": "x", "prompt": [9], "max_tokens": 8000, "temperature": 1.5, "top_k": 0, "stream": True}
+        with daemon.new_client().stream("POST", "/v1/completions", json=body) as response:
+            lines = response.iter_lines()
+            next(lines)
+            ids = [request["id"] for request in daemon.client.get("/v1/requests").json()["data"]]
+            assert len(ids) == 1
+            assert daemon.client.delete(f"/v1/requests/{ids[0]}").status_code == 200
+            rest = [line for line in lines if line.startswith("data: {")]
+        assert json.loads(rest[-1][len("data: ") :])["choices"][0]["finish_reason"] is not None
+        assert daemon.idle()
+        assert daemon.client.delete(f"/v1/requests/{ids[0]}").status_code == 404
+
+
+def test_any_host_header_is_accepted_and_garbage_is_not():
+    with Daemon(MODEL) as daemon:
+        assert daemon.client.get("/health", headers={"Host": "evil.example"}).status_code == 200
+        raw = socket.socket(socket.AF_UNIX)
+        raw.connect(str(daemon.socket))
+        raw.sendall(b"\x00\x01 nonsense\r\n\r\n")
+        assert b"400" in raw.recv(4096).split(b"\r\n")[0]
+        raw.close()
+        assert daemon.client.get("/health").status_code == 200
+
+
+def test_idle_means_idle():
+    with Daemon(MODEL) as daemon:
+        daemon.complete(prompt="warm", max_tokens=4)
+
+        def cpu_ticks():
+            fields = open(f"/proc/{daemon.process.pid}/stat").read().rsplit(")", 1)[1].split()
+            return int(fields[11]) + int(fields[12])
+
+        time.sleep(0.5)
+        before = cpu_ticks()
+        time.sleep(5)
+        assert cpu_ticks() - before <= 2  # 20 ms
