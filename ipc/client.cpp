@@ -1,0 +1,170 @@
+#include "ipc/client.h"
+
+#include <array>
+#include <functional>
+#include <string_view>
+#include <sys/socket.h>
+#include <utility>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+
+#include "ipc/openai_error.h"
+
+namespace tandem::ipc {
+
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using Protocol = asio::local::stream_protocol;
+using boost::system::error_code;
+
+constexpr std::size_t kPieceBytes = 16384;
+
+/// Takes the body piece by piece; false ends the exchange.
+using BodySink = std::function<bool(const HttpReply& head, std::string_view piece)>;
+
+[[noreturn]] void lose(const error_code& error) {
+  throw ConnectionLost("the connection to the daemon was lost: " + error.message());
+}
+
+bool is_event_stream(const HttpReply& head) {
+  return head.status == 200 && head.content_type.rfind("text/event-stream", 0) == 0;
+}
+
+HttpReply head_of(const http::response<http::buffer_body>& message) {
+  HttpReply head;
+  head.status = message.result_int();
+  head.content_type = std::string(message[http::field::content_type]);
+  for (const auto& field : message) {
+    head.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
+  }
+  return head;
+}
+
+}  // namespace
+
+class Client::Connection {
+ public:
+  explicit Connection(const std::string& path) : socket_(io_, Protocol(), connect_unix(path).release()) {}
+
+  HttpReply exchange(http::verb method, const std::string& path, const std::string& body,
+                     const BodySink& sink) {
+    http::request<http::string_body> request{method, path, 11};
+    request.set(http::field::host, "localhost");
+    if (!body.empty()) request.set(http::field::content_type, "application/json");
+    request.body() = body;
+    request.prepare_payload();
+    error_code error;
+    http::write(socket_, request, error);
+    // A daemon that refuses a large body may have stopped reading it, and said why.
+    if (error && error != asio::error::broken_pipe) lose(error);
+    return read_answer(sink);
+  }
+
+  [[nodiscard]] int descriptor() { return socket_.native_handle(); }
+
+ private:
+  HttpReply read_answer(const BodySink& sink) {
+    http::response_parser<http::buffer_body> parser;
+    parser.body_limit(boost::none);
+    error_code error;
+    http::read_header(socket_, buffer_, parser, error);
+    if (error) lose(error);
+    HttpReply head = head_of(parser.get());
+    std::array<char, kPieceBytes> piece{};
+    while (!parser.is_done()) {
+      auto& body = parser.get().body();
+      body.data = piece.data();
+      body.size = piece.size();
+      http::read_some(socket_, buffer_, parser, error);
+      if (error && error != http::error::need_buffer) lose(error);
+      const std::size_t size = piece.size() - body.size;
+      if (size > 0 && !sink(head, {piece.data(), size})) break;
+    }
+    return head;
+  }
+
+  asio::io_context io_;
+  Protocol::socket socket_;
+  boost::beast::flat_buffer buffer_;
+};
+
+namespace {
+
+template <typename Exchange>
+HttpReply whole(const Exchange& exchange) {
+  std::string body;
+  HttpReply reply = exchange([&body](const HttpReply&, std::string_view piece) {
+    body += piece;
+    return true;
+  });
+  reply.body = std::move(body);
+  return reply;
+}
+
+}  // namespace
+
+Client::Client(const std::string& socket_path) : connection_(std::make_unique<Connection>(socket_path)) {}
+
+Client::~Client() = default;
+
+HttpReply Client::get(const std::string& path) {
+  return whole([&](const BodySink& sink) { return connection_->exchange(http::verb::get, path, {}, sink); });
+}
+
+HttpReply Client::post(const std::string& path, const std::string& body) {
+  return whole(
+      [&](const BodySink& sink) { return connection_->exchange(http::verb::post, path, body, sink); });
+}
+
+HttpReply Client::remove(const std::string& path) {
+  return whole(
+      [&](const BodySink& sink) { return connection_->exchange(http::verb::delete_, path, {}, sink); });
+}
+
+HttpReply Client::stream(const std::string& path, const std::string& body, SseReader::Handlers handlers) {
+  SseReader events(std::move(handlers));
+  std::string other;
+  HttpReply reply =
+      connection_->exchange(http::verb::post, path, body, [&](const HttpReply& head, std::string_view piece) {
+        if (is_event_stream(head)) return events.feed(piece);
+        other += piece;
+        return true;
+      });
+  reply.body = std::move(other);
+  return reply;
+}
+
+Peer Client::daemon() const {
+  return peer_of(connection_->descriptor());
+}
+
+void Client::interrupt() noexcept {
+  ::shutdown(connection_->descriptor(), SHUT_RDWR);
+}
+
+Json json_of(const HttpReply& reply) {
+  const Json body = Json::parse(reply.body, nullptr, false);
+  if (reply.status < 400 && !body.is_discarded()) return body;
+  if (reply.status < 400) throw ConnectionLost("the daemon's answer is not JSON");
+  const std::string fallback = "the daemon answered with status " + std::to_string(reply.status);
+  const Json error = body.is_object() ? body.value("error", Json::object()) : Json::object();
+  if (!error.is_object()) throw RequestError(reply.status, kServerError, fallback);
+  const auto text = [&error](const char* member) {
+    const auto found = error.find(member);
+    return found != error.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  const std::string message = text("message");
+  throw RequestError(reply.status, text("type"), message.empty() ? fallback : message, text("param"),
+                     text("code"));
+}
+
+}  // namespace tandem::ipc
