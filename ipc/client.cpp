@@ -1,7 +1,9 @@
 #include "ipc/client.h"
 
 #include <array>
+#include <cstdint>
 #include <functional>
+#include <limits>
 #include <string_view>
 #include <sys/socket.h>
 #include <utility>
@@ -74,7 +76,7 @@ class Client::Connection {
  private:
   HttpReply read_answer(const BodySink& sink) {
     http::response_parser<http::buffer_body> parser;
-    parser.body_limit(boost::none);
+    parser.body_limit(std::numeric_limits<std::uint64_t>::max());  // boost::none means 0 to Boost 1.74
     error_code error;
     http::read_header(socket_, buffer_, parser, error);
     if (error) lose(error);

@@ -94,18 +94,23 @@ class CompletionAnswer final : public Answer {
 
   [[nodiscard]] StreamHead stream_head() const {
     HttpReply head;
-    head.headers.emplace_back(kRequestIdHeader, head_.id);
     head.content_type = "text/event-stream; charset=utf-8";
     head.headers.emplace_back("Cache-Control", "no-cache");
     head.headers.emplace_back("X-Accel-Buffering", "no");  // nginx passes every piece on at once
-    return {std::move(head)};
+    return {named(std::move(head))};
+  }
+
+  /// With the id that DELETE takes.
+  [[nodiscard]] HttpReply named(HttpReply reply) const {
+    reply.headers.emplace_back(kRequestIdHeader, head_.id);
+    return reply;
   }
 
   Output next_whole() {
     for (Choice& choice : choices_) {
       for (StreamEvent& event : choice.events->drain()) collect(choice, event);
       if (!choice.finished) continue;
-      if (const auto failure = failure_of(*choice.finished)) return openai_error_reply(*failure);
+      if (const auto failure = failure_of(*choice.finished)) return named(openai_error_reply(*failure));
     }
     if (!all_finished()) return NotYet{};
     OrderedJson choices = OrderedJson::array();
@@ -115,9 +120,7 @@ class CompletionAnswer final : public Answer {
     }
     OrderedJson body = completion_object(head_, std::move(choices));
     body["usage"] = completion_usage(usages());
-    HttpReply reply = json_reply(body);
-    reply.headers.emplace_back(kRequestIdHeader, head_.id);
-    return reply;
+    return named(json_reply(body));
   }
 
   void collect(Choice& choice, StreamEvent& event) {

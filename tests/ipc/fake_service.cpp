@@ -198,6 +198,12 @@ void FakeService::finish(Sequence& sequence, FinishReason reason, const std::str
 }
 
 std::vector<std::int32_t> FakeService::tokenize(std::string_view text, bool add_special, bool parse_special) {
+  {
+    std::unique_lock lock(mutex_);
+    ++tokenizing_;
+    changed_.wait(lock, [this] { return held_ != "tokenize" || stopping_; });
+    --tokenizing_;
+  }
   std::vector<std::int32_t> ids;
   if (add_special) ids.push_back(kBos);
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -285,6 +291,11 @@ std::uint64_t FakeService::cancelled() const {
 std::size_t FakeService::unfinished() const {
   const std::lock_guard lock(mutex_);
   return sequences_.size();
+}
+
+std::size_t FakeService::tokenizing() const {
+  const std::lock_guard lock(mutex_);
+  return tokenizing_;
 }
 
 std::uint64_t FakeService::sampled_tok() const {

@@ -45,7 +45,8 @@ class FakeService final : public Service {
   std::string metrics_text() override;
   std::vector<RequestInfo> requests() override;
 
-  /// Requests that reach `state` (queued, prompt, decode) stay there; nullopt lets all go on.
+  /// Requests that reach `state` (queued, prompt, decode) stay there, and so does tokenize under that name;
+  /// nullopt lets all go on.
   void hold(std::optional<std::string> state);
   /// Requests end with this error after their first token; empty switches it off.
   void fail_with(std::string error);
@@ -54,6 +55,7 @@ class FakeService final : public Service {
   [[nodiscard]] std::vector<GenerationRequest> submitted() const;
   [[nodiscard]] std::uint64_t cancelled() const;
   [[nodiscard]] std::size_t unfinished() const;
+  [[nodiscard]] std::size_t tokenizing() const;
   /// Tokens sampled for all requests together.
   [[nodiscard]] std::uint64_t sampled_tok() const;
   /// Waits until `condition` holds, at most 10 s; false if it never did.
@@ -93,6 +95,7 @@ class FakeService final : public Service {
   std::string error_;
   Health health_;
   std::uint64_t cancelled_ = 0;
+  std::size_t tokenizing_ = 0;
   std::uint64_t sampled_tok_ = 0;
   bool stopping_ = false;
   bool stirred_ = false;

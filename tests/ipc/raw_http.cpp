@@ -91,7 +91,7 @@ RawReply RawClient::read_reply() {
   RawReply reply = read_head();
   if (reply.headers.contains("content-length")) {
     reply.body = read_exactly(std::stoul(reply.headers["content-length"]));
-  } else if (reply.headers["transfer-encoding"] == "chunked") {
+  } else if (reply.headers.contains("transfer-encoding")) {
     read_chunks(reply);
   } else {
     while (fill()) continue;

@@ -1,0 +1,201 @@
+#include "ipc/server.h"
+
+#include <filesystem>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/ipc/harness.h"
+
+namespace tandem::ipc {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::FakeService;
+using testing::Harness;
+using ::testing::HasSubstr;
+using testing::RawClient;
+using testing::RawReply;
+
+std::size_t open_descriptors() {
+  const std::filesystem::directory_iterator all("/proc/self/fd");
+  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+std::string stream_of(std::uint64_t tokens) {
+  return R"({"prompt": "a", "stream": true, "max_tokens": )" + std::to_string(tokens) + "}";
+}
+
+TEST(Server, RefusesAPathThatIsTaken) {
+  Harness harness;
+  FakeService service;
+  ServerOptions options;
+  options.socket.path = harness.path();
+  EXPECT_THROW(Server(options, service), SocketError);
+  EXPECT_EQ(harness.get("/health").status, 200);
+}
+
+TEST(Server, AHundredStreamsAtOnce) {
+  testing::FakeOptions options;
+  options.slots = 10;
+  Harness harness({}, options);
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    clients.push_back(std::make_unique<RawClient>(harness.path()));
+    clients.back()->request("POST", "/v1/completions", stream_of(50 + i));
+  }
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    std::string text;
+    for (const std::string& data : testing::sse_data(clients[i]->read_reply().body)) {
+      if (data != "[DONE]") text += Json::parse(data)["choices"][0]["text"].get<std::string>();
+    }
+    EXPECT_EQ(text, FakeService::answer(50 + i));
+  }
+  EXPECT_TRUE(harness.becomes_idle());
+}
+
+TEST(Server, LimitsConnections) {
+  Limits limits;
+  limits.connections = 3;
+  Harness harness(limits);
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.push_back(std::make_unique<RawClient>(harness.path()));
+    clients.back()->request("GET", "/health");
+    EXPECT_EQ(clients.back()->read_reply().status, 200);
+  }
+  RawClient refused(harness.path());
+  RawReply reply = refused.read_reply();
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.headers["retry-after"], "1");
+  EXPECT_THAT(reply.error_message(), HasSubstr("the limit connections, 3"));
+  EXPECT_TRUE(refused.at_end());
+  refused.close();
+  clients.pop_back();
+  EXPECT_TRUE(harness.service.wait_until([&] { return harness.get("/health").status == 200; }));
+}
+
+TEST(Server, LeavesNoDescriptorsBehind) {
+  const std::size_t before = open_descriptors();
+  {
+    Harness harness;
+    const std::size_t serving = open_descriptors();
+    for (int i = 0; i < 30; ++i) {
+      EXPECT_EQ(harness.complete(stream_of(3)).status, 200);
+      EXPECT_EQ(harness.get("/nowhere").status, 404);
+      RawClient leaver(harness.path());
+      leaver.request("POST", "/v1/completions", stream_of(100'000));
+      leaver.read_until("data:");
+      RawClient silent(harness.path());
+      RawClient wrong(harness.path());
+      wrong.send("nonsense\r\n\r\n");
+      EXPECT_EQ(wrong.read_reply().status, 400);
+    }
+    EXPECT_TRUE(harness.becomes_idle());
+    EXPECT_TRUE(harness.service.wait_until([&] { return open_descriptors() == serving; }));
+  }
+  EXPECT_EQ(open_descriptors(), before);
+}
+
+TEST(Server, DrainsWhatRunsAndTakesNothingNew) {
+  Harness harness;
+  harness.service.hold("decode");
+  RawClient running(harness.path());
+  running.request("POST", "/v1/completions", stream_of(5));
+  running.read_until("progress");
+  RawClient idle(harness.path());
+  idle.request("GET", "/health");
+  EXPECT_EQ(idle.read_reply().status, 200);
+  bool drained = false;
+  std::thread drainer([&] { drained = harness.server->drain(seconds(20)); });
+  EXPECT_TRUE(idle.at_end()) << "idle connections are closed";
+  EXPECT_THROW(RawClient(harness.path()), NoListener);
+  EXPECT_FALSE(std::filesystem::exists(harness.path()));
+  running.request("GET", "/health");  // pipelined: no new request is taken
+  harness.service.hold(std::nullopt);
+  running.read_until("[DONE]\n\n\r\n0\r\n\r\n");
+  EXPECT_TRUE(running.at_end());
+  drainer.join();
+  EXPECT_TRUE(drained);
+}
+
+TEST(Server, DrainEndsAfterItsGrace) {
+  Harness harness;
+  harness.service.hold("decode");
+  RawClient client(harness.path());
+  client.request("POST", "/v1/completions", stream_of(5));
+  client.read_until("progress");
+  EXPECT_FALSE(harness.server->drain(milliseconds(20)));
+  EXPECT_EQ(harness.service.unfinished(), 1u);
+  harness.server.reset();
+  EXPECT_TRUE(harness.becomes_idle()) << "what is left is cancelled";
+}
+
+TEST(Server, MayEndBeforeTheServiceDoes) {
+  Harness harness;
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int i = 0; i < 8; ++i) {
+    clients.push_back(std::make_unique<RawClient>(harness.path()));
+    clients.back()->request("POST", "/v1/completions", stream_of(1'000'000));
+  }
+  for (const auto& client : clients) client->read_until("\r\n\r\n");
+  harness.server.reset();
+  EXPECT_FALSE(std::filesystem::exists(harness.path()));
+  EXPECT_TRUE(harness.becomes_idle());
+}
+
+TEST(Server, EndsWhileAPromptIsTokenized) {
+  Harness harness;
+  harness.service.hold("tokenize");
+  RawClient client(harness.path());
+  client.request("POST", "/v1/completions", stream_of(5));
+  ASSERT_TRUE(harness.service.wait_until([&] { return harness.service.tokenizing() == 1; }));
+  std::thread release([&] {
+    client.at_end();  // the server has closed the connection and waits for its helper
+    harness.service.hold(std::nullopt);
+  });
+  harness.server.reset();
+  release.join();
+  EXPECT_TRUE(harness.service.submitted().empty());
+}
+
+/// One of a crowd: reads to the end, leaves early, cancels, or looks at the list meanwhile.
+void visit(Harness& harness, int kind) {
+  RawClient client(harness.path());
+  client.request("POST", "/v1/completions", stream_of(static_cast<std::uint64_t>(20 + kind)));
+  switch (kind % 4) {
+    case 0:
+      EXPECT_EQ(client.read_reply().status, 200);
+      return;
+    case 1:
+      client.read_until("\r\n\r\n");
+      return;
+    case 2:
+      testing::once(harness.path(), "DELETE", "/v1/requests/" + client.read_head().headers["x-request-id"]);
+      client.read_until("[DONE]");
+      return;
+    default:
+      EXPECT_EQ(harness.get("/v1/requests").status, 200);
+  }
+}
+
+/// Clients of every kind at the same time; afterwards nothing is left over.
+TEST(Server, SurvivesACrowd) {
+  testing::FakeOptions options;
+  options.slots = 3;
+  Harness harness({}, options);
+  std::vector<std::thread> threads;
+  for (int kind = 0; kind < 8; ++kind) {
+    threads.emplace_back([&harness, kind] {
+      for (int i = 0; i < 25; ++i) visit(harness, kind);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(harness.becomes_idle());
+  EXPECT_EQ(harness.get("/v1/requests").json()["data"], Json::array());
+}
+
+}  // namespace
+}  // namespace tandem::ipc
