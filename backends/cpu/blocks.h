@@ -29,21 +29,45 @@ inline float half_at(const std::uint8_t* bytes) {
   return half_to_float(half);
 }
 
-inline std::uint32_t u32_at(const std::uint8_t* bytes) {
-  std::uint32_t value;
-  __builtin_memcpy(&value, bytes, sizeof value);
-  return value;
+/// Sixteen bytes at a time, one instruction an operation on any CPU.
+using Bytes16 = std::uint8_t __attribute__((vector_size(16)));
+
+inline Bytes16 bytes_at(const std::uint8_t* from) {
+  Bytes16 bytes;
+  __builtin_memcpy(&bytes, from, sizeof bytes);
+  return bytes;
+}
+
+inline void put(Bytes16 bytes, std::uint8_t* to) {
+  __builtin_memcpy(to, &bytes, sizeof bytes);
 }
 
 /// Low nibbles of 16 bytes, then the high ones.
 inline void split_nibbles(const std::uint8_t* packed, std::uint8_t* quants) {
-  for (int j = 0; j < 16; ++j) quants[j] = packed[j] & 15;
-  for (int j = 0; j < 16; ++j) quants[j + 16] = packed[j] >> 4;
+  const Bytes16 both = bytes_at(packed);
+  put(both & 15, quants);
+  put(both >> 4, quants + 16);
+}
+
+/// The same through a table.
+inline void split_nibbles(const std::uint8_t* packed, const std::uint8_t (&levels)[16],
+                          std::uint8_t* quants) {
+  const Bytes16 both = bytes_at(packed);
+  const Bytes16 table = bytes_at(levels);
+  put(__builtin_shuffle(table, both & 15), quants);
+  put(__builtin_shuffle(table, both >> 4), quants + 16);
 }
 
 /// The fifth bit of 32 quants, bit j of `high` for quant j.
-inline void add_fifth_bits(std::uint32_t high, std::uint8_t* quants) {
-  for (int j = 0; j < 32; ++j) quants[j] |= static_cast<std::uint8_t>(((high >> j) & 1u) << 4);
+inline void add_fifth_bits(const std::uint8_t* high, std::uint8_t* quants) {
+  constexpr Bytes16 kBit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  for (int half = 0; half < 2; ++half) {
+    std::uint8_t spread[16];
+    __builtin_memset(spread, high[2 * half], 8);
+    __builtin_memset(spread + 8, high[2 * half + 1], 8);
+    const Bytes16 set = (bytes_at(spread) & kBit) == kBit;
+    put(bytes_at(quants + std::ptrdiff_t{16} * half) | (set & 16), quants + std::ptrdiff_t{16} * half);
+  }
 }
 
 struct Q4_0 {
@@ -74,7 +98,7 @@ struct Q5_0 {
   static void unpack(const std::uint8_t* block, Unpacked to) {
     *to.scale = half_at(block);
     split_nibbles(block + 6, to.quants);
-    add_fifth_bits(u32_at(block + 2), to.quants);
+    add_fifth_bits(block + 2, to.quants);
   }
 };
 
@@ -86,7 +110,7 @@ struct Q5_1 {
     *to.scale = half_at(block);
     *to.min = half_at(block + 2);
     split_nibbles(block + 8, to.quants);
-    add_fifth_bits(u32_at(block + 4), to.quants);
+    add_fifth_bits(block + 4, to.quants);
   }
 };
 
@@ -96,7 +120,8 @@ struct Q8_0 {
   static constexpr bool kHasMin = false;
   static void unpack(const std::uint8_t* block, Unpacked to) {
     *to.scale = half_at(block);
-    for (int j = 0; j < 32; ++j) to.quants[j] = block[2 + j] ^ 0x80;
+    put(bytes_at(block + 2) ^ 0x80, to.quants);
+    put(bytes_at(block + 18) ^ 0x80, to.quants + 16);
   }
 };
 
@@ -113,9 +138,10 @@ struct Q2_K {
       to.scale[g * to.stride] = d * static_cast<float>(scales[g] & 15);
       to.min[g * to.stride] = -(d_min * static_cast<float>(scales[g] >> 4));
     }
-    for (int e = 0; e < 256; ++e) {
-      const int half = e / 128, shift = e % 128 / 32 * 2, l = e % 32;
-      to.quants[e] = (packed[32 * half + l] >> shift) & 3;
+    for (int i = 0; i < 16; ++i) {  // sixteen quants each: half, two bits, which part of 32
+      const int half = i / 8, c = i % 8 / 2, part = i % 2;
+      const Bytes16 four = bytes_at(packed + std::ptrdiff_t{32} * half + std::ptrdiff_t{16} * part);
+      put((four >> static_cast<std::uint8_t>(2 * c)) & 3, to.quants + std::ptrdiff_t{16} * i);
     }
   }
 };
@@ -134,10 +160,13 @@ struct Q3_K {
       const int high2 = (scales[8 + g % 4] >> (2 * (g / 4))) & 3;
       to.scale[g * to.stride] = d * static_cast<float>((low4 | high2 << 4) - 32);
     }
-    for (int e = 0; e < 256; ++e) {
-      const int half = e / 128, c = e % 128 / 32, l = e % 32;
-      const int low = (packed[32 * half + l] >> (2 * c)) & 3;
-      to.quants[e] = static_cast<std::uint8_t>(low | ((high[l] >> (4 * half + c)) & 1) << 2);
+    for (int i = 0; i < 16; ++i) {  // as in Q2_K
+      const int half = i / 8, c = i % 8 / 2, part = i % 2;
+      const Bytes16 four = bytes_at(packed + std::ptrdiff_t{32} * half + std::ptrdiff_t{16} * part);
+      const Bytes16 third =
+          bytes_at(high + std::ptrdiff_t{16} * part) >> static_cast<std::uint8_t>(4 * half + c);
+      const Bytes16 low = (four >> static_cast<std::uint8_t>(2 * c)) & 3;
+      put(low | ((third & 1) << 2), to.quants + std::ptrdiff_t{16} * i);
     }
   }
 };
@@ -162,10 +191,11 @@ struct Q4_K {
   static void unpack(const std::uint8_t* block, Unpacked to) {
     unpack_k_scales(block, to);
     const std::uint8_t* packed = block + 16;
-    for (int quarter = 0; quarter < 4; ++quarter) {
-      std::uint8_t* quants = to.quants + std::ptrdiff_t{64} * quarter;
-      for (int j = 0; j < 32; ++j) quants[j] = packed[32 * quarter + j] & 15;
-      for (int j = 0; j < 32; ++j) quants[j + 32] = packed[32 * quarter + j] >> 4;
+    for (int i = 0; i < 8; ++i) {  // sixteen bytes each: low nibbles go to one group, high ones to the next
+      const Bytes16 both = bytes_at(packed + std::ptrdiff_t{16} * i);
+      std::uint8_t* quants = to.quants + std::ptrdiff_t{64} * (i / 2) + std::ptrdiff_t{16} * (i % 2);
+      put(both & 15, quants);
+      put(both >> 4, quants + 32);
     }
   }
 };
@@ -178,11 +208,13 @@ struct Q5_K {
     unpack_k_scales(block, to);
     const std::uint8_t* high = block + 16;
     const std::uint8_t* packed = block + 48;
-    for (int g = 0; g < 8; ++g) {
-      for (int j = 0; j < 32; ++j) {
-        const int low = (packed[32 * (g / 2) + j] >> (4 * (g % 2))) & 15;
-        to.quants[32 * g + j] = static_cast<std::uint8_t>(low | ((high[j] >> g) & 1) << 4);
-      }
+    for (int i = 0; i < 8; ++i) {  // as in Q4_K
+      const Bytes16 both = bytes_at(packed + std::ptrdiff_t{16} * i);
+      const Bytes16 fifth =
+          bytes_at(high + std::ptrdiff_t{16} * (i % 2)) >> static_cast<std::uint8_t>(i / 2 * 2);
+      std::uint8_t* quants = to.quants + std::ptrdiff_t{64} * (i / 2) + std::ptrdiff_t{16} * (i % 2);
+      put((both & 15) | ((fifth & 1) << 4), quants);
+      put((both >> 4) | ((fifth & 2) << 3), quants + 32);
     }
   }
 };
@@ -197,16 +229,16 @@ struct Q6_K {
     for (std::size_t g = 0; g < 16; ++g) {
       to.scale[g * to.stride] = d * static_cast<float>(static_cast<std::int8_t>(scales[g]));
     }
-    for (int half = 0; half < 2; ++half) {
-      const std::uint8_t* low = block + std::ptrdiff_t{64} * half;
-      const std::uint8_t* high = block + 128 + std::ptrdiff_t{32} * half;
-      std::uint8_t* quants = to.quants + std::ptrdiff_t{128} * half;
-      for (int c = 0; c < 4; ++c) {
-        for (int l = 0; l < 32; ++l) {
-          const int low4 = (low[32 * (c & 1) + l] >> (c < 2 ? 0 : 4)) & 15;
-          quants[32 * c + l] = static_cast<std::uint8_t>(low4 | ((high[l] >> (2 * c)) & 3) << 4);
-        }
-      }
+    for (int i = 0; i < 4; ++i) {  // half, which part of 32: four runs of sixteen quants each
+      const int half = i / 2, part = i % 2;
+      const std::uint8_t* low = block + std::ptrdiff_t{64} * half + std::ptrdiff_t{16} * part;
+      const Bytes16 first = bytes_at(low), second = bytes_at(low + 32);
+      const Bytes16 high = bytes_at(block + 128 + std::ptrdiff_t{32} * half + std::ptrdiff_t{16} * part);
+      std::uint8_t* quants = to.quants + std::ptrdiff_t{128} * half + std::ptrdiff_t{16} * part;
+      put((first & 15) | ((high & 3) << 4), quants);
+      put((second & 15) | ((high & 12) << 2), quants + 32);
+      put((first >> 4) | (high & 48), quants + 64);
+      put((second >> 4) | ((high & 192) >> 2), quants + 96);
     }
   }
 };
@@ -221,8 +253,7 @@ struct IQ4_NL {
   static constexpr bool kHasMin = false;
   static void unpack(const std::uint8_t* block, Unpacked to) {
     *to.scale = half_at(block);
-    for (int j = 0; j < 16; ++j) to.quants[j] = kIq4Levels[block[2 + j] & 15];
-    for (int j = 0; j < 16; ++j) to.quants[j + 16] = kIq4Levels[block[2 + j] >> 4];
+    split_nibbles(block + 2, kIq4Levels, to.quants);
   }
 };
 
@@ -239,10 +270,7 @@ struct IQ4_XS {
       const int low4 = (scales_low[g / 2] >> (4 * (g % 2))) & 15;
       const int high2 = static_cast<int>((scales_high >> (2 * g)) & 3);
       to.scale[g * to.stride] = d * static_cast<float>((low4 | high2 << 4) - 32);
-      for (std::size_t j = 0; j < 16; ++j) {
-        to.quants[32 * g + j] = kIq4Levels[packed[16 * g + j] & 15];
-        to.quants[32 * g + j + 16] = kIq4Levels[packed[16 * g + j] >> 4];
-      }
+      split_nibbles(packed + 16 * g, kIq4Levels, to.quants + 32 * g);
     }
   }
 };
@@ -257,8 +285,7 @@ struct MXFP4 {
     // 2^(e - 128); below e = 2 that is a subnormal.
     const std::uint32_t e = block[0];
     *to.scale = __builtin_bit_cast(float, e < 2 ? 0x00200000u << e : (e - 1) << 23);
-    for (int j = 0; j < 16; ++j) to.quants[j] = kLevels[block[1 + j] & 15];
-    for (int j = 0; j < 16; ++j) to.quants[j + 16] = kLevels[block[1 + j] >> 4];
+    split_nibbles(block + 1, kLevels, to.quants);
   }
 };
 

@@ -1,0 +1,132 @@
+// Speed of the CPU multiply kernels: GB/s of weights read, by block type, rows and threads, from a matrix far
+// larger than the caches.  TANDEM_KERNELS=sse41|avx2|avx512-vnni picks a kernel set; the best one is the
+// default.
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <benchmark/benchmark.h>
+
+#include "backends/cpu/dequantise.h"
+#include "backends/cpu/kernel_set.h"
+#include "backends/cpu/quantised_row.h"
+#include "bench/random_blocks.h"
+
+namespace {
+
+using tandem::cpu::KernelSet;
+using tandem::device::BlockType;
+
+constexpr std::uint32_t kIn = 3840;
+constexpr std::uint32_t kOut = 81920;
+
+const KernelSet& chosen_set() {
+  const char* name = std::getenv("TANDEM_KERNELS");
+  for (const KernelSet* set : tandem::cpu::supported_kernel_sets()) {
+    if (name != nullptr && std::strcmp(name, set->name) == 0) return *set;
+  }
+  return tandem::cpu::best_kernel_set();
+}
+
+std::vector<std::byte> random_weights(BlockType type) {
+  std::vector<std::byte> data(tandem::cpu::row_bytes(type, kIn) * kOut);
+  tandem::bench::fill_random_blocks(static_cast<tandem::model::TensorType>(type), 0.02f, 1, data);
+  return data;
+}
+
+void multiply(benchmark::State& state, BlockType type) {
+  const auto rows = static_cast<std::uint32_t>(state.range(0));
+  const auto threads = static_cast<std::uint32_t>(state.range(1));
+  const KernelSet& kernels = chosen_set();
+  const std::vector<std::byte> weights = random_weights(type);
+  const tandem::device::Matrix w{weights.data(), type, kIn, kOut};
+  const std::vector<float> x(std::size_t{rows} * kIn, 0.5f);
+  const tandem::cpu::QuantisedLayout layout{kIn};
+  const std::size_t stride = layout.row_bytes();
+  std::vector<std::byte> quantised(rows * stride);
+  for (std::size_t r = 0; r < rows; ++r)
+    kernels.quantise(&x[r * kIn], layout, 0, kIn, &quantised[r * stride]);
+  const bool floats = tandem::cpu::takes_floats(type);
+  const tandem::cpu::Activations activations{
+      floats ? reinterpret_cast<const std::byte*>(x.data()) : quantised.data(),
+      floats ? kIn * sizeof(float) : stride, rows};
+  std::vector<float> y(std::size_t{rows} * kOut);
+  const auto kernel = kernels.multiply[static_cast<std::size_t>(type)];
+  for (auto _ : state) {
+    std::atomic<std::uint32_t> next{0};
+    const auto work = [&] {
+      constexpr std::uint32_t kClaim = 4 * tandem::cpu::kTileOutputs;
+      for (std::uint32_t first = next.fetch_add(kClaim); first < kOut; first = next.fetch_add(kClaim)) {
+        for (std::uint32_t o = first; o < first + kClaim; o += tandem::cpu::kTileOutputs) {
+          kernel(w, o, tandem::cpu::kTileOutputs, activations, y.data(), kOut);
+        }
+      }
+    };
+    std::vector<std::thread> helpers;
+    for (std::uint32_t t = 1; t < threads; ++t) helpers.emplace_back(work);
+    work();
+    for (std::thread& helper : helpers) helper.join();
+    benchmark::DoNotOptimize(y.data());
+  }
+  const auto iterations = static_cast<double>(state.iterations());
+  state.counters["GB/s"] =
+      benchmark::Counter(iterations * static_cast<double>(weights.size()) / 1e9, benchmark::Counter::kIsRate);
+  state.counters["GMAC/s"] =
+      benchmark::Counter(iterations * rows * (double{kIn} * kOut / 1e9), benchmark::Counter::kIsRate);
+}
+
+/// What the memory gives: the same bytes, only added up.
+void read_memory(benchmark::State& state) {
+  const auto threads = static_cast<std::size_t>(state.range(0));
+  const std::vector<std::uint64_t> data(std::size_t{400} << 17, 1);
+  const std::size_t share = data.size() / threads;
+  for (auto _ : state) {
+    std::vector<std::uint64_t> sums(threads * 8);
+    const auto work = [&](std::size_t t) {
+      std::uint64_t sum = 0;
+      for (std::size_t i = t * share; i < (t + 1) * share; ++i) sum += data[i];
+      sums[t * 8] = sum;
+    };
+    std::vector<std::thread> helpers;
+    for (std::size_t t = 1; t < threads; ++t) helpers.emplace_back(work, t);
+    work(0);
+    for (std::thread& helper : helpers) helper.join();
+    benchmark::DoNotOptimize(sums.data());
+  }
+  state.counters["GB/s"] =
+      benchmark::Counter(static_cast<double>(state.iterations()) * static_cast<double>(data.size()) * 8 / 1e9,
+                         benchmark::Counter::kIsRate);
+}
+
+void rows_and_threads(benchmark::internal::Benchmark* bench) {
+  bench->ArgNames({"rows", "threads"})->UseRealTime()->Unit(benchmark::kMillisecond);
+  for (const int threads : {1, 4}) {
+    for (const int rows : {1, 4, 8, 64}) bench->Args({rows, threads});
+  }
+}
+
+}  // namespace
+
+BENCHMARK(read_memory)->ArgName("threads")->Arg(1)->Arg(4)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(multiply, F32, BlockType::f32)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, F16, BlockType::f16)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, BF16, BlockType::bf16)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, Q4_0, BlockType::q4_0)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, Q4_1, BlockType::q4_1)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, Q5_0, BlockType::q5_0)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, Q5_1, BlockType::q5_1)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, Q8_0, BlockType::q8_0)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, Q2_K, BlockType::q2_k)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, Q3_K, BlockType::q3_k)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, Q4_K, BlockType::q4_k)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, Q5_K, BlockType::q5_k)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, Q6_K, BlockType::q6_k)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, IQ4_NL, BlockType::iq4_nl)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, IQ4_XS, BlockType::iq4_xs)->Apply(rows_and_threads);
+BENCHMARK_CAPTURE(multiply, MXFP4, BlockType::mxfp4)->Apply(rows_and_threads);
+
+BENCHMARK_MAIN();
