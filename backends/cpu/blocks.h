@@ -2,9 +2,10 @@
 
 // The block layouts of model-spec 4.3, one struct a type.  Every one of them is groups of 16 or 32 elements
 // with
-//     value = scale * (quant - kOffset) + min,   quant an unsigned byte,
-// so one `unpack` a type serves dequantisation and all integer kernels.  Internal linkage: kernels.cpp is
-// compiled once per instruction set.
+//     value = scale * (quant - kOffset) + min,   quant an unsigned byte of at most kMaxQuant.
+// `unpack_quants` takes bytes from a source and gives quants to a sink, sixteen columns at a time, whatever
+// holds them: the source of dequantisation is one block, that of the integer kernels the same block of
+// sixteen rows at once.  Internal linkage: kernels.cpp is compiled once per instruction set.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,68 +16,53 @@
 namespace tandem::cpu {
 namespace {
 
-/// Where `unpack` writes: quants one after another, scale and min of group g at [g * stride].
-struct Unpacked {
-  std::uint8_t* quants;
-  float* scale;
-  float* min;
-  std::size_t stride;
-};
-
-inline float half_at(const std::uint8_t* bytes) {
-  std::uint16_t half;
-  __builtin_memcpy(&half, bytes, sizeof half);
-  return half_to_float(half);
-}
-
-/// Sixteen bytes at a time, one instruction an operation on any CPU.
+/// Sixteen bytes, one instruction an operation on any CPU.
 using Bytes16 = std::uint8_t __attribute__((vector_size(16)));
 
-inline Bytes16 bytes_at(const std::uint8_t* from) {
+[[gnu::always_inline]] inline Bytes16 bytes_at(const std::uint8_t* from) {
   Bytes16 bytes;
   __builtin_memcpy(&bytes, from, sizeof bytes);
   return bytes;
 }
 
-inline void put(Bytes16 bytes, std::uint8_t* to) {
-  __builtin_memcpy(to, &bytes, sizeof bytes);
+/// levels[index] of sixteen indices below 16.
+[[gnu::always_inline]] inline Bytes16 look_up(const std::uint8_t (&levels)[16], Bytes16 indices) {
+  return __builtin_shuffle(bytes_at(levels), indices);
 }
 
-/// Low nibbles of 16 bytes, then the high ones.
-inline void split_nibbles(const std::uint8_t* packed, std::uint8_t* quants) {
-  const Bytes16 both = bytes_at(packed);
-  put(both & 15, quants);
-  put(both >> 4, quants + 16);
-}
+/// A single block as a source.
+struct BlockSource {
+  const std::uint8_t* block;
 
-/// The same through a table.
-inline void split_nibbles(const std::uint8_t* packed, const std::uint8_t (&levels)[16],
-                          std::uint8_t* quants) {
-  const Bytes16 both = bytes_at(packed);
-  const Bytes16 table = bytes_at(levels);
-  put(__builtin_shuffle(table, both & 15), quants);
-  put(__builtin_shuffle(table, both >> 4), quants + 16);
-}
+  /// The bytes [offset, offset + 16) of the block.
+  Bytes16 bytes(std::size_t offset) const { return bytes_at(block + offset); }
 
-/// The fifth bit of 32 quants, bit j of `high` for quant j.
-inline void add_fifth_bits(const std::uint8_t* high, std::uint8_t* quants) {
-  constexpr Bytes16 kBit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-  for (int half = 0; half < 2; ++half) {
+  /// Bits [16 * half, 16 * half + 16) of the u32 at `offset`, each as 0 or 16.
+  Bytes16 fifth_bits(std::size_t offset, int half) const {
+    constexpr Bytes16 kBit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
     std::uint8_t spread[16];
-    __builtin_memset(spread, high[2 * half], 8);
-    __builtin_memset(spread + 8, high[2 * half + 1], 8);
-    const Bytes16 set = (bytes_at(spread) & kBit) == kBit;
-    put(bytes_at(quants + std::ptrdiff_t{16} * half) | (set & 16), quants + std::ptrdiff_t{16} * half);
+    __builtin_memset(spread, block[offset + 2 * static_cast<std::size_t>(half)], 8);
+    __builtin_memset(spread + 8, block[offset + 2 * static_cast<std::size_t>(half) + 1], 8);
+    return ((bytes_at(spread) & kBit) == kBit) & 16;
   }
+};
+
+[[gnu::always_inline]] inline float half_at(const std::uint8_t* bytes) {
+  std::uint16_t half;
+  __builtin_memcpy(&half, bytes, sizeof half);
+  return half_to_float(half);
 }
 
 struct Q4_0 {
   static constexpr device::BlockType kType = device::BlockType::q4_0;
   static constexpr int kElems = 32, kBytes = 18, kGroup = 32, kOffset = 8, kMaxQuant = 15;
   static constexpr bool kHasMin = false;
-  static void unpack(const std::uint8_t* block, Unpacked to) {
-    *to.scale = half_at(block);
-    split_nibbles(block + 2, to.quants);
+  static constexpr std::size_t kScaleAt = 0;
+  template <class Source, class Sink>
+  static void unpack_quants(const Source& from, const Sink& to) {
+    const auto both = from.bytes(2);
+    to(0, both & 15);
+    to(16, both >> 4);
   }
 };
 
@@ -84,10 +70,12 @@ struct Q4_1 {
   static constexpr device::BlockType kType = device::BlockType::q4_1;
   static constexpr int kElems = 32, kBytes = 20, kGroup = 32, kOffset = 0, kMaxQuant = 15;
   static constexpr bool kHasMin = true;
-  static void unpack(const std::uint8_t* block, Unpacked to) {
-    *to.scale = half_at(block);
-    *to.min = half_at(block + 2);
-    split_nibbles(block + 4, to.quants);
+  static constexpr std::size_t kScaleAt = 0, kMinAt = 2;
+  template <class Source, class Sink>
+  static void unpack_quants(const Source& from, const Sink& to) {
+    const auto both = from.bytes(4);
+    to(0, both & 15);
+    to(16, both >> 4);
   }
 };
 
@@ -95,10 +83,12 @@ struct Q5_0 {
   static constexpr device::BlockType kType = device::BlockType::q5_0;
   static constexpr int kElems = 32, kBytes = 22, kGroup = 32, kOffset = 16, kMaxQuant = 31;
   static constexpr bool kHasMin = false;
-  static void unpack(const std::uint8_t* block, Unpacked to) {
-    *to.scale = half_at(block);
-    split_nibbles(block + 6, to.quants);
-    add_fifth_bits(block + 2, to.quants);
+  static constexpr std::size_t kScaleAt = 0;
+  template <class Source, class Sink>
+  static void unpack_quants(const Source& from, const Sink& to) {
+    const auto both = from.bytes(6);
+    to(0, (both & 15) | from.fifth_bits(2, 0));
+    to(16, (both >> 4) | from.fifth_bits(2, 1));
   }
 };
 
@@ -106,11 +96,12 @@ struct Q5_1 {
   static constexpr device::BlockType kType = device::BlockType::q5_1;
   static constexpr int kElems = 32, kBytes = 24, kGroup = 32, kOffset = 0, kMaxQuant = 31;
   static constexpr bool kHasMin = true;
-  static void unpack(const std::uint8_t* block, Unpacked to) {
-    *to.scale = half_at(block);
-    *to.min = half_at(block + 2);
-    split_nibbles(block + 8, to.quants);
-    add_fifth_bits(block + 4, to.quants);
+  static constexpr std::size_t kScaleAt = 0, kMinAt = 2;
+  template <class Source, class Sink>
+  static void unpack_quants(const Source& from, const Sink& to) {
+    const auto both = from.bytes(8);
+    to(0, (both & 15) | from.fifth_bits(4, 0));
+    to(16, (both >> 4) | from.fifth_bits(4, 1));
   }
 };
 
@@ -118,10 +109,11 @@ struct Q8_0 {
   static constexpr device::BlockType kType = device::BlockType::q8_0;
   static constexpr int kElems = 32, kBytes = 34, kGroup = 32, kOffset = 128, kMaxQuant = 255;
   static constexpr bool kHasMin = false;
-  static void unpack(const std::uint8_t* block, Unpacked to) {
-    *to.scale = half_at(block);
-    put(bytes_at(block + 2) ^ 0x80, to.quants);
-    put(bytes_at(block + 18) ^ 0x80, to.quants + 16);
+  static constexpr std::size_t kScaleAt = 0;
+  template <class Source, class Sink>
+  static void unpack_quants(const Source& from, const Sink& to) {
+    to(0, from.bytes(2) ^ 128);
+    to(16, from.bytes(18) ^ 128);
   }
 };
 
@@ -129,19 +121,21 @@ struct Q2_K {
   static constexpr device::BlockType kType = device::BlockType::q2_k;
   static constexpr int kElems = 256, kBytes = 84, kGroup = 16, kOffset = 0, kMaxQuant = 3;
   static constexpr bool kHasMin = true;
-  static void unpack(const std::uint8_t* block, Unpacked to) {
-    const std::uint8_t* scales = block;
-    const std::uint8_t* packed = block + 16;
+  static void unpack_scales(const std::uint8_t* block, float* scales, float* mins) {
     const float d = half_at(block + 80);
     const float d_min = half_at(block + 82);
-    for (std::size_t g = 0; g < 16; ++g) {
-      to.scale[g * to.stride] = d * static_cast<float>(scales[g] & 15);
-      to.min[g * to.stride] = -(d_min * static_cast<float>(scales[g] >> 4));
-    }
-    for (int i = 0; i < 16; ++i) {  // sixteen quants each: half, two bits, which part of 32
-      const int half = i / 8, c = i % 8 / 2, part = i % 2;
-      const Bytes16 four = bytes_at(packed + std::ptrdiff_t{32} * half + std::ptrdiff_t{16} * part);
-      put((four >> static_cast<std::uint8_t>(2 * c)) & 3, to.quants + std::ptrdiff_t{16} * i);
+    for (int g = 0; g < 16; ++g) scales[g] = d * static_cast<float>(block[g] & 15);
+    for (int g = 0; g < 16; ++g) mins[g] = -(d_min * static_cast<float>(block[g] >> 4));
+  }
+  template <class Source, class Sink>
+  static void unpack_quants(const Source& from, const Sink& to) {
+    for (int i = 0; i < 4; ++i) {  // half, which part of 32
+      const int half = i / 2, part = i % 2, at = 128 * half + 16 * part;
+      const auto four = from.bytes(static_cast<std::size_t>(16 + 32 * half + 16 * part));
+      to(at, four & 3);
+      to(at + 32, (four >> 2) & 3);
+      to(at + 64, (four >> 4) & 3);
+      to(at + 96, four >> 6);
     }
   }
 };
@@ -150,52 +144,69 @@ struct Q3_K {
   static constexpr device::BlockType kType = device::BlockType::q3_k;
   static constexpr int kElems = 256, kBytes = 110, kGroup = 16, kOffset = 4, kMaxQuant = 7;
   static constexpr bool kHasMin = false;
-  static void unpack(const std::uint8_t* block, Unpacked to) {
-    const std::uint8_t* high = block;
-    const std::uint8_t* packed = block + 32;
-    const std::uint8_t* scales = block + 96;
+  static void unpack_scales(const std::uint8_t* block, float* scales, float*) {
+    const std::uint8_t* packed = block + 96;
     const float d = half_at(block + 108);
-    for (std::size_t g = 0; g < 16; ++g) {
-      const int low4 = g < 8 ? scales[g] & 15 : scales[g - 8] >> 4;
-      const int high2 = (scales[8 + g % 4] >> (2 * (g / 4))) & 3;
-      to.scale[g * to.stride] = d * static_cast<float>((low4 | high2 << 4) - 32);
+    for (int g = 0; g < 16; ++g) {
+      const int low4 = g < 8 ? packed[g] & 15 : packed[g - 8] >> 4;
+      const int high2 = (packed[8 + g % 4] >> (2 * (g / 4))) & 3;
+      scales[g] = d * static_cast<float>((low4 | high2 << 4) - 32);
     }
-    for (int i = 0; i < 16; ++i) {  // as in Q2_K
-      const int half = i / 8, c = i % 8 / 2, part = i % 2;
-      const Bytes16 four = bytes_at(packed + std::ptrdiff_t{32} * half + std::ptrdiff_t{16} * part);
-      const Bytes16 third =
-          bytes_at(high + std::ptrdiff_t{16} * part) >> static_cast<std::uint8_t>(4 * half + c);
-      const Bytes16 low = (four >> static_cast<std::uint8_t>(2 * c)) & 3;
-      put(low | ((third & 1) << 2), to.quants + std::ptrdiff_t{16} * i);
+  }
+  template <class Source, class Sink>
+  static void unpack_quants(const Source& from, const Sink& to) {
+    for (int i = 0; i < 4;
+         ++i) {  // as in Q2_K; the third bit of every quant of a column mod 32 is in one byte
+      const int half = i / 2, part = i % 2, at = 128 * half + 16 * part;
+      const auto four = from.bytes(static_cast<std::size_t>(32 + 32 * half + 16 * part));
+      const auto third = from.bytes(static_cast<std::size_t>(16 * part)) >> (4 * half);
+      to(at, (four & 3) | ((third & 1) << 2));
+      to(at + 32, ((four >> 2) & 3) | ((third & 2) << 1));
+      to(at + 64, ((four >> 4) & 3) | (third & 4));
+      to(at + 96, (four >> 6) | ((third & 8) >> 1));
     }
   }
 };
 
-/// 6-bit scale and min of the eight groups of Q4_K and Q5_K.
-inline void unpack_k_scales(const std::uint8_t* block, Unpacked to) {
+/// factor * byte, for eight bytes.
+inline void scale_bytes(float factor, std::uint64_t bytes, float* to) {
+  using Bytes8 = std::uint8_t __attribute__((vector_size(8)));
+  using Ints8 = std::int32_t __attribute__((vector_size(32)));
+  using Floats8 = float __attribute__((vector_size(32)));
+  const auto ints = __builtin_convertvector(__builtin_bit_cast(Bytes8, bytes), Ints8);
+  const Floats8 scaled = __builtin_convertvector(ints, Floats8) * factor;
+  __builtin_memcpy(to, &scaled, sizeof scaled);
+}
+
+/// 6-bit scales and mins of the eight groups of Q4_K and Q5_K: the first four whole, the others in pieces.
+inline void unpack_k_scales(const std::uint8_t* block, float* scales, float* mins) {
   const std::uint8_t* packed = block + 4;
   const float d = half_at(block);
   const float d_min = half_at(block + 2);
-  for (std::size_t g = 0; g < 8; ++g) {
-    const int scale = g < 4 ? packed[g] & 63 : (packed[g + 4] & 15) | (packed[g - 4] >> 6) << 4;
-    const int min = g < 4 ? packed[g + 4] & 63 : (packed[g + 4] >> 4) | (packed[g] >> 6) << 4;
-    to.scale[g * to.stride] = d * static_cast<float>(scale);
-    to.min[g * to.stride] = -(d_min * static_cast<float>(min));
-  }
+  std::uint32_t first, second, third;
+  __builtin_memcpy(&first, packed, 4);
+  __builtin_memcpy(&second, packed + 4, 4);
+  __builtin_memcpy(&third, packed + 8, 4);
+  const std::uint64_t high_scales = (third & 0x0f0f0f0f) | ((first >> 2) & 0x30303030);
+  const std::uint64_t high_mins = ((third >> 4) & 0x0f0f0f0f) | ((second >> 2) & 0x30303030);
+  scale_bytes(d, (first & 0x3f3f3f3f) | high_scales << 32, scales);
+  scale_bytes(-d_min, (second & 0x3f3f3f3f) | high_mins << 32, mins);
 }
 
 struct Q4_K {
   static constexpr device::BlockType kType = device::BlockType::q4_k;
   static constexpr int kElems = 256, kBytes = 144, kGroup = 32, kOffset = 0, kMaxQuant = 15;
   static constexpr bool kHasMin = true;
-  static void unpack(const std::uint8_t* block, Unpacked to) {
-    unpack_k_scales(block, to);
-    const std::uint8_t* packed = block + 16;
-    for (int i = 0; i < 8; ++i) {  // sixteen bytes each: low nibbles go to one group, high ones to the next
-      const Bytes16 both = bytes_at(packed + std::ptrdiff_t{16} * i);
-      std::uint8_t* quants = to.quants + std::ptrdiff_t{64} * (i / 2) + std::ptrdiff_t{16} * (i % 2);
-      put(both & 15, quants);
-      put(both >> 4, quants + 32);
+  static void unpack_scales(const std::uint8_t* block, float* scales, float* mins) {
+    unpack_k_scales(block, scales, mins);
+  }
+  template <class Source, class Sink>
+  static void unpack_quants(const Source& from, const Sink& to) {
+    for (int i = 0; i < 8; ++i) {  // low nibbles belong to one group, high ones to the next
+      const int at = 64 * (i / 2) + 16 * (i % 2);
+      const auto both = from.bytes(static_cast<std::size_t>(16 + 16 * i));
+      to(at, both & 15);
+      to(at + 32, both >> 4);
     }
   }
 };
@@ -204,17 +215,17 @@ struct Q5_K {
   static constexpr device::BlockType kType = device::BlockType::q5_k;
   static constexpr int kElems = 256, kBytes = 176, kGroup = 32, kOffset = 0, kMaxQuant = 31;
   static constexpr bool kHasMin = true;
-  static void unpack(const std::uint8_t* block, Unpacked to) {
-    unpack_k_scales(block, to);
-    const std::uint8_t* high = block + 16;
-    const std::uint8_t* packed = block + 48;
-    for (int i = 0; i < 8; ++i) {  // as in Q4_K
-      const Bytes16 both = bytes_at(packed + std::ptrdiff_t{16} * i);
-      const Bytes16 fifth =
-          bytes_at(high + std::ptrdiff_t{16} * (i % 2)) >> static_cast<std::uint8_t>(i / 2 * 2);
-      std::uint8_t* quants = to.quants + std::ptrdiff_t{64} * (i / 2) + std::ptrdiff_t{16} * (i % 2);
-      put((both & 15) | ((fifth & 1) << 4), quants);
-      put((both >> 4) | ((fifth & 2) << 3), quants + 32);
+  static void unpack_scales(const std::uint8_t* block, float* scales, float* mins) {
+    unpack_k_scales(block, scales, mins);
+  }
+  template <class Source, class Sink>
+  static void unpack_quants(const Source& from, const Sink& to) {
+    for (int i = 0; i < 8; ++i) {  // as in Q4_K; bit g of a byte is the fifth bit for group g
+      const int at = 64 * (i / 2) + 16 * (i % 2);
+      const auto both = from.bytes(static_cast<std::size_t>(48 + 16 * i));
+      const auto fifth = from.bytes(static_cast<std::size_t>(16 + 16 * (i % 2))) >> (i / 2 * 2);
+      to(at, (both & 15) | ((fifth & 1) << 4));
+      to(at + 32, (both >> 4) | ((fifth & 2) << 3));
     }
   }
 };
@@ -223,22 +234,21 @@ struct Q6_K {
   static constexpr device::BlockType kType = device::BlockType::q6_k;
   static constexpr int kElems = 256, kBytes = 210, kGroup = 16, kOffset = 32, kMaxQuant = 63;
   static constexpr bool kHasMin = false;
-  static void unpack(const std::uint8_t* block, Unpacked to) {
-    const std::uint8_t* scales = block + 192;
+  static void unpack_scales(const std::uint8_t* block, float* scales, float*) {
     const float d = half_at(block + 208);
-    for (std::size_t g = 0; g < 16; ++g) {
-      to.scale[g * to.stride] = d * static_cast<float>(static_cast<std::int8_t>(scales[g]));
-    }
-    for (int i = 0; i < 4; ++i) {  // half, which part of 32: four runs of sixteen quants each
-      const int half = i / 2, part = i % 2;
-      const std::uint8_t* low = block + std::ptrdiff_t{64} * half + std::ptrdiff_t{16} * part;
-      const Bytes16 first = bytes_at(low), second = bytes_at(low + 32);
-      const Bytes16 high = bytes_at(block + 128 + std::ptrdiff_t{32} * half + std::ptrdiff_t{16} * part);
-      std::uint8_t* quants = to.quants + std::ptrdiff_t{128} * half + std::ptrdiff_t{16} * part;
-      put((first & 15) | ((high & 3) << 4), quants);
-      put((second & 15) | ((high & 12) << 2), quants + 32);
-      put((first >> 4) | (high & 48), quants + 64);
-      put((second >> 4) | ((high & 192) >> 2), quants + 96);
+    for (int g = 0; g < 16; ++g) scales[g] = d * static_cast<float>(static_cast<std::int8_t>(block[192 + g]));
+  }
+  template <class Source, class Sink>
+  static void unpack_quants(const Source& from, const Sink& to) {
+    for (int i = 0; i < 4; ++i) {  // half, which part of 32
+      const int half = i / 2, part = i % 2, at = 128 * half + 16 * part;
+      const auto first = from.bytes(static_cast<std::size_t>(64 * half + 16 * part));
+      const auto second = from.bytes(static_cast<std::size_t>(64 * half + 16 * part + 32));
+      const auto high = from.bytes(static_cast<std::size_t>(128 + 32 * half + 16 * part));
+      to(at, (first & 15) | ((high & 3) << 4));
+      to(at + 32, (second & 15) | ((high & 12) << 2));
+      to(at + 64, (first >> 4) | (high & 48));
+      to(at + 96, (second >> 4) | ((high >> 2) & 48));
     }
   }
 };
@@ -251,9 +261,12 @@ struct IQ4_NL {
   static constexpr device::BlockType kType = device::BlockType::iq4_nl;
   static constexpr int kElems = 32, kBytes = 18, kGroup = 32, kOffset = 128, kMaxQuant = 255;
   static constexpr bool kHasMin = false;
-  static void unpack(const std::uint8_t* block, Unpacked to) {
-    *to.scale = half_at(block);
-    split_nibbles(block + 2, kIq4Levels, to.quants);
+  static constexpr std::size_t kScaleAt = 0;
+  template <class Source, class Sink>
+  static void unpack_quants(const Source& from, const Sink& to) {
+    const auto both = from.bytes(2);
+    to(0, look_up(kIq4Levels, both & 15));
+    to(16, look_up(kIq4Levels, both >> 4));
   }
 };
 
@@ -261,16 +274,20 @@ struct IQ4_XS {
   static constexpr device::BlockType kType = device::BlockType::iq4_xs;
   static constexpr int kElems = 256, kBytes = 136, kGroup = 32, kOffset = 128, kMaxQuant = 255;
   static constexpr bool kHasMin = false;
-  static void unpack(const std::uint8_t* block, Unpacked to) {
+  static void unpack_scales(const std::uint8_t* block, float* scales, float*) {
     const float d = half_at(block);
-    const unsigned scales_high = block[2] | block[3] << 8;
-    const std::uint8_t* scales_low = block + 4;
-    const std::uint8_t* packed = block + 8;
-    for (std::size_t g = 0; g < 8; ++g) {
-      const int low4 = (scales_low[g / 2] >> (4 * (g % 2))) & 15;
-      const int high2 = static_cast<int>((scales_high >> (2 * g)) & 3);
-      to.scale[g * to.stride] = d * static_cast<float>((low4 | high2 << 4) - 32);
-      split_nibbles(packed + 16 * g, kIq4Levels, to.quants + 32 * g);
+    const int scales_high = block[2] | block[3] << 8;
+    for (int g = 0; g < 8; ++g) {
+      const int low4 = (block[4 + g / 2] >> (4 * (g % 2))) & 15;
+      scales[g] = d * static_cast<float>((low4 | ((scales_high >> (2 * g)) & 3) << 4) - 32);
+    }
+  }
+  template <class Source, class Sink>
+  static void unpack_quants(const Source& from, const Sink& to) {
+    for (int g = 0; g < 8; ++g) {
+      const auto both = from.bytes(static_cast<std::size_t>(8 + 16 * g));
+      to(32 * g, look_up(kIq4Levels, both & 15));
+      to(32 * g + 16, look_up(kIq4Levels, both >> 4));
     }
   }
 };
@@ -281,13 +298,29 @@ struct MXFP4 {
   static constexpr bool kHasMin = false;
   /// Twice the values of E2M1, 12 added; the doubling is taken back in the scale.
   static constexpr std::uint8_t kLevels[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
-  static void unpack(const std::uint8_t* block, Unpacked to) {
+  static void unpack_scales(const std::uint8_t* block, float* scales, float*) {
     // 2^(e - 128); below e = 2 that is a subnormal.
     const std::uint32_t e = block[0];
-    *to.scale = __builtin_bit_cast(float, e < 2 ? 0x00200000u << e : (e - 1) << 23);
-    split_nibbles(block + 1, kLevels, to.quants);
+    *scales = __builtin_bit_cast(float, e < 2 ? 0x00200000u << e : (e - 1) << 23);
+  }
+  template <class Source, class Sink>
+  static void unpack_quants(const Source& from, const Sink& to) {
+    const auto both = from.bytes(1);
+    to(0, look_up(kLevels, both & 15));
+    to(16, look_up(kLevels, both >> 4));
   }
 };
+
+/// Scale and min of every group of a block, one after another.
+template <class Format>
+void unpack_scales(const std::uint8_t* block, float* scales, float* mins) {
+  if constexpr (requires { Format::kScaleAt; }) {
+    *scales = half_at(block + Format::kScaleAt);
+    if constexpr (Format::kHasMin) *mins = half_at(block + Format::kMinAt);
+  } else {
+    Format::unpack_scales(block, scales, mins);
+  }
+}
 
 /// Calls `visit` with a value of each block struct.
 template <class Visitor>

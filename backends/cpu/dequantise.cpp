@@ -36,7 +36,10 @@ void dequantise_block(const std::uint8_t* block, float* values) {
   std::uint8_t quants[Format::kElems] = {};
   float scale[kGroups] = {};
   float min[kGroups] = {};
-  Format::unpack(block, {quants, scale, min, 1});
+  Format::unpack_quants(BlockSource{block}, [&](int column, Bytes16 sixteen) {
+    std::memcpy(quants + column, &sixteen, sizeof sixteen);
+  });
+  unpack_scales<Format>(block, scale, min);
   for (int e = 0; e < Format::kElems; ++e) {
     const int g = e / Format::kGroup;
     const float scaled = scale[g] * static_cast<float>(quants[e] - Format::kOffset);

@@ -8,64 +8,13 @@
 // Integer sums are exact, and each lane adds its groups in column order: the result does not depend on how
 // many rows share the panel, nor on the instruction set.
 
-#include "backends/cpu/blocks.h"
 #include "backends/cpu/kernel_set.h"
+#include "backends/cpu/panel.h"
 #include "backends/cpu/quantised_row.h"
 #include "backends/cpu/simd.h"
 
 namespace tandem::cpu {
 namespace {
-
-inline constexpr int kPanelColumns = 256;
-
-/// Sixteen rows of W, 256 columns: lane = row.
-struct Panel {
-  alignas(64) std::uint8_t quants[kPanelColumns / 4][kTileOutputs][4];
-  alignas(64) float scales[kPanelColumns / 16][kTileOutputs];
-  alignas(64) float mins[kPanelColumns / 16][kTileOutputs];
-};
-
-/// Sixteen rows as they were unpacked.
-struct UnpackedRows {
-  alignas(64) std::uint8_t quants[kTileOutputs][kPanelColumns];
-};
-
-/// Transposes units of four columns so that a vector holds the same four columns of all sixteen rows.
-/// Register j takes row 4L + j into its 128-bit lane L, and unpacking within lanes does the rest.
-inline void interleave(const UnpackedRows& rows, int columns, Panel& panel) {
-  for (int c = 0; c < columns; c += 16) {
-    I32x16 r[4];
-    for (int j = 0; j < 4; ++j) {
-      const std::uint8_t* const quarters[4] = {&rows.quants[j][c], &rows.quants[4 + j][c],
-                                               &rows.quants[8 + j][c], &rows.quants[12 + j][c]};
-      r[j] = gather(quarters);
-    }
-    const I32x16 low01 = unpack_lo32(r[0], r[1]), high01 = unpack_hi32(r[0], r[1]);
-    const I32x16 low23 = unpack_lo32(r[2], r[3]), high23 = unpack_hi32(r[2], r[3]);
-    std::uint8_t* out = panel.quants[c / 4][0];
-    store(out, unpack_lo64(low01, low23));
-    store(out + 64, unpack_hi64(low01, low23));
-    store(out + 128, unpack_lo64(high01, high23));
-    store(out + 192, unpack_hi64(high01, high23));
-  }
-}
-
-/// Columns [column, column + columns) of sixteen rows; rows beyond the last one repeat it.
-template <class Format>
-void fill_panel(const std::uint8_t* first, std::size_t row_bytes, std::uint32_t n_out, int column,
-                int columns, Panel& panel) {
-  UnpackedRows rows;
-  const std::size_t offset = static_cast<std::size_t>(column / Format::kElems) * Format::kBytes;
-  for (std::uint32_t r = 0; r < kTileOutputs; ++r) {
-    const std::uint8_t* block = first + (r < n_out ? r : n_out - 1) * row_bytes + offset;
-    for (int c = 0; c < columns; c += Format::kElems, block += Format::kBytes) {
-      const int group = c / Format::kGroup;
-      Format::unpack(block,
-                     {&rows.quants[r][c], &panel.scales[group][r], &panel.mins[group][r], kTileOutputs});
-    }
-  }
-  interleave(rows, columns, panel);
-}
 
 /// One activation row's part of a panel.
 struct RowSlice {
@@ -138,14 +87,18 @@ template <class Format>
 void multiply_blocks(const device::Matrix& w, std::uint32_t first_out, std::uint32_t n_out,
                      const Activations& x, float* y, std::size_t y_stride) noexcept {
   const std::size_t row_bytes = w.in / static_cast<std::size_t>(Format::kElems) * Format::kBytes;
-  const std::uint8_t* first = static_cast<const std::uint8_t*>(w.data) + first_out * row_bytes;
+  RowPointers rows;
+  for (std::uint32_t r = 0; r < kTileOutputs; ++r) {  // rows beyond the last one repeat it
+    const std::size_t output = first_out + (r < n_out ? r : n_out - 1);
+    rows[r] = static_cast<const std::uint8_t*>(w.data) + output * row_bytes;
+  }
   alignas(64) float sums[kTileRows][kTileOutputs];
   __builtin_memset(sums, 0, x.n * sizeof sums[0]);
   Panel panel;
   const int in = static_cast<int>(w.in);
   for (int column = 0; column < in; column += kPanelColumns) {
     const int columns = in - column < kPanelColumns ? in - column : kPanelColumns;
-    fill_panel<Format>(first, row_bytes, n_out, column, columns, panel);
+    fill_panel<Format>(rows, column, columns, panel);
     std::uint32_t row = 0;
     for (; row + kRowsTogether <= x.n; row += kRowsTogether) {
       multiply_rows<Format, kRowsTogether>(panel, column, columns, w.in, x, row, sums);
