@@ -8,5 +8,11 @@ namespace tandem::cli {
 
 Command plan_command(CLI::App& parent);
 Command inspect_command(CLI::App& parent);
+Command run_command(CLI::App& parent);
+Command ps_command(CLI::App& parent);
+Command stop_command(CLI::App& parent);
+Command wait_command(CLI::App& parent);
+Command bench_command(CLI::App& parent);
+Command perplexity_command(CLI::App& parent);
 
 }  // namespace tandem::cli

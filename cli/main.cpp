@@ -2,6 +2,8 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "ipc/service.h"
+#include "ipc/unix_socket.h"
 #include "model/error.h"
 #include "planner/errors.h"
 
@@ -25,8 +27,10 @@ int run(const std::vector<tandem::cli::Command>& commands) {
 int parse_and_run(int argc, char** argv) {
   CLI::App app("Plan, run and watch large models on one machine.", "tandem");
   app.require_subcommand(1);
-  const std::vector<tandem::cli::Command> commands{tandem::cli::plan_command(app),
-                                                   tandem::cli::inspect_command(app)};
+  const std::vector<tandem::cli::Command> commands{
+      tandem::cli::plan_command(app),  tandem::cli::inspect_command(app),   tandem::cli::run_command(app),
+      tandem::cli::ps_command(app),    tandem::cli::stop_command(app),      tandem::cli::wait_command(app),
+      tandem::cli::bench_command(app), tandem::cli::perplexity_command(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -47,6 +51,10 @@ int main(int argc, char** argv) {
     return report(error, tandem::cli::kBadModel);
   } catch (const tandem::Error& error) {
     return report(error, tandem::cli::kUsage);
+  } catch (const tandem::ipc::SocketError& error) {
+    return report(tandem::Error(error.what()), tandem::cli::kNoDaemon);
+  } catch (const tandem::ipc::RequestError& error) {
+    return report(tandem::Error(error.what()), tandem::cli::kRefused);
   } catch (const std::exception& error) {
     return report(tandem::Error(error.what()), tandem::cli::kUsage);
   }

@@ -53,7 +53,7 @@ TEST(Config, NullInAFileMeansNotSet) {
 
 TEST(Config, SizesAreBytesOrText) {
   EXPECT_EQ(make_config({{"budget", {{"vram", 12345}}}}, kNothing).budget.vram_bytes, 12345U);
-  EXPECT_EQ(make_config({{"budget", {{"vram", "1.5GB"}}}}, kNothing).budget.vram_bytes, 1'500'000'000U);
+  EXPECT_EQ(make_config({{"budget", {{"vram", "1500MB"}}}}, kNothing).budget.vram_bytes, 1'500'000'000U);
 }
 
 TEST(Config, TheSocketModeIsOctal) {

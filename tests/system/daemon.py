@@ -70,14 +70,9 @@ class Daemon:
         response.raise_for_status()
         return response.json()
 
-    def idle(self, within_s: float = 10.0) -> bool:
+    def idle(self) -> bool:
         """True once nothing is queued or running."""
-        deadline = time.monotonic() + within_s
-        while time.monotonic() < deadline:
-            if not self.client.get("/v1/requests").json()["data"]:
-                return True
-            time.sleep(0.01)
-        return False
+        return eventually(lambda: not self.client.get("/v1/requests").json()["data"])
 
     def metric(self, name: str) -> float:
         for line in self.client.get("/metrics").text.splitlines():
@@ -93,6 +88,16 @@ class Daemon:
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+def eventually(holds, within_s: float = 10.0) -> bool:
+    """True as soon as `holds()` is."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if holds():
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def tandem(*arguments: str | Path, **options) -> subprocess.CompletedProcess:

@@ -97,7 +97,7 @@ def test_a_stale_socket_is_replaced_and_a_live_one_refused():
             pass  # an ordinary start, to know that the next one is about the stale file
         again = subprocess.Popen([BUILD / "tandemd", "--model", MODEL, "--socket", first.socket])
         try:
-            waited = tandem("ps", "--wait", "20", "--socket", first.socket)
+            waited = tandem("wait", "--timeout", "20", "--socket", first.socket)
             assert waited.returncode == 0, waited.stderr
         finally:
             again.terminate()

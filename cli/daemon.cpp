@@ -1,0 +1,45 @@
+#include "cli/daemon.h"
+
+#include "ipc/unix_socket.h"
+
+namespace tandem::cli {
+
+namespace {
+
+ipc::Client* interruptible = nullptr;
+volatile std::sig_atomic_t interrupted = 0;
+
+void on_interrupt(int) {
+  interrupted = 1;
+  if (interruptible != nullptr) interruptible->interrupt();
+}
+
+}  // namespace
+
+void add_socket_option(CLI::App& app, std::string& path) {
+  app.add_option("--socket", path, "the daemon's socket [$TANDEM_SOCKET, else its default path]")
+      ->envname("TANDEM_SOCKET");
+}
+
+ipc::Client connect_to_daemon(const std::string& path) {
+  return ipc::Client(path.empty() ? ipc::default_socket_path() : path);
+}
+
+CtrlC::CtrlC(ipc::Client& client) {
+  interruptible = &client;
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  sigemptyset(&action.sa_mask);
+  ::sigaction(SIGINT, &action, &before_);
+}
+
+CtrlC::~CtrlC() {
+  ::sigaction(SIGINT, &before_, nullptr);
+  interruptible = nullptr;
+}
+
+bool CtrlC::pressed() noexcept {
+  return interrupted != 0;
+}
+
+}  // namespace tandem::cli

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <csignal>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "ipc/client.h"
+
+namespace tandem::cli {
+
+/// --socket, by default $TANDEM_SOCKET, else the daemon's own default path.
+void add_socket_option(CLI::App& app, std::string& path);
+
+/// A connection to the daemon at `path` (empty: the default).  Throws ipc::SocketError.
+ipc::Client connect_to_daemon(const std::string& path);
+
+/// While one lives, Ctrl-C ends what its client waits for (which then throws ipc::ConnectionLost): the daemon
+/// cancels the request and goes on.  One at a time.
+class CtrlC {
+ public:
+  explicit CtrlC(ipc::Client& client);
+  ~CtrlC();
+  CtrlC(const CtrlC&) = delete;
+  CtrlC& operator=(const CtrlC&) = delete;
+
+  [[nodiscard]] static bool pressed() noexcept;
+
+ private:
+  struct sigaction before_ {};
+};
+
+/// What --help says of exit codes, for commands that talk to the daemon.
+inline constexpr const char* kDaemonExitCodes =
+    "Exit: 0 done, 1 usage, 4 no daemon listens or it went away, 5 the daemon refused, 130 Ctrl-C.";
+
+}  // namespace tandem::cli

@@ -1,0 +1,268 @@
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <poll.h>
+#include <string>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+#include "cli/chat_turn.h"
+#include "cli/commands.h"
+#include "cli/daemon.h"
+#include "ipc/service.h"
+#include "model/error.h"
+
+namespace tandem::cli {
+namespace {
+
+using ipc::Json;
+
+constexpr int kLoadPollMs = 200;
+
+struct RunOptions {
+  std::optional<std::string> prompt;
+  std::string socket;
+  std::uint32_t max_tokens = 512;
+  std::optional<double> temperature;
+  std::optional<std::int64_t> top_k;
+  std::optional<double> top_p;
+  std::optional<double> min_p;
+  std::optional<std::int64_t> seed;
+  std::vector<std::string> stop;
+  bool chat = false;
+  bool json = false;
+};
+
+/// A line on stderr that is overwritten in place, where stderr is a terminal.
+class StatusLine {
+ public:
+  StatusLine() = default;
+  ~StatusLine() { clear(); }
+  StatusLine(const StatusLine&) = delete;
+  StatusLine& operator=(const StatusLine&) = delete;
+
+  void show(const std::string& text) {
+    if (!terminal_) return;
+    std::cerr << "\r\033[K" << text << std::flush;
+    shown_ = true;
+  }
+  void clear() {
+    if (std::exchange(shown_, false)) std::cerr << "\r\033[K" << std::flush;
+  }
+
+ private:
+  const bool terminal_ = ::isatty(STDERR_FILENO) != 0;
+  bool shown_ = false;
+};
+
+/// The argument, or standard input for "-" and where input is piped; one newline at its end is not part of
+/// it.
+std::string read_prompt(const RunOptions& options) {
+  if (options.prompt && *options.prompt != "-") return *options.prompt;
+  if (!options.prompt && ::isatty(STDIN_FILENO) != 0) {
+    throw Error("no prompt", "give it as an argument, or pipe it in");
+  }
+  std::string text{std::istreambuf_iterator<char>(std::cin), {}};
+  if (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+std::string to_body(const Json& request) {
+  try {
+    return request.dump();
+  } catch (const Json::type_error&) {
+    throw Error("the prompt is not valid UTF-8");
+  }
+}
+
+void wait_until_loaded(ipc::Client& client, StatusLine& status) {
+  while (!CtrlC::pressed()) {
+    const Json health = Json::parse(client.get("/health").body, nullptr, false);
+    if (!health.is_object() || health.value("status", "") != "loading") return;
+    const auto percent = static_cast<int>(health.value("load_progress", 0.0) * 100.0);
+    status.show("the daemon loads its model: " + std::to_string(percent) + "%");
+    ::poll(nullptr, 0, kLoadPollMs);  // Ctrl-C ends it
+  }
+}
+
+void append_tokens(ipc::Client& client, Json& tokens, const std::string& text, bool first, bool markers) {
+  const Json request = {{"prompt", text}, {"add_special_tokens", first}, {"parse_special_tokens", markers}};
+  const Json answer = ipc::json_of(client.post("/v1/tokenize", to_body(request)));
+  tokens.insert(tokens.end(), answer.at("tokens").begin(), answer.at("tokens").end());
+}
+
+/// A chat turn goes as ids, so that no text of the user's can pass for a marker.
+Json chat_tokens(ipc::Client& client, const std::string& markers, const std::string& text) {
+  const ChatTurn turn = chat_turn(markers, text);
+  Json tokens = Json::array();
+  append_tokens(client, tokens, turn.before, true, true);
+  append_tokens(client, tokens, turn.text, false, false);
+  append_tokens(client, tokens, turn.after, false, true);
+  return tokens;
+}
+
+Json completion_request(const RunOptions& options, Json prompt) {
+  Json request = {{"prompt", std::move(prompt)}, {"max_tokens", options.max_tokens}};
+  if (options.temperature) request["temperature"] = *options.temperature;
+  if (options.top_k) request["top_k"] = *options.top_k;
+  if (options.top_p) request["top_p"] = *options.top_p;
+  if (options.min_p) request["min_p"] = *options.min_p;
+  if (options.seed) request["seed"] = *options.seed;
+  if (!options.stop.empty()) request["stop"] = options.stop;
+  return request;
+}
+
+/// Writes text as it comes; remembers what the end of the stream says.
+class StreamPrinter {
+ public:
+  explicit StreamPrinter(StatusLine& status) : status_(status) {}
+
+  bool on_data(const std::string& data) {
+    if (data == "[DONE]") return true;
+    const Json event = Json::parse(data);
+    if (event.contains("error")) {
+      throw ipc::RequestError(500, "server_error", event["error"].value("message", "the request failed"));
+    }
+    if (event.contains("usage") && event["usage"].is_object()) usage_ = event["usage"];
+    for (const Json& choice : event.at("choices")) {
+      print(choice.at("text").get<std::string>());
+      if (choice.contains("timings")) timings_ = choice["timings"];
+    }
+    return true;
+  }
+
+  bool on_comment(const std::string& comment) {
+    if (!printed_ && comment.rfind("progress ", 0) == 0) status_.show("prompt " + comment.substr(9));
+    return true;
+  }
+
+  /// So that the shell's prompt starts on a line of its own.
+  void end_line() {
+    status_.clear();
+    if (printed_ && last_ != '\n') print("\n");
+  }
+
+  /// Rates of the finished answer.  The first token is the prompt's last result: n - 1 took decode_us.
+  [[nodiscard]] std::string rates() const {
+    const auto prompt_tok = usage_.value("prompt_tokens", 0.0);
+    const auto tokens = usage_.value("completion_tokens", 0.0);
+    std::string text = "prompt: " + part(prompt_tok, prompt_tok, timings_.value("prompt_us", 0.0)) +
+                       "; answer: " + part(tokens, tokens - 1.0, timings_.value("decode_us", 0.0));
+    const auto gb_per_s = timings_.value("decode_gb_per_s", 0.0);
+    return gb_per_s > 0.0 ? text + ", " + fixed(gb_per_s) + " GB/s" : text;
+  }
+
+ private:
+  void print(const std::string& text) {
+    if (text.empty()) return;
+    status_.clear();
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+    printed_ = true;
+    last_ = text.back();
+  }
+
+  static std::string fixed(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.1f", value);
+    return text;
+  }
+
+  /// "12 tokens, 34.5 tok/s"; no rate where nothing was timed.
+  static std::string part(double tokens, double timed_tokens, double us) {
+    std::string text =
+        std::to_string(static_cast<long long>(tokens)) + (tokens == 1.0 ? " token" : " tokens");
+    if (timed_tokens < 1.0 || us <= 0.0) return text;
+    return text + ", " + fixed(timed_tokens / us * 1e6) + " tok/s";
+  }
+
+  StatusLine& status_;
+  Json usage_ = Json::object();
+  Json timings_ = Json::object();
+  bool printed_ = false;
+  char last_ = '\n';
+};
+
+int print_stream(ipc::Client& client, Json request, StatusLine& status) {
+  request["stream"] = true;
+  request["stream_options"] = {{"include_usage", true}};
+  StreamPrinter printer(status);
+  try {
+    const auto reply =
+        client.stream("/v1/completions", to_body(request),
+                      {[&](const std::string& data) { return printer.on_data(data); },
+                       [&](const std::string& comment) { return printer.on_comment(comment); }});
+    if (reply.status != 200) ipc::json_of(reply);
+  } catch (...) {
+    printer.end_line();
+    throw;
+  }
+  printer.end_line();
+  std::cerr << printer.rates() << "\n";
+  return kOk;
+}
+
+int print_json(ipc::Client& client, const Json& request) {
+  const auto reply = client.post("/v1/completions", to_body(request));
+  ipc::json_of(reply);
+  std::cout << reply.body << std::flush;
+  return kOk;
+}
+
+int answer(ipc::Client& client, const RunOptions& options, const std::string& prompt) {
+  StatusLine status;
+  wait_until_loaded(client, status);
+  const Json card = ipc::json_of(client.get("/v1/models")).at("data").at(0);
+  status.clear();
+  if (card.value("noise", false)) std::cerr << "note: this model has random weights; its answers are noise\n";
+  const Json& markers = card.at("chat");
+  const std::string chat = markers.is_string() ? markers.get<std::string>() : "";
+  const Json request =
+      completion_request(options, options.chat ? chat_tokens(client, chat, prompt) : Json(prompt));
+  return options.json ? print_json(client, request) : print_stream(client, request, status);
+}
+
+int run(const RunOptions& options) {
+  const std::string prompt = read_prompt(options);
+  ipc::Client client = connect_to_daemon(options.socket);
+  const CtrlC ctrl_c(client);
+  try {
+    return answer(client, options, prompt);
+  } catch (const ipc::ConnectionLost&) {
+    if (!CtrlC::pressed()) throw;
+    return kInterrupted;
+  }
+}
+
+void add_options(CLI::App& app, RunOptions& options) {
+  app.add_option("PROMPT", options.prompt, "text to continue; - or nothing reads standard input");
+  add_socket_option(app, options.socket);
+  app.add_option("--max-tokens", options.max_tokens, "end the answer after this many")->capture_default_str();
+  app.add_option("--temperature", options.temperature, "0 always takes the most probable token");
+  app.add_option("--top-k", options.top_k, "choose among this many tokens, 0 all");
+  app.add_option("--top-p", options.top_p, "choose among the tokens that make up this probability");
+  app.add_option("--min-p", options.min_p, "leave out tokens less probable than this share of the best");
+  app.add_option("--seed", options.seed, "the same seed gives the same answer");
+  app.add_option("--stop", options.stop, "end before this text; may be given several times")
+      ->expected(1)
+      ->take_all();
+  app.add_flag("--chat", options.chat, "ask as a chat turn, in the loaded model's format");
+  app.add_flag("--json", options.json, "print the API's answer when it is complete");
+}
+
+}  // namespace
+
+Command run_command(CLI::App& parent) {
+  auto* app = parent.add_subcommand("run", "Have the daemon continue a text, and watch it come");
+  app->footer(std::string("The answer goes to standard output, progress and rates to standard error.\n"
+                          "Ctrl-C cancels the request; the daemon goes on.\n") +
+              kDaemonExitCodes);
+  const auto options = std::make_shared<RunOptions>();
+  add_options(*app, *options);
+  return {app, [options] { return run(*options); }};
+}
+
+}  // namespace tandem::cli
