@@ -43,15 +43,26 @@ std::span<float> PlanExecutor::logits(std::uint32_t i) noexcept {
   return plan_.logits().subspan(std::size_t{i} * vocab(), vocab());
 }
 
+namespace {
+
+/// KV rows that at least one row of `sequence` sees; of a ring, those before the chunk are all but the
+/// oldest, which the first row itself takes the place of.
+std::uint64_t visible_rows(const planner::LayerPlan& layer, const device::SequenceRows& sequence) noexcept {
+  const bool sliding = layer.kind == model::LayerKind::sliding;
+  const auto before =
+      sliding ? std::min(sequence.first_position, layer.kv_cells - 1) : sequence.first_position;
+  return before + sequence.rows;
+}
+
+}  // namespace
+
 BytesRead bytes_read(const planner::Plan& plan, const Rows& rows) noexcept {
   BytesRead bytes;
   for (const auto& layer : plan.layers) {
     const auto row_bytes = layer.kv_bytes / layer.kv_cells;
     bytes.weights += layer.weight_bytes;
     for (const auto& sequence : rows.sequences) {
-      // A ring holds what the first row sees; the rows of the chunk itself come on top.
-      const auto before = std::min<std::uint64_t>(sequence.first_position, layer.kv_cells);
-      bytes.kv += (before + sequence.rows) * row_bytes;
+      bytes.kv += visible_rows(layer, sequence) * row_bytes;
     }
   }
   if (!rows.wanted.empty()) bytes.weights += plan.head.bytes;
