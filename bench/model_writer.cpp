@@ -147,6 +147,7 @@ std::string make_header(const RandomModel& random_model) {
     const auto family = random_model.shape.family;
     write_synthetic_vocabulary(writer, family, make_synthetic_vocabulary(family, random_model.shape.vocab));
   }
+  writer.add_bool("tandem.noise", true);  // the daemon tells clients
   return writer.header();
 }
 

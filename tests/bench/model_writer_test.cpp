@@ -57,6 +57,7 @@ TEST(ModelWriter, WritesAWholeModelOfEveryTypeInBothFamilies) {
       write_model_file(path, tiny(family, info.type), 2);
       const auto header = model::read_header(path);
       EXPECT_EQ(header.missing_bytes, 0U) << info.name;
+      EXPECT_EQ(header.find_bool("tandem.noise"), true);
       EXPECT_EQ(header.find_tensor("blk.1.ffn_up.weight")->type, info.type);
       const auto hyperparameters = model::read_hyperparameters(header);
       EXPECT_EQ(hyperparameters.family, family);

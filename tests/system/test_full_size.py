@@ -14,7 +14,7 @@ TENSOR_BYTES = 6_960_054_464
 def test_four_clients_are_served_and_memory_is_as_planned():
     with tempfile.TemporaryDirectory(prefix="tandem-12b-") as directory:
         model = Path(directory) / "12b.gguf"
-        subprocess.run([BUILD / "tandem-make-model", SHAPE, model], check=True, timeout=600)
+        subprocess.run([BUILD / "tandem-make-model", "--model", SHAPE, model], check=True, timeout=600)
         with Daemon(model, "--context", "4096", "--sequences", "4", "--devices", "cpu", ready_s=600) as daemon:
             answers = [None] * 4
             settled = []
