@@ -19,6 +19,11 @@ Subject subject_of(model::Header header) {
   return {std::move(header), std::move(hyper), std::move(input)};
 }
 
+Subject subject_of(const model::GgufWriter& writer) {
+  const auto bytes = std::make_shared<const std::string>(writer.header());
+  return subject_of(model::parse_header("made up", std::as_bytes(std::span(*bytes)), bytes));
+}
+
 model::TensorType random_type(std::mt19937& random) {
   constexpr std::array kTypes{model::TensorType::f32, model::TensorType::f16, model::TensorType::q4_0,
                               model::TensorType::q5_1, model::TensorType::q8_0};
@@ -53,6 +58,14 @@ Subject catalogue_subject(const std::string& name) {
   return subject_of(model::catalogue_header(name));
 }
 
+Subject seven_layer_subject() {
+  auto entry = model::catalogue_entry("gemma4-12b-qat-q4_0");
+  entry.shape.layers = 7;
+  model::GgufWriter writer;
+  model::write_model(writer, entry.shape, entry.recipe);
+  return subject_of(writer);
+}
+
 Subject random_subject(std::mt19937& random) {
   const auto shape = random_shape(random);
   auto recipe = model::QuantRecipe::uniform(random_type(random));
@@ -64,8 +77,7 @@ Subject random_subject(std::mt19937& random) {
     const std::array<std::uint64_t, 2> dims{shape.width, shape.vocab};
     writer.add_tensor("output.weight", random_type(random), dims);
   }
-  const auto bytes = std::make_shared<const std::string>(writer.header());
-  return subject_of(model::parse_header("random", std::as_bytes(std::span(*bytes)), bytes));
+  return subject_of(writer);
 }
 
 std::uint64_t pick(std::mt19937& random, std::uint64_t low, std::uint64_t high) {

@@ -21,6 +21,9 @@ struct Subject {
 
 Subject catalogue_subject(const std::string& name);
 
+/// The first seven layers of Gemma 4 12B in QAT q4_0, six sliding and one global, and its head.
+Subject seven_layer_subject();
+
 /// A small model of either family: 1 to 9 layers, odd sizes, random types, sometimes an output matrix of its
 /// own.
 Subject random_subject(std::mt19937& random);
