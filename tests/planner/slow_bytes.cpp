@@ -1,7 +1,6 @@
 #include "tests/planner/slow_bytes.h"
 
 #include <algorithm>
-#include <regex>
 #include <set>
 #include <string>
 
@@ -41,17 +40,17 @@ struct Counter {
 
   void count_tensors() {
     const bool untied = header.find_tensor("output.weight") != nullptr;
-    const std::regex attention(R"(blk\.(\d+)\.(attn_.*|post_attention_norm)\.weight)");
-    const std::regex ffn(R"(blk\.(\d+)\.(ffn_.*|post_ffw_norm|layer_output_scale)\.weight)");
     for (const auto& tensor : header.tensors) {
-      std::smatch match;
-      if (std::regex_match(tensor.name, match, attention)) {
-        place(placement.attention[std::stoul(match[1])], Purpose::weights, tensor.size_bytes);
-      } else if (std::regex_match(tensor.name, match, ffn)) {
-        place(placement.ffn[std::stoul(match[1])], Purpose::weights, tensor.size_bytes);
-      } else if (tensor.name == "token_embd.weight" && untied) {
+      const auto& name = tensor.name;
+      if (name.starts_with("blk.")) {
+        const auto layer = std::stoul(name.substr(4));
+        const bool attends = name.find(".attn_") != std::string::npos ||
+                             name.find(".post_attention_norm.") != std::string::npos;
+        const auto& devices = attends ? placement.attention : placement.ffn;
+        place(devices[layer], Purpose::weights, tensor.size_bytes);
+      } else if (name == "token_embd.weight" && untied) {
         place(Device::cpu, Purpose::weights, tensor.size_bytes);
-      } else if (tensor.name != "rope_freqs.weight") {
+      } else if (name != "rope_freqs.weight") {
         place(placement.head, Purpose::head, tensor.size_bytes);
       }
     }
