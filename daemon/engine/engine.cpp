@@ -324,24 +324,18 @@ void Engine::advance(const Ready& ready) {
   if (in_prompt) sequence.sink->on_progress(ready.end_position(), prompt_tok);
   if (in_prompt && generation.request().echo) {
     give(sequence, generation.echo(ready.work.first_position, ready.work.rows, [&](std::uint32_t row) {
-      return logits(ready.first_logits + row);
+      return executor_.logits(ready.first_logits + row);
     }));
   }
   if (!prompt_done) return;
   if (generation.request().max_new_tok == 0) return end(sequence, FinishReason::length);
 
-  auto delta = generation.choose(logits(ready.first_logits + ready.work.logit_rows - 1), raw_);
+  auto delta = generation.choose(executor_.logits(ready.first_logits + ready.work.logit_rows - 1), raw_);
   if (!sequence.first_token) sequence.first_token = Clock::now();
   const auto reason = account_token(sequence);
   if (reason) delta.text += generation.close();
   give(sequence, std::move(delta));
   if (reason) end(sequence, *reason);
-}
-
-/// Of the i-th wanted row.  Rows of the embedding beyond the vocabulary stand for no token and are left out.
-std::span<float> Engine::logits(std::uint32_t i) noexcept {
-  const auto all = executor_.logits(i);
-  return all.first(std::min<std::size_t>(all.size(), tokenizer_.size()));
 }
 
 /// Tells the scheduler of a chosen token; says why the sequence ends, if it does.

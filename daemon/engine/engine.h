@@ -7,7 +7,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -103,7 +102,6 @@ class Engine {
   std::vector<Ready> completed(const scheduler::Step& step);
   void account_step(std::uint64_t prompt_tok, const BytesRead& bytes, std::uint64_t us);
   void deliver(const Ready& ready, const std::string& error);
-  [[nodiscard]] std::span<float> logits(std::uint32_t i) noexcept;
   void advance(const Ready& ready);
   std::optional<FinishReason> account_token(Sequence& sequence);
   void give(Sequence& sequence, TextDelta delta);

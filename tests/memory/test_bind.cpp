@@ -261,5 +261,34 @@ TEST(Bind, PrefaultReportsGrowingProgressUpToEverything) {
   EXPECT_GT(total, subject.header.tensor_bytes);
 }
 
+/// What the kernel says this process holds in anonymous memory.
+std::uint64_t anonymous_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssAnon:")) return std::stoull(line.substr(8)) * 1024;
+  }
+  return 0;
+}
+
+TEST(Bind, TheKernelAgreesWithTheLedger) {
+  const Subject subject("gemma4_8l.gguf");
+  const auto before = anonymous_bytes();
+  ASSERT_GT(before, 0U);
+  const auto bound = subject.bind(subject.plan(workload(262144, 8, 512)));
+  bound.prefault({});
+  const auto after = anonymous_bytes();
+  std::uint64_t allocated = 0;
+  std::uint64_t lines = 0;
+  for (const auto& line : bound.ledger()) {
+    if (line.purpose == Purpose::weights || line.purpose == Purpose::head) continue;  // in the mapped file
+    allocated += line.allocated_bytes;
+    ++lines;
+  }
+  constexpr std::uint64_t kSlackPerAllocation = 2 << 20;
+  ASSERT_GT(allocated, 20 * lines * kSlackPerAllocation);
+  EXPECT_GE(after - before, allocated);
+  EXPECT_LE(after - before, allocated + lines * kSlackPerAllocation);
+}
+
 }  // namespace
 }  // namespace tandem::memory

@@ -360,6 +360,23 @@ TEST_F(EngineTest, LogitsThatAreNotNumbersEndTheRequest) {
   expect_all_free();
 }
 
+TEST_F(EngineTest, EmbeddingRowsBeyondTheVocabularyAreNoTokens) {
+  constexpr std::uint32_t kSurplus = 3000;  // so many that the best logit is nearly always theirs
+  HistoryExecutor executor(tokenizer_->size() + kSurplus, kLimits.page_tok);
+  Engine engine(executor, *tokenizer_, kLimits);
+  auto request = greedy(make_prompt(3, 1), 30);
+  request.logprobs = 5;
+  const auto sink = std::make_shared<RecordingSink>();
+  engine.submit(request, sink);
+  sink->wait_finished();
+  for (const auto& score : sink->scores()) {
+    EXPECT_LT(score.token, static_cast<TokenId>(tokenizer_->size()));
+    for (const auto& top : score.top) EXPECT_LT(top.token, static_cast<TokenId>(tokenizer_->size()));
+  }
+  request.prompt.push_back(static_cast<TokenId>(tokenizer_->size()));
+  EXPECT_THROW(engine.submit(request, sink), RequestRefused);
+}
+
 TEST_F(EngineTest, ObserversSeeNamesStatesAndCounts) {
   executor_.hold();
   auto request = greedy(make_prompt(20, 1), 5);
