@@ -71,7 +71,7 @@ void check(const json& given, const json& known, const std::string& source) {
 }
 
 std::uint64_t size_of(const json& value, const char* key) {
-  if (value.is_number_unsigned()) return value.get<std::uint64_t>();
+  if (value.is_number_integer()) return value.get<std::uint64_t>();
   try {
     return planner::parse_size(key, value.get<std::string>());
   } catch (const Error& error) {
