@@ -99,6 +99,7 @@ void multiply_blocks(const device::Matrix& w, std::uint32_t first_out, std::uint
   for (int column = 0; column < in; column += kPanelColumns) {
     const int columns = in - column < kPanelColumns ? in - column : kPanelColumns;
     fill_panel<Format>(rows, column, columns, panel);
+    prefetch_panel<Format>(rows, column + 2 * kPanelColumns);
     std::uint32_t row = 0;
     for (; row + kRowsTogether <= x.n; row += kRowsTogether) {
       multiply_rows<Format, kRowsTogether>(panel, column, columns, w.in, x, row, sums);
