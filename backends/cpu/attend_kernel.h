@@ -26,6 +26,38 @@ struct AttendTile {
   float weight[kTileQueries];                         ///< sum of e^(score - peak)
 };
 
+/// Rotation by 0 to 15 positions; with that of a block's first position it gives the rotation of any key.
+struct BlockRotation {
+  float offset_cos[kKeyBlock][kMaxHeadDim / 2];
+  float offset_sin[kKeyBlock][kMaxHeadDim / 2];
+  float first_cos[kMaxHeadDim / 2];
+  float first_sin[kMaxHeadDim / 2];
+
+  explicit BlockRotation(const AttendTask& task) {
+    if (task.half->kv.layout != device::KvLayout::vector) return;
+    for (std::uint32_t offset = 0; offset < kKeyBlock; ++offset) {
+      rotation(task.half->inv_freq, task.rotated_pairs, offset, offset_cos[offset], offset_sin[offset]);
+    }
+  }
+
+  void start_block(const AttendTask& task, std::uint64_t block) {
+    if (task.half->kv.layout != device::KvLayout::vector) return;
+    rotation(task.half->inv_freq, task.rotated_pairs, block, first_cos, first_sin);
+  }
+
+  /// Turns a key of the block by the sum of both angles.
+  void turn(const AttendTask& task, std::uint32_t slot, float* key) const {
+    const float* cos_b = offset_cos[slot];
+    const float* sin_b = offset_sin[slot];
+    float cos[kMaxHeadDim / 2], sin[kMaxHeadDim / 2];
+    for (std::size_t i = 0; i < task.rotated_pairs; ++i) {
+      cos[i] = first_cos[i] * cos_b[i] - first_sin[i] * sin_b[i];
+      sin[i] = first_sin[i] * cos_b[i] + first_cos[i] * sin_b[i];
+    }
+    rotate(cos, sin, task.rotated_pairs, task.half->head_dim, key);
+  }
+};
+
 /// The KV row of a position: in staging if it belongs to this micro-batch, else in the cache.
 inline const std::byte* kv_row(const AttendTask& task, std::uint64_t position) {
   const device::KvCache& kv = task.half->kv;
@@ -64,7 +96,8 @@ inline void decode_kv(device::KvType type, const std::byte* row, std::size_t fir
 
 /// K and V of one position into slot `slot`.  With one cached vector, V is that vector and K is it times the
 /// norm weight, rotated (model-spec 2.5).
-inline void load_key(const AttendTask& task, std::uint64_t position, std::uint32_t slot, AttendTile& tile) {
+inline void load_key(const AttendTask& task, const BlockRotation& turned, std::uint64_t position,
+                     std::uint32_t slot, AttendTile& tile) {
   const device::AttentionHalf& half = *task.half;
   const std::byte* row = kv_row(task, position);
   const std::size_t head_at = std::size_t{task.kv_head} * half.head_dim;
@@ -76,10 +109,8 @@ inline void load_key(const AttendTask& task, std::uint64_t position, std::uint32
     return;
   }
   decode_kv(half.kv.type, row, head_at, half.head_dim, value);
-  for (std::size_t i = 0; i < half.head_dim; ++i) key[i] = value[i] * half.k_norm[i];
-  float cos[kMaxHeadDim / 2], sin[kMaxHeadDim / 2];
-  rotation(half.inv_freq, task.rotated_pairs, position, cos, sin);
-  rotate(cos, sin, task.rotated_pairs, half.head_dim, key);
+  for_lanes<2>({value, half.k_norm}, half.head_dim, key, [](const F32x16* in) { return mul(in[0], in[1]); });
+  turned.turn(task, slot, key);
 }
 
 inline F32x16 dot_lanes(const float* a, const float* b, std::uint32_t padded) {
@@ -89,8 +120,8 @@ inline F32x16 dot_lanes(const float* a, const float* b, std::uint32_t padded) {
 }
 
 /// Scores of one query against the slots [begin, end); the others are minus infinity.
-inline F32x16 score_block(const AttendTile& tile, std::uint32_t query, std::uint32_t padded,
-                          std::uint32_t begin, std::uint32_t end) {
+TANDEM_INLINE F32x16 score_block(const AttendTile& tile, std::uint32_t query, std::uint32_t padded,
+                                 std::uint32_t begin, std::uint32_t end) {
   alignas(64) float scores[kKeyBlock];
   for (float& score : scores) score = -__builtin_inff();
   const float* q = tile.queries[query];
@@ -109,8 +140,8 @@ inline F32x16 score_block(const AttendTile& tile, std::uint32_t query, std::uint
 }
 
 /// Takes the slots [begin, end) of the tile into one query's running softmax.
-inline void attend_block(AttendTile& tile, std::uint32_t query, std::uint32_t padded, std::uint32_t begin,
-                         std::uint32_t end) {
+TANDEM_INLINE void attend_block(AttendTile& tile, std::uint32_t query, std::uint32_t padded,
+                                std::uint32_t begin, std::uint32_t end) {
   const F32x16 scores = score_block(tile, query, padded, begin, end);
   const float block_peak = reduce_max(scores);
   const float peak = block_peak > tile.peak[query] ? block_peak : tile.peak[query];
@@ -129,6 +160,16 @@ inline void attend_block(AttendTile& tile, std::uint32_t query, std::uint32_t pa
     }
     store(sums + i, sum);
   }
+}
+
+/// The same for a whole block, which most are: its loops have fixed lengths.
+void attend_whole_block(AttendTile& tile, std::uint32_t query, std::uint32_t padded) {
+  attend_block(tile, query, padded, 0, kKeyBlock);
+}
+
+void attend_part_of_block(AttendTile& tile, std::uint32_t query, std::uint32_t padded, std::uint32_t begin,
+                          std::uint32_t end) {
+  attend_block(tile, query, padded, begin, end);
 }
 
 /// The oldest position a query sees: exactly `window` keys, itself included (model-spec 2.4).
@@ -179,6 +220,7 @@ inline void finish_queries(const AttendTask& task, const AttendTile& tile) {
 
 void attend(const AttendTask& task) noexcept {
   AttendTile tile;
+  BlockRotation turned(task);
   const std::uint32_t padded = (task.half->head_dim + 15) / 16 * 16;
   start_queries(task, padded, tile);
   const std::uint64_t first_query = task.sequence->first_position + task.first_row;
@@ -187,8 +229,9 @@ void attend(const AttendTask& task) noexcept {
   for (std::uint64_t block = oldest / kKeyBlock * kKeyBlock; block < end; block += kKeyBlock) {
     const std::uint64_t load_begin = block > oldest ? block : oldest;
     const std::uint64_t load_end = block + kKeyBlock < end ? block + kKeyBlock : end;
+    turned.start_block(task, block);
     for (std::uint64_t p = load_begin; p < load_end; ++p) {
-      load_key(task, p, static_cast<std::uint32_t>(p - block), tile);
+      load_key(task, turned, p, static_cast<std::uint32_t>(p - block), tile);
     }
     for (std::uint32_t r = 0; r < task.n_rows; ++r) {
       const std::uint64_t position = first_query + r;
@@ -197,9 +240,15 @@ void attend(const AttendTask& task) noexcept {
       const std::uint64_t begin_slot = first > load_begin ? first : load_begin;
       const std::uint64_t end_slot = last < load_end ? last : load_end;
       if (begin_slot >= end_slot) continue;
+      const auto begin = static_cast<std::uint32_t>(begin_slot - block);
+      const auto end_of = static_cast<std::uint32_t>(end_slot - block);
       for (std::uint32_t h = 0; h < task.n_heads; ++h) {
-        attend_block(tile, r * task.n_heads + h, padded, static_cast<std::uint32_t>(begin_slot - block),
-                     static_cast<std::uint32_t>(end_slot - block));
+        const std::uint32_t query = r * task.n_heads + h;
+        if (end_of - begin == kKeyBlock) {
+          attend_whole_block(tile, query, padded);
+        } else {
+          attend_part_of_block(tile, query, padded, begin, end_of);
+        }
       }
     }
   }

@@ -162,8 +162,8 @@ void fill_super_block_scales(const RowPointers& rows, std::size_t block_at, Pane
   }
 }
 
-/// Asks for the columns [column, column + kPanelColumns) of sixteen rows ahead of time: sixteen streams that each
-/// move a few cache lines at a time are more than the hardware follows.
+/// Asks for the columns [column, column + kPanelColumns) of sixteen rows ahead of time: sixteen streams that
+/// each move a few cache lines at a time are more than the hardware follows.
 template <class Format>
 TANDEM_INLINE void prefetch_panel(const RowPointers& rows, int column) {
   constexpr std::size_t kBytes = std::size_t{kPanelColumns} / Format::kElems * Format::kBytes;

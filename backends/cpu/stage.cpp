@@ -93,19 +93,19 @@ struct QueryTiles {
   std::size_t tasks = 0;
 
   QueryTiles(const AttentionHalf& half, const MicroBatch& batch, unsigned threads) {
-    // Queries that share keys share their loading; but there must be enough tasks to go round.
+    // Queries that share keys share their loading; but every thread should have something to do.
     const std::uint32_t group = half.heads / half.kv_heads;
-    const std::size_t wanted = std::size_t{threads} * 4;
     const auto tasks_for = [&](std::uint32_t heads) {
       return std::size_t{batch.rows} * half.kv_heads * ((group + heads - 1) / heads);
     };
     heads_together = std::min(group, kTileQueries);
-    while (heads_together > 1 && tasks_for(heads_together) < wanted)
+    while (heads_together > 1 && tasks_for(heads_together) < threads)
       heads_together = (heads_together + 1) / 2;
     if (mutant(Mutant::kv_head_by_remainder)) heads_together = 1;
     head_tiles = (group + heads_together - 1) / heads_together;
-    const std::size_t rows = std::clamp<std::size_t>(tasks_for(heads_together) / wanted, 1, kTileQueries);
-    rows_together = std::max(1u, std::min(static_cast<std::uint32_t>(rows), kTileQueries / heads_together));
+    const std::size_t rows = tasks_for(heads_together) / (std::size_t{threads} * 4);
+    rows_together = static_cast<std::uint32_t>(
+        std::clamp<std::size_t>(rows, 1, std::max(1u, kTileQueries / heads_together)));
     for (std::uint32_t s = 0; s < batch.n_sequences; ++s) tasks += tasks_of(half, batch.sequences[s]);
   }
 
