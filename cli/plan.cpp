@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/open_machine.h"
+#include "ipc/client.h"
 #include "model/catalogue.h"
 #include "model/hyperparameters.h"
 #include "planner/errors.h"
@@ -19,6 +20,7 @@ namespace {
 /// Options as typed; empty means not given.
 struct PlanOptions {
   std::string model;
+  std::string socket;
   std::string vram = "12GiB";
   std::string ram = "64GiB";
   std::string context;
@@ -32,8 +34,11 @@ struct PlanOptions {
 };
 
 void add_options(CLI::App& app, PlanOptions& options) {
-  app.add_option("MODEL", options.model, "GGUF file, first part of a split, header alone, or catalogue:NAME")
-      ->required();
+  auto* model = app.add_option("MODEL", options.model,
+                               "GGUF file, first part of a split, header alone, or catalogue:NAME");
+  app.add_option("--socket", options.socket,
+                 "instead of planning, show what the daemon listening there executes")
+      ->excludes(model);
   app.add_option("--vram", options.vram, "GPU memory allowed in total")->capture_default_str();
   app.add_option("--ram", options.ram, "main memory allowed in total")->capture_default_str();
   app.add_option("--context", options.context, "tokens a sequence can hold [the model's, at most 8192]");
@@ -66,7 +71,19 @@ planner::Workload workload_of(const PlanOptions& options, const model::Hyperpara
   return workload;
 }
 
-int run_plan(const PlanOptions& options) {
+/// The plan that a daemon executes; as JSON with the bytes that it has really allocated.
+int show_daemon_plan(const PlanOptions& options) {
+  const auto reply = ipc::Client(options.socket).get("/v1/plan");
+  const auto answer = ipc::json_of(reply);
+  if (options.json) {
+    std::cout << reply.body << "\n";
+  } else {
+    std::cout << planner::plan_table(planner::parse_plan(answer.at("plan").dump()));
+  }
+  return kOk;
+}
+
+int make_new_plan(const PlanOptions& options) {
   planner::Budget budget;
   budget.vram_bytes = planner::parse_size("--vram", options.vram);
   budget.ram_bytes = planner::parse_size("--ram", options.ram);
@@ -78,6 +95,13 @@ int run_plan(const PlanOptions& options) {
                                        workload_of(options, hyper), machine, devices);
   std::cout << (options.json ? planner::plan_to_text(plan) : planner::plan_table(plan));
   return plan.fits ? kFits : kDoesNotFit;
+}
+
+int run_plan(const PlanOptions& options) {
+  if (!options.socket.empty()) return show_daemon_plan(options);
+  if (options.model.empty())
+    throw planner::BadQuestion("plan: MODEL or --socket is required", "see tandem plan --help");
+  return make_new_plan(options);
 }
 
 }  // namespace

@@ -47,6 +47,17 @@ def test_executes_a_plan_file_as_it_is(tmp_path):
         assert ledger(daemon)["plan"] == json.loads(made.stdout)
 
 
+def test_the_plan_command_shows_what_the_daemon_executes():
+    with Daemon(MODEL, "--context", "512", "--sequences", "3") as daemon:
+        shown = tandem("plan", "--socket", daemon.socket, "--json")
+        assert shown.returncode == 0, shown.stderr
+        assert json.loads(shown.stdout) == ledger(daemon)
+        table = tandem("plan", "--socket", daemon.socket)
+        assert table.returncode == 0, table.stderr
+        assert "3 sequences of 512 tokens" in table.stdout
+        assert f"{ledger(daemon)['plan']['totals']['ram_bytes']:,}" in table.stdout
+
+
 @pytest.mark.parametrize("flag", ["--vram", "--ram", "--context", "--sequences", "--kv-type"])
 def test_a_plan_excludes_what_it_fixes(tmp_path, flag):
     value = "f16" if flag == "--kv-type" else "4"
