@@ -16,34 +16,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// The code point of a whole UTF-8 character.
-char32_t decode(std::string_view character) {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(character[i]); };
-  constexpr std::array<std::uint8_t, 5> kLeadBits = {0, 0x7F, 0x1F, 0x0F, 0x07};
-  char32_t point = byte(0) & kLeadBits.at(character.size());
-  for (std::size_t i = 1; i < character.size(); ++i) point = point << 6 | (byte(i) & 0x3FU);
-  return point;
-}
-
-void append_utf8(char32_t point, std::string& out) {
-  const auto trail = [&](int shift) { out += static_cast<char>(0x80U | (point >> shift & 0x3FU)); };
-  if (point < 0x80) {
-    out += static_cast<char>(point);
-  } else if (point < 0x800) {
-    out += static_cast<char>(0xC0U | point >> 6);
-    trail(0);
-  } else if (point < 0x10000) {
-    out += static_cast<char>(0xE0U | point >> 12);
-    trail(6);
-    trail(0);
-  } else {
-    out += static_cast<char>(0xF0U | point >> 18);
-    trail(12);
-    trail(6);
-    trail(0);
-  }
-}
-
 /// Every whole character of `text` changed by `change`; broken bytes stay as they are.
 template <typename Change>
 std::string map_characters(std::string_view text, Change change) {
@@ -53,7 +25,7 @@ std::string map_characters(std::string_view text, Change change) {
     const auto front = utf8_front(text);
     const auto character = text.substr(0, front.bytes);
     if (front.state == Utf8State::whole) {
-      append_utf8(change(decode(character)), out);
+      append_utf8(change(decode_utf8(character)), out);
     } else {
       out += character;
     }
@@ -79,7 +51,7 @@ bool is_space(char32_t point) {
 /// Length of the space that `text` begins with, 0 if there is none.
 std::size_t space_at_front(std::string_view text) {
   const auto front = utf8_front(text);
-  return front.state == Utf8State::whole && is_space(decode(text.substr(0, front.bytes))) ? front.bytes : 0;
+  return front.state == Utf8State::whole && is_space(decode_utf8(text.substr(0, front.bytes))) ? front.bytes : 0;
 }
 
 std::size_t space_at_back(std::string_view text) {
@@ -137,8 +109,8 @@ std::string in_quotes(std::string_view text) {
       out += "\\r";
     } else if (character == "\t") {
       out += "\\t";
-    } else if (front.state == Utf8State::whole && !is_printable(decode(character))) {
-      out += escape_of(decode(character));
+    } else if (front.state == Utf8State::whole && !is_printable(decode_utf8(character))) {
+      out += escape_of(decode_utf8(character));
     } else {
       out += character;
     }

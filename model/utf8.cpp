@@ -1,5 +1,6 @@
 #include "model/utf8.h"
 
+#include <array>
 #include <cstddef>
 
 namespace tandem::model {
@@ -39,6 +40,33 @@ Utf8Front utf8_front(std::string_view text) noexcept {
     if (byte < min || byte > max) return {Utf8State::broken, i};
   }
   return {Utf8State::whole, lead.bytes};
+}
+
+char32_t decode_utf8(std::string_view character) noexcept {
+  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(character[i]); };
+  constexpr std::array<std::uint8_t, 5> kLeadBits = {0, 0x7F, 0x1F, 0x0F, 0x07};
+  char32_t code = byte(0) & kLeadBits[character.size()];
+  for (std::size_t i = 1; i < character.size(); ++i) code = code << 6 | (byte(i) & 0x3FU);
+  return code;
+}
+
+void append_utf8(char32_t code, std::string& out) {
+  const auto lead = [&](unsigned mark, int shift) { out += static_cast<char>(mark | code >> shift); };
+  const auto trail = [&](int shift) { out += static_cast<char>(0x80U | (code >> shift & 0x3FU)); };
+  if (code < 0x80) return lead(0, 0);
+  if (code < 0x800) {
+    lead(0xC0, 6);
+    return trail(0);
+  }
+  if (code < 0x10000) {
+    lead(0xE0, 12);
+    trail(6);
+    return trail(0);
+  }
+  lead(0xF0, 18);
+  trail(12);
+  trail(6);
+  trail(0);
 }
 
 }  // namespace tandem::model

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace tandem::model {
@@ -22,5 +23,11 @@ inline constexpr std::string_view kReplacementCharacter = "\uFFFD";
 /// Reads the front of `text`, which is not empty (Unicode 15, tables 3-7 and 3-8: the rule by which Python
 /// and browsers place U+FFFD).
 Utf8Front utf8_front(std::string_view text) noexcept;
+
+/// The code point of a whole character.
+char32_t decode_utf8(std::string_view character) noexcept;
+
+/// Appends the encoding of a code point up to 10FFFF.
+void append_utf8(char32_t code, std::string& out);
 
 }  // namespace tandem::model

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "model/grammar.h"
+
+namespace tandem::model {
+
+/// Runs a grammar over bytes.  A state is the set of all places where the grammar may be after the bytes so
+/// far: stacks of nodes, the top one takes the next byte, the others are where to go on after a rule's end.
+/// Stacks and states are numbered as they come up and kept; equal ones have equal numbers.
+class GrammarMachine {
+ public:
+  using NodeId = Grammar::NodeId;
+  using StackId = std::uint32_t;
+  using StateId = std::uint32_t;
+
+  static constexpr StackId kEmptyStack = 0;  ///< everything is over
+  static constexpr StateId kDead = 0;        ///< no stack at all: the bytes do not fit
+
+  struct Frame {
+    NodeId node = 0;
+    StackId below = kEmptyStack;
+    bool operator==(const Frame&) const = default;
+  };
+
+  explicit GrammarMachine(const Grammar& grammar);
+
+  /// Where `node` leads before it takes a byte, with `below` under it.
+  StateId state_at(NodeId node, StackId below);
+  /// Where the grammar goes on after the rule that was entered with `stack` below it.
+  StateId after_rule(StackId stack);
+  /// The state that takes one byte more.  Remembered, so asking again is a look-up.
+  StateId next(StateId state, std::uint8_t byte) {
+    auto& known = transitions_[state];
+    if (known != nullptr && (*known)[byte] != kUnknown) return (*known)[byte];
+    return find_next(state, byte);
+  }
+
+  /// The stacks of a state, ascending.
+  [[nodiscard]] std::span<const StackId> stacks(StateId state) const noexcept { return *states_[state]; }
+  [[nodiscard]] const Frame& frame(StackId stack) const noexcept { return frames_[stack]; }
+  /// True if the bytes so far may be all.
+  [[nodiscard]] bool may_end(StateId state) const noexcept {
+    return !states_[state]->empty() && states_[state]->front() == kEmptyStack;
+  }
+
+  StackId push(NodeId node, StackId below);
+  StateId intern(std::vector<StackId> stacks);
+
+  [[nodiscard]] std::size_t state_count() const noexcept { return states_.size(); }
+
+ private:
+  static constexpr StateId kUnknown = ~StateId{0};
+
+  struct FrameHash {
+    std::size_t operator()(const Frame& frame) const noexcept {
+      return (std::uint64_t{frame.node} << 32 | frame.below) * 0x9E3779B97F4A7C15U >> 16;
+    }
+  };
+
+  StateId find_next(StateId state, std::uint8_t byte);
+  void expand(NodeId node, StackId below, std::vector<StackId>& out);
+
+  const Grammar& grammar_;
+  std::vector<Frame> frames_;
+  std::unordered_map<Frame, StackId, FrameHash> stack_ids_;
+  std::map<std::vector<StackId>, StateId> state_ids_;
+  std::vector<const std::vector<StackId>*> states_;  ///< keys of state_ids_
+  std::vector<std::unique_ptr<std::array<StateId, 256>>> transitions_;
+};
+
+}  // namespace tandem::model

@@ -1,0 +1,252 @@
+#include "model/grammar_matcher.h"
+
+#include <functional>
+#include <map>
+#include <random>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "model/gbnf.h"
+#include "model/utf8.h"
+
+namespace tandem::model {
+namespace {
+
+/// Decides by trying everything whether a text begins, or is, something the grammar makes.
+class SlowGrammar {
+ public:
+  explicit SlowGrammar(const std::vector<GrammarRule>& rules) {
+    for (const auto& rule : rules) rules_[rule.name] = &rule.body;
+  }
+
+  bool begins(std::string_view text) const { return matches(text, true); }
+  bool makes(std::string_view text) const { return matches(text, false); }
+
+ private:
+  using Then = std::function<bool(std::size_t)>;
+
+  bool matches(std::string_view text, bool prefix) const {
+    return match(*rules_.at("root"), text, 0, prefix, [&](std::size_t at) { return at == text.size(); });
+  }
+
+  bool match(const Expression& e, std::string_view text, std::size_t at, bool prefix,
+             const Then& then) const {
+    switch (e.kind) {
+      case Expression::Kind::text: {
+        const auto rest = text.substr(at);
+        if (prefix && rest.size() < e.text.size() && e.text.starts_with(rest)) return true;
+        return rest.starts_with(e.text) && then(at + e.text.size());
+      }
+      case Expression::Kind::characters:
+        return match_character(e, text, at, prefix, then);
+      case Expression::Kind::sequence:
+        return match_parts(e.parts, 0, text, at, prefix, then);
+      case Expression::Kind::choice:
+        for (const auto& part : e.parts) {
+          if (match(part, text, at, prefix, then)) return true;
+        }
+        return false;
+      case Expression::Kind::repeat:
+        return match_repeat(e, 0, text, at, prefix, then);
+      case Expression::Kind::rule:
+        return match(*rules_.at(e.text), text, at, prefix, then);
+    }
+    return false;
+  }
+
+  static bool match_character(const Expression& e, std::string_view text, std::size_t at, bool prefix,
+                              const Then& then) {
+    const auto rest = text.substr(at);
+    if (prefix && rest.empty()) return true;
+    if (rest.empty()) return false;
+    const auto front = utf8_front(rest);
+    if (prefix && front.state == Utf8State::cut_off) return may_become(e, rest);
+    if (front.state != Utf8State::whole) return false;
+    const auto code = decode_utf8(rest.substr(0, front.bytes));
+    for (const auto& range : e.ranges) {
+      if (code >= range.first && code <= range.last) return then(at + front.bytes);
+    }
+    return false;
+  }
+
+  /// Whether the first bytes of a character, at least two bytes long, may be those of one of the set.
+  static bool may_become(const Expression& e, std::string_view bytes) {
+    const std::size_t length =
+        static_cast<std::uint8_t>(bytes[0]) < 0xE0 ? 2 : 3;  // longer ones are not used here
+    auto first = std::string(bytes);
+    auto last = first;
+    first.resize(length, '\x80');
+    last.resize(length, '\xBF');
+    for (const auto& range : e.ranges) {
+      if (decode_utf8(first) <= range.last && decode_utf8(last) >= range.first) return true;
+    }
+    return false;
+  }
+
+  bool match_parts(const std::vector<Expression>& parts, std::size_t index, std::string_view text,
+                   std::size_t at, bool prefix, const Then& then) const {
+    if (index == parts.size()) return then(at);
+    return match(parts[index], text, at, prefix,
+                 [&](std::size_t after) { return match_parts(parts, index + 1, text, after, prefix, then); });
+  }
+
+  bool match_repeat(const Expression& e, std::uint32_t done, std::string_view text, std::size_t at,
+                    bool prefix, const Then& then) const {
+    if (done >= e.min && then(at)) return true;
+    if (done == e.max) return false;
+    return match(e.parts[0], text, at, prefix, [&](std::size_t after) {
+      if (after == at && done >= e.min) return false;
+      return match_repeat(e, done + 1, text, after, prefix, then);
+    });
+  }
+
+  std::map<std::string, const Expression*> rules_;
+};
+
+/// A vocabulary of the given texts, an end token after them.
+struct Tokens {
+  explicit Tokens(std::vector<std::string> all)
+      : texts(std::move(all)), end(static_cast<TokenId>(texts.size())), trie(views(), {end}) {}
+
+  std::vector<std::string_view> views() {
+    std::vector<std::string_view> all(texts.begin(), texts.end());
+    all.emplace_back();
+    return all;
+  }
+
+  std::vector<std::string> texts;
+  TokenId end;
+  TokenTrie trie;
+};
+
+/// Every byte that the grammars below use, and what is likely to cross the borders of their rules.
+Tokens mixed_tokens(std::uint32_t seed) {
+  const std::string alphabet = "ab{}[]\",: 01-.e\n";
+  std::mt19937 random(seed);
+  std::vector<std::string> texts;
+  for (const char c : alphabet) texts.emplace_back(1, c);
+  for (const auto* text : {"\xC3", "\xA9", "é",  "aé", "\xE2\x82", "\xAC\"", "€",     "\"}", "\",\"", "\":",
+                           "{}",   "[]",   "]]", "}}", "true",     "a\"",    "ab\",", " \"", ": ",    ", "}) {
+    texts.emplace_back(text);
+  }
+  for (int i = 0; i < 60; ++i) {
+    std::string text;
+    for (auto left = 2 + random() % 4; left > 0; --left) text += alphabet[random() % alphabet.size()];
+    texts.push_back(text);
+  }
+  return Tokens(std::move(texts));
+}
+
+std::shared_ptr<const Grammar> compile(const std::string& gbnf) {
+  return std::make_shared<const Grammar>(read_gbnf(gbnf), "root");
+}
+
+const std::vector<std::string>& grammars() {
+  static const std::vector<std::string> kGrammars = {
+      R"(root ::= "ab" | "a" "ba"*)",
+      R"(root ::= [ab]{2,4} "e"?)",
+      R"(root ::= ("a" | "ab" | "b")+)",
+      R"(root ::= [^a]* "a")",
+      R"(root ::= "é" . [a-é€])",
+      R"(root ::= "{" root? "}" | "[" (root ",")* "]")",
+      "root ::= s (\",\" s)*\ns ::= \"\\\"\" [^\"]* \"\\\"\"",
+      "root ::= a b\na ::= \"a\"* w\nb ::= w \"b\"*\nw ::= \" \"*",
+      "root ::= l\nl ::= \"a\" l \"b\" | m\nm ::= \"\" | n m\nn ::= [01]{1,3} \"-\"",
+      R"(root ::= v
+v ::= o | l | s | n | "true"
+o ::= "{" w (p ("," w p)*)? "}" w
+p ::= s ":" w v
+l ::= "[" w (v ("," w v)*)? "]" w
+s ::= "\"" c* "\"" w
+c ::= [^"\\\x00-\x1F]
+n ::= "-"? ("0" | [1-9] [0-9]*) ("." [0-9]+)? w
+w ::= (" " | "\n")?)"};
+  return kGrammars;
+}
+
+TEST(GrammarMatcher, AllowsWhatTryingEverythingAllows) {
+  for (std::size_t g = 0; g < grammars().size(); ++g) {
+    const auto rules = read_gbnf(grammars()[g]);
+    const SlowGrammar slow(rules);
+    const auto grammar = compile(grammars()[g]);
+    for (std::uint32_t seed = 0; seed < 12; ++seed) {
+      const auto tokens = mixed_tokens(seed);
+      std::mt19937 random(seed);
+      GrammarMatcher matcher(grammar, tokens.trie);
+      std::string text;
+      for (int step = 0; step < 12; ++step) {
+        std::vector<TokenId> choices;
+        const auto& allowed = matcher.allowed();
+        for (TokenId id = 0; id < tokens.end; ++id) {
+          const auto longer = text + tokens.texts[static_cast<std::size_t>(id)];
+          ASSERT_EQ(allowed.contains(id), slow.begins(longer)) << grammars()[g] << "\n>" << longer << "<";
+          if (allowed.contains(id)) choices.push_back(id);
+        }
+        ASSERT_EQ(allowed.contains(tokens.end), slow.makes(text)) << grammars()[g] << "\n>" << text << "<";
+        ASSERT_EQ(matcher.may_end(), slow.makes(text));
+        if (choices.empty()) break;
+        const auto choice = choices[random() % choices.size()];
+        ASSERT_TRUE(matcher.accept(choice));
+        text += tokens.texts[static_cast<std::size_t>(choice)];
+      }
+    }
+  }
+}
+
+TEST(GrammarMatcher, TakesNothingThatIsNotAllowed) {
+  const Tokens tokens({"a", "b", "ab", "ba", ""});
+  GrammarMatcher matcher(compile(R"(root ::= "ab")"), tokens.trie);
+  EXPECT_FALSE(matcher.accept(1));
+  EXPECT_FALSE(matcher.accept(3));
+  EXPECT_FALSE(matcher.accept(4));  // has no bytes
+  EXPECT_FALSE(matcher.accept(tokens.end));
+  EXPECT_FALSE(matcher.accept(-1));
+  EXPECT_FALSE(matcher.accept(1000));
+  EXPECT_TRUE(matcher.accept(0));
+  EXPECT_TRUE(matcher.accept(1));
+  EXPECT_TRUE(matcher.accept(tokens.end));
+  EXPECT_FALSE(matcher.accept(tokens.end));
+}
+
+TEST(GrammarMatcher, EndlessAnswersStayCheap) {
+  const Tokens tokens({"[", "]", "[[", "a", ","});
+  GrammarMatcher matcher(compile("root ::= \"[\" (root (\",\" root)*)? \"]\""), tokens.trie);
+  for (int i = 0; i < 20'000; ++i) {  // far beyond what is kept of states
+    ASSERT_TRUE(matcher.allowed().contains(2));
+    ASSERT_TRUE(matcher.accept(0));
+  }
+  for (int i = 0; i < 20'000; ++i) {
+    ASSERT_FALSE(matcher.may_end());
+    ASSERT_TRUE(matcher.allowed().contains(1));
+    ASSERT_TRUE(matcher.accept(1));
+  }
+  EXPECT_TRUE(matcher.may_end());
+  EXPECT_FALSE(matcher.allowed().contains(1));
+}
+
+TEST(GrammarMatcher, TellsWhenAGrammarIsInTooManyPlaces) {
+  const Tokens tokens({"a"});
+  GrammarMatcher matcher(compile("root ::= s\ns ::= \"a\" s s | \"a\" s \"b\" | \"a\""), tokens.trie);
+  const auto run = [&] {
+    for (int i = 0; i < 100'000; ++i) {
+      matcher.allowed();
+      matcher.accept(0);
+    }
+  };
+  EXPECT_THROW(run(), GrammarError);
+}
+
+TEST(GrammarMatcher, KeepsOnlyAllowedLogits) {
+  TokenSet allowed(130);
+  for (const auto token : {0, 63, 64, 129}) allowed.add(token);
+  std::vector<float> logits(130, 1.0F);
+  keep_only(allowed, logits);
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    EXPECT_EQ(std::isinf(logits[i]), !allowed.contains(static_cast<TokenId>(i))) << i;
+  }
+  EXPECT_EQ(allowed.size(), 4U);
+}
+
+}  // namespace
+}  // namespace tandem::model
