@@ -23,8 +23,7 @@ GrammarMachine::StackId GrammarMachine::push(NodeId node, StackId below) {
 
 GrammarMachine::StateId GrammarMachine::intern(std::vector<StackId> stacks) {
   std::ranges::sort(stacks);
-  const auto repeated = std::ranges::unique(stacks);
-  stacks.erase(repeated.begin(), repeated.end());
+  stacks.erase(std::unique(stacks.begin(), stacks.end()), stacks.end());
   const auto [entry, is_new] =
       state_ids_.try_emplace(std::move(stacks), static_cast<StateId>(states_.size()));
   if (is_new) {

@@ -138,8 +138,9 @@ Tokens mixed_tokens(std::uint32_t seed) {
   return Tokens(std::move(texts));
 }
 
-std::shared_ptr<const Grammar> compile(const std::string& gbnf) {
-  return std::make_shared<const Grammar>(read_gbnf(gbnf), "root");
+std::shared_ptr<GrammarMasks> compile(const std::string& gbnf, const Tokens& tokens) {
+  return std::make_shared<GrammarMasks>(std::make_shared<const Grammar>(read_gbnf(gbnf), "root"),
+                                        tokens.trie);
 }
 
 const std::vector<std::string>& grammars() {
@@ -169,11 +170,10 @@ TEST(GrammarMatcher, AllowsWhatTryingEverythingAllows) {
   for (std::size_t g = 0; g < grammars().size(); ++g) {
     const auto rules = read_gbnf(grammars()[g]);
     const SlowGrammar slow(rules);
-    const auto grammar = compile(grammars()[g]);
     for (std::uint32_t seed = 0; seed < 12; ++seed) {
       const auto tokens = mixed_tokens(seed);
       std::mt19937 random(seed);
-      GrammarMatcher matcher(grammar, tokens.trie);
+      GrammarMatcher matcher(compile(grammars()[g], tokens));
       std::string text;
       for (int step = 0; step < 12; ++step) {
         std::vector<TokenId> choices;
@@ -196,7 +196,7 @@ TEST(GrammarMatcher, AllowsWhatTryingEverythingAllows) {
 
 TEST(GrammarMatcher, TakesNothingThatIsNotAllowed) {
   const Tokens tokens({"a", "b", "ab", "ba", ""});
-  GrammarMatcher matcher(compile(R"(root ::= "ab")"), tokens.trie);
+  GrammarMatcher matcher(compile(R"(root ::= "ab")", tokens));
   EXPECT_FALSE(matcher.accept(1));
   EXPECT_FALSE(matcher.accept(3));
   EXPECT_FALSE(matcher.accept(4));  // has no bytes
@@ -211,7 +211,7 @@ TEST(GrammarMatcher, TakesNothingThatIsNotAllowed) {
 
 TEST(GrammarMatcher, EndlessAnswersStayCheap) {
   const Tokens tokens({"[", "]", "[[", "a", ","});
-  GrammarMatcher matcher(compile("root ::= \"[\" (root (\",\" root)*)? \"]\""), tokens.trie);
+  GrammarMatcher matcher(compile("root ::= \"[\" (root (\",\" root)*)? \"]\"", tokens));
   for (int i = 0; i < 20'000; ++i) {  // far beyond what is kept of states
     ASSERT_TRUE(matcher.allowed().contains(2));
     ASSERT_TRUE(matcher.accept(0));
@@ -227,7 +227,7 @@ TEST(GrammarMatcher, EndlessAnswersStayCheap) {
 
 TEST(GrammarMatcher, TellsWhenAGrammarIsInTooManyPlaces) {
   const Tokens tokens({"a"});
-  GrammarMatcher matcher(compile("root ::= s\ns ::= \"a\" s s | \"a\" s \"b\" | \"a\""), tokens.trie);
+  GrammarMatcher matcher(compile("root ::= s\ns ::= \"a\" s s | \"a\" s \"b\" | \"a\"", tokens));
   const auto run = [&] {
     for (int i = 0; i < 100'000; ++i) {
       matcher.allowed();
@@ -235,17 +235,6 @@ TEST(GrammarMatcher, TellsWhenAGrammarIsInTooManyPlaces) {
     }
   };
   EXPECT_THROW(run(), GrammarError);
-}
-
-TEST(GrammarMatcher, KeepsOnlyAllowedLogits) {
-  TokenSet allowed(130);
-  for (const auto token : {0, 63, 64, 129}) allowed.add(token);
-  std::vector<float> logits(130, 1.0F);
-  keep_only(allowed, logits);
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    EXPECT_EQ(std::isinf(logits[i]), !allowed.contains(static_cast<TokenId>(i))) << i;
-  }
-  EXPECT_EQ(allowed.size(), 4U);
 }
 
 }  // namespace

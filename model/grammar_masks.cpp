@@ -1,0 +1,164 @@
+#include "model/grammar_masks.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+namespace tandem::model {
+namespace {
+
+constexpr std::size_t kMostFew = 2048;              // tokens that a list holds before it becomes a set
+constexpr std::uint64_t kWarmUpNodes = 50'000'000;  // of the trie, about 0.3 s
+
+}  // namespace
+
+GrammarMasks::GrammarMasks(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie)
+    : grammar_(std::move(grammar)), trie_(trie), places_(*grammar_) {
+  std::uint16_t deepest = 0;
+  for (const auto& node : trie_.nodes()) deepest = std::max(deepest, node.depth);
+  path_.resize(std::size_t{deepest} + 1);
+  warm_up();
+}
+
+/// Visits `trie_node` and all nodes below it that `state` can come to: visit(node, state there).
+template <typename Visit>
+void GrammarMasks::walk(GrammarMachine& machine, std::uint32_t trie_node, StateId state, Visit visit) {
+  const auto nodes = trie_.nodes();
+  path_[nodes[trie_node].depth] = state;
+  const auto end = nodes[trie_node].end;
+  for (auto i = trie_node + 1; i < end;) {
+    const auto& node = nodes[i];
+    ++visited_;
+    const auto there = machine.next(path_[node.depth - std::size_t{1}], node.byte);
+    if (there == GrammarMachine::kDead) {
+      i = node.end;
+      continue;
+    }
+    path_[node.depth] = there;
+    visit(i, there);
+    ++i;
+  }
+}
+
+/// Calls visit(places, below) for the places of `state` that stand in one rule, entered with `below`.
+template <typename Visit>
+void GrammarMasks::for_each_rule(const GrammarMachine& machine, StateId state, Visit visit) {
+  std::vector<GrammarMachine::Frame> places;
+  for (const auto stack : machine.stacks(state)) {
+    if (stack != GrammarMachine::kEmptyStack) places.push_back(machine.frame(stack));
+  }
+  std::ranges::sort(places, {}, &GrammarMachine::Frame::below);
+  std::vector<Grammar::NodeId> nodes;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    nodes.push_back(places[i].node);
+    if (i + 1 < places.size() && places[i + 1].below == places[i].below) continue;
+    visit(state_above(nodes), places[i].below);
+    nodes.clear();
+  }
+}
+
+GrammarMasks::StateId GrammarMasks::state_above(std::span<const Grammar::NodeId> nodes) {
+  std::vector<GrammarMachine::StackId> stacks;
+  for (const auto node : nodes) stacks.push_back(places_.push(node, GrammarMachine::kEmptyStack));
+  return places_.intern(std::move(stacks));
+}
+
+GrammarMasks::RuleMask GrammarMasks::make_rule_mask(StateId places) {
+  RuleMask mask;
+  std::vector<std::uint32_t> exits;
+  const auto nodes = trie_.nodes();
+  walk(places_, 0, places, [&](std::uint32_t node, StateId state) {
+    const auto tokens = trie_.tokens(node);
+    if (mask.many != nullptr) {
+      for (const auto token : tokens) mask.many->add(token);
+    } else {
+      mask.few.insert(mask.few.end(), tokens.begin(), tokens.end());
+    }
+    if (mask.few.size() > kMostFew) {
+      mask.many = std::make_unique<TokenSet>(trie_.vocabulary_size());
+      for (const auto token : mask.few) mask.many->add(token);
+      mask.few = {};
+    }
+    if (nodes[node].end > node + 1 && places_.may_end(state)) exits.push_back(node);
+  });
+  add_exits(exits, mask);
+  return mask;
+}
+
+/// Notes the nodes right below `exits`, by their byte.
+void GrammarMasks::add_exits(const std::vector<std::uint32_t>& exits, RuleMask& mask) const {
+  if (exits.empty()) return;
+  const auto nodes = trie_.nodes();
+  const auto for_each_child = [&](auto visit) {
+    for (const auto exit : exits) {
+      for (auto child = exit + 1; child < nodes[exit].end; child = nodes[child].end) visit(child);
+    }
+  };
+  mask.first_beyond.assign(257, 0);
+  for_each_child([&](std::uint32_t child) { ++mask.first_beyond[nodes[child].byte + std::size_t{1}]; });
+  for (std::size_t byte = 1; byte < 257; ++byte) mask.first_beyond[byte] += mask.first_beyond[byte - 1];
+  mask.beyond.resize(mask.first_beyond.back());
+  auto next = mask.first_beyond;
+  for_each_child([&](std::uint32_t child) { mask.beyond[next[nodes[child].byte]++] = child; });
+}
+
+/// Adds the tokens that leave the rule on their way and go on from `after`.
+void GrammarMasks::add_beyond(const RuleMask& mask, GrammarMachine& machine, StateId after, TokenSet& set) {
+  if (mask.beyond.empty()) return;
+  for (std::size_t byte = 0; byte < 256; ++byte) {
+    const auto begin = mask.first_beyond[byte];
+    const auto end = mask.first_beyond[byte + 1];
+    if (begin == end) continue;
+    const auto state = machine.next(after, static_cast<std::uint8_t>(byte));
+    if (state == GrammarMachine::kDead) continue;
+    for (auto i = begin; i < end; ++i) {
+      const auto add = [&](std::uint32_t node, StateId) {
+        for (const auto token : trie_.tokens(node)) set.add(token);
+      };
+      add(mask.beyond[i], state);
+      walk(machine, mask.beyond[i], state, add);
+    }
+  }
+}
+
+const GrammarMasks::RuleMask& GrammarMasks::rule_mask(StateId places) {
+  const auto known = rule_masks_.find(places);
+  if (known != rule_masks_.end()) return known->second;
+  return rule_masks_.emplace(places, make_rule_mask(places)).first->second;
+}
+
+/// Goes to all places byte by byte, rule by rule, and works out their masks.
+void GrammarMasks::warm_up() {
+  std::unordered_set<StateId> seen;
+  std::vector<StateId> open;
+  const auto add = [&](StateId state) {
+    if (state != GrammarMachine::kDead && seen.insert(state).second) open.push_back(state);
+  };
+  add(places_.state_at(grammar_->start(), GrammarMachine::kEmptyStack));
+  while (!open.empty() && visited_ < kWarmUpNodes) {
+    const auto state = open.back();
+    open.pop_back();
+    for_each_rule(places_, state, [&](StateId places, GrammarMachine::StackId below) {
+      if (below != GrammarMachine::kEmptyStack) {
+        add(places);
+        add(places_.state_at(places_.frame(below).node, GrammarMachine::kEmptyStack));
+        return;
+      }
+      rule_mask(places);
+      for (unsigned byte = 0; byte < 256; ++byte) add(places_.next(places, static_cast<std::uint8_t>(byte)));
+    });
+  }
+}
+
+void GrammarMasks::add_allowed(GrammarMachine& machine, StateId state, TokenSet& set) {
+  if (machine.may_end(state)) {
+    for (const auto token : trie_.end_tokens()) set.add(token);
+  }
+  for_each_rule(machine, state, [&](StateId places, GrammarMachine::StackId below) {
+    const auto& mask = rule_mask(places);
+    if (mask.many != nullptr) set.add_all(*mask.many);
+    for (const auto token : mask.few) set.add(token);
+    add_beyond(mask, machine, machine.after_rule(below), set);
+  });
+}
+
+}  // namespace tandem::model

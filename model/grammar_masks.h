@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "model/grammar.h"
+#include "model/grammar_machine.h"
+#include "model/token_set.h"
+#include "model/token_trie.h"
+
+namespace tandem::model {
+
+/// A grammar and which tokens fit where in its rules, for any number of answers.
+///
+/// For each set of places that the grammar can be in within one rule, it knows which tokens fit without
+/// regard to what is below on the stack, and at which points of the trie the rule may be over inside a token;
+/// only from there on the rest of the stack matters.  So a mask costs little even where nearly all tokens
+/// fit. What is not known yet is found out when it is asked for, so not for several threads at once.
+class GrammarMasks {
+ public:
+  using StateId = GrammarMachine::StateId;
+
+  /// Works out the masks of all places that the grammar can come to, up to a limit: some 10 ms, 0.3 s at
+  /// most, so do it off the I/O thread.  The trie outlives the masks.
+  GrammarMasks(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie);
+  GrammarMasks(const GrammarMasks&) = delete;
+  GrammarMasks& operator=(const GrammarMasks&) = delete;
+
+  [[nodiscard]] const Grammar& grammar() const noexcept { return *grammar_; }
+  [[nodiscard]] const TokenTrie& trie() const noexcept { return trie_; }
+
+  /// Adds the tokens that may come next where an answer is at `state` of `machine`, which runs the grammar.
+  void add_allowed(GrammarMachine& machine, StateId state, TokenSet& set);
+
+ private:
+  /// The tokens that fit at some places of one rule, whatever is below.
+  struct RuleMask {
+    std::vector<TokenId> few;        ///< either these,
+    std::unique_ptr<TokenSet> many;  ///< or these
+
+    /// Nodes of the trie before whose byte the rule may be over, those with byte b from first_beyond[b] on.
+    std::vector<std::uint32_t> beyond;
+    std::vector<std::uint32_t> first_beyond;  ///< (257), empty where there are none
+  };
+
+  void warm_up();
+  const RuleMask& rule_mask(StateId places);
+  RuleMask make_rule_mask(StateId places);
+  void add_exits(const std::vector<std::uint32_t>& exits, RuleMask& mask) const;
+  void add_beyond(const RuleMask& mask, GrammarMachine& machine, StateId after, TokenSet& set);
+  StateId state_above(std::span<const Grammar::NodeId> nodes);
+  template <typename Visit>
+  void walk(GrammarMachine& machine, std::uint32_t trie_node, StateId state, Visit visit);
+  template <typename Visit>
+  void for_each_rule(const GrammarMachine& machine, StateId state, Visit visit);
+
+  std::shared_ptr<const Grammar> grammar_;
+  const TokenTrie& trie_;
+  GrammarMachine places_;                             ///< stacks end below the rule they are in
+  std::unordered_map<StateId, RuleMask> rule_masks_;  ///< by state of places_
+  std::vector<StateId> path_;                         ///< of a walk, by depth
+  std::uint64_t visited_ = 0;                         ///< nodes of the trie, in all walks
+};
+
+}  // namespace tandem::model

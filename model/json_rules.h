@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include "model/grammar.h"
+
+namespace tandem::model::json_rules {
+
+// Pieces of JSON, for grammars that make it.  The names are those of rules().
+
+inline constexpr std::string_view kSpace = "space";
+inline constexpr std::string_view kString = "string";
+inline constexpr std::string_view kNumber = "number";
+inline constexpr std::string_view kInteger = "integer";
+inline constexpr std::string_view kObject = "object";
+inline constexpr std::string_view kArray = "array";
+inline constexpr std::string_view kValue = "value";
+
+/// The rules of all of the above.
+std::vector<GrammarRule> rules();
+
+/// A string of `min` to `max` characters, an escape counting as one.
+Expression string_of(std::uint32_t min, std::uint32_t max);
+
+/// An integer of at most 16 digits within bounds, where there are any.
+Expression integer_between(std::optional<std::int64_t> min, std::optional<std::int64_t> max);
+
+/// Exactly `value`, written without spaces.
+Expression constant(const nlohmann::ordered_json& value);
+
+/// "{" members "}" and "[" items "]"; what is between may be empty.
+Expression in_braces(Expression members);
+Expression in_brackets(Expression items);
+
+/// A comma and space before what follows.
+Expression after_comma(Expression item);
+
+/// KEY: value, KEY being an expression that makes a string.
+Expression member(Expression key, Expression value);
+
+}  // namespace tandem::model::json_rules

@@ -1,0 +1,430 @@
+#include "model/json_schema_grammar.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "model/json_rules.h"
+
+namespace tandem::model {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using E = Expression;
+
+constexpr int kDeepestSchema = 64;
+constexpr std::size_t kMostProperties = 500;
+constexpr std::uint32_t kMostCharacters = 64;
+constexpr std::uint32_t kMostItems = 1000;
+
+constexpr std::array<std::string_view, 13> kAnnotations = {
+    "title",   "description",   "default", "examples", "deprecated", "readOnly",   "writeOnly",
+    "$schema", "discriminator", "$id",     "$comment", "$defs",      "definitions"};
+
+constexpr std::array<std::string_view, 7> kTypes = {"object",  "array",   "string", "number",
+                                                    "integer", "boolean", "null"};
+
+/// What stands in for members that are absent.
+const Json& no_members() {
+  static const Json kNone = Json::object();
+  return kNone;
+}
+
+const Json* find(const Json& schema, const char* key) {
+  const auto found = schema.find(key);
+  return found != schema.end() ? &*found : nullptr;
+}
+
+bool is_type(const Json& value, std::string_view type) {
+  if (type == "number") return value.is_number();
+  if (type == "integer") {
+    return value.is_number_integer() ||
+           (value.is_number_float() && std::trunc(value.get<double>()) == value.get<double>());
+  }
+  return type == value.type_name();
+}
+
+class SchemaCompiler {
+ public:
+  explicit SchemaCompiler(const Json& root) : root_(root), rules_(json_rules::rules()) {}
+
+  std::vector<GrammarRule> compile() {
+    auto body = schema(root_, "", 0);
+    rules_.push_back({"root", std::move(body)});
+    return std::move(rules_);
+  }
+
+ private:
+  using Keywords = std::initializer_list<std::string_view>;
+
+  [[noreturn]] static void fail(const std::string& path, const std::string& problem, std::string hint = {}) {
+    throw GrammarError("JSON schema: " + (path.empty() ? "/" : path) + ": " + problem, std::move(hint));
+  }
+
+  /// Refuses, by name, what stands beside annotations and is not in `known`.
+  static void allow_only(const Json& schema, const std::string& path,
+                         const std::vector<std::string_view>& known) {
+    for (const auto& [key, value] : schema.items()) {
+      const bool ignored = std::ranges::find(kAnnotations, key) != kAnnotations.end();
+      if (!ignored && std::ranges::find(known, key) == known.end()) {
+        fail(path, "\"" + key + "\" is not supported here");
+      }
+    }
+  }
+
+  /// A name for a rule; one place may be compiled more than once, where it stands and where it is referred
+  /// to.
+  std::string unique_name(const std::string& path) { return path + " " + std::to_string(++names_); }
+
+  E schema(const Json& schema, const std::string& path, int depth);
+  E reference(const Json& schema, const std::string& path, int depth);
+  E alternatives(const Json& schema, const char* key, const std::string& path, int depth);
+  void require_exclusive(const Json& list, const std::string& path) const;
+  E constants(const Json& schema, const std::string& path);
+  E typed(const Json& schema, const std::string& path, int depth);
+  E one_type(std::string_view type, const Json& schema, const std::string& path, int depth);
+  E object(const Json& schema, const std::string& path, int depth);
+  E members(const std::vector<std::pair<E, bool>>& members, const std::string& path);
+  E map(const Json& schema, const std::string& path, int depth);
+  E array(const Json& schema, const std::string& path, int depth);
+  E string(const Json& schema, const std::string& path);
+  E integer(const Json& schema, const std::string& path);
+
+  std::set<std::string> types_of(const Json& schema, const std::string& path) const;
+  const Json& resolve(const Json& schema, const std::string& path) const;
+  static std::optional<std::uint32_t> count(const Json& schema, const char* key, std::uint32_t most,
+                                            const std::string& path);
+  static std::optional<std::int64_t> bound(const Json& schema, const char* key, const char* exclusive_key,
+                                           int step, const std::string& path);
+
+  const Json& root_;
+  std::vector<GrammarRule> rules_;
+  std::set<std::string> references_;
+  std::size_t names_ = 0;
+};
+
+E SchemaCompiler::schema(const Json& schema, const std::string& path, int depth) {
+  if (depth > kDeepestSchema) fail(path, "nested more than " + std::to_string(kDeepestSchema) + " deep");
+  if (schema.is_boolean() && schema.get<bool>()) return E::rule(json_rules::kValue);
+  if (schema.is_boolean()) fail(path, "allows nothing");
+  if (!schema.is_object()) fail(path, "a schema is an object or a boolean");
+  if (schema.contains("$ref")) return reference(schema, path, depth);
+  for (const auto* key : {"anyOf", "oneOf", "allOf"}) {
+    if (schema.contains(key)) return alternatives(schema, key, path, depth);
+  }
+  if (schema.contains("enum") || schema.contains("const")) return constants(schema, path);
+  return typed(schema, path, depth);
+}
+
+const Json& SchemaCompiler::resolve(const Json& schema, const std::string& path) const {
+  const auto* reference = schema.is_object() ? find(schema, "$ref") : nullptr;
+  if (reference == nullptr) return schema;
+  const auto text = reference->is_string() ? reference->get<std::string>() : std::string();
+  if (text == "#") return root_;
+  if (!text.starts_with("#/")) fail(path, "$ref " + reference->dump() + " does not lie within the schema");
+  try {
+    return root_.at(Json::json_pointer(text.substr(1)));
+  } catch (const nlohmann::json::exception&) {
+    fail(path, "$ref " + reference->dump() + " leads nowhere");
+  }
+}
+
+/// Every target is a rule of its own, so it may contain itself.
+E SchemaCompiler::reference(const Json& schema, const std::string& path, int depth) {
+  allow_only(schema, path, {"$ref"});
+  const auto& target = resolve(schema, path);
+  const auto name = schema["$ref"].get<std::string>();
+  if (references_.insert(name).second) {
+    auto body = this->schema(target, name.substr(1), depth + 1);
+    rules_.push_back({name, std::move(body)});
+  }
+  return E::rule(name);
+}
+
+E SchemaCompiler::alternatives(const Json& schema, const char* key, const std::string& path, int depth) {
+  allow_only(schema, path, {key});
+  const auto& list = schema[key];
+  const auto here = path + "/" + key;
+  if (!list.is_array() || list.empty()) fail(here, "is not a list of schemas");
+  if (key == std::string_view("allOf") && list.size() > 1)
+    fail(here, "more than one schema is not supported");
+  if (key == std::string_view("oneOf")) require_exclusive(list, here);
+  std::vector<E> choices;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    choices.push_back(this->schema(list[i], here + "/" + std::to_string(i), depth + 1));
+  }
+  return E::choice(std::move(choices));
+}
+
+/// The types that `schema` names, "integer" as "number"; empty if it may be anything.
+std::set<std::string> SchemaCompiler::types_of(const Json& schema, const std::string& path) const {
+  const auto& target = resolve(schema, path);
+  std::set<std::string> types;
+  if (!target.is_object()) return types;
+  if (const auto* value = find(target, "const")) types.insert(value->type_name());
+  if (const auto* type = find(target, "type")) {
+    for (const auto& name : type->is_array() ? *type : Json::array({*type})) {
+      if (name.is_string()) types.insert(name == "integer" ? "number" : name.get<std::string>());
+    }
+  }
+  return types;
+}
+
+/// Alternatives exclude each other if no two have a type in common, or if they are objects which require a
+/// property that is another constant in each.
+void SchemaCompiler::require_exclusive(const Json& list, const std::string& path) const {
+  std::set<std::string> types;
+  bool by_type = true;
+  for (const auto& item : list) {
+    const auto own = types_of(item, path);
+    by_type = by_type && !own.empty();
+    for (const auto& type : own) by_type = types.insert(type).second && by_type;
+  }
+  if (by_type) return;
+
+  const auto constant_of = [&](const Json& item, const std::string& property) -> const Json* {
+    const auto& target = resolve(item, path);
+    const auto pointer = Json::json_pointer("/properties") / property / "const";
+    const auto* required = target.is_object() ? find(target, "required") : nullptr;
+    const bool is_required =
+        required != nullptr && std::ranges::find(*required, Json(property)) != required->end();
+    return is_required && target.contains(pointer) ? &target[pointer] : nullptr;
+  };
+  const auto& first = resolve(list[0], path);
+  const auto* properties = first.is_object() ? find(first, "properties") : nullptr;
+  for (const auto& entry : (properties != nullptr ? *properties : no_members()).items()) {
+    std::set<std::string> constants;
+    const auto is_another = [&](const Json& item) {
+      const auto* value = constant_of(item, entry.key());
+      return value != nullptr && constants.insert(value->dump()).second;
+    };
+    if (std::all_of(list.begin(), list.end(), is_another)) return;
+  }
+  fail(path, "alternatives may both be true of one value", "anyOf says that this does not matter.");
+}
+
+E SchemaCompiler::constants(const Json& schema, const std::string& path) {
+  allow_only(schema, path, {"enum", "const", "type"});
+  const auto* value = find(schema, "const");
+  const auto* list = find(schema, "enum");
+  if (list != nullptr && !list->is_array()) fail(path, "\"enum\" is not a list");
+  const auto types = types_of(schema, path);
+  std::vector<E> choices;
+  for (const auto& item : list != nullptr ? *list : Json::array({*value})) {
+    const bool is_const = value == nullptr || item == *value;
+    const auto* type = find(schema, "type");
+    const auto& names = type == nullptr ? Json() : type->is_array() ? *type : Json::array({*type});
+    const bool fits = type == nullptr || std::ranges::any_of(names, [&](const Json& name) {
+                        return name.is_string() && is_type(item, name.get_ref<const std::string&>());
+                      });
+    if (is_const && fits) choices.push_back(json_rules::constant(item));
+  }
+  if (choices.empty()) fail(path, "allows nothing");
+  return E::choice(std::move(choices));
+}
+
+E SchemaCompiler::typed(const Json& schema, const std::string& path, int depth) {
+  const auto* type = find(schema, "type");
+  if (type == nullptr) {
+    // Keywords of one type say nothing of the others; what is made is of the type they speak of.
+    for (const auto* key : {"properties", "required", "additionalProperties"}) {
+      if (schema.contains(key)) return one_type("object", schema, path, depth);
+    }
+    if (schema.contains("items")) return one_type("array", schema, path, depth);
+    allow_only(schema, path, {});
+    return E::rule(json_rules::kValue);
+  }
+  if (type->is_string()) return one_type(type->get_ref<const std::string&>(), schema, path, depth);
+  if (!type->is_array() || type->empty()) fail(path, "\"type\" is neither a name nor a list of names");
+  std::vector<E> choices;
+  for (const auto& name : *type) {
+    if (!name.is_string()) fail(path, "\"type\" is neither a name nor a list of names");
+    choices.push_back(one_type(name.get_ref<const std::string&>(), schema, path, depth));
+  }
+  return E::choice(std::move(choices));
+}
+
+E SchemaCompiler::one_type(std::string_view type, const Json& schema, const std::string& path, int depth) {
+  if (std::ranges::find(kTypes, type) == kTypes.end())
+    fail(path, "\"" + std::string(type) + "\" is not a type");
+  // With several types, each takes the keywords it knows; a keyword that none knows is refused.
+  std::vector<std::string_view> known = {"type"};
+  const auto has = [&](std::string_view name) {
+    const auto* listed = find(schema, "type");
+    return name == type || (listed != nullptr && listed->is_array() &&
+                            std::ranges::find(*listed, Json(name)) != listed->end());
+  };
+  const auto add = [&](Keywords keywords) { known.insert(known.end(), keywords); };
+  if (has("object")) add({"properties", "required", "additionalProperties"});
+  if (has("array")) add({"items", "minItems", "maxItems"});
+  if (has("string")) add({"minLength", "maxLength"});
+  if (has("integer") && !has("number")) add({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"});
+  allow_only(schema, path, known);
+
+  if (type == "object") return object(schema, path, depth);
+  if (type == "array") return array(schema, path, depth);
+  if (type == "string") return string(schema, path);
+  if (type == "integer") return integer(schema, path);
+  if (type == "number") return E::rule(json_rules::kNumber);
+  if (type == "null") return E::literal("null");
+  return E::choice({E::literal("true"), E::literal("false")});
+}
+
+E SchemaCompiler::object(const Json& schema, const std::string& path, int depth) {
+  const auto* properties = find(schema, "properties");
+  const auto* required = find(schema, "required");
+  const auto* others = find(schema, "additionalProperties");
+  if (properties != nullptr && !properties->is_object()) fail(path, "\"properties\" is not an object");
+  if (required != nullptr && !required->is_array()) fail(path, "\"required\" is not a list");
+  std::set<std::string> missing;
+  for (const auto& name : required != nullptr ? *required : Json::array()) {
+    if (!name.is_string()) fail(path, "\"required\" holds something that is not a name");
+    missing.insert(name.get<std::string>());
+  }
+  const bool lists_any = properties != nullptr && !properties->empty();
+  if (!lists_any && missing.empty()) return map(schema, path, depth);
+  if ((lists_any ? properties->size() : 0) + missing.size() > kMostProperties) {
+    fail(path, "more than " + std::to_string(kMostProperties) + " properties");
+  }
+
+  std::vector<std::pair<E, bool>> all;
+  const auto add = [&](const std::string& name, const Json& value, const std::string& where,
+                       bool is_required) {
+    all.emplace_back(json_rules::member(json_rules::constant(name), this->schema(value, where, depth + 1)),
+                     is_required);
+  };
+  for (const auto& entry : (lists_any ? *properties : no_members()).items()) {
+    const bool is_required = missing.erase(entry.key()) > 0;
+    add(entry.key(), entry.value(), path + "/properties/" + entry.key(), is_required);
+  }
+  for (const auto& name : missing) {
+    if (others != nullptr && *others == false)
+      fail(path, "requires \"" + name + "\", which it does not allow");
+    add(name, others != nullptr ? *others : Json(true), path + "/additionalProperties", true);
+  }
+  return json_rules::in_braces(members(all, path));
+}
+
+/// Members with commas between; each is required or may be left out.
+E SchemaCompiler::members(const std::vector<std::pair<E, bool>>& members, const std::string& path) {
+  if (std::ranges::all_of(members, [](const auto& member) { return member.second; })) {
+    std::vector<E> parts;
+    for (const auto& [member, is_required] : members) {
+      parts.push_back(parts.empty() ? member : json_rules::after_comma(member));
+    }
+    return E::sequence(std::move(parts));
+  }
+  // Rules BASE>i make members i and following after some other, BASE=i where nothing has come before.
+  const auto base = unique_name(path);
+  const auto name = [&](char kind, std::size_t i) { return base + kind + std::to_string(i); };
+  rules_.push_back({name('>', members.size()), E::sequence({})});
+  rules_.push_back({name('=', members.size()), E::sequence({})});
+  for (auto i = members.size(); i > 0; --i) {
+    const auto& [member, is_required] = members[i - 1];
+    const auto following = E::rule(name('>', i));
+    auto next = json_rules::after_comma(member);
+    auto first = E::sequence({member, following});
+    if (!is_required) {
+      next = E::optional(std::move(next));
+      first = E::choice({std::move(first), E::rule(name('=', i))});
+    }
+    rules_.push_back({name('>', i - 1), E::sequence({std::move(next), following})});
+    rules_.push_back({name('=', i - 1), std::move(first)});
+  }
+  return E::rule(name('=', 0));
+}
+
+/// An object of any keys.
+E SchemaCompiler::map(const Json& schema, const std::string& path, int depth) {
+  const auto* others = find(schema, "additionalProperties");
+  if (others == nullptr || *others == true) return E::rule(json_rules::kObject);
+  if (*others == false) return json_rules::in_braces(E::sequence({}));
+  const auto member = json_rules::member(E::rule(json_rules::kString),
+                                         this->schema(*others, path + "/additionalProperties", depth + 1));
+  const auto more = E::repeat(json_rules::after_comma(member), 0, E::kUnlimited);
+  return json_rules::in_braces(E::optional(E::sequence({member, more})));
+}
+
+E SchemaCompiler::array(const Json& schema, const std::string& path, int depth) {
+  const auto min = count(schema, "minItems", kMostItems, path).value_or(0);
+  const auto max = count(schema, "maxItems", kMostItems, path);
+  if (max && *max < min) fail(path, "allows nothing");
+  if (max && *max == 0) return json_rules::in_brackets(E::sequence({}));
+  const auto* items = find(schema, "items");
+  auto item =
+      items != nullptr ? this->schema(*items, path + "/items", depth + 1) : E::rule(json_rules::kValue);
+  const auto name = unique_name(path + "/items");
+  rules_.push_back({name, std::move(item)});  // said once, however often it comes
+  const auto one = E::rule(name);
+  const auto more =
+      E::repeat(json_rules::after_comma(one), min > 0 ? min - 1 : 0, max ? *max - 1 : E::kUnlimited);
+  auto some = E::sequence({one, more});
+  return json_rules::in_brackets(min > 0 ? std::move(some) : E::optional(std::move(some)));
+}
+
+E SchemaCompiler::string(const Json& schema, const std::string& path) {
+  const auto min = count(schema, "minLength", kMostCharacters, path).value_or(0);
+  const auto max = count(schema, "maxLength", kMostCharacters, path).value_or(E::kUnlimited);
+  if (max < min) fail(path, "allows nothing");
+  if (min == 0 && max == E::kUnlimited) return E::rule(json_rules::kString);
+  const auto name = "string " + std::to_string(min) + "-" + std::to_string(max);
+  if (references_.insert(name).second) rules_.push_back({name, json_rules::string_of(min, max)});
+  return E::rule(name);
+}
+
+E SchemaCompiler::integer(const Json& schema, const std::string& path) {
+  const auto min = bound(schema, "minimum", "exclusiveMinimum", 1, path);
+  const auto max = bound(schema, "maximum", "exclusiveMaximum", -1, path);
+  auto range = json_rules::integer_between(min, max);
+  if (range.kind == E::Kind::choice && range.parts.empty()) fail(path, "allows nothing of at most 16 digits");
+  return range;
+}
+
+std::optional<std::uint32_t> SchemaCompiler::count(const Json& schema, const char* key, std::uint32_t most,
+                                                   const std::string& path) {
+  const auto* value = find(schema, key);
+  if (value == nullptr) return std::nullopt;
+  const bool fits = value->is_number_unsigned() && value->get<std::uint64_t>() <= most;
+  if (!fits)
+    fail(path,
+         "\"" + std::string(key) + "\" is " + value->dump() + ", limits are 0 and " + std::to_string(most));
+  return value->get<std::uint32_t>();
+}
+
+/// The tighter one of two bounds as an inclusive integer; `step` leads from an exclusive bound inwards.
+std::optional<std::int64_t> SchemaCompiler::bound(const Json& schema, const char* key,
+                                                  const char* exclusive_key, int step,
+                                                  const std::string& path) {
+  constexpr double kMost = 1e16;
+  std::optional<std::int64_t> tightest;
+  for (const auto* name : {key, exclusive_key}) {
+    const auto* value = find(schema, name);
+    if (value == nullptr) continue;
+    if (!value->is_number()) fail(path, "\"" + std::string(name) + "\" is not a number");
+    const auto number = std::clamp(value->get<double>(), -kMost, kMost);
+    auto inclusive = static_cast<std::int64_t>(step > 0 ? std::ceil(number) : std::floor(number));
+    if (name == exclusive_key && static_cast<double>(inclusive) == number) inclusive += step;
+    const bool tighter = !tightest || (step > 0 ? inclusive > *tightest : inclusive < *tightest);
+    if (tighter) tightest = inclusive;
+  }
+  return tightest;
+}
+
+}  // namespace
+
+std::vector<GrammarRule> json_object_grammar() {
+  auto rules = json_rules::rules();
+  rules.push_back({"root", E::rule(json_rules::kObject)});
+  return rules;
+}
+
+std::vector<GrammarRule> json_schema_grammar(const Json& schema) {
+  return SchemaCompiler(schema).compile();
+}
+
+}  // namespace tandem::model

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "model/grammar.h"
+
+namespace tandem::model {
+
+/// Rules of any JSON object; the root is "root".  White space is a space or a newline with up to 20 spaces or
+/// tabs, after { [ , : and before } ] only.
+std::vector<GrammarRule> json_object_grammar();
+
+/// Rules of JSON that `schema` allows; the root is "root".  Everything made is valid, but not everything
+/// valid is made: objects have their properties in the order in which the schema lists them, and where it
+/// lists any, no others but required ones.
+///
+/// Understood: type (also a list), enum, const, properties, required, additionalProperties, items, minItems,
+/// maxItems, minLength, maxLength (both up to 64), minimum, maximum, exclusiveMinimum, exclusiveMaximum (all
+/// four of integers), anyOf, oneOf (where alternatives exclude each other by type or by a constant property),
+/// allOf of one schema, $ref within the schema, also recursive.  Without effect: title, description, default,
+/// examples, deprecated, readOnly, writeOnly, discriminator, $schema, $id, $comment, $defs, definitions.
+/// Throws GrammarError, which names the place and the keyword, for everything else, and for schemas that
+/// allow nothing.
+std::vector<GrammarRule> json_schema_grammar(const nlohmann::ordered_json& schema);
+
+}  // namespace tandem::model

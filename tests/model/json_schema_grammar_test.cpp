@@ -1,0 +1,272 @@
+#include "model/json_schema_grammar.h"
+
+#include <bit>
+#include <random>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <valijson/adapters/nlohmann_json_adapter.hpp>
+#include <valijson/schema.hpp>
+#include <valijson/schema_parser.hpp>
+#include <valijson/validator.hpp>
+
+#include "model/grammar_matcher.h"
+#include "tests/support/fixture.h"
+
+namespace tandem::model {
+namespace {
+
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
+using testing::HasSubstr;
+
+/// valijson's opinion.
+class Validator {
+ public:
+  explicit Validator(const Json& schema) {
+    valijson::SchemaParser parser(valijson::SchemaParser::kDraft7);
+    parser.populateSchema(valijson::adapters::NlohmannJsonAdapter(schema), schema_);
+  }
+  bool accepts(const Json& value) const {
+    valijson::Validator validator;
+    return validator.validate(schema_, valijson::adapters::NlohmannJsonAdapter(value), nullptr);
+  }
+
+ private:
+  valijson::Schema schema_;
+};
+
+const Tokenizer& tokenizer() {
+  static const auto kTokenizer =
+      Tokenizer::from_header(read_header(test_support::reference_path("gemma4_vocab.gguf")));
+  return *kTokenizer;
+}
+
+const TokenTrie& trie() {
+  static const TokenTrie kTrie(tokenizer());
+  return kTrie;
+}
+
+std::shared_ptr<GrammarMasks> masks_of(const std::vector<GrammarRule>& rules) {
+  return std::make_shared<GrammarMasks>(std::make_shared<const Grammar>(rules, "root"), trie());
+}
+
+std::shared_ptr<GrammarMasks> compile(const std::string& schema) {
+  return masks_of(json_schema_grammar(OrderedJson::parse(schema)));
+}
+
+/// A random answer, or nothing if it did not end in time.  Tokens with a closing mark are preferred.
+std::optional<std::string> random_answer(const std::shared_ptr<GrammarMasks>& grammar, std::mt19937& random) {
+  GrammarMatcher matcher(grammar);
+  std::string text;
+  for (int i = 0; i < 300; ++i) {
+    std::vector<TokenId> any;
+    std::vector<TokenId> closing;
+    const auto words = matcher.allowed().words();
+    for (std::size_t w = 0; w < words.size(); ++w) {
+      for (auto bits = words[w]; bits != 0; bits &= bits - 1) {
+        const auto token = static_cast<TokenId>(w * 64 + static_cast<std::size_t>(std::countr_zero(bits)));
+        any.push_back(token);
+        const auto bytes = trie().bytes(token);
+        if (bytes.empty() || bytes.find_first_of("\"]}") != std::string_view::npos) closing.push_back(token);
+      }
+    }
+    EXPECT_FALSE(any.empty()) << text;
+    const auto& from = closing.empty() || random() % 3 == 0 ? any : closing;
+    const auto token = from[random() % from.size()];
+    EXPECT_TRUE(matcher.accept(token));
+    if (trie().bytes(token).empty()) return text;
+    text += trie().bytes(token);
+  }
+  return std::nullopt;
+}
+
+bool makes(const std::shared_ptr<GrammarMasks>& grammar, const std::string& text) {
+  GrammarMatcher matcher(grammar);
+  for (const auto token : tokenizer().encode(text, SpecialText::plain)) {
+    if (!matcher.accept(token)) return false;
+  }
+  return matcher.may_end();
+}
+
+const std::vector<std::string>& schemas() {
+  static const std::vector<std::string> kSchemas = {
+      R"({"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer"}},"required":["name","age"],"additionalProperties":false})",
+      R"({"type":"object","properties":{"a":{"type":"string"},"b":{"type":"number"},"c":{"type":"boolean"},"d":{"type":"null"}},"required":["b"]})",
+      R"({"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"integer"},"c":{"type":"integer"}}})",
+      R"({"type":"array","items":{"type":"number"},"minItems":2,"maxItems":4})",
+      R"({"type":"array","items":{"type":"array","items":{"type":"integer","minimum":-20,"maximum":105}}})",
+      R"({"type":"array","maxItems":3})",
+      R"({"type":"object","additionalProperties":{"type":"integer"}})",
+      R"({"type":"object"})",
+      R"({"enum":["red","gr\"een\n",3,2.5,null,true,{"a":[1,{}]},[],"é"]})",
+      R"({"type":"string","enum":["x",1,"y"]})",
+      R"({"const":{"k":"v"}})",
+      R"({"type":["string","null","integer"],"minLength":2,"maxLength":5})",
+      R"({"anyOf":[{"type":"string","maxLength":3},{"type":"object","properties":{"x":{"type":"boolean"}},"required":["x"]}]})",
+      R"({"oneOf":[{"type":"object","properties":{"kind":{"const":"circle"},"r":{"type":"number"}},"required":["kind","r"],"additionalProperties":false},{"type":"object","properties":{"kind":{"const":"square"},"side":{"type":"number"}},"required":["kind","side"],"additionalProperties":false}]})",
+      R"({"oneOf":[{"type":"string"},{"type":"integer"},{"type":"null"}]})",
+      R"({"allOf":[{"type":"boolean"}]})",
+      R"({"$defs":{"node":{"type":"object","properties":{"value":{"type":"integer"},"children":{"type":"array","items":{"$ref":"#/$defs/node"},"maxItems":2}},"required":["value","children"],"additionalProperties":false}},"$ref":"#/$defs/node"})",
+      R"({"definitions":{"list":{"anyOf":[{"type":"null"},{"type":"object","properties":{"head":{"type":"string"},"tail":{"$ref":"#/definitions/list"}},"required":["head","tail"]}]}},"type":"object","properties":{"l":{"$ref":"#/definitions/list"}},"required":["l"]})",
+      R"({"type":"integer","minimum":7,"maximum":12345})",
+      R"({"type":"integer","exclusiveMinimum":-1000,"exclusiveMaximum":-8.5})",
+      R"({"type":"integer","minimum":-3})",
+      R"({"type":"integer","maximum":0})",
+      R"({"type":"integer","minimum":-99,"maximum":100})",
+      R"({"type":"number"})",
+      R"({"type":"string","minLength":1})",
+      R"({"type":"string","minLength":3,"maxLength":3})",
+      R"({})",
+      R"(true)",
+      R"({"properties":{"p":{"properties":{"q":{"items":{"type":"boolean"}}},"required":["q"]}},"required":["p","extra"],"additionalProperties":{"type":"null"}})",
+      R"({"type":"object","title":"T","description":"D","properties":{"a/b~c":{"type":"boolean","default":true},"\"":{"type":"null"}},"required":["a/b~c"],"$schema":"http://json-schema.org/draft-07/schema#"})"};
+  return kSchemas;
+}
+
+TEST(JsonSchemaGrammar, WhatIsMadeIsValid) {
+  std::mt19937 random(11);
+  int made = 0;
+  for (const auto& text : schemas()) {
+    const auto grammar = compile(text);
+    const Validator validator(Json::parse(text));
+    int ended = 0;
+    for (int i = 0; i < 80; ++i) {
+      const auto answer = random_answer(grammar, random);
+      if (!answer) continue;
+      ++ended;
+      const auto value = Json::parse(*answer, nullptr, false);
+      ASSERT_FALSE(value.is_discarded()) << text << "\n" << *answer;
+      ASSERT_TRUE(validator.accepts(value)) << text << "\n" << *answer;
+      // The same value the way others write it is made, too; but constants have one spelling only, and so
+      // many digits as numbers with an exponent may get are not made.
+      if (text.find("enum") != std::string::npos || text.find("const") != std::string::npos) continue;
+      if (answer->find_first_of("eE") != std::string::npos && text.find("number") != std::string::npos)
+        continue;
+      const auto ordered = OrderedJson::parse(*answer);
+      EXPECT_TRUE(makes(grammar, ordered.dump())) << text << "\n" << ordered.dump();
+      EXPECT_TRUE(makes(grammar, ordered.dump(2))) << text << "\n" << ordered.dump(2);
+    }
+    EXPECT_GT(ended, 20) << text;
+    made += ended;
+  }
+  EXPECT_GT(made, 1500);
+}
+
+TEST(JsonSchemaGrammar, WhatIsInvalidIsNotMade) {
+  std::mt19937 random(12);
+  std::vector<std::shared_ptr<GrammarMasks>> all;
+  for (const auto& text : schemas()) all.push_back(compile(text));
+  int invalid = 0;
+  for (const auto& text : schemas()) {
+    const auto grammar = compile(text);
+    const Validator validator(Json::parse(text));
+    for (const auto& other : all) {
+      const auto answer = random_answer(other, random);
+      if (!answer || validator.accepts(Json::parse(*answer))) continue;
+      EXPECT_FALSE(makes(grammar, *answer)) << text << "\n" << *answer;
+      ++invalid;
+    }
+  }
+  EXPECT_GT(invalid, 300);
+}
+
+TEST(JsonSchemaGrammar, BrokenJsonIsNotMade) {
+  std::mt19937 random(13);
+  int broken = 0;
+  for (const auto& text : schemas()) {
+    const auto grammar = compile(text);
+    for (int i = 0; i < 20; ++i) {
+      auto answer = random_answer(grammar, random);
+      if (!answer) continue;
+      answer->erase(random() % answer->size(), 1);
+      if (Json::accept(*answer)) continue;
+      EXPECT_FALSE(makes(grammar, *answer)) << text << "\n" << *answer;
+      ++broken;
+    }
+  }
+  EXPECT_GT(broken, 200);
+}
+
+TEST(JsonSchemaGrammar, IntegersWithinBoundsAreAllMade) {
+  const auto grammar = compile(R"({"type":"integer","minimum":-112,"maximum":1205})");
+  for (int i = -1300; i <= 1300; ++i) {
+    EXPECT_EQ(makes(grammar, std::to_string(i)), i >= -112 && i <= 1205) << i;
+  }
+  EXPECT_FALSE(makes(grammar, "-0"));
+  EXPECT_FALSE(makes(grammar, "007"));
+}
+
+TEST(JsonSchemaGrammar, AnyJsonObject) {
+  const auto grammar = masks_of(json_object_grammar());
+  EXPECT_TRUE(makes(grammar, R"({})"));
+  EXPECT_TRUE(makes(grammar, R"({"a": [1, -2.5e+3, {"b": null}], "\ud83d\ude00": "\u00e9\n😀"})"));
+  for (const auto* text :
+       {"[]", "1", "{", R"({"a"})", R"({"a":01})", R"({"a":"\ud83d"})", R"({"a":"\ude00x"})", R"({a:1})",
+        "{\"a\":\"\n\"}", R"({"a":1,})", R"({} )", R"({"a":+1})", R"({"a":tru})"}) {
+    EXPECT_FALSE(makes(grammar, text)) << text;
+  }
+  std::mt19937 random(14);
+  for (int i = 0; i < 200; ++i) {
+    const auto answer = random_answer(grammar, random);
+    if (!answer) continue;
+    EXPECT_TRUE(Json::parse(*answer).is_object()) << *answer;
+  }
+}
+
+std::string error_of(const std::string& schema) {
+  try {
+    compile(schema);
+    return "";
+  } catch (const GrammarError& error) {
+    return error.what();
+  }
+}
+
+TEST(JsonSchemaGrammar, RefusesByName) {
+  EXPECT_THAT(error_of(R"({"type":"object","properties":{"x":{"type":"string","pattern":"^a"}}})"),
+              testing::AllOf(HasSubstr("/properties/x"), HasSubstr("\"pattern\"")));
+  for (const std::string keyword :
+       {"format", "minLength", "multipleOf", "uniqueItems", "not", "if", "prefixItems", "patternProperties",
+        "nullable", "minProperties", "unheard-of"}) {
+    EXPECT_THAT(error_of(R"({"type":"integer",")" + keyword + R"(":1})"), HasSubstr("\"" + keyword + "\""));
+  }
+  EXPECT_THAT(error_of(R"({"type":"number","minimum":1})"), HasSubstr("\"minimum\""));
+  EXPECT_THAT(error_of(R"({"type":"string","maxLength":65})"), HasSubstr("limits are 0 and 64"));
+  EXPECT_THAT(error_of(R"({"type":"string","maxLength":-1})"), HasSubstr("limits"));
+  EXPECT_THAT(error_of(R"({"type":"array","items":{"$ref":"http://x"}})"), HasSubstr("does not lie within"));
+  EXPECT_THAT(error_of(R"({"$ref":"#/$defs/x"})"), HasSubstr("leads nowhere"));
+  EXPECT_THAT(error_of(R"({"$ref":"#/~7"})"), HasSubstr("leads nowhere"));
+  EXPECT_THAT(error_of(R"({"$ref":5})"), HasSubstr("$ref"));
+  EXPECT_THAT(error_of(R"({"anyOf":[]})"), HasSubstr("list of schemas"));
+  EXPECT_THAT(error_of(R"({"anyOf":[{}],"type":"string"})"), HasSubstr("\"type\""));
+  EXPECT_THAT(error_of(R"({"allOf":[{},{}]})"), HasSubstr("more than one"));
+  EXPECT_THAT(error_of(R"({"oneOf":[{"type":"integer"},{"type":"number"}]})"), HasSubstr("both be true"));
+  EXPECT_THAT(error_of(R"({"type":"text"})"), HasSubstr("\"text\" is not a type"));
+  EXPECT_THAT(error_of(R"({"type":7})"), HasSubstr("\"type\""));
+  EXPECT_THAT(error_of("7"), HasSubstr("a schema is"));
+  EXPECT_THAT(error_of(R"({"type":"object","properties":[]})"), HasSubstr("\"properties\""));
+  EXPECT_THAT(error_of(R"({"type":"object","required":"x"})"), HasSubstr("\"required\""));
+}
+
+TEST(JsonSchemaGrammar, RefusesWhatAllowsNothing) {
+  for (const auto* schema :
+       {"false", R"({"enum":[]})", R"({"type":"string","enum":[1]})", R"({"const":1,"enum":[2]})",
+        R"({"type":"integer","minimum":5,"maximum":4})", R"({"type":"string","minLength":3,"maxLength":2})",
+        R"({"type":"array","minItems":3,"maxItems":2})", R"({"type":"array","items":false})",
+        R"({"type":"object","required":["x"],"additionalProperties":false})"}) {
+    EXPECT_NE(error_of(schema), "") << schema;
+  }
+  EXPECT_THAT(
+      error_of(
+          R"({"$defs":{"n":{"type":"object","properties":{"n":{"$ref":"#/$defs/n"}},"required":["n"]}},"$ref":"#/$defs/n"})"),
+      HasSubstr("never ends"));
+  EXPECT_THAT(error_of(R"({"$defs":{"n":{"$ref":"#/$defs/n"}},"$ref":"#/$defs/n"})"),
+              HasSubstr("never ends"));
+  std::string deep = "{}";
+  for (int i = 0; i < 100; ++i) deep = R"({"type":"array","items":)" + deep + "}";
+  EXPECT_THAT(error_of(deep), HasSubstr("deep"));
+}
+
+}  // namespace
+}  // namespace tandem::model
