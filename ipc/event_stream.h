@@ -12,7 +12,7 @@ namespace tandem::ipc {
 
 struct TokenLogprob {
   std::int32_t token = 0;
-  std::string text;  ///< the token's own bytes, made printable
+  std::string text;  ///< the token's own bytes, which may be part of a character; a control token's name
   float logprob = 0.0f;
 };
 

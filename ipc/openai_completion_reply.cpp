@@ -7,8 +7,27 @@ namespace tandem::ipc {
 
 namespace {
 
+/// What is not UTF-8 is dropped by one of the two and replaced by the other.
+bool is_utf8(const std::string& text) {
+  using Handler = OrderedJson::error_handler_t;
+  const OrderedJson json(text);
+  return json.dump(-1, ' ', false, Handler::ignore) == json.dump(-1, ' ', false, Handler::replace);
+}
+
+/// OpenAI writes tokens that are part of a character as "bytes:\xe7\x8b".
+std::string escaped_bytes(const std::string& text) {
+  constexpr const char* kDigits = "0123456789abcdef";
+  std::string escaped = "bytes:";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    escaped.append("\\x").append(1, kDigits[byte >> 4]).append(1, kDigits[byte & 15]);
+  }
+  return escaped;
+}
+
 std::string token_name(const TokenLogprob& token, TokenNames names) {
-  return names == TokenNames::ids ? "token_id:" + std::to_string(token.token) : token.text;
+  if (names == TokenNames::ids) return "token_id:" + std::to_string(token.token);
+  return is_utf8(token.text) ? token.text : escaped_bytes(token.text);
 }
 
 /// The alternatives and, if it is not one of them, the chosen token.  Of tokens with the same text the more

@@ -49,6 +49,17 @@ TEST(AppendLogprobs, NamesTokensByIdIfAsked) {
             R"([{"token_id:5":-0.5,"token_id:6":-1.0,"token_id:9":-5.0}])");
 }
 
+TEST(AppendLogprobs, PartsOfACharacterAreWrittenAsBytes) {
+  OrderedJson logprobs;
+  append_logprobs(logprobs,
+                  std::vector{token(1, "\xe7", -1.0f, {{1, "\xe7", -1.0f}, {2, "\xe8", -2.0f}}),
+                              token(3, "\x8b\x90", -0.5f), token(4, "é", -0.5f)},
+                  TokenNames::text, 0);
+  EXPECT_EQ(to_text(logprobs["tokens"]), R"(["bytes:\\xe7","bytes:\\x8b\\x90","é"])");
+  EXPECT_EQ(to_text(logprobs["top_logprobs"][0]), R"({"bytes:\\xe7":-1.0,"bytes:\\xe8":-2.0})");
+  EXPECT_EQ(to_text(logprobs["text_offset"]), "[0,1,1]") << "together they are one character";
+}
+
 TEST(AppendLogprobs, FirstTokenOfAPromptHasNone) {
   OrderedJson logprobs;
   ScoredToken first = token(2, "<bos>", 0.0f);
