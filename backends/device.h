@@ -30,7 +30,8 @@ enum class BlockType : std::uint32_t {
   mxfp4 = 39
 };
 
-/// Element type of the KV cache.  q8_0 is the GGUF block: 32 elements in 34 bytes.
+/// Element type of the KV cache.  q8_0 is the GGUF block: 32 elements in 34 bytes.  K and V are rounded to it
+/// before anyone attends to them; the query, scaled, is rounded to fp16, unless the type is f32.
 enum class KvType : std::uint32_t { f32 = 0, f16 = 1, q8_0 = 8 };
 
 /// What is cached for a token: K and V; or the one normalised vector both come from (model-spec 2.5), without

@@ -31,8 +31,8 @@ struct ActivationLayout {
   bool operator==(const ActivationLayout&) const = default;
 };
 
-/// Bytes an activation row needs as integers: 40 for every 32 elements (scale, sum, 32 int8), or the same for
-/// the 256-element blocks of the K types.
+/// Bytes an activation row needs as integers, whatever the block type it multiplies: 40 for every 32 elements
+/// (scale, sums, 32 int8).
 inline constexpr std::uint64_t kQuantisedBlockElems = 32;
 inline constexpr std::uint64_t kQuantisedBlockBytes = 40;
 
