@@ -9,6 +9,7 @@
 #include "cli/child_daemon.h"
 #include "cli/commands.h"
 #include "ipc/client.h"
+#include "model/error.h"
 
 namespace tandem::cli {
 
@@ -19,6 +20,7 @@ struct BenchOptions {
   std::uint32_t prompt_tok = 512;
   std::uint32_t generate_tok = 64;
   std::uint32_t runs = 5;
+  std::uint32_t seed = 1;
   std::uint32_t threads = 0;
   std::string kv_type = "f16";
   bool json = false;
@@ -40,6 +42,7 @@ Spread spread_of(std::vector<double> values) {
 
 /// What the daemon says of its own times.
 struct Run {
+  double completion_tok = 0;  ///< fewer than asked for where the model ended its answer
   double prompt_tok_per_s = 0;
   double decode_tok_per_s = 0;
   double decode_gb_per_s = 0;
@@ -47,21 +50,28 @@ struct Run {
 
 ipc::Json request_body(const BenchOptions& options, std::uint32_t vocab, std::uint32_t run) {
   // Another prompt in every run, so that nothing computed before can serve again.
-  std::mt19937 random(run + 1);
+  std::mt19937 random(options.seed + run);
   std::vector<std::uint32_t> prompt(options.prompt_tok);
   for (auto& token : prompt) token = random() % vocab;
-  return {{"model", "any"}, {"prompt", prompt}, {"max_tokens", options.generate_tok}, {"seed", run}};
+  return {{"model", "any"},
+          {"prompt", prompt},
+          {"max_tokens", options.generate_tok},
+          {"seed", options.seed + run}};
 }
 
 Run measure(ipc::Client& client, const BenchOptions& options, std::uint32_t vocab, std::uint32_t run) {
   const auto answer = ipc::json_of(client.post("/v1/completions", request_body(options, vocab, run).dump()));
   const auto& timings = answer.at("choices").at(0).at("timings");
   const double completion_tok = answer.at("usage").at("completion_tokens");
+  if (completion_tok < 2) {
+    throw Error("the model ended its answer at once: there is nothing to time", "try another --seed");
+  }
   const double prompt_us = timings.at("prompt_us");
   const double decode_us = timings.at("decode_us");
   Run measured;
   measured.prompt_tok_per_s = options.prompt_tok / std::max(prompt_us, 1.0) * 1e6;
-  if (completion_tok > 1) measured.decode_tok_per_s = (completion_tok - 1) / std::max(decode_us, 1.0) * 1e6;
+  measured.decode_tok_per_s = (completion_tok - 1) / std::max(decode_us, 1.0) * 1e6;
+  measured.completion_tok = completion_tok;
   measured.decode_gb_per_s = timings.value("decode_gb_per_s", 0.0);
   return measured;
 }
@@ -74,17 +84,17 @@ ChildDaemon start(const BenchOptions& options) {
 
 void print(const BenchOptions& options, const std::vector<std::pair<const char*, Spread>>& rows) {
   if (options.json) {
-    ipc::OrderedJson out{
-        {"model", options.model}, {"prompt_tok", options.prompt_tok}, {"generate_tok", options.generate_tok},
-        {"runs", options.runs},   {"threads", options.threads},       {"kv_type", options.kv_type}};
+    ipc::OrderedJson out{{"model", options.model},           {"prompt_tok", options.prompt_tok},
+                         {"most_tok", options.generate_tok}, {"runs", options.runs},
+                         {"threads", options.threads},       {"kv_type", options.kv_type}};
     for (const auto& [name, spread] : rows) {
       out[name] = {{"median", spread.median}, {"min", spread.min}, {"max", spread.max}};
     }
     std::cout << ipc::to_text(out) << "\n";
     return;
   }
-  std::printf("%s: %u prompt + %u generated tokens, %u runs after one to warm up\n", options.model.c_str(),
-              options.prompt_tok, options.generate_tok, options.runs);
+  std::printf("%s: %u prompt tokens, at most %u generated, %u runs after one to warm up\n",
+              options.model.c_str(), options.prompt_tok, options.generate_tok, options.runs);
   std::printf("%-20s %10s %10s %10s\n", "", "median", "min", "max");
   for (const auto& [name, spread] : rows) {
     std::printf("%-20s %10.2f %10.2f %10.2f\n", name, spread.median, spread.min, spread.max);
@@ -94,20 +104,23 @@ void print(const BenchOptions& options, const std::vector<std::pair<const char*,
 int bench(const BenchOptions& options) {
   const ChildDaemon daemon = start(options);
   ipc::Client client(daemon.socket());
-  const std::uint32_t vocab = ipc::json_of(client.get("/v1/models")).at("data").at(0).at("vocab");
+  const std::uint32_t vocab = ipc::json_of(client.get("/v1/models")).at("data").at(0).at("vocab_size");
   measure(client, options, vocab, options.runs);
   std::vector<double> prompt;
   std::vector<double> decode;
   std::vector<double> bandwidth;
+  std::vector<double> generated;
   for (std::uint32_t run = 0; run < options.runs; ++run) {
     const auto measured = measure(client, options, vocab, run);
     prompt.push_back(measured.prompt_tok_per_s);
     decode.push_back(measured.decode_tok_per_s);
     bandwidth.push_back(measured.decode_gb_per_s);
+    generated.push_back(measured.completion_tok);
   }
   print(options, {{"prompt_tok_per_s", spread_of(prompt)},
                   {"decode_tok_per_s", spread_of(decode)},
-                  {"decode_gb_per_s", spread_of(bandwidth)}});
+                  {"decode_gb_per_s", spread_of(bandwidth)},
+                  {"generated_tok", spread_of(generated)}});
   return kOk;
 }
 
@@ -123,6 +136,7 @@ Command bench_command(CLI::App& parent) {
       ->check(CLI::Range(2U, 1U << 20U));
   app->add_option("--runs", options->runs, "Measured runs, after one to warm up")
       ->check(CLI::Range(1U, 1000U));
+  app->add_option("--seed", options->seed, "Of the prompts and of sampling");
   app->add_option("--threads", options->threads, "CPU threads; 0: one for each physical core");
   app->add_option("--kv-type", options->kv_type, "f16, q8_0 or f32");
   app->add_flag("--json", options->json, "Print JSON");

@@ -5,10 +5,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
-#include <fstream>
-#include <spawn.h>
-#include <sstream>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -22,6 +20,7 @@ namespace tandem::cli {
 namespace {
 
 constexpr auto kPoll = std::chrono::milliseconds(20);
+constexpr int kCannotStart = 127;
 
 std::filesystem::path private_directory() {
   auto name = (std::filesystem::temp_directory_path() / "tandem-XXXXXX").string();
@@ -33,7 +32,10 @@ std::filesystem::path private_directory() {
 }  // namespace
 
 ChildDaemon::ChildDaemon(const std::vector<std::string>& flags)
-    : directory_(private_directory()), socket_((directory_ / "tandem.sock").string()) {
+    : directory_(private_directory()),
+      socket_((directory_ / "tandem.sock").string()),
+      log_(memfd_create("tandemd.log", MFD_CLOEXEC)) {
+  if (!log_) throw Error("cannot keep the daemon's log: " + std::string(strerror(errno)));
   try {
     start(flags);
     wait_until_ready();
@@ -55,17 +57,18 @@ void ChildDaemon::start(const std::vector<std::string>& flags) {
   for (auto& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
 
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  const auto log_path = (directory_ / "log").string();
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
-                                   0600);
-  posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-  const int failed = posix_spawn(&pid_, program.c_str(), &actions, nullptr, arguments.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (failed == 0) return;
-  pid_ = -1;
-  throw Error("cannot start " + program + ": " + strerror(failed));
+  const auto parent = getpid();
+  pid_ = fork();
+  if (pid_ < 0) throw Error("cannot start " + program + ": " + strerror(errno));
+  if (pid_ > 0) return;
+
+  // The child: it ends with its parent, also where that is killed, and only calls what is safe after fork.
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (getppid() != parent) _exit(kCannotStart);
+  dup2(log_.get(), STDOUT_FILENO);
+  dup2(log_.get(), STDERR_FILENO);
+  execv(program.c_str(), arguments.data());
+  _exit(kCannotStart);
 }
 
 void ChildDaemon::wait_until_ready() {
@@ -96,10 +99,13 @@ void ChildDaemon::stop() noexcept {
 }
 
 std::string ChildDaemon::log() const {
-  std::ifstream file(directory_ / "log");
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
+  std::string text;
+  char piece[4096];
+  while (true) {
+    const auto read = pread(log_.get(), piece, sizeof piece, static_cast<off_t>(text.size()));
+    if (read <= 0) return text;
+    text.append(piece, static_cast<std::size_t>(read));
+  }
 }
 
 }  // namespace tandem::cli

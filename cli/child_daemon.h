@@ -5,9 +5,12 @@
 #include <sys/types.h>
 #include <vector>
 
+#include "ipc/unix_socket.h"
+
 namespace tandem::cli {
 
-/// A tandemd of one's own, for commands that measure: it has a private socket and ends with this object.
+/// A tandemd of one's own, for commands that measure: it has a private socket and ends with this object, and
+/// with this process however that ends.
 class ChildDaemon {
  public:
   /// Starts the tandemd beside this program with `flags` (without --socket) and waits until it serves. Throws
@@ -29,6 +32,7 @@ class ChildDaemon {
 
   std::filesystem::path directory_;
   std::string socket_;
+  ipc::Fd log_;  ///< in memory: nothing is left behind
   pid_t pid_ = -1;
 };
 

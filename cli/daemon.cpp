@@ -1,6 +1,7 @@
 #include "cli/daemon.h"
 
 #include "ipc/unix_socket.h"
+#include "model/error.h"
 
 namespace tandem::cli {
 
@@ -23,6 +24,14 @@ void add_socket_option(CLI::App& app, std::string& path) {
 
 ipc::Client connect_to_daemon(const std::string& path) {
   return ipc::Client(path.empty() ? ipc::default_socket_path() : path);
+}
+
+std::string to_body(const ipc::Json& request) {
+  try {
+    return request.dump();
+  } catch (const ipc::Json::type_error&) {
+    throw Error("the text is not valid UTF-8");
+  }
 }
 
 CtrlC::CtrlC(ipc::Client& client) {

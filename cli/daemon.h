@@ -15,6 +15,9 @@ void add_socket_option(CLI::App& app, std::string& path);
 /// A connection to the daemon at `path` (empty: the default).  Throws ipc::SocketError.
 ipc::Client connect_to_daemon(const std::string& path);
 
+/// A request body.  Throws Error where a text in it is not valid UTF-8.
+std::string to_body(const ipc::Json& request);
+
 /// While one lives, Ctrl-C ends what its client waits for (which then throws ipc::ConnectionLost): the daemon
 /// cancels the request and goes on.  One at a time.
 class CtrlC {

@@ -9,6 +9,7 @@
 
 #include "cli/child_daemon.h"
 #include "cli/commands.h"
+#include "cli/daemon.h"
 #include "ipc/client.h"
 #include "model/error.h"
 
@@ -42,7 +43,9 @@ std::string read_text(const std::string& path) {
 /// Ids of `text`, and of the empty text: what the model puts before every text.
 std::vector<std::int32_t> tokenize(ipc::Client& client, const std::string& text) {
   const ipc::Json body{{"prompt", text}, {"add_special_tokens", true}, {"parse_special_tokens", true}};
-  return ipc::json_of(client.post("/v1/tokenize", body.dump())).at("tokens").get<std::vector<std::int32_t>>();
+  return ipc::json_of(client.post("/v1/tokenize", to_body(body)))
+      .at("tokens")
+      .get<std::vector<std::int32_t>>();
 }
 
 /// The prompt's log-probabilities; the first `given` tokens are not scored.

@@ -6,8 +6,6 @@
 #include "cli/commands.h"
 #include "cli/daemon.h"
 #include "ipc/service.h"
-#include "planner/plan_json.h"
-#include "planner/plan_table.h"
 
 namespace tandem::cli {
 namespace {
@@ -17,7 +15,6 @@ using ipc::OrderedJson;
 
 struct PsOptions {
   std::string socket;
-  bool plan = false;
   bool json = false;
 };
 
@@ -66,17 +63,8 @@ void print_row(const OrderedJson& request) {
               duration(request.value("age_us", std::uint64_t{0}) / 1'000'000).c_str());
 }
 
-/// The plan that the daemon executes, as `tandem plan` shows one.
-int show_plan(ipc::Client& client, const PsOptions& options) {
-  const auto reply = client.get("/v1/plan");
-  const auto plan = ipc::json_of(reply).at("plan").dump();
-  std::cout << (options.json ? reply.body + "\n" : planner::plan_table(planner::parse_plan(plan)));
-  return kOk;
-}
-
 int run(const PsOptions& options) {
   ipc::Client client = connect_to_daemon(options.socket);
-  if (options.plan) return show_plan(client, options);
   const OrderedJson status = status_of(client);
   if (options.json) {
     std::cout << ipc::to_text(status) << "\n";
@@ -100,7 +88,6 @@ Command ps_command(CLI::App& parent) {
               kDaemonExitCodes);
   const auto options = std::make_shared<PsOptions>();
   add_socket_option(*app, options->socket);
-  app->add_flag("--plan", options->plan, "show the plan it executes; with --json also what is allocated");
   app->add_flag("--json", options->json, "print it as JSON");
   return {app, [options] { return run(*options); }};
 }

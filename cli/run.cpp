@@ -70,14 +70,6 @@ std::string read_prompt(const RunOptions& options) {
   return text;
 }
 
-std::string to_body(const Json& request) {
-  try {
-    return request.dump();
-  } catch (const Json::type_error&) {
-    throw Error("the prompt is not valid UTF-8");
-  }
-}
-
 void wait_until_loaded(ipc::Client& client, StatusLine& status) {
   while (!CtrlC::pressed()) {
     const Json health = Json::parse(client.get("/health").body, nullptr, false);

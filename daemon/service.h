@@ -4,7 +4,6 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,8 +33,8 @@ class DaemonService final : public ipc::Service {
 
   /// 0 .. 1 while the model loads.
   void set_load_progress(double share) noexcept { load_progress_ = share; }
-  /// From now on requests are taken.  `engine` outlives the service or is taken back by `detach`; `ledger`
-  /// tells what is allocated.
+  /// From now on requests are taken.  `ledger` tells what is allocated.  No call may come after `engine` has
+  /// ended: the server that makes the calls goes first.
   void attach(engine::Engine& engine, std::function<std::vector<memory::LedgerLine>()> ledger);
   /// From now on requests are refused; those that run go on.
   void drain();

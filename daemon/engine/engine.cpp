@@ -328,7 +328,10 @@ void Engine::advance(const Ready& ready) {
     }));
   }
   if (!prompt_done) return;
-  if (generation.request().max_new_tok == 0) return end(sequence, FinishReason::length);
+  if (generation.request().max_new_tok == 0) {
+    if (auto rest = generation.close(); !rest.empty()) give(sequence, {std::move(rest), {}, {}});
+    return end(sequence, FinishReason::length);
+  }
 
   auto delta = generation.choose(executor_.logits(ready.first_logits + ready.work.logit_rows - 1), raw_);
   if (!sequence.first_token) sequence.first_token = Clock::now();
