@@ -12,7 +12,6 @@ namespace {
 using E = Expression;
 
 constexpr std::uint32_t kMostDigits = 16;
-constexpr std::int64_t kLargest = 9'999'999'999'999'999;  // of kMostDigits digits
 
 E digits(std::uint32_t min, std::uint32_t max) {
   return E::repeat(E::one_of({{'0', '9'}}), min, max);
@@ -47,11 +46,15 @@ E natural() {
   return E::choice({E::literal("0"), E::sequence({E::one_of({{'1', '9'}}), digits(0, kMostDigits - 1)})});
 }
 
+E fraction() {
+  return E::sequence({E::literal("."), digits(1, 24)});
+}
+
 E number() {
-  const auto fraction = E::sequence({E::literal("."), digits(1, 24)});
   const auto sign = E::optional(E::one_of({{'+', '+'}, {'-', '-'}}));
   const auto exponent = E::sequence({E::one_of({{'e', 'e'}, {'E', 'E'}}), sign, digits(1, 2)});
-  return E::sequence({E::optional(E::literal("-")), natural(), E::optional(fraction), E::optional(exponent)});
+  return E::sequence(
+      {E::optional(E::literal("-")), natural(), E::optional(fraction()), E::optional(exponent)});
 }
 
 E list_of(E item) {
@@ -99,6 +102,25 @@ E natural_between(std::int64_t low, std::int64_t high) {
   }
 }
 
+/// Numbers from low to high, 0 <= low; the ends themselves are out where they are open.
+E magnitude_between(Bound low, Bound high) {
+  const auto zeros = [](std::uint32_t min) { return E::repeat(E::literal("0"), min, 12); };
+  std::vector<E> choices;
+  if (low.open && low.value < high.value) {
+    choices.push_back(E::sequence(
+        {E::literal(std::to_string(low.value) + "."), zeros(0), digit_between('1', '9'), digits(0, 12)}));
+  }
+  const auto first = low.open ? low.value + 1 : low.value;
+  if (first < high.value) {
+    choices.push_back(E::sequence({natural_between(first, high.value - 1), E::optional(fraction())}));
+  }
+  if (first <= high.value && !high.open) {
+    choices.push_back(E::sequence(
+        {E::literal(std::to_string(high.value)), E::optional(E::sequence({E::literal("."), zeros(1)}))}));
+  }
+  return E::choice(std::move(choices));
+}
+
 }  // namespace
 
 std::vector<GrammarRule> rules() {
@@ -128,6 +150,22 @@ Expression integer_between(std::optional<std::int64_t> min, std::optional<std::i
         E::sequence({E::literal("-"), natural_between(std::max<std::int64_t>(-high, 1), -low)}));
   }
   if (high >= 0 && low <= high) choices.push_back(natural_between(std::max<std::int64_t>(low, 0), high));
+  return E::choice(std::move(choices));
+}
+
+Expression number_between(std::optional<Bound> min, std::optional<Bound> max) {
+  const auto low = min.value_or(Bound{-kLargest, false});
+  const auto high = max.value_or(Bound{kLargest, false});
+  std::vector<E> choices;
+  if (low.value < 0) {  // below zero, mirrored; zero itself has no sign
+    const auto nearest = high.value < 0 ? Bound{-high.value, high.open} : Bound{0, true};
+    auto magnitude = magnitude_between(nearest, {-low.value, low.open});
+    if (!magnitude.parts.empty()) choices.push_back(E::sequence({E::literal("-"), std::move(magnitude)}));
+  }
+  if (high.value >= 0) {
+    auto magnitude = magnitude_between(low.value < 0 ? Bound{0, false} : low, high);
+    if (!magnitude.parts.empty()) choices.push_back(std::move(magnitude));
+  }
   return E::choice(std::move(choices));
 }
 

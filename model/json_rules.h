@@ -26,8 +26,20 @@ std::vector<GrammarRule> rules();
 /// A string of `min` to `max` characters, an escape counting as one.
 Expression string_of(std::uint32_t min, std::uint32_t max);
 
-/// An integer of at most 16 digits within bounds, where there are any.
+/// Bounds of integers and numbers lie between -kLargest and kLargest, of 16 digits.
+inline constexpr std::int64_t kLargest = 9'999'999'999'999'999;
+
+/// An integer within bounds, where there are any.  A choice of nothing where they leave none.
 Expression integer_between(std::optional<std::int64_t> min, std::optional<std::int64_t> max);
+
+/// The end of a range of numbers.
+struct Bound {
+  std::int64_t value = 0;  ///< of at most 16 digits
+  bool open = false;       ///< the value itself is out
+};
+
+/// A number without exponent within bounds.  A choice of nothing where they leave none.
+Expression number_between(std::optional<Bound> min, std::optional<Bound> max);
 
 /// Exactly `value`, written without spaces.
 Expression constant(const nlohmann::ordered_json& value);

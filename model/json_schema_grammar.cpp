@@ -21,6 +21,7 @@ constexpr int kDeepestSchema = 64;
 constexpr std::size_t kMostProperties = 500;
 constexpr std::uint32_t kMostCharacters = 64;
 constexpr std::uint32_t kMostItems = 1000;
+constexpr double kBeyond = 1e16;  // no integer has so many digits
 
 constexpr std::array<std::string_view, 13> kAnnotations = {
     "title",   "description",   "default", "examples", "deprecated", "readOnly",   "writeOnly",
@@ -62,6 +63,12 @@ class SchemaCompiler {
  private:
   using Keywords = std::initializer_list<std::string_view>;
 
+  /// "minimum" and its like.
+  struct Limit {
+    double value = 0;
+    bool open = false;  ///< the value itself is out
+  };
+
   [[noreturn]] static void fail(const std::string& path, const std::string& problem, std::string hint = {}) {
     throw GrammarError("JSON schema: " + (path.empty() ? "/" : path) + ": " + problem, std::move(hint));
   }
@@ -94,13 +101,15 @@ class SchemaCompiler {
   E array(const Json& schema, const std::string& path, int depth);
   E string(const Json& schema, const std::string& path);
   E integer(const Json& schema, const std::string& path);
+  E number(const Json& schema, const std::string& path);
 
   std::set<std::string> types_of(const Json& schema, const std::string& path) const;
   const Json& resolve(const Json& schema, const std::string& path) const;
   static std::optional<std::uint32_t> count(const Json& schema, const char* key, std::uint32_t most,
                                             const std::string& path);
-  static std::optional<std::int64_t> bound(const Json& schema, const char* key, const char* exclusive_key,
-                                           int step, const std::string& path);
+  static std::optional<Limit> limit(const Json& schema, const char* key, const char* exclusive_key,
+                                    bool is_lower, const std::string& path);
+  static E in_range(E range, const std::string& path);
 
   const Json& root_;
   std::vector<GrammarRule> rules_;
@@ -263,14 +272,14 @@ E SchemaCompiler::one_type(std::string_view type, const Json& schema, const std:
   if (has("object")) add({"properties", "required", "additionalProperties"});
   if (has("array")) add({"items", "minItems", "maxItems"});
   if (has("string")) add({"minLength", "maxLength"});
-  if (has("integer") && !has("number")) add({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"});
+  if (has("integer") || has("number")) add({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"});
   allow_only(schema, path, known);
 
   if (type == "object") return object(schema, path, depth);
   if (type == "array") return array(schema, path, depth);
   if (type == "string") return string(schema, path);
   if (type == "integer") return integer(schema, path);
-  if (type == "number") return E::rule(json_rules::kNumber);
+  if (type == "number") return number(schema, path);
   if (type == "null") return E::literal("null");
   return E::choice({E::literal("true"), E::literal("false")});
 }
@@ -378,9 +387,32 @@ E SchemaCompiler::string(const Json& schema, const std::string& path) {
 }
 
 E SchemaCompiler::integer(const Json& schema, const std::string& path) {
-  const auto min = bound(schema, "minimum", "exclusiveMinimum", 1, path);
-  const auto max = bound(schema, "maximum", "exclusiveMaximum", -1, path);
-  auto range = json_rules::integer_between(min, max);
+  const auto inclusive = [](const std::optional<Limit>& limit, std::int64_t inwards) {
+    if (!limit) return std::optional<std::int64_t>();
+    const auto nearest =
+        std::clamp(inwards > 0 ? std::ceil(limit->value) : std::floor(limit->value), -kBeyond, kBeyond);
+    const bool is_out = limit->open && nearest == limit->value;
+    return std::optional(static_cast<std::int64_t>(nearest) + (is_out ? inwards : 0));
+  };
+  const auto min = inclusive(limit(schema, "minimum", "exclusiveMinimum", true, path), 1);
+  const auto max = inclusive(limit(schema, "maximum", "exclusiveMaximum", false, path), -1);
+  return in_range(json_rules::integer_between(min, max), path);
+}
+
+E SchemaCompiler::number(const Json& schema, const std::string& path) {
+  const auto whole = [&](const std::optional<Limit>& limit) {
+    if (!limit) return std::optional<json_rules::Bound>();
+    const bool fits = std::trunc(limit->value) == limit->value && std::abs(limit->value) <= 1e15;
+    if (!fits) fail(path, "bounds of numbers are supported as whole numbers of at most 15 digits");
+    return std::optional(json_rules::Bound{static_cast<std::int64_t>(limit->value), limit->open});
+  };
+  const auto min = whole(limit(schema, "minimum", "exclusiveMinimum", true, path));
+  const auto max = whole(limit(schema, "maximum", "exclusiveMaximum", false, path));
+  if (!min && !max) return E::rule(json_rules::kNumber);
+  return in_range(json_rules::number_between(min, max), path);
+}
+
+E SchemaCompiler::in_range(E range, const std::string& path) {
   if (range.kind == E::Kind::choice && range.parts.empty()) fail(path, "allows nothing of at most 16 digits");
   return range;
 }
@@ -396,21 +428,19 @@ std::optional<std::uint32_t> SchemaCompiler::count(const Json& schema, const cha
   return value->get<std::uint32_t>();
 }
 
-/// The tighter one of two bounds as an inclusive integer; `step` leads from an exclusive bound inwards.
-std::optional<std::int64_t> SchemaCompiler::bound(const Json& schema, const char* key,
-                                                  const char* exclusive_key, int step,
-                                                  const std::string& path) {
-  constexpr double kMost = 1e16;
-  std::optional<std::int64_t> tightest;
+/// The tighter one of an inclusive and an exclusive limit.
+std::optional<SchemaCompiler::Limit> SchemaCompiler::limit(const Json& schema, const char* key,
+                                                           const char* exclusive_key, bool is_lower,
+                                                           const std::string& path) {
+  std::optional<Limit> tightest;
   for (const auto* name : {key, exclusive_key}) {
     const auto* value = find(schema, name);
     if (value == nullptr) continue;
     if (!value->is_number()) fail(path, "\"" + std::string(name) + "\" is not a number");
-    const auto number = std::clamp(value->get<double>(), -kMost, kMost);
-    auto inclusive = static_cast<std::int64_t>(step > 0 ? std::ceil(number) : std::floor(number));
-    if (name == exclusive_key && static_cast<double>(inclusive) == number) inclusive += step;
-    const bool tighter = !tightest || (step > 0 ? inclusive > *tightest : inclusive < *tightest);
-    if (tighter) tightest = inclusive;
+    const Limit found = {value->get<double>(), name == exclusive_key};
+    const bool tighter =
+        !tightest || (is_lower ? found.value >= tightest->value : found.value <= tightest->value);
+    if (tighter) tightest = found;
   }
   return tightest;
 }

@@ -115,6 +115,9 @@ const std::vector<std::string>& schemas() {
       R"({"type":"integer","maximum":0})",
       R"({"type":"integer","minimum":-99,"maximum":100})",
       R"({"type":"number"})",
+      R"({"type":"number","minimum":0,"maximum":1})",
+      R"({"type":"number","exclusiveMinimum":-12,"exclusiveMaximum":-3})",
+      R"({"type":["number","string"],"exclusiveMinimum":0})",
       R"({"type":"string","minLength":1})",
       R"({"type":"string","minLength":3,"maxLength":3})",
       R"({})",
@@ -197,6 +200,28 @@ TEST(JsonSchemaGrammar, IntegersWithinBoundsAreAllMade) {
   EXPECT_FALSE(makes(grammar, "007"));
 }
 
+TEST(JsonSchemaGrammar, NumbersWithinBoundsAreAllMade) {
+  for (const auto* bounds :
+       {R"("minimum":0,"maximum":1)", R"("exclusiveMinimum":0,"exclusiveMaximum":12)",
+        R"("minimum":-2,"exclusiveMaximum":3)", R"("exclusiveMinimum":-11,"maximum":-2)", R"("minimum":5)",
+        R"("maximum":0)", R"("exclusiveMaximum":0)", R"("minimum":3,"maximum":3)",
+        R"("minimum":-1,"exclusiveMinimum":-1,"maximum":9,"exclusiveMaximum":10)"}) {
+    const auto schema = std::string(R"({"type":"number",)") + bounds + "}";
+    const auto grammar = compile(schema);
+    const Validator validator(Json::parse(schema));
+    for (int i = -1300; i <= 1300; ++i) {
+      const auto magnitude = std::to_string(std::abs(i));
+      const auto tenths = std::string(magnitude.size() < 3 ? 3 - magnitude.size() : 0, '0') + magnitude;
+      const auto text =
+          (i < 0 ? "-" : "") + tenths.substr(0, tenths.size() - 2) + "." + tenths.substr(tenths.size() - 2);
+      EXPECT_EQ(makes(grammar, text), validator.accepts(Json::parse(text))) << schema << " " << text;
+      if (i % 100 != 0) continue;
+      const auto whole = std::to_string(i / 100);
+      EXPECT_EQ(makes(grammar, whole), validator.accepts(Json::parse(whole))) << schema << " " << whole;
+    }
+  }
+}
+
 TEST(JsonSchemaGrammar, AnyJsonObject) {
   const auto grammar = masks_of(json_object_grammar());
   EXPECT_TRUE(makes(grammar, R"({})"));
@@ -231,7 +256,8 @@ TEST(JsonSchemaGrammar, RefusesByName) {
         "nullable", "minProperties", "unheard-of"}) {
     EXPECT_THAT(error_of(R"({"type":"integer",")" + keyword + R"(":1})"), HasSubstr("\"" + keyword + "\""));
   }
-  EXPECT_THAT(error_of(R"({"type":"number","minimum":1})"), HasSubstr("\"minimum\""));
+  EXPECT_THAT(error_of(R"({"type":"number","minimum":0.5})"), HasSubstr("whole numbers"));
+  EXPECT_THAT(error_of(R"({"type":"number","maximum":"1"})"), HasSubstr("\"maximum\" is not a number"));
   EXPECT_THAT(error_of(R"({"type":"string","maxLength":65})"), HasSubstr("limits are 0 and 64"));
   EXPECT_THAT(error_of(R"({"type":"string","maxLength":-1})"), HasSubstr("limits"));
   EXPECT_THAT(error_of(R"({"type":"array","items":{"$ref":"http://x"}})"), HasSubstr("does not lie within"));
@@ -252,8 +278,11 @@ TEST(JsonSchemaGrammar, RefusesByName) {
 TEST(JsonSchemaGrammar, RefusesWhatAllowsNothing) {
   for (const auto* schema :
        {"false", R"({"enum":[]})", R"({"type":"string","enum":[1]})", R"({"const":1,"enum":[2]})",
-        R"({"type":"integer","minimum":5,"maximum":4})", R"({"type":"string","minLength":3,"maxLength":2})",
-        R"({"type":"array","minItems":3,"maxItems":2})", R"({"type":"array","items":false})",
+        R"({"type":"integer","minimum":5,"maximum":4})", R"({"type":"number","minimum":5,"maximum":4})",
+        R"({"type":"number","minimum":5,"exclusiveMaximum":5})",
+        R"({"type":"integer","exclusiveMinimum":5,"exclusiveMaximum":6})",
+        R"({"type":"string","minLength":3,"maxLength":2})", R"({"type":"array","minItems":3,"maxItems":2})",
+        R"({"type":"array","items":false})",
         R"({"type":"object","required":["x"],"additionalProperties":false})"}) {
     EXPECT_NE(error_of(schema), "") << schema;
   }
