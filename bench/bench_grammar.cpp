@@ -77,16 +77,21 @@ std::vector<std::string> made_up_tokens() {
 
 struct Times {
   std::vector<double> mask_us;
+  std::vector<double> apply_us;  ///< to logits
   std::vector<double> accept_us;
 };
 
 /// Writes one answer; false if the limit on tokens cut it.
 bool write_answer(GrammarMatcher& matcher, const TokenTrie& trie, std::mt19937& random, Times& times) {
   std::vector<TokenId> choices;
+  std::vector<float> logits(trie.vocabulary_size());
   for (int i = 0; i < kMostTokens; ++i) {
     auto start = now_us();
     const auto& allowed = matcher.allowed();
-    times.mask_us.push_back((now_us() - start));
+    times.mask_us.push_back(now_us() - start);
+    start = now_us();
+    keep_only(allowed, logits);
+    times.apply_us.push_back(now_us() - start);
     choices.clear();
     for (TokenId id = 0; id < static_cast<TokenId>(trie.vocabulary_size()); ++id) {
       if (allowed.contains(id)) choices.push_back(id);
@@ -94,7 +99,7 @@ bool write_answer(GrammarMatcher& matcher, const TokenTrie& trie, std::mt19937& 
     const auto token = choices[random() % choices.size()];
     start = now_us();
     matcher.accept(token);
-    times.accept_us.push_back((now_us() - start));
+    times.accept_us.push_back(now_us() - start);
     if (trie.bytes(token).empty()) return true;
   }
   return false;
@@ -120,6 +125,7 @@ void run(const char* name, const char* gbnf, const TokenTrie& trie) {
     write_answer(matcher, trie, random, times);
   }
   print("masks", times.mask_us);
+  print("applied", times.apply_us);
   print("accepts", times.accept_us);
 }
 

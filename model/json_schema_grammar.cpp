@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "model/json_rules.h"
+#include "model/json_schema_numbers.h"
 
 namespace tandem::model {
 namespace {
@@ -21,7 +21,6 @@ constexpr int kDeepestSchema = 64;
 constexpr std::size_t kMostProperties = 500;
 constexpr std::uint32_t kMostCharacters = 64;
 constexpr std::uint32_t kMostItems = 1000;
-constexpr double kBeyond = 1e16;  // no integer has so many digits
 
 constexpr std::array<std::string_view, 13> kAnnotations = {
     "title",   "description",   "default", "examples", "deprecated", "readOnly",   "writeOnly",
@@ -63,23 +62,13 @@ class SchemaCompiler {
  private:
   using Keywords = std::initializer_list<std::string_view>;
 
-  /// "minimum" and its like.
-  struct Limit {
-    double value = 0;
-    bool open = false;  ///< the value itself is out
-  };
-
-  [[noreturn]] static void fail(const std::string& path, const std::string& problem, std::string hint = {}) {
-    throw GrammarError("JSON schema: " + (path.empty() ? "/" : path) + ": " + problem, std::move(hint));
-  }
-
   /// Refuses, by name, what stands beside annotations and is not in `known`.
   static void allow_only(const Json& schema, const std::string& path,
                          const std::vector<std::string_view>& known) {
     for (const auto& [key, value] : schema.items()) {
       const bool ignored = std::ranges::find(kAnnotations, key) != kAnnotations.end();
       if (!ignored && std::ranges::find(known, key) == known.end()) {
-        fail(path, "\"" + key + "\" is not supported here");
+        refuse_schema(path, "\"" + key + "\" is not supported here");
       }
     }
   }
@@ -100,16 +89,11 @@ class SchemaCompiler {
   E map(const Json& schema, const std::string& path, int depth);
   E array(const Json& schema, const std::string& path, int depth);
   E string(const Json& schema, const std::string& path);
-  E integer(const Json& schema, const std::string& path);
-  E number(const Json& schema, const std::string& path);
 
   std::set<std::string> types_of(const Json& schema, const std::string& path) const;
   const Json& resolve(const Json& schema, const std::string& path) const;
   static std::optional<std::uint32_t> count(const Json& schema, const char* key, std::uint32_t most,
                                             const std::string& path);
-  static std::optional<Limit> limit(const Json& schema, const char* key, const char* exclusive_key,
-                                    bool is_lower, const std::string& path);
-  static E in_range(E range, const std::string& path);
 
   const Json& root_;
   std::vector<GrammarRule> rules_;
@@ -118,10 +102,11 @@ class SchemaCompiler {
 };
 
 E SchemaCompiler::schema(const Json& schema, const std::string& path, int depth) {
-  if (depth > kDeepestSchema) fail(path, "nested more than " + std::to_string(kDeepestSchema) + " deep");
+  if (depth > kDeepestSchema)
+    refuse_schema(path, "nested more than " + std::to_string(kDeepestSchema) + " deep");
   if (schema.is_boolean() && schema.get<bool>()) return E::rule(json_rules::kValue);
-  if (schema.is_boolean()) fail(path, "allows nothing");
-  if (!schema.is_object()) fail(path, "a schema is an object or a boolean");
+  if (schema.is_boolean()) refuse_schema(path, "allows nothing");
+  if (!schema.is_object()) refuse_schema(path, "a schema is an object or a boolean");
   if (schema.contains("$ref")) return reference(schema, path, depth);
   for (const auto* key : {"anyOf", "oneOf", "allOf"}) {
     if (schema.contains(key)) return alternatives(schema, key, path, depth);
@@ -135,11 +120,12 @@ const Json& SchemaCompiler::resolve(const Json& schema, const std::string& path)
   if (reference == nullptr) return schema;
   const auto text = reference->is_string() ? reference->get<std::string>() : std::string();
   if (text == "#") return root_;
-  if (!text.starts_with("#/")) fail(path, "$ref " + reference->dump() + " does not lie within the schema");
+  if (!text.starts_with("#/"))
+    refuse_schema(path, "$ref " + reference->dump() + " does not lie within the schema");
   try {
     return root_.at(Json::json_pointer(text.substr(1)));
   } catch (const nlohmann::json::exception&) {
-    fail(path, "$ref " + reference->dump() + " leads nowhere");
+    refuse_schema(path, "$ref " + reference->dump() + " leads nowhere");
   }
 }
 
@@ -159,9 +145,9 @@ E SchemaCompiler::alternatives(const Json& schema, const char* key, const std::s
   allow_only(schema, path, {key});
   const auto& list = schema[key];
   const auto here = path + "/" + key;
-  if (!list.is_array() || list.empty()) fail(here, "is not a list of schemas");
+  if (!list.is_array() || list.empty()) refuse_schema(here, "is not a list of schemas");
   if (key == std::string_view("allOf") && list.size() > 1)
-    fail(here, "more than one schema is not supported");
+    refuse_schema(here, "more than one schema is not supported");
   if (key == std::string_view("oneOf")) require_exclusive(list, here);
   std::vector<E> choices;
   for (std::size_t i = 0; i < list.size(); ++i) {
@@ -214,14 +200,14 @@ void SchemaCompiler::require_exclusive(const Json& list, const std::string& path
     };
     if (std::all_of(list.begin(), list.end(), is_another)) return;
   }
-  fail(path, "alternatives may both be true of one value", "anyOf says that this does not matter.");
+  refuse_schema(path, "alternatives may both be true of one value", "anyOf says that this does not matter.");
 }
 
 E SchemaCompiler::constants(const Json& schema, const std::string& path) {
   allow_only(schema, path, {"enum", "const", "type"});
   const auto* value = find(schema, "const");
   const auto* list = find(schema, "enum");
-  if (list != nullptr && !list->is_array()) fail(path, "\"enum\" is not a list");
+  if (list != nullptr && !list->is_array()) refuse_schema(path, "\"enum\" is not a list");
   const auto types = types_of(schema, path);
   std::vector<E> choices;
   for (const auto& item : list != nullptr ? *list : Json::array({*value})) {
@@ -233,7 +219,7 @@ E SchemaCompiler::constants(const Json& schema, const std::string& path) {
                       });
     if (is_const && fits) choices.push_back(json_rules::constant(item));
   }
-  if (choices.empty()) fail(path, "allows nothing");
+  if (choices.empty()) refuse_schema(path, "allows nothing");
   return E::choice(std::move(choices));
 }
 
@@ -249,10 +235,11 @@ E SchemaCompiler::typed(const Json& schema, const std::string& path, int depth) 
     return E::rule(json_rules::kValue);
   }
   if (type->is_string()) return one_type(type->get_ref<const std::string&>(), schema, path, depth);
-  if (!type->is_array() || type->empty()) fail(path, "\"type\" is neither a name nor a list of names");
+  if (!type->is_array() || type->empty())
+    refuse_schema(path, "\"type\" is neither a name nor a list of names");
   std::vector<E> choices;
   for (const auto& name : *type) {
-    if (!name.is_string()) fail(path, "\"type\" is neither a name nor a list of names");
+    if (!name.is_string()) refuse_schema(path, "\"type\" is neither a name nor a list of names");
     choices.push_back(one_type(name.get_ref<const std::string&>(), schema, path, depth));
   }
   return E::choice(std::move(choices));
@@ -260,7 +247,7 @@ E SchemaCompiler::typed(const Json& schema, const std::string& path, int depth) 
 
 E SchemaCompiler::one_type(std::string_view type, const Json& schema, const std::string& path, int depth) {
   if (std::ranges::find(kTypes, type) == kTypes.end())
-    fail(path, "\"" + std::string(type) + "\" is not a type");
+    refuse_schema(path, "\"" + std::string(type) + "\" is not a type");
   // With several types, each takes the keywords it knows; a keyword that none knows is refused.
   std::vector<std::string_view> known = {"type"};
   const auto has = [&](std::string_view name) {
@@ -278,8 +265,8 @@ E SchemaCompiler::one_type(std::string_view type, const Json& schema, const std:
   if (type == "object") return object(schema, path, depth);
   if (type == "array") return array(schema, path, depth);
   if (type == "string") return string(schema, path);
-  if (type == "integer") return integer(schema, path);
-  if (type == "number") return number(schema, path);
+  if (type == "integer") return integer_of_schema(schema, path);
+  if (type == "number") return number_of_schema(schema, path);
   if (type == "null") return E::literal("null");
   return E::choice({E::literal("true"), E::literal("false")});
 }
@@ -288,17 +275,18 @@ E SchemaCompiler::object(const Json& schema, const std::string& path, int depth)
   const auto* properties = find(schema, "properties");
   const auto* required = find(schema, "required");
   const auto* others = find(schema, "additionalProperties");
-  if (properties != nullptr && !properties->is_object()) fail(path, "\"properties\" is not an object");
-  if (required != nullptr && !required->is_array()) fail(path, "\"required\" is not a list");
+  if (properties != nullptr && !properties->is_object())
+    refuse_schema(path, "\"properties\" is not an object");
+  if (required != nullptr && !required->is_array()) refuse_schema(path, "\"required\" is not a list");
   std::set<std::string> missing;
   for (const auto& name : required != nullptr ? *required : Json::array()) {
-    if (!name.is_string()) fail(path, "\"required\" holds something that is not a name");
+    if (!name.is_string()) refuse_schema(path, "\"required\" holds something that is not a name");
     missing.insert(name.get<std::string>());
   }
   const bool lists_any = properties != nullptr && !properties->empty();
   if (!lists_any && missing.empty()) return map(schema, path, depth);
   if ((lists_any ? properties->size() : 0) + missing.size() > kMostProperties) {
-    fail(path, "more than " + std::to_string(kMostProperties) + " properties");
+    refuse_schema(path, "more than " + std::to_string(kMostProperties) + " properties");
   }
 
   std::vector<std::pair<E, bool>> all;
@@ -313,7 +301,7 @@ E SchemaCompiler::object(const Json& schema, const std::string& path, int depth)
   }
   for (const auto& name : missing) {
     if (others != nullptr && *others == false)
-      fail(path, "requires \"" + name + "\", which it does not allow");
+      refuse_schema(path, "requires \"" + name + "\", which it does not allow");
     add(name, others != nullptr ? *others : Json(true), path + "/additionalProperties", true);
   }
   return json_rules::in_braces(members(all, path));
@@ -362,7 +350,7 @@ E SchemaCompiler::map(const Json& schema, const std::string& path, int depth) {
 E SchemaCompiler::array(const Json& schema, const std::string& path, int depth) {
   const auto min = count(schema, "minItems", kMostItems, path).value_or(0);
   const auto max = count(schema, "maxItems", kMostItems, path);
-  if (max && *max < min) fail(path, "allows nothing");
+  if (max && *max < min) refuse_schema(path, "allows nothing");
   if (max && *max == 0) return json_rules::in_brackets(E::sequence({}));
   const auto* items = find(schema, "items");
   auto item =
@@ -379,42 +367,11 @@ E SchemaCompiler::array(const Json& schema, const std::string& path, int depth) 
 E SchemaCompiler::string(const Json& schema, const std::string& path) {
   const auto min = count(schema, "minLength", kMostCharacters, path).value_or(0);
   const auto max = count(schema, "maxLength", kMostCharacters, path).value_or(E::kUnlimited);
-  if (max < min) fail(path, "allows nothing");
+  if (max < min) refuse_schema(path, "allows nothing");
   if (min == 0 && max == E::kUnlimited) return E::rule(json_rules::kString);
   const auto name = "string " + std::to_string(min) + "-" + std::to_string(max);
   if (references_.insert(name).second) rules_.push_back({name, json_rules::string_of(min, max)});
   return E::rule(name);
-}
-
-E SchemaCompiler::integer(const Json& schema, const std::string& path) {
-  const auto inclusive = [](const std::optional<Limit>& limit, std::int64_t inwards) {
-    if (!limit) return std::optional<std::int64_t>();
-    const auto nearest =
-        std::clamp(inwards > 0 ? std::ceil(limit->value) : std::floor(limit->value), -kBeyond, kBeyond);
-    const bool is_out = limit->open && nearest == limit->value;
-    return std::optional(static_cast<std::int64_t>(nearest) + (is_out ? inwards : 0));
-  };
-  const auto min = inclusive(limit(schema, "minimum", "exclusiveMinimum", true, path), 1);
-  const auto max = inclusive(limit(schema, "maximum", "exclusiveMaximum", false, path), -1);
-  return in_range(json_rules::integer_between(min, max), path);
-}
-
-E SchemaCompiler::number(const Json& schema, const std::string& path) {
-  const auto whole = [&](const std::optional<Limit>& limit) {
-    if (!limit) return std::optional<json_rules::Bound>();
-    const bool fits = std::trunc(limit->value) == limit->value && std::abs(limit->value) <= 1e15;
-    if (!fits) fail(path, "bounds of numbers are supported as whole numbers of at most 15 digits");
-    return std::optional(json_rules::Bound{static_cast<std::int64_t>(limit->value), limit->open});
-  };
-  const auto min = whole(limit(schema, "minimum", "exclusiveMinimum", true, path));
-  const auto max = whole(limit(schema, "maximum", "exclusiveMaximum", false, path));
-  if (!min && !max) return E::rule(json_rules::kNumber);
-  return in_range(json_rules::number_between(min, max), path);
-}
-
-E SchemaCompiler::in_range(E range, const std::string& path) {
-  if (range.kind == E::Kind::choice && range.parts.empty()) fail(path, "allows nothing of at most 16 digits");
-  return range;
 }
 
 std::optional<std::uint32_t> SchemaCompiler::count(const Json& schema, const char* key, std::uint32_t most,
@@ -423,26 +380,9 @@ std::optional<std::uint32_t> SchemaCompiler::count(const Json& schema, const cha
   if (value == nullptr) return std::nullopt;
   const bool fits = value->is_number_unsigned() && value->get<std::uint64_t>() <= most;
   if (!fits)
-    fail(path,
-         "\"" + std::string(key) + "\" is " + value->dump() + ", limits are 0 and " + std::to_string(most));
+    refuse_schema(path, "\"" + std::string(key) + "\" is " + value->dump() + ", limits are 0 and " +
+                            std::to_string(most));
   return value->get<std::uint32_t>();
-}
-
-/// The tighter one of an inclusive and an exclusive limit.
-std::optional<SchemaCompiler::Limit> SchemaCompiler::limit(const Json& schema, const char* key,
-                                                           const char* exclusive_key, bool is_lower,
-                                                           const std::string& path) {
-  std::optional<Limit> tightest;
-  for (const auto* name : {key, exclusive_key}) {
-    const auto* value = find(schema, name);
-    if (value == nullptr) continue;
-    if (!value->is_number()) fail(path, "\"" + std::string(name) + "\" is not a number");
-    const Limit found = {value->get<double>(), name == exclusive_key};
-    const bool tighter =
-        !tightest || (is_lower ? found.value >= tightest->value : found.value <= tightest->value);
-    if (tighter) tightest = found;
-  }
-  return tightest;
 }
 
 }  // namespace

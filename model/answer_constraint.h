@@ -1,0 +1,42 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "model/grammar_matcher.h"
+#include "model/token_set.h"
+#include "model/tokenizer.h"
+
+namespace tandem::model {
+
+/// Whether an answer thinks before it says what the grammar wants.
+enum class ThoughtFirst {
+  no,       ///< it begins with content
+  maybe,    ///< it may begin with <|channel>
+  is_open,  ///< the prompt has opened the thought channel (ChatPrompt::opens_thought)
+};
+
+/// Holds the content of an answer to a grammar; a thought before it is free, but for ending the answer.
+class AnswerConstraint {
+ public:
+  /// The tokenizer outlives the constraint.
+  AnswerConstraint(std::shared_ptr<GrammarMasks> masks, const Tokenizer& tokenizer, ThoughtFirst thought);
+
+  /// What may come next; valid until the next call of a member.  Throws as GrammarMatcher does.
+  const TokenSet& allowed();
+
+  /// Takes `token`; false, and nothing changes, if it is not allowed.
+  bool accept(TokenId token);
+
+ private:
+  enum class State { beginning, thought, content };
+
+  GrammarMatcher matcher_;
+  std::optional<TokenId> thought_begin_;
+  std::optional<TokenId> thought_end_;
+  State state_ = State::content;
+  TokenSet in_thought_;
+  TokenSet at_beginning_;
+};
+
+}  // namespace tandem::model
