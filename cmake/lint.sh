@@ -4,8 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-format() { git ls-files '*.h' '*.cpp' | xargs clang-format --dry-run -Werror; }
-tidy() { git ls-files '*.cpp' | xargs -P "$(nproc)" -n 1 clang-tidy --quiet -p build; }
+# sources PATTERN...: tracked or not, but nothing a build made
+sources() { find . -path './build*' -prune -o -path './.*' -prune -o -type f "$@" -print0; }
+format() { sources '(' -name '*.h' -o -name '*.cpp' ')' | xargs -0 clang-format --dry-run -Werror; }
+tidy() { sources -name '*.cpp' ! -path './tests/fuzz/*' | xargs -0 -P "$(nproc)" -n 1 clang-tidy --quiet -p build; }
 
 case "${1:-both}" in
   format) format ;;

@@ -217,7 +217,8 @@ int run(const Options& options) {
     const auto file = options.config ? read_config_file(*options.config) : nlohmann::json::object();
     const auto config = make_config(file, options.flags);
     if (!config.model) return fail(kUsage, "no model: give --model FILE, or \"model\" in the configuration");
-    if (!std::filesystem::exists(*config.model)) return fail(kUsage, config.model->string() + ": no such file");
+    if (!std::filesystem::exists(*config.model))
+      return fail(kUsage, config.model->string() + ": no such file");
     set_up_log(config.log_level);
     serve(config);
     return kDone;

@@ -51,7 +51,8 @@ bool is_space(char32_t point) {
 /// Length of the space that `text` begins with, 0 if there is none.
 std::size_t space_at_front(std::string_view text) {
   const auto front = utf8_front(text);
-  return front.state == Utf8State::whole && is_space(decode_utf8(text.substr(0, front.bytes))) ? front.bytes : 0;
+  return front.state == Utf8State::whole && is_space(decode_utf8(text.substr(0, front.bytes))) ? front.bytes
+                                                                                               : 0;
 }
 
 std::size_t space_at_back(std::string_view text) {
