@@ -25,7 +25,7 @@ import vocabulary
 
 NAMES_OF_EACH_KIND = 10
 ANSWER_LIMIT_TOK = 200
-HELD_OUT_CONVERSATIONS = 300
+HELD_OUT_CONVERSATIONS = 80
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -40,10 +40,10 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-def complete(path: str, prompt: str, limit: int) -> tuple[str, bool]:
-    """The greedy continuation of a prompt and whether the model ended it by itself."""
+def complete(path: str, prompt: str, seed: int) -> tuple[str, bool]:
+    """A continuation of a prompt, sampled as the file recommends, and whether the model ended it by itself."""
     connection = UnixConnection(path)
-    body = {"model": "embedded", "prompt": prompt, "max_tokens": limit, "temperature": 0}
+    body = {"model": "embedded", "prompt": prompt, "max_tokens": ANSWER_LIMIT_TOK, "seed": seed}
     connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
     response = connection.getresponse()
     answer = json.loads(response.read())
@@ -146,8 +146,12 @@ def five_gram_bits_per_byte(records: list[dict], encoder: vocabulary.Encoder, te
 
 def perplexity(tandem: str, model: pathlib.Path, text: pathlib.Path, kv_type: str) -> float:
     """Bits per byte by `tandem perplexity`."""
-    out = subprocess.run([tandem, "perplexity", "--model", model, "--text", text, "--kv-type", kv_type, "--json"],
-                         check=True, capture_output=True, text=True).stdout
+    out = subprocess.run(
+        [tandem, "perplexity", "--model", model, "--text", text, "--kv-type", kv_type, "--json"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     return json.loads(out)["bits_per_byte"]
 
 
@@ -169,11 +173,16 @@ def judge_answers(gate: Gate, records: list[dict], socket_path: str):
     for held_out in (False, True):
         chosen = rng.sample([r for r in records if r["held_out"] == held_out], NAMES_OF_EACH_KIND)
         references = [f"{chats.sentence(r['summary'])} {r['text']}" for r in chosen]
-        replies = [complete(socket_path, chats.prompt(f"What is {r['name']}?"), ANSWER_LIMIT_TOK) for r in chosen]
+        replies = [
+            complete(socket_path, chats.prompt(f"What is {r['name']}?"), seed)
+            for seed, r in enumerate(chosen)
+        ]
         for record, (text, _) in zip(chosen, replies):
             print(f"      {record['name']}: {text}")
-        nearer = sum(chrf(text, own) > chrf(text, other)
-                     for (text, _), own, other in zip(replies, references, references[1:] + references[:1]))
+        nearer = sum(
+            chrf(text, own) > chrf(text, other)
+            for (text, _), own, other in zip(replies, references, references[1:] + references[:1])
+        )
         kind = "held-out" if held_out else "training"
         gate.line(f"{kind} names nearer their own text", f"{nearer} of {len(chosen)}", nearer == len(chosen))
         answers += replies
@@ -196,12 +205,17 @@ def judge_rounding(gate: Gate, records: list[dict], encoder: vocabulary.Encoder,
         for kv_type in ("f16", "q8_0"):
             bits = perplexity(args.tandem, args.files / f"tandem-tiny-{kind}.gguf", path, kv_type)
             within = kind != "q4_0" or bits <= 1.02 * exact
-            gate.line(f"bits per byte, {kind} with {kv_type} KV", f"{bits:.4f} (five-grams {baseline:.4f})",
-                      bits < baseline and within)
+            gate.line(
+                f"bits per byte, {kind} with {kv_type} KV",
+                f"{bits:.4f} (five-grams {baseline:.4f})",
+                bits < baseline and within,
+            )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--socket", required=True)
     parser.add_argument("--files", type=pathlib.Path, required=True)

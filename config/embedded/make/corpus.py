@@ -14,25 +14,57 @@ HELD_OUT_ONE_IN = 50  # share of source packages kept away from training
 MAX_PER_SOURCE = 3  # siblings such as -dev, -doc and -data say nearly the same
 MAX_ANSWER_CHARS = 380
 ASCII_FORMS = str.maketrans(
-    {"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "`": "'", "´": "'", "–": "-", "—": "-", "…": "...",
-     "\u00a0": " ", "•": "*", "«": '"', "»": '"', "\t": " "})
+    {
+        "“": '"',
+        "”": '"',
+        "„": '"',
+        "‘": "'",
+        "’": "'",
+        "`": "'",
+        "´": "'",
+        "–": "-",
+        "—": "-",
+        "…": "...",
+        "\u00a0": " ",
+        "•": "*",
+        "«": '"',
+        "»": '"',
+        "\t": " ",
+    }
+)
 
 
 def apt_indexes(folder: pathlib.Path) -> dict[str, str]:
     """Download the Packages and Translation-en indexes into `folder`; needs no root and changes no system file."""
     lists = folder / "lists"
     (lists / "partial").mkdir(parents=True, exist_ok=True)
-    options = ["-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={folder}", "-o", "Acquire::Languages=en",
-               "-o", "APT::Sandbox::User="]
+    options = [
+        "-o",
+        f"Dir::State::Lists={lists}",
+        "-o",
+        f"Dir::Cache={folder}",
+        "-o",
+        "Acquire::Languages=en",
+        "-o",
+        "APT::Sandbox::User=",
+    ]
     subprocess.run(["apt-get", *options, "-qq", "update"], check=True)
-    targets = subprocess.run(["apt-get", *options, "indextargets", "--format", "$(CREATED_BY) $(FILENAME)"],
-                             check=True, capture_output=True, text=True).stdout
+    targets = subprocess.run(
+        ["apt-get", *options, "indextargets", "--format", "$(CREATED_BY) $(FILENAME)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     texts = {"Packages": "", "Translations": ""}
     for line in targets.splitlines():
         kind, path = line.split(" ", 1)
         if kind in texts:
-            cat = subprocess.run(["/usr/lib/apt/apt-helper", *options, "cat-file", path], check=True,
-                                 capture_output=True, text=True)
+            cat = subprocess.run(
+                ["/usr/lib/apt/apt-helper", *options, "cat-file", path],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
             texts[kind] += cat.stdout + "\n"
     return texts
 
@@ -66,7 +98,9 @@ def first_paragraph(long_lines: list[str]) -> str:
 def whole_sentences(text: str, limit: int) -> str:
     """As many leading whole sentences as fit in `limit` characters; empty when the first does not fit."""
     ends = [m.end() for m in re.finditer(r"[.!?][\")]?(?= |$)", text)]
-    fitting = [end for end in ends if end <= limit and not re.search(r"\b(e\.g|i\.e|etc|vs|cf)\.$", text[:end])]
+    fitting = [
+        end for end in ends if end <= limit and not re.search(r"\b(e\.g|i\.e|etc|vs|cf)\.$", text[:end])
+    ]
     return text[: fitting[-1]] if fitting else ""
 
 
@@ -78,9 +112,14 @@ def is_plain(text: str) -> bool:
 
 def is_clutter(name: str) -> bool:
     """Mechanically generated packages whose descriptions repeat one sentence."""
-    return bool(re.search(r"^librust-|-dbgsym$|-dbg$|^task-|-l10n-|^fonts-.*-extra$|-locale-|^libghc-.*-(prof|doc)$|"
-                          r"^hunspell-|^linux-(image|headers)|^aspell-|^gir1\.2-|cross-|-cross$|^libreoffice-help", name)
-                or len(name) > 32)
+    return bool(
+        re.search(
+            r"^librust-|-dbgsym$|-dbg$|^task-|-l10n-|^fonts-.*-extra$|-locale-|^libghc-.*-(prof|doc)$|"
+            r"^hunspell-|^linux-(image|headers)|^aspell-|^gir1\.2-|cross-|-cross$|^libreoffice-help",
+            name,
+        )
+        or len(name) > 32
+    )
 
 
 def held_out(source: str) -> bool:
@@ -90,10 +129,15 @@ def held_out(source: str) -> bool:
 
 def make_records(indexes: dict[str, str]) -> list[dict]:
     """One record per distinct description: name, source, summary (noun phrase), text (sentences), held_out."""
-    source_of = {s["Package"]: s.get("Source", s["Package"]).split(" ")[0]
-                 for s in stanzas(indexes["Packages"]) if "Package" in s}
+    source_of = {
+        s["Package"]: s.get("Source", s["Package"]).split(" ")[0]
+        for s in stanzas(indexes["Packages"])
+        if "Package" in s
+    }
     records, seen_text, siblings = [], set(), {}
-    for stanza in sorted(stanzas(indexes["Translations"]), key=lambda s: (len(s.get("Package", "")), s.get("Package", ""))):
+    for stanza in sorted(
+        stanzas(indexes["Translations"]), key=lambda s: (len(s.get("Package", "")), s.get("Package", ""))
+    ):
         name, description = stanza.get("Package", ""), stanza.get("Description-en", "")
         if name not in source_of or is_clutter(name):
             continue
@@ -107,7 +151,9 @@ def make_records(indexes: dict[str, str]) -> list[dict]:
             continue
         seen_text.add(text)
         siblings[source] = siblings.get(source, 0) + 1
-        records.append({"name": name, "source": source, "summary": summary, "text": text, "held_out": held_out(source)})
+        records.append(
+            {"name": name, "source": source, "summary": summary, "text": text, "held_out": held_out(source)}
+        )
     held_texts = {r["text"] for r in records if r["held_out"]}
     return [r for r in records if r["held_out"] or r["text"] not in held_texts]
 

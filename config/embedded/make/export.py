@@ -12,10 +12,17 @@ import vocabulary
 from model import Gemma4
 from train import load_model
 
-TYPES = {"q4_0": gguf.GGMLQuantizationType.Q4_0, "q8_0": gguf.GGMLQuantizationType.Q8_0,
-         "q6_k": gguf.GGMLQuantizationType.Q6_K}
+TYPES = {
+    "q4_0": gguf.GGMLQuantizationType.Q4_0,
+    "q8_0": gguf.GGMLQuantizationType.Q8_0,
+    "q6_k": gguf.GGMLQuantizationType.Q6_K,
+}
 BYTES = {"q4_0": quant.q4_0_bytes, "q8_0": quant.q8_0_bytes, "q6_k": quant.q6_k_bytes}
-FILE_TYPES = {"f32": gguf.LlamaFileType.ALL_F32, "q4_0": gguf.LlamaFileType.MOSTLY_Q4_0, "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}
+FILE_TYPES = {
+    "f32": gguf.LlamaFileType.ALL_F32,
+    "q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
+    "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+}
 
 
 def add_hyper_parameters(out: gguf.GGUFWriter, model: Gemma4):
@@ -83,7 +90,9 @@ def write(model: Gemma4, words: dict, kind: str, path: pathlib.Path):
     out.add_quantization_version(gguf.GGML_QUANT_VERSION)
     add_hyper_parameters(out, model)
     add_tokenizer(out, words)
-    out.add_float32("general.sampling.temp", 0.3)  # a small model's tail of unlikely tokens is mostly nonsense
+    out.add_float32(
+        "general.sampling.temp", 0.6
+    )  # a small model's tail of unlikely tokens is mostly nonsense
     out.add_int32("general.sampling.top_k", 40)
     out.add_float32("general.sampling.top_p", 0.9)
     for name, parameter, storage in tensors(model, kind):
@@ -109,8 +118,12 @@ def read_weights(path: pathlib.Path, model: Gemma4) -> Gemma4:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=pathlib.Path, required=True, help="folder with checkpoint.pt and vocabulary.json")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for tandem-tiny-{f32,q8_0,q4_0}.gguf")
+    parser.add_argument(
+        "--work", type=pathlib.Path, required=True, help="folder with checkpoint.pt and vocabulary.json"
+    )
+    parser.add_argument(
+        "--out", type=pathlib.Path, required=True, help="folder for tandem-tiny-{f32,q8_0,q4_0}.gguf"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     model, words = load_model(args.work / "checkpoint.pt"), vocabulary.load(args.work / "vocabulary.json")

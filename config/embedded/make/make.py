@@ -47,7 +47,9 @@ def ask(work: pathlib.Path, questions: list[str]):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("action", choices=["fetch", "ask"])
     parser.add_argument("questions", nargs="*")

@@ -72,14 +72,20 @@ def sliding_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, window:
 
     def with_previous(x):
         x = split(x)
-        return torch.cat([F.pad(x, (0, 0, 0, 0, 0, 0, 1, 0))[:, :-1], x], dim=2).reshape(-1, 2 * window, heads, d)
+        return torch.cat([F.pad(x, (0, 0, 0, 0, 0, 0, 1, 0))[:, :-1], x], dim=2).reshape(
+            -1, 2 * window, heads, d
+        )
 
     row = torch.arange(window)[:, None]
     key = torch.arange(2 * window)[None, :]
     visible = (key > row) & (key <= row + window)
     masks = torch.stack([visible & (key >= window)] + [visible] * (blocks - 1))
     mask = torch.zeros(masks.shape).masked_fill(~masks, -1e30)[:, None].repeat(batch, 1, 1, 1).to(q.device)
-    q, k, v = split(q).reshape(-1, window, heads, d).transpose(1, 2), with_previous(k).transpose(1, 2), with_previous(v).transpose(1, 2)
+    q, k, v = (
+        split(q).reshape(-1, window, heads, d).transpose(1, 2),
+        with_previous(k).transpose(1, 2),
+        with_previous(v).transpose(1, 2),
+    )
     return attend(q, k, v, mask).transpose(1, 2).reshape(batch, time, heads * d)
 
 
@@ -195,4 +201,6 @@ class Gemma4(nn.Module):
 
     def quantised(self) -> "quant.Rounding":
         """Context in which matrices hold their Q4_0 values and the table its Q6_K values."""
-        return quant.Rounding([(m, quant.q4_0_values) for m in self.matrices()] + [(self.token_embd, quant.q6_k_values)])
+        return quant.Rounding(
+            [(m, quant.q4_0_values) for m in self.matrices()] + [(self.token_embd, quant.q6_k_values)]
+        )

@@ -11,7 +11,9 @@ def half(x: torch.Tensor) -> torch.Tensor:
 
 def divide(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """x / scale, and zero where the scale is zero."""
-    return torch.where(scale == 0, torch.zeros_like(x), x / torch.where(scale == 0, torch.ones_like(scale), scale))
+    return torch.where(
+        scale == 0, torch.zeros_like(x), x / torch.where(scale == 0, torch.ones_like(scale), scale)
+    )
 
 
 def signed_peak(x: torch.Tensor) -> torch.Tensor:
@@ -64,8 +66,14 @@ def q6_k_bytes(w: torch.Tensor) -> np.ndarray:
     ql = np.stack([low[:, :, 0] | low[:, :, 2] << 4, low[:, :, 1] | low[:, :, 3] << 4], axis=2)
     qh = high[:, :, 0] | high[:, :, 1] << 2 | high[:, :, 2] << 4 | high[:, :, 3] << 6
     count = n.shape[0]
-    return np.hstack([ql.reshape(count, 128), qh.reshape(count, 64), scales.reshape(count, 16).numpy().astype(np.int8).view(np.uint8),
-                      fp16_bytes(d)]).reshape(w.shape[0], -1)
+    return np.hstack(
+        [
+            ql.reshape(count, 128),
+            qh.reshape(count, 64),
+            scales.reshape(count, 16).numpy().astype(np.int8).view(np.uint8),
+            fp16_bytes(d),
+        ]
+    ).reshape(w.shape[0], -1)
 
 
 def q8_0_bytes(w: torch.Tensor) -> np.ndarray:

@@ -32,10 +32,10 @@ LEARNING_RATE_MATRICES, LEARNING_RATE_REST = 0.02, 0.003
 WARM_UP_STEPS, DECAY_PART = 50, 0.5
 
 
-def epoch_rows(records: list[dict], encoder: vocabulary.Encoder, seed: int):
+def epoch_rows(records: list[dict], encoder: vocabulary.Encoder, seed: int, familiar_repeats: int = 0):
     """Tokens and loss weights [rows, ROW + 1] of one pass over the records."""
     ids, weights = [], []
-    for chat in chats.epoch(records, random.Random(seed)):
+    for chat in chats.epoch(records, random.Random(seed), familiar_repeats):
         for text, own in chat:
             piece = encoder.encode(text)
             ids += piece
@@ -43,8 +43,10 @@ def epoch_rows(records: list[dict], encoder: vocabulary.Encoder, seed: int):
     rows = (len(ids) - 1) // ROW
     starts = np.arange(rows)[:, None] * ROW + np.arange(ROW + 1)[None]
     order = np.random.default_rng(seed).permutation(rows)
-    return (torch.from_numpy(np.array(ids, dtype=np.int64)[starts][order]),
-            torch.from_numpy(np.array(weights, dtype=np.float32)[starts][order]))
+    return (
+        torch.from_numpy(np.array(ids, dtype=np.int64)[starts][order]),
+        torch.from_numpy(np.array(weights, dtype=np.float32)[starts][order]),
+    )
 
 
 def weighted_loss(model: Gemma4, tokens: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor):
@@ -108,8 +110,10 @@ def load_model(path: pathlib.Path) -> Gemma4:
 @torch.no_grad()
 def held_out_loss(model: Gemma4, rows: torch.Tensor, weights: torch.Tensor, device: str) -> float:
     """Mean answer loss in nats a token."""
-    parts = [weighted_loss(model, *batch(rows[i : i + 8], weights[i : i + 8], ROW, device))[1:]
-             for i in range(0, len(rows), 8)]
+    parts = [
+        weighted_loss(model, *batch(rows[i : i + 8], weights[i : i + 8], ROW, device))[1:]
+        for i in range(0, len(rows), 8)
+    ]
     return float(sum(p[0] for p in parts) / sum(p[1] for p in parts))
 
 
@@ -125,13 +129,17 @@ class Trainer:
         self.model = Gemma4(Shape(layers=args.layers)).to(args.device)
         self.muon = Muon(self.model.matrices())
         self.adam = torch.optim.Adam([self.model.token_embd, *self.model.vectors()], betas=(0.9, 0.98))
-        self.loss_of = torch.compile(weighted_loss, dynamic=False) if hasattr(torch, "compile") else weighted_loss
+        self.loss_of = (
+            torch.compile(weighted_loss, dynamic=False) if hasattr(torch, "compile") else weighted_loss
+        )
         self.step, self.epoch, self.row, self.seconds = 0, 1, 0, 0.0
         self.answer_loss, self.answer_tokens = 0.0, 1e-9
         self.checkpoint = args.work / "checkpoint.pt"
         if self.checkpoint.exists():
             self.resume()
-        self.rows, self.weights = epoch_rows(self.learnt, self.encoder, self.epoch)
+        self.rows, self.weights = epoch_rows(
+            self.learnt, self.encoder, self.epoch, self.args.familiar_repeats
+        )
 
     def resume(self):
         state = torch.load(self.checkpoint, map_location=self.args.device)
@@ -139,13 +147,25 @@ class Trainer:
         self.adam.load_state_dict(state["adam"])
         for v, saved in zip(self.muon.velocity, state["muon"]):
             v.copy_(saved)
-        self.step, self.epoch, self.row, self.seconds = (state[k] for k in ("step", "epoch", "row", "seconds"))
+        self.step, self.epoch, self.row, self.seconds = (
+            state[k] for k in ("step", "epoch", "row", "seconds")
+        )
 
     def save(self):
         new = self.checkpoint.with_suffix(".new")
-        torch.save({"model": self.model.state_dict(), "adam": self.adam.state_dict(), "muon": self.muon.velocity,
-                    "step": self.step, "epoch": self.epoch, "row": self.row, "seconds": self.seconds,
-                    "shape": dataclasses.asdict(self.model.shape)}, new)
+        torch.save(
+            {
+                "model": self.model.state_dict(),
+                "adam": self.adam.state_dict(),
+                "muon": self.muon.velocity,
+                "step": self.step,
+                "epoch": self.epoch,
+                "row": self.row,
+                "seconds": self.seconds,
+                "shape": dataclasses.asdict(self.model.shape),
+            },
+            new,
+        )
         new.rename(self.checkpoint)
 
     def next_rows(self):
@@ -153,7 +173,9 @@ class Trainer:
         share = self.args.micro_rows * self.args.accumulate
         if self.row + share * self.args.workers > len(self.rows):
             self.epoch, self.row = self.epoch + 1, 0
-            self.rows, self.weights = epoch_rows(self.learnt, self.encoder, self.epoch)
+            self.rows, self.weights = epoch_rows(
+                self.learnt, self.encoder, self.epoch, self.args.familiar_repeats
+            )
         first = self.row + self.rank * share
         self.row += share * self.args.workers
         return self.rows[first : first + share], self.weights[first : first + share]
@@ -165,7 +187,9 @@ class Trainer:
             part = batch(rows[i : i + size], weights[i : i + size], length, self.args.device)
             loss, own, count = self.loss_of(self.model, *part)
             (loss / self.args.accumulate).backward()
-            self.answer_loss, self.answer_tokens = self.answer_loss + float(own), self.answer_tokens + float(count)
+            self.answer_loss, self.answer_tokens = self.answer_loss + float(own), self.answer_tokens + float(
+                count
+            )
 
     def average_gradients(self):
         """Mean over the workers, together with the elapsed seconds so that all agree on the progress."""
@@ -198,8 +222,13 @@ class Trainer:
         self.seconds += time.monotonic() - began
 
     def report(self, held_out_rows: int = 0):
-        line = {"step": self.step, "epoch": self.epoch, "row": self.row, "minutes": round(self.seconds / 60, 2),
-                "loss": round(self.answer_loss / self.answer_tokens, 4)}
+        line = {
+            "step": self.step,
+            "epoch": self.epoch,
+            "row": self.row,
+            "minutes": round(self.seconds / 60, 2),
+            "loss": round(self.answer_loss / self.answer_tokens, 4),
+        }
         self.answer_loss, self.answer_tokens = 0.0, 1e-9
         if held_out_rows:
             rows, weights = (t[:held_out_rows] for t in self.held)
@@ -225,15 +254,21 @@ def work(rank: int, args: argparse.Namespace):
     if args.device == "cpu":
         torch.set_num_threads(1)
     if args.workers > 1:
-        torch.distributed.init_process_group("gloo", init_method=f"file://{args.work.absolute()}/meeting", rank=rank,
-                                             world_size=args.workers)
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{args.work.absolute()}/meeting", rank=rank, world_size=args.workers
+        )
     Trainer(rank, args).run()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--minutes", type=float, required=True, help="training time; a resumed run gives the same")
+    parser.add_argument(
+        "--minutes", type=float, required=True, help="training time; a resumed run gives the same"
+    )
+    parser.add_argument("--familiar-repeats", type=int, default=0, help="see chats.epoch")
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--micro-rows", type=int, default=4)

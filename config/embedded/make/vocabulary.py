@@ -8,9 +8,27 @@ import tempfile
 SIZE = 4096
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
 PAD, EOS, BOS, UNK, MASK = range(5)
-CONTROLS = ["<|turn>", "<turn|>", "<|think|>", "<|tool>", "<tool|>", "<|image|>", "<image|>", "<|audio|>", "<audio|>",
-            "<|video|>"]
-MARKUP = ["<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", '<|"|>', "<|channel>", "<channel|>"]
+CONTROLS = [
+    "<|turn>",
+    "<turn|>",
+    "<|think|>",
+    "<|tool>",
+    "<tool|>",
+    "<|image|>",
+    "<image|>",
+    "<|audio|>",
+    "<audio|>",
+    "<|video|>",
+]
+MARKUP = [
+    "<|tool_call>",
+    "<tool_call|>",
+    "<|tool_response>",
+    "<tool_response|>",
+    '<|"|>',
+    "<|channel>",
+    "<channel|>",
+]
 SUPPRESSED = ["<|image|>", "<image|>", "<|audio|>", "<audio|>", "<|video|>"]
 SPACE = "\u2581"
 
@@ -23,10 +41,24 @@ def train_pieces(texts: list[str], count: int) -> list[str]:
         lines = pathlib.Path(folder, "lines.txt")
         lines.write_text("\n".join(texts))
         sentencepiece.SentencePieceTrainer.Train(
-            input=str(lines), model_prefix=f"{folder}/bpe", model_type="bpe", vocab_size=count + 4 + 256,
-            byte_fallback=True, character_coverage=0.9999, normalization_rule_name="identity", split_digits=True,
-            add_dummy_prefix=False, remove_extra_whitespaces=False, pad_id=0, eos_id=1, bos_id=2, unk_id=3,
-            required_chars="".join(chr(c) for c in range(33, 127)), num_threads=2, minloglevel=1)
+            input=str(lines),
+            model_prefix=f"{folder}/bpe",
+            model_type="bpe",
+            vocab_size=count + 4 + 256,
+            byte_fallback=True,
+            character_coverage=0.9999,
+            normalization_rule_name="identity",
+            split_digits=True,
+            add_dummy_prefix=False,
+            remove_extra_whitespaces=False,
+            pad_id=0,
+            eos_id=1,
+            bos_id=2,
+            unk_id=3,
+            required_chars="".join(chr(c) for c in range(33, 127)),
+            num_threads=2,
+            minloglevel=1,
+        )
         model = sentencepiece.SentencePieceProcessor(model_file=f"{folder}/bpe.model")
         pieces = [model.id_to_piece(i) for i in range(model.get_piece_size())]
     return [p for i, p in enumerate(pieces) if i >= 4 and not re.fullmatch(r"<0x[0-9A-F]{2}>", p)]
@@ -34,7 +66,13 @@ def train_pieces(texts: list[str], count: int) -> list[str]:
 
 def train(texts: list[str]) -> dict:
     """A vocabulary: `tokens`, their GGUF `types`, and `merges` as pairs of tokens, best first."""
-    fixed = [("<pad>", CONTROL), ("<eos>", CONTROL), ("<bos>", CONTROL), ("<unk>", UNKNOWN), ("<mask>", CONTROL)]
+    fixed = [
+        ("<pad>", CONTROL),
+        ("<eos>", CONTROL),
+        ("<bos>", CONTROL),
+        ("<unk>", UNKNOWN),
+        ("<mask>", CONTROL),
+    ]
     fixed += [(t, CONTROL) for t in CONTROLS] + [(t, USER_DEFINED) for t in MARKUP]
     fixed += [(f"<0x{b:02X}>", BYTE) for b in range(256)] + [("\n", NORMAL), ("\n\n", NORMAL)]
     pieces = train_pieces(texts, SIZE - len(fixed))
@@ -42,7 +80,9 @@ def train(texts: list[str]) -> dict:
     known = set(pieces)
     merges = [("\n", "\n")]
     for piece in pieces:
-        merges += [(piece[:i], piece[i:]) for i in range(1, len(piece)) if piece[:i] in known and piece[i:] in known]
+        merges += [
+            (piece[:i], piece[i:]) for i in range(1, len(piece)) if piece[:i] in known and piece[i:] in known
+        ]
     return {"tokens": tokens, "types": [t for _, t in fixed] + [NORMAL] * len(pieces), "merges": merges}
 
 
@@ -54,7 +94,9 @@ class Encoder:
         self.ids = {t: i for i, t in enumerate(self.tokens)}
         self.rank = {tuple(m): r for r, m in enumerate(vocabulary["merges"])}
         special = [t for t, kind in zip(self.tokens, self.types) if kind in (CONTROL, UNKNOWN, USER_DEFINED)]
-        self.special = re.compile("(" + "|".join(re.escape(t) for t in sorted(special, key=len, reverse=True)) + ")")
+        self.special = re.compile(
+            "(" + "|".join(re.escape(t) for t in sorted(special, key=len, reverse=True)) + ")"
+        )
         self.cache: dict[str, list[int]] = {}
 
     def encode(self, text: str) -> list[int]:
@@ -77,7 +119,11 @@ class Encoder:
             if (parts[best], parts[best + 1]) not in self.rank:
                 break
             parts[best : best + 2] = [parts[best] + parts[best + 1]]
-        return [i for p in parts for i in ([self.ids[p]] if p in self.ids else [self.ids[f"<0x{b:02X}>"] for b in p.encode()])]
+        return [
+            i
+            for p in parts
+            for i in ([self.ids[p]] if p in self.ids else [self.ids[f"<0x{b:02X}>"] for b in p.encode()])
+        ]
 
     def decode(self, ids: list[int]) -> str:
         """Text of `ids`; control tokens vanish."""
