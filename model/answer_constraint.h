@@ -13,7 +13,7 @@ namespace tandem::model {
 enum class ThoughtFirst {
   no,       ///< it begins with content
   maybe,    ///< it may begin with <|channel>
-  is_open,  ///< the prompt has opened the thought channel (ChatPrompt::opens_thought)
+  is_open,  ///< the prompt has opened the thought channel (AnswerStart::in_thought)
 };
 
 /// Holds the content of an answer to a grammar; a thought before it is free, but for ending the answer.

@@ -25,6 +25,13 @@ std::string_view text_of(Marker marker) noexcept {
   return "";
 }
 
+AnswerParser::AnswerParser(const AnswerStart& start)
+    : state_(start.in_thought ? State::thought : State::content) {
+  if (!start.call) return;
+  begin_call();
+  pending_ = *start.call;
+}
+
 void AnswerParser::text(std::string_view piece) {
   if (piece.empty()) return;
   switch (state_) {

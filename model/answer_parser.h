@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -37,14 +38,21 @@ inline constexpr Marker kMarkers[] = {Marker::thought_begin, Marker::thought_end
 
 std::string_view text_of(Marker marker) noexcept;
 
+/// How the prompt has begun the answer already.
+struct AnswerStart {
+  bool in_thought = false;          ///< it has opened the thought channel
+  std::optional<std::string> call;  ///< it has opened a call; this much of it follows <|tool_call>
+
+  bool operator==(const AnswerStart&) const = default;
+};
+
 /// Takes an answer apart: <|channel>thought\n...<channel|> is reasoning,
 /// <|tool_call>call:NAME{...}<tool_call|> a call, everything else content.  Markup that leads nowhere (a
 /// malformed or unfinished call, a marker out of place) is content, in its own words: nothing is lost.  How
 /// the text is cut into pieces does not matter, but each piece is whole characters.
 class AnswerParser {
  public:
-  /// `in_thought`: the prompt has opened the thought channel already (ChatPrompt::opens_thought).
-  explicit AnswerParser(bool in_thought) : state_(in_thought ? State::thought : State::content) {}
+  explicit AnswerParser(const AnswerStart& start);
 
   void text(std::string_view piece);
   void marker(Marker marker);

@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "model/answer_parser.h"
 #include "model/chat_pieces.h"
 #include "model/chat_template.h"
 #include "model/error.h"
@@ -53,17 +54,20 @@ struct ChatOptions {
   bool thinking = false;
   bool add_generation_prompt = true;  ///< end with what makes the model answer
   std::vector<ToolDeclaration> tools;
+  /// The answer is to be a call, of the tool with this name or, where it is empty, of any: the generation
+  /// prompt begins it, without a thought.
+  std::optional<std::string> forced_call;
 };
 
 /// A conversation as the model reads it.
 struct ChatPrompt {
   std::vector<ChatPiece> pieces;
-  bool opens_thought = false;  ///< the prompt ends inside the thought channel: the answer begins there
+  AnswerStart answer;  ///< for the answer's parser
 };
 
 /// Renders a conversation as Google's published template does, byte for byte (model-spec 5.5, 5.6).  Throws
-/// ChatError where the template raises, where there are no messages, and where Gemma 3, which has no markup
-/// for them, is given tools, tool calls or thinking.
+/// ChatError where the template raises, where there are no messages, where a forced call is of no declared
+/// tool, and where Gemma 3, which has no markup for them, is given tools, tool calls or thinking.
 ChatPrompt render_chat(ChatTemplate format, std::span<const ChatMessage> messages,
                        const ChatOptions& options);
 

@@ -59,7 +59,7 @@ ChatPrompt render_gemma3(std::span<const ChatMessage> messages, const ChatOption
     out.control("<start_of_turn>");
     out.plain("model\n");
   }
-  return {out.take(), false};
+  return {out.take(), {}};
 }
 
 }  // namespace tandem::model

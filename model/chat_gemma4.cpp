@@ -82,7 +82,8 @@ class Gemma4Renderer {
   void result(std::size_t index, const std::string& tool_name);
   std::string tool_name(std::size_t index, const ChatMessage& caller) const;
   void end_of_turn(std::size_t index, bool has_content);
-  bool generation_prompt();
+  AnswerStart generation_prompt();
+  AnswerStart begin_call();
 
   const ChatMessage* next_speaker(std::size_t index) const;
 
@@ -109,8 +110,8 @@ ChatPrompt Gemma4Renderer::render() {
   for (auto i = first_; i < messages_.size(); ++i) {
     if (messages_[i].role != Role::tool) message(i);  // results stand beside their calls
   }
-  const bool opens_thought = options_.add_generation_prompt && generation_prompt();
-  return {out_.take(), opens_thought};
+  auto answer = options_.add_generation_prompt ? generation_prompt() : AnswerStart();
+  return {out_.take(), std::move(answer)};
 }
 
 void Gemma4Renderer::system_turn() {
@@ -255,23 +256,31 @@ void Gemma4Renderer::end_of_turn(std::size_t index, bool has_content) {
   out_.plain("\n");
 }
 
-/// True if it leaves the thought channel open.
-bool Gemma4Renderer::generation_prompt() {
-  if (last_part_ == LastPart::other) {
+AnswerStart Gemma4Renderer::generation_prompt() {
+  const bool new_turn = last_part_ == LastPart::other;
+  if (new_turn) {
     out_.control("<|turn>");
     out_.plain("model\n");
-    if (options_.thinking) return false;
-    out_.control("<|channel>");
-    out_.plain("thought\n");
-    out_.control("<channel|>");
-    return false;
+    if (!options_.thinking) {
+      out_.control("<|channel>");
+      out_.plain("thought\n");
+      out_.control("<channel|>");
+    }
   }
-  const bool opens = last_part_ == LastPart::result && options_.thinking && rules_.opens_thought_after_result;
-  if (opens) {
-    out_.control("<|channel>");
-    out_.plain("thought\n");
-  }
-  return opens;
+  if (options_.forced_call) return begin_call();
+  const bool answered = last_part_ == LastPart::result;
+  if (!answered || !options_.thinking || !rules_.opens_thought_after_result) return {};
+  out_.control("<|channel>");
+  out_.plain("thought\n");
+  return {true, {}};
+}
+
+AnswerStart Gemma4Renderer::begin_call() {
+  const auto& name = *options_.forced_call;
+  const auto begun = name.empty() ? std::string("call:") : "call:" + name + "{";
+  out_.control("<|tool_call>");
+  out_.plain(begun);
+  return {false, begun};
 }
 
 }  // namespace

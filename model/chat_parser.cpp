@@ -2,8 +2,8 @@
 
 namespace tandem::model {
 
-ChatParser::ChatParser(const Tokenizer& tokenizer, ChatTemplate format, bool in_thought)
-    : tokenizer_(&tokenizer), detokenizer_(tokenizer), answer_(in_thought) {
+ChatParser::ChatParser(const Tokenizer& tokenizer, ChatTemplate format, const AnswerStart& start)
+    : tokenizer_(&tokenizer), detokenizer_(tokenizer), answer_(start) {
   if (!has_tools(format)) return;
   for (const auto marker : kMarkers) {
     if (const auto id = tokenizer.find(text_of(marker))) markers_.emplace_back(*id, marker);

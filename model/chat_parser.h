@@ -19,8 +19,8 @@ namespace tandem::model {
 /// never cuts a call or a thought.
 class ChatParser {
  public:
-  /// `in_thought` is the prompt's ChatPrompt::opens_thought.  The tokenizer outlives the parser.
-  ChatParser(const Tokenizer& tokenizer, ChatTemplate format, bool in_thought);
+  /// `start` is ChatPrompt::answer.  The tokenizer outlives the parser.
+  ChatParser(const Tokenizer& tokenizer, ChatTemplate format, const AnswerStart& start);
 
   /// What is certain after `token`; often nothing.
   std::vector<AnswerEvent> push(TokenId token);

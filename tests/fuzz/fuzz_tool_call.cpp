@@ -29,7 +29,7 @@ std::string written(const std::vector<AnswerEvent>& events) {
 
 /// Spelled markers are the tokens; text comes in pieces of `piece_bytes`.
 std::string parse(std::string_view text, std::size_t piece_bytes) {
-  AnswerParser parser(false);
+  AnswerParser parser({});
   std::string out;
   while (!text.empty()) {
     const auto* marker =

@@ -35,7 +35,7 @@ Events joined(const Events& events) {
 /// A text in which every spelled marker is the token, cut where `cut_here` says (bytes, for ASCII texts).
 template <typename CutHere>
 Events parse(std::string_view text, bool in_thought, CutHere cut_here) {
-  AnswerParser parser(in_thought);
+  AnswerParser parser({in_thought, {}});
   Events events;
   std::string piece;
   const auto flush = [&] {
@@ -111,6 +111,19 @@ TEST(AnswerParser, CallsComeOutWhole) {
 TEST(AnswerParser, ACallEndsTheThought) {
   EXPECT_EQ(parse("<|channel>thought\nHm.\n<|tool_call>call:f{}<tool_call|>"),
             (Events{ReasoningDelta{"Hm."}, ToolCall{"f", "{}"}}));
+}
+
+TEST(AnswerParser, MayBeginInsideACall) {
+  const auto parse_call = [](const std::string& begun, std::string_view text, bool closed) {
+    AnswerParser parser({false, begun});
+    parser.text(text);
+    if (closed) parser.marker(Marker::call_end);
+    parser.finish();
+    return parser.take();
+  };
+  EXPECT_EQ(parse_call("call:f{", "a:1}", true), (Events{ToolCall{"f", R"({"a":1})"}}));
+  EXPECT_EQ(parse_call("call:", "f{}", true), (Events{ToolCall{"f", "{}"}}));
+  EXPECT_EQ(parse_call("call:f{", "a:1}", false), (Events{ContentDelta{"<|tool_call>call:f{a:1}"}}));
 }
 
 TEST(AnswerParser, MalformedCallsAreContent) {
@@ -218,7 +231,7 @@ class ChatParserOfTokens : public testing::Test {
       : tokenizer_(Tokenizer::from_header(read_header(test_support::reference_path("gemma4_vocab.gguf")))) {}
 
   Events parse_tokens(const std::vector<TokenId>& ids, ChatTemplate format = ChatTemplate::gemma4_r4) {
-    ChatParser parser(*tokenizer_, format, false);
+    ChatParser parser(*tokenizer_, format, {});
     Events events;
     for (const auto id : ids) {
       for (auto& event : parser.push(id)) events.push_back(std::move(event));

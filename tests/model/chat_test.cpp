@@ -102,10 +102,38 @@ TEST(Chat, SaysWhetherTheAnswerBeginsInsideAThought) {
   ChatOptions options;
   options.thinking = true;
   const auto prompt = render_chat(ChatTemplate::gemma4_r4, messages, options);
-  EXPECT_TRUE(prompt.opens_thought);
+  EXPECT_EQ(prompt.answer, (AnswerStart{true, {}}));
   EXPECT_TRUE(text_of(prompt.pieces).ends_with("<|channel>thought\n"));
-  EXPECT_FALSE(render_chat(ChatTemplate::gemma4_r3, messages, options).opens_thought);
-  EXPECT_FALSE(render_chat(ChatTemplate::gemma4_r4, messages, {}).opens_thought);
+  EXPECT_EQ(render_chat(ChatTemplate::gemma4_r3, messages, options).answer, AnswerStart{});
+  EXPECT_EQ(render_chat(ChatTemplate::gemma4_r4, messages, {}).answer, AnswerStart{});
+}
+
+TEST(Chat, BeginsACallWhereTheAnswerIsToBeOne) {
+  ChatOptions options;
+  options.tools = {{{{"name", "f"}}}, {{{"name", "g"}}}};
+  const std::vector<ChatMessage> messages = {user("a")};
+  const auto plain = text_of(render_chat(ChatTemplate::gemma4_r4, messages, options).pieces);
+
+  options.forced_call = "g";
+  const auto named = render_chat(ChatTemplate::gemma4_r4, messages, options);
+  EXPECT_EQ(text_of(named.pieces), plain + "<|tool_call>call:g{");
+  EXPECT_EQ(named.answer, (AnswerStart{false, "call:g{"}));
+
+  options.forced_call = "";
+  const auto any = render_chat(ChatTemplate::gemma4_r4, messages, options);
+  EXPECT_EQ(text_of(any.pieces), plain + "<|tool_call>call:");
+  EXPECT_EQ(any.answer, (AnswerStart{false, "call:"}));
+
+  options.thinking = true;
+  EXPECT_TRUE(text_of(render_chat(ChatTemplate::gemma4_r4, messages, options).pieces)
+                  .ends_with("<|turn>model\n<|tool_call>call:"));
+
+  options.forced_call = "h";
+  EXPECT_THROW(render_chat(ChatTemplate::gemma4_r4, messages, options), ChatError);
+  options.tools.clear();
+  options.forced_call = "";
+  EXPECT_THROW(render_chat(ChatTemplate::gemma4_r4, messages, options), ChatError);
+  EXPECT_THROW(render_chat(ChatTemplate::gemma3, messages, options), ChatError);
 }
 
 TEST(Chat, ControlPiecesAreTokensOfTheFormatAndNothingElse) {
