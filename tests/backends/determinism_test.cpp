@@ -66,7 +66,7 @@ TEST_P(Determinism, OverThreadCountsTokenByToken) {
 
 TEST_P(Determinism, OverChunkings) {
   const std::vector<float> whole = expected();
-  for (const std::size_t chunk : {1, 2, 3, 7, 8, 9, 16, 17, 40}) {
+  for (const std::size_t chunk : {1, 3, 8, 9, 17, 40}) {
     EXPECT_TRUE(same_bits(make_model().run(longest(), chunk), whole)) << "chunks of " << chunk;
   }
 }
