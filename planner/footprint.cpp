@@ -10,10 +10,11 @@ ByteCount rope_table_bytes(const model::RopeSpec& rope) {
 }
 
 ByteCount transfer_bytes(const ModelInput& model, const Workload& workload, std::uint32_t crossings) {
-  constexpr std::uint64_t kBuffersPerCrossing = 2;
+  constexpr std::uint64_t kBuffersPerDirection = 2;
+  const auto directions = std::min<std::uint64_t>(crossings, 2);
   const auto buffer =
       (ByteCount(workload.micro_batch) * model.hyper.width * sizeof(float)).aligned(kBufferAlignmentBytes);
-  return ByteCount(crossings) * kBuffersPerCrossing * buffer;
+  return ByteCount(directions) * kBuffersPerDirection * buffer;
 }
 
 EmbeddingPlan embedding_plan(const ModelInput& model, Device head) {

@@ -89,7 +89,8 @@ struct Footprint {
 /// Beside the lines of DeviceLoad, the CPU has
 ///  - weights: an embedding of its own, if the head is not tied to it, in place in the mapped file;
 ///  - logits, where the head is elsewhere: tokens are sampled on the CPU;
-///  - transfer: two pinned buffers of (micro_batch, width) floats for each crossing of devices.
+///  - transfer: pinned buffers of (micro_batch, width) floats, two for each direction in which rows cross.
+///    The devices take turns, so stages share them: one is filled while the other is read.
 /// A GPU with no unit on it has no lines at all.  Throws BadQuestion on overflow.
 Footprint footprint(const ModelInput& model, const Budget& budget, const Workload& workload,
                     const MachineProfile& machine, const Placement& placement);

@@ -137,10 +137,11 @@ struct Counter {
 
   void count_transfers() {
     const auto width = header.find_tensor("output_norm.weight")->dims[0];
+    const auto buffer = up_to_64(workload.micro_batch * width * 4);
+    std::set<std::pair<Device, Device>> directions;
     auto at = header.find_tensor("output.weight") == nullptr ? placement.head : Device::cpu;
     const auto go = [&](Device next) {
-      if (next != at)
-        bytes[{Device::cpu, Purpose::transfer}] += 2 * up_to_64(workload.micro_batch * width * 4);
+      if (next != at) directions.emplace(at, next);
       at = next;
     };
     for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
@@ -148,6 +149,7 @@ struct Counter {
       go(placement.ffn[i]);
     }
     go(placement.head);
+    bytes[{Device::cpu, Purpose::transfer}] = directions.size() * 2 * buffer;
   }
 
   void count_fixed(const planner::Budget& budget, std::uint64_t driver_bytes) {
