@@ -38,6 +38,8 @@ void check(const planner::Plan& plan, const model::Header& header, const model::
     planner::check_consistency(plan);
   } catch (const planner::BadField& field) {
     throw planner::BadPlan(std::string("plan: ") + field.what());
+  } catch (const planner::BadQuestion& question) {
+    throw planner::BadPlan(std::string("plan: ") + question.what(), question.hint());
   }
   planner::check_plan(plan, planner::model_input(header, hyper));
 }
@@ -80,7 +82,7 @@ std::vector<LedgerLine> BoundPlan::ledger() const {
 void BoundPlan::prefault(const Progress& progress) const {
   std::uint64_t arena_bytes = 0;
   for (const auto& arena : arenas_) arena_bytes += arena.own_bytes();
-  const auto total_bytes = weights_.file_bytes() + arena_bytes;
+  const auto total_bytes = weights_.text_bytes() + arena_bytes;
   const auto report = [&](std::uint64_t done_bytes) {
     if (progress) progress(done_bytes, total_bytes);
   };

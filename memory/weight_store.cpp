@@ -5,6 +5,7 @@
 
 #include "memory/pages.h"
 #include "model/error.h"
+#include "model/inventory.h"
 
 namespace tandem::memory {
 namespace {
@@ -42,21 +43,27 @@ const float* WeightStore::vector(std::string_view name, Arena& arena) const {
 }
 
 void WeightStore::prefault(const Progress& progress) const {
-  const auto total_bytes = file_bytes();
+  const auto total_bytes = text_bytes();
   std::uint64_t done_bytes = 0;
-  for (const auto& part : header_.parts) {
-    for (std::size_t at = 0; at < part.bytes.size(); at += kPrefaultStepBytes) {
-      const auto step = part.bytes.subspan(at, std::min(kPrefaultStepBytes, part.bytes.size() - at));
-      if (!populate_for_reading(step)) throw Error(part.path.string() + ": cannot be read into memory");
+  for (const auto& tensor : header_.tensors) {
+    if (!model::is_text_tensor(tensor.name)) continue;
+    const auto bytes = header_.data(tensor);
+    for (std::size_t at = 0; at < bytes.size(); at += kPrefaultStepBytes) {
+      const auto step = bytes.subspan(at, std::min(kPrefaultStepBytes, bytes.size() - at));
+      if (!populate_for_reading(step)) {
+        throw Error(header_.parts[tensor.part].path.string() + ": cannot be read into memory");
+      }
       done_bytes += step.size();
       if (progress) progress(done_bytes, total_bytes);
     }
   }
 }
 
-std::uint64_t WeightStore::file_bytes() const noexcept {
+std::uint64_t WeightStore::text_bytes() const noexcept {
   std::uint64_t bytes = 0;
-  for (const auto& part : header_.parts) bytes += part.bytes.size();
+  for (const auto& tensor : header_.tensors) {
+    if (model::is_text_tensor(tensor.name)) bytes += tensor.size_bytes;
+  }
   return bytes;
 }
 

@@ -26,11 +26,12 @@ class WeightStore {
   device::Matrix matrix(std::string_view name, Arena& arena) const;
   const float* vector(std::string_view name, Arena& arena) const;
 
-  /// Reads all of the files from disk, so that serving does not wait for it.  Throws Error if that fails.
+  /// Reads the tensors of the text model from disk, so that serving does not wait for them.  Those of vision
+  /// and audio stay there: no unit reads them and no plan counts them.  Throws Error if that fails.
   void prefault(const Progress& progress) const;
 
   /// What prefault reads.
-  [[nodiscard]] std::uint64_t file_bytes() const noexcept;
+  [[nodiscard]] std::uint64_t text_bytes() const noexcept;
 
  private:
   [[nodiscard]] std::span<const std::byte> data(const model::TensorInfo& tensor) const;

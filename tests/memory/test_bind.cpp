@@ -4,8 +4,10 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +22,7 @@
 #include "planner/make_plan.h"
 #include "planner/model_input.h"
 #include "tests/support/fixture.h"
+#include "tests/support/tiny_model.h"
 
 namespace tandem::memory {
 namespace {
@@ -205,6 +208,9 @@ TEST(Bind, PlansThatCannotBeExecutedAreRefused) {
   plan = good;
   std::swap(plan.stages[0].units[0], plan.stages[0].units[1]);
   EXPECT_THAT(refusal(subject, plan), HasSubstr("stages"));
+  plan = good;
+  plan.head.bytes = ~std::uint64_t{0};
+  EXPECT_THAT(refusal(subject, plan), HasSubstr("plan: "));
   plan = subject.plan(workload(64, 2, 16), {.ram_bytes = 1000});
   EXPECT_THAT(refusal(subject, plan), HasSubstr("fits"));
 }
@@ -259,6 +265,34 @@ TEST(Bind, PrefaultReportsGrowingProgressUpToEverything) {
   EXPECT_TRUE(std::ranges::is_sorted(done));
   EXPECT_EQ(done.back(), total);
   EXPECT_GT(total, subject.header.tensor_bytes);
+}
+
+/// What prefault says it reads of `model` and its arenas.
+std::uint64_t prefault_bytes(const test_support::TinyModel& model) {
+  const auto file = std::make_shared<const std::string>(model.file_bytes());
+  const auto header = model::parse_header("tiny.gguf", std::as_bytes(std::span(*file)), file);
+  const auto hyper = model::read_hyperparameters(header);
+  const BoundPlan bound(
+      planner::make_plan(planner::model_input(header, hyper), {}, workload(64, 2, 16),
+                         planner::builtin_machine("default"), planner::Devices{std::nullopt}),
+      header, hyper);
+  std::uint64_t last = 0;
+  std::uint64_t total = 0;
+  bound.prefault([&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
+    last = done_bytes;
+    total = total_bytes;
+  });
+  EXPECT_EQ(last, total);
+  return total;
+}
+
+TEST(Bind, PrefaultLeavesTensorsOfVisionAndAudioOnDisk) {
+  const auto text = test_support::TinyModel::gemma3();
+  auto whole = text;
+  whole.add_tensor("v.blk.0.attn_q.weight", {512, 64});
+  whole.add_tensor("a.conv.weight", {64, 64});
+  whole.add_tensor("mm.input_projection.weight", {64, 64});
+  EXPECT_EQ(prefault_bytes(whole), prefault_bytes(text));
 }
 
 /// What the kernel says this process holds in anonymous memory.
