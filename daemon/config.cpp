@@ -25,7 +25,7 @@ using nlohmann::json;
 json parse(std::string_view text, const std::string& source) {
   try {
     return json::parse(text, nullptr, true, /*ignore_comments=*/true);
-  } catch (const json::parse_error& error) {
+  } catch (const json::exception& error) {  // parse_error, or out_of_range for 1e999
     throw BadConfig(source + ": " + error.what());
   }
 }

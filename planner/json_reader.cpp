@@ -22,8 +22,8 @@ std::string key_path(std::string_view path, std::string_view key) {
 nlohmann::json parse_json(std::string_view text) {
   try {
     return nlohmann::json::parse(text);
-  } catch (const nlohmann::json::parse_error& error) {
-    throw BadField("JSON", std::string("byte ") + std::to_string(error.byte) + ": " + error.what());
+  } catch (const nlohmann::json::exception& error) {  // parse_error, or out_of_range for 1e999
+    throw BadField("JSON", error.what());
   }
 }
 

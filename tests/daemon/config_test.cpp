@@ -100,6 +100,8 @@ TEST(Config, AFileMayHaveCommentsAndMustBeJson) {
   EXPECT_EQ(make_config(read_config_file(path), kNothing).threads, 3U);
   std::ofstream(path) << "{\"threads\": }";
   EXPECT_THROW(read_config_file(path), BadConfig);
+  std::ofstream(path) << "{\"threads\": 1e999}";
+  EXPECT_THROW(read_config_file(path), BadConfig);
   std::ofstream(path) << "[1, 2]";
   EXPECT_THROW(make_config(read_config_file(path), kNothing), BadConfig);
   std::filesystem::remove(path);

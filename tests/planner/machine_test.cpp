@@ -92,7 +92,7 @@ TEST(Machine, RefusesMissingUnknownAndAbsurdNumbers) {
 }
 
 TEST(Machine, RefusesWhatIsNoJson) {
-  for (const auto* text : {"", "{", "[1]", "{\"rates\": NaN}"}) {
+  for (const auto* text : {"", "{", "[1]", "{\"rates\": NaN}", "{\"rates\": 1e999}"}) {
     EXPECT_THROW(parse_machine(text, "test"), BadProfile) << text;
   }
 }

@@ -254,7 +254,7 @@ TEST(PlanJson, NamesTheKey) {
 TEST(PlanJson, RefusesWhatIsNoPlan) {
   for (const auto* text :
        {"", "null", "[]", "{}", "{\"schema\": \"tandem.plan/2\"}", "{\"schema\": 1}", "nonsense",
-        "{\"schema\": \"tandem.plan/1\"", "{\"schema\": \"tandem.plan/1\"} {}"}) {
+        "{\"schema\": 1e999}", "{\"schema\": \"tandem.plan/1\"", "{\"schema\": \"tandem.plan/1\"} {}"}) {
     EXPECT_THROW(parse_plan(text), BadPlan) << text;
   }
 }
