@@ -18,13 +18,17 @@ constexpr Range<std::uint32_t> kLayerRange{1, 1024};
 constexpr Range<std::uint32_t> kWidthRange{1, 65'536};
 constexpr Range<std::uint32_t> kFfnRange{1, 1'048'576};
 constexpr Range<std::uint32_t> kHeadRange{1, 1024};
-constexpr Range<std::uint32_t> kHeadDimRange{2, 1024};
+constexpr Range<std::uint32_t> kHeadDimRange{2, 512};  // no Gemma has more, and kernels keep tiles that long
 constexpr Range<std::uint32_t> kVocabRange{2, 16'777'216};
 constexpr Range<std::uint32_t> kTokenRange{1, 16'777'216};
 constexpr Range<double> kEpsRange{1e-12, 1e-2};
 constexpr Range<double> kRopeBaseRange{1.0, 1e12};
 constexpr Range<double> kRopeFactorRange{1.0, 1024.0};
 constexpr Range<double> kSoftcapRange{0.0, 1e6};
+
+/// Divisors slow a frequency down: none turns by more than a radian a token, so that kernels may count the
+/// quarter turns of any position below 2^31 in 32 bits.
+constexpr float kLeastRopeDivisor = 1.0f;
 
 /// The two architecture names of drafters and those of models that look alike get a hint of their own.
 [[noreturn]] void refuse_architecture(const Header& header, std::string_view architecture) {
@@ -226,10 +230,10 @@ std::vector<float> read_rope_divisors(const Header& header, std::uint32_t head_d
   std::vector<float> divisors;
   for (std::size_t at = 0; at < bytes.size(); at += sizeof(float)) {
     divisors.push_back(load_le<float>(bytes.data() + at));
-    if (!(divisors.back() > 0.0f)) {
+    if (!(divisors.back() >= kLeastRopeDivisor)) {
       throw BadModel(header.parts[tensor->part].path.string(), tensor->offset_bytes + at,
                      "tensor rope_freqs.weight",
-                     std::to_string(divisors.back()) + ", a divisor must be positive");
+                     std::to_string(divisors.back()) + ", a divisor must be at least 1");
     }
   }
   return divisors;

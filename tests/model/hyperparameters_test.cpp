@@ -131,10 +131,12 @@ TEST(Hyperparameters, RopeFreqsOfTheFileAreUsed) {
   EXPECT_EQ(inv_freq[3], 0.0);
   EXPECT_NEAR(inv_freq[8], std::sqrt(1e-6) / 2, 1e-15);
 
-  bytes.replace(bytes.size() - 4, 4, le(-1.0f));
-  EXPECT_THROW(read(bytes), BadModel);
-  bytes.replace(bytes.size() - 4, 4, le(std::nanf("")));
-  EXPECT_THROW(read(bytes), BadModel);
+  for (const float divisor : {-1.0f, 0.0f, 1e-20f, 0.99f, std::nanf("")}) {
+    bytes.replace(bytes.size() - 4, 4, le(divisor));
+    EXPECT_THROW(read(bytes), BadModel) << divisor;
+  }
+  bytes.replace(bytes.size() - 4, 4, le(1.0f));
+  EXPECT_NO_THROW(read(bytes));
 }
 
 TEST(Hyperparameters, MissingRopeFreqsAreSynthesisedWithAWarning) {
@@ -393,7 +395,9 @@ INSTANTIATE_TEST_SUITE_P(
         with_u32("KvHeadsDoNotDivide", kGemma3, "gemma3.attention.head_count_kv", 3,
                  "does not divide the 4 heads"),
         with_u32("OddHeadDim", kGemma3, "gemma3.attention.key_length", 15, "15 is odd"),
-        with_u32("HugeHeadDim", kGemma3, "gemma3.attention.key_length", 2048, "limits are 2 and 1024"),
+        with_u32("HugeHeadDim", kGemma3, "gemma3.attention.key_length", 514, "514, limits are 2 and 512"),
+        with_u32("HugeSlidingHeadDim", kGemma4, "gemma4.attention.key_length_swa", 1024,
+                 "limits are 2 and 512"),
         with_u32("ValueLengthDiffers", kGemma4, "gemma4.attention.value_length", 16, "differs from"),
         with_u32("RotatedPartDiffers", kGemma4, "gemma4.rope.dimension_count_swa", 8, "differs from"),
         with_u32("ZeroPeriod", kGemma3, "gemma3.attention.sliding_window_pattern", 0, "limits are 1 and 7"),
