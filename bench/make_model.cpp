@@ -113,6 +113,9 @@ int main(int argc, char** argv) {
     std::cerr << "tandem-make-model: " << error.what() << '\n';
     if (!error.hint().empty()) std::cerr << error.hint() << '\n';
     return 1;
+  } catch (const std::exception& error) {
+    std::cerr << "tandem-make-model: " << error.what() << '\n';
+    return 1;
   }
   return 0;
 }

@@ -1,8 +1,8 @@
 #include "model/shape.h"
 
 #include <array>
-#include <limits>
 #include <map>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -18,21 +18,27 @@ using nlohmann::json;
 struct NumberField {
   std::string_view name;
   std::uint32_t Shape::*member;
+  std::uint32_t most;  ///< what read_hyperparameters takes
 };
 
+constexpr std::uint32_t kMostLayers = 1024;
+constexpr std::uint32_t kMostHeads = 1024;
+constexpr std::uint32_t kMostHeadDim = 512;
+constexpr std::uint32_t kMostTokens = 16'777'216;
+
 constexpr std::array kNumberFields{
-    NumberField{"layers", &Shape::layers},
-    NumberField{"width", &Shape::width},
-    NumberField{"ffn_width", &Shape::ffn_width},
-    NumberField{"heads", &Shape::heads},
-    NumberField{"kv_heads_sliding", &Shape::kv_heads_sliding},
-    NumberField{"kv_heads_global", &Shape::kv_heads_global},
-    NumberField{"head_dim_sliding", &Shape::head_dim_sliding},
-    NumberField{"head_dim_global", &Shape::head_dim_global},
-    NumberField{"window", &Shape::window},
-    NumberField{"global_period", &Shape::global_period},
-    NumberField{"context_length", &Shape::context_length},
-    NumberField{"vocab", &Shape::vocab},
+    NumberField{"layers", &Shape::layers, kMostLayers},
+    NumberField{"width", &Shape::width, 65'536},
+    NumberField{"ffn_width", &Shape::ffn_width, 1'048'576},
+    NumberField{"heads", &Shape::heads, kMostHeads},
+    NumberField{"kv_heads_sliding", &Shape::kv_heads_sliding, kMostHeads},
+    NumberField{"kv_heads_global", &Shape::kv_heads_global, kMostHeads},
+    NumberField{"head_dim_sliding", &Shape::head_dim_sliding, kMostHeadDim},
+    NumberField{"head_dim_global", &Shape::head_dim_global, kMostHeadDim},
+    NumberField{"window", &Shape::window, kMostTokens},
+    NumberField{"global_period", &Shape::global_period, kMostLayers},
+    NumberField{"context_length", &Shape::context_length, kMostTokens},
+    NumberField{"vocab", &Shape::vocab, kMostTokens},
 };
 
 void refuse_unknown_fields(const json& object, const std::string& source) {
@@ -45,11 +51,12 @@ void refuse_unknown_fields(const json& object, const std::string& source) {
   }
 }
 
-std::uint32_t read_number(const json& object, std::string_view name, const std::string& source) {
-  const auto found = object.find(name);
-  if (found == object.end()) throw Error(source + ": field \"" + std::string(name) + "\" is missing");
-  if (!found->is_number_unsigned() || *found < 1U || *found > std::numeric_limits<std::uint32_t>::max()) {
-    throw Error(source + ": field \"" + std::string(name) + "\" must be a whole number from 1 to 2^32 - 1");
+std::uint32_t read_number(const json& object, const NumberField& field, const std::string& source) {
+  const auto found = object.find(field.name);
+  if (found == object.end()) throw Error(source + ": field \"" + std::string(field.name) + "\" is missing");
+  if (!found->is_number_unsigned() || *found < 1U || *found > field.most) {
+    throw Error(source + ": field \"" + std::string(field.name) + "\" must be a whole number from 1 to " +
+                std::to_string(field.most));
   }
   return found->get<std::uint32_t>();
 }
@@ -86,6 +93,21 @@ std::string_view stem_of(std::string_view name) {
   name.remove_suffix(std::string_view(".weight").size());
   const auto dot = name.rfind('.');
   return dot == name.npos ? name : name.substr(dot + 1);
+}
+
+/// Every override must name a matrix that will be written.
+void refuse_unmatched_overrides(const QuantRecipe& recipe, const std::vector<ExpectedTensor>& inventory) {
+  std::set<std::string_view> known;
+  for (const auto& tensor : inventory) {
+    if (tensor.n_dims == 1 || tensor.presence == Presence::rare) continue;
+    known.insert(stem_of(tensor.name));
+    known.insert(tensor.name);
+  }
+  for (const auto& [name, type] : recipe.overrides) {
+    if (known.contains(name)) continue;
+    throw Error("type override for \"" + name + "\": the model has no such matrix",
+                "did you mean \"" + std::string(nearest(name, known)) + "\"?");
+  }
 }
 
 /// Chooses types tensor by tensor; counts the boosted stems as it goes.
@@ -180,7 +202,7 @@ Shape shape_from_json(std::string_view text, const std::string& source) {
   if (!name.is_string()) throw Error(source + ": field \"name\" must be a string");
   shape.name = name;
   shape.family = read_family(object, source);
-  for (const auto& field : kNumberFields) shape.*field.member = read_number(object, field.name, source);
+  for (const auto& field : kNumberFields) shape.*field.member = read_number(object, field, source);
   return shape;
 }
 
@@ -207,6 +229,7 @@ void write_model(GgufWriter& writer, const Shape& shape, const QuantRecipe& reci
   }
 
   const auto inventory = tensor_inventory(outline(shape));
+  refuse_unmatched_overrides(recipe, inventory);
   TypeChooser types(recipe, inventory);
   for (const auto& tensor : inventory) {
     if (tensor.presence == Presence::rare) continue;

@@ -35,8 +35,9 @@ struct Shape {
 };
 
 /// Reads a shape from JSON: an object with the fields of Shape, `family` as "gemma3" or "gemma4".  Every
-/// field but `name` is required.  `source` names the text in messages.  Throws Error; ranges are checked when
-/// a header made of the shape is read.
+/// field but `name` is required.  `source` names the text in messages.  Throws Error
+/// also for a number beyond what read_hyperparameters takes; what else it checks, it checks when a header
+/// made of the shape is read.
 Shape shape_from_json(std::string_view text, const std::string& source);
 
 /// Which type each matrix has.  Vectors are always F32.
@@ -54,6 +55,7 @@ struct QuantRecipe {
 };
 
 /// Writes what a converter writes of a model of this shape: the metadata (no tokenizer) and the directory.
+/// Throws Error if an override names no matrix of the model.
 void write_model(GgufWriter& writer, const Shape& shape, const QuantRecipe& recipe);
 
 }  // namespace tandem::model

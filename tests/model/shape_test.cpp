@@ -76,6 +76,22 @@ TEST(Shape, OverridesNameAStemOrATensor) {
   EXPECT_EQ(header.find_tensor("blk.2.ffn_norm.weight")->type, TensorType::f32);
 }
 
+TEST(Shape, AnOverrideThatMatchesNoMatrixIsRefused) {
+  const auto shape = shape_from_json(kTiny, "shape.json");
+  for (const auto& [name, hint] : {std::pair{"ffn_dwon", "ffn_down"}, std::pair{"attn_norm", "attn_"},
+                                   std::pair{"blk.4.ffn_up.weight", "ffn_up.weight"}}) {
+    auto recipe = QuantRecipe::uniform(TensorType::q8_0);
+    recipe.overrides = {{name, TensorType::f16}};
+    try {
+      header_of(shape, recipe);
+      ADD_FAILURE() << name << " was accepted";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(name));
+      EXPECT_THAT(error.hint(), HasSubstr(hint));
+    }
+  }
+}
+
 TEST(Shape, BlocksMustFitTheRows) {
   auto shape = shape_from_json(kTiny, "shape.json");
   shape.width = 96;
@@ -91,6 +107,10 @@ TEST(Shape, MistakesInJsonAreNamed) {
   EXPECT_THAT(message_of(replaced("300", "-3")), HasSubstr("\"vocab\" must be a whole number"));
   EXPECT_THAT(message_of(replaced("300", "4294967296")), HasSubstr("\"vocab\" must be a whole number"));
   EXPECT_THAT(message_of(replaced("300", "\"300\"")), HasSubstr("\"vocab\" must be a whole number"));
+  EXPECT_THAT(message_of(replaced("\"layers\": 4", "\"layers\": 4000000000")),
+              HasSubstr("\"layers\" must be a whole number from 1 to 1024"));
+  EXPECT_THAT(message_of(replaced("\"head_dim_global\": 128", "\"head_dim_global\": 514")),
+              HasSubstr("\"head_dim_global\" must be a whole number from 1 to 512"));
   EXPECT_THAT(message_of(replaced("gemma4", "gemma2")), HasSubstr("\"family\" must be"));
   EXPECT_THAT(message_of(replaced("\"vocab\"", "\"name\": 1, \"vocab\"")),
               HasSubstr("\"name\" must be a string"));
