@@ -31,8 +31,8 @@ struct ActivationLayout {
   bool operator==(const ActivationLayout&) const = default;
 };
 
-/// Bytes an activation row needs as integers, whatever the block type it multiplies: 40 for every 32 elements
-/// (scale, sums, 32 int8).
+/// Bytes an activation row needs as integers, for weights of every block type: 40 for 32 elements, which are
+/// 32 int8, an fp32 scale and two int16 sums (backends/cpu/quantised_row.h).
 inline constexpr std::uint64_t kQuantisedBlockElems = 32;
 inline constexpr std::uint64_t kQuantisedBlockBytes = 40;
 
