@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cctype>
 #include <optional>
 #include <poll.h>
@@ -116,6 +117,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   asio::steady_timer deadline_;
   std::function<void(Connection*)> closed_;
   const uid_t uid_;
+  std::atomic<bool> gone_{false};  ///< closed; the helper looks at it
 
   Phase phase_ = Phase::idle;
   boost::beast::flat_buffer buffer_;  ///< read and not yet parsed
@@ -276,7 +278,8 @@ void HttpConnection::dispatch() {
   }
   if (request_.method != "POST") return on_outcome(context_.router.handle(request_));
   asio::post(context_.helper, [self = shared_from_this()]() mutable {
-    Outcome outcome = self->context_.router.handle(self->request_);
+    Outcome outcome;  // of a client that has left nothing is worked out
+    if (!self->gone_) outcome = self->context_.router.handle(self->request_);
     asio::io_context& io = *self->context_.io;
     asio::post(io, [self = std::move(self), outcome = std::move(outcome)]() mutable {
       self->on_outcome(std::move(outcome));
@@ -426,6 +429,7 @@ void HttpConnection::close_when_idle() {
 
 void HttpConnection::close() {
   if (std::exchange(phase_, Phase::closed) == Phase::closed) return;
+  gone_ = true;
   answer_.reset();
   log_request();
   deadline_.cancel();

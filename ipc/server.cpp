@@ -90,6 +90,7 @@ class Server::Impl {
       stop_accepting();
       for (const auto& connection : std::set(connections_)) connection->close();
     });
+    helper_.stop();  // what is still queued is nobody's any more
     helper_.join();
     work_.reset();
     thread_.join();
