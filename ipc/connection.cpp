@@ -30,6 +30,7 @@ using Clock = std::chrono::steady_clock;
 using Milliseconds = std::chrono::milliseconds;
 
 constexpr std::size_t kReadAheadBytes = 4096;
+constexpr std::size_t kBodyPieceBytes = 65536;  // read at once; also the most a chunk header may have
 constexpr std::size_t kMaxLabelBytes = 64;
 constexpr Milliseconds kLingerTime{1000};
 
@@ -70,7 +71,8 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
         socket_(std::move(socket)),
         deadline_(*context.io),
         closed_(std::move(closed)),
-        uid_(peer_of(socket_.native_handle()).uid) {}
+        uid_(peer_of(socket_.native_handle()).uid),
+        buffer_(context.limits.header_bytes + kBodyPieceBytes) {}
 
   void start() override { next_request(); }
   void refuse(const HttpReply& reply) override;
@@ -217,6 +219,9 @@ void HttpConnection::read_failed(error_code error) {
     refuse(openai_error_reply(RequestError(status, kInvalidRequest, message)));
   };
   if (timed_out_) return refuse_with(408, "the request did not arrive in time");
+  if (error == http::error::buffer_overflow && parser_->is_header_done()) {
+    return refuse_with(400, "a chunk header is too long");
+  }
   if (error == http::error::header_limit || error == http::error::buffer_overflow) {
     return refuse_with(431,
                        "the header is over the limit header_bytes, " + std::to_string(limits.header_bytes));
