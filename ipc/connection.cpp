@@ -89,7 +89,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   void on_header(error_code error);
   void read_body();
   void on_body(error_code error);
-  void accept_message(const http::request<http::string_body>& message);
+  void accept_message(http::request<http::string_body> message);
   void read_failed(error_code error);
 
   // Noticing that the client leaves while its request is answered
@@ -196,7 +196,7 @@ void HttpConnection::on_body(error_code error) {
   dispatch();
 }
 
-void HttpConnection::accept_message(const http::request<http::string_body>& message) {
+void HttpConnection::accept_message(http::request<http::string_body> message) {
   request_ = {};
   request_.id = context_.new_request_id();
   request_.method = std::string(message.method_string());
@@ -204,7 +204,7 @@ void HttpConnection::accept_message(const http::request<http::string_body>& mess
   if (head_only_) request_.method = "GET";
   request_.path =
       message.target().empty() ? "/" : path_of({message.target().data(), message.target().size()});
-  request_.body = message.body();
+  request_.body = std::move(message.body());
   request_.uid = uid_;
   request_.owner = std::to_string(uid_);
   const auto label = message["X-Tandem-Client"];
@@ -271,11 +271,11 @@ void HttpConnection::watch_hangup() {
 
 void HttpConnection::dispatch() {
   if (context_.draining) {
-    return send_reply(openai_error_reply(RequestError(503, kServerError, "the daemon is shutting down")));
+    return on_outcome(openai_error_reply(RequestError(503, kServerError, "the daemon is shutting down")));
   }
   const auto label_at = request_.owner.find('/');
   if (label_at != std::string::npos && !is_label(std::string_view(request_.owner).substr(label_at + 1))) {
-    return send_reply(
+    return on_outcome(
         openai_error_reply(RequestError(400, kInvalidRequest,
                                         "X-Tandem-Client must be 1 to " + std::to_string(kMaxLabelBytes) +
                                             " letters, digits, '.', '_' or '-'",
@@ -294,6 +294,9 @@ void HttpConnection::dispatch() {
 
 void HttpConnection::on_outcome(Outcome outcome) {
   if (phase_ == Phase::closed) return;
+  // An answer may take long and the body is parsed: many of them would fill the memory for nothing.
+  // Swapped, because assigning an empty string keeps the old one's memory.
+  std::string().swap(request_.body);
   if (auto* reply = std::get_if<HttpReply>(&outcome)) return send_reply(std::move(*reply));
   const Wake wake = [io = context_.io, weak = weak_from_this()] {
     asio::post(*io, [weak] {
