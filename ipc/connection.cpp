@@ -112,6 +112,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
 
   void linger();
   void set_deadline(Milliseconds time);
+  void clear_deadline();
   void on_deadline();
 
   ConnectionContext& context_;
@@ -183,7 +184,7 @@ void HttpConnection::on_body(error_code error) {
   if (phase_ == Phase::closed) return;
   if (error) return read_failed(error);
   phase_ = Phase::answering;
-  deadline_.cancel();
+  clear_deadline();
   started_ = Clock::now();
   logged_ = false;
   status_ = 0;
@@ -379,7 +380,7 @@ void HttpConnection::on_written(error_code error, std::size_t size) {
   out_sent_ += size;
   if (out_sent_ < out_.size()) return write_some();
   sending_ = false;
-  deadline_.cancel();
+  clear_deadline();
   switch (after_send_) {
     case AfterSend::read_body:
       return read_body();
@@ -440,7 +441,7 @@ void HttpConnection::close() {
   gone_ = true;
   answer_.reset();
   log_request();
-  deadline_.cancel();
+  clear_deadline();
   error_code ignored;
   socket_.close(ignored);
   std::exchange(closed_, nullptr)(this);
@@ -452,6 +453,11 @@ void HttpConnection::set_deadline(Milliseconds time) {
     const auto self = weak.lock();
     if (!error && self && self->deadline_.expiry() <= Clock::now()) self->on_deadline();
   });
+}
+
+/// Not with cancel(): that leaves a passed expiry, and a handler that is queued already would act on it.
+void HttpConnection::clear_deadline() {
+  deadline_.expires_at(Clock::time_point::max());
 }
 
 void HttpConnection::on_deadline() {
