@@ -133,10 +133,12 @@ class Server::Impl {
 
   void stop_accepting() {
     context_.draining = true;
+    // The path first: a successor takes a socket that nobody listens on for stale and replaces it, and it is
+    // the successor's that would be removed then.
+    listener_.remove_path();
     error_code ignored;
     acceptor_.close(ignored);
     accept_pause_.cancel();
-    listener_.remove_path();
   }
 
   void accept() {
