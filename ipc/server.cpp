@@ -115,8 +115,8 @@ class Server::Impl {
       try {
         io_->run();
         return;
-      } catch (const std::bad_alloc&) {
-        // The request that wanted the memory is lost; the others go on.
+      } catch (const std::exception&) {
+        // Out of memory, most likely: the connection at hand is lost, the others go on.
       }
     }
   }
@@ -145,8 +145,8 @@ class Server::Impl {
     acceptor_.async_accept([this](error_code error, Protocol::socket socket) {
       if (context_.draining) return;
       if (error) return accept_later();
+      accept();  // first: whatever becomes of this client, the next one is let in
       admit(std::move(socket));
-      accept();
     });
   }
 
