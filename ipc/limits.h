@@ -9,7 +9,7 @@ namespace tandem::ipc {
 /// What one client may ask for.  A request over a limit is refused with a 4xx answer that names the limit by
 /// its member name here, which is also its key in the config.
 struct Limits {
-  std::size_t body_bytes = std::size_t{16} << 20;
+  std::size_t body_bytes = std::size_t{8} << 20;
   std::size_t header_bytes = std::size_t{16} << 10;  ///< request line and all header fields
   std::size_t json_depth = 16;                       ///< nested arrays and objects in a body
   std::size_t prompts = 64;                          ///< in one completion request
