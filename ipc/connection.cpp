@@ -402,8 +402,12 @@ void HttpConnection::finish() {
 void HttpConnection::log_request() {
   if (std::exchange(logged_, true) || !context_.access_log) return;
   const auto duration = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started_);
-  context_.access_log({request_.id, request_.method, request_.path, status_, uid_,
-                       static_cast<std::uint64_t>(duration.count())});
+  try {
+    context_.access_log({request_.id, request_.method, request_.path, status_, uid_,
+                         static_cast<std::uint64_t>(duration.count())});
+  } catch (const std::exception&) {
+    // A log that fails, as on a full disk, is no reason to fail the request.
+  }
 }
 
 void HttpConnection::refuse(const HttpReply& reply) {
