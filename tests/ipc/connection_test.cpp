@@ -1,5 +1,7 @@
 #include "ipc/connection.h"
 
+#include <future>
+#include <malloc.h>
 #include <set>
 #include <sys/socket.h>
 
@@ -236,6 +238,20 @@ TEST(Connection, LimitsAChunkedBody) {
   EXPECT_EQ(client.read_reply().status, 413);
 }
 
+TEST(Connection, LimitsAChunkHeader) {
+  Harness harness;
+  const auto with_extension = [&](std::size_t size) {
+    RawClient client(harness.path());
+    client.send("POST /v1/tokenize HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send("e;a=" + std::string(size, 'x') + "\r\n{\"prompt\":\"a\"}\r\n0\r\n\r\n");
+    return client.read_reply();
+  };
+  EXPECT_EQ(with_extension(50'000).status, 200);
+  const RawReply reply = with_extension(1'000'000);
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_THAT(reply.error_message(), HasSubstr("a chunk header is too long"));
+}
+
 TEST(Connection, LimitsNesting) {
   Harness harness;
   const RawReply reply = harness.complete("{\"prompt\": " + std::string(100'000, '['));
@@ -255,6 +271,33 @@ TEST(Connection, LimitsTheTimeARequestMayTake) {
     EXPECT_EQ(client.read_reply().status, 408) << bytes;
     EXPECT_TRUE(client.at_end());
   }
+}
+
+/// The I/O thread is busy while the last bytes arrive and the deadline passes: both are there when it looks.
+TEST(Connection, ADeadlineThatWasMetClosesNothing) {
+  testing::TemporaryDirectory directory;
+  FakeService service;
+  std::promise<void> busy;
+  std::promise<void> all_sent;
+  ServerOptions options;
+  options.socket.path = directory.file("s");
+  options.limits.body_timeout = milliseconds(500);
+  options.access_log = [&](const AccessRecord& record) {
+    if (record.path != "/health") return;
+    busy.set_value();
+    all_sent.get_future().wait();
+    std::this_thread::sleep_for(options.limits.body_timeout);
+  };
+  const Server server(options, service);
+  RawClient client(server.path());
+  client.send("POST /v1/tokenize HTTP/1.1\r\nContent-Length: 14\r\nExpect: 100-continue\r\n\r\n");
+  client.read_until("\r\n\r\n");
+  RawClient other(server.path());
+  other.request("GET", "/health");
+  busy.get_future().wait();
+  client.send("{\"prompt\":\"a\"}");
+  all_sent.set_value();
+  EXPECT_EQ(client.read_reply().json()["count"], 2);
 }
 
 TEST(Connection, ClosesWhenIdleForLong) {
@@ -308,6 +351,22 @@ TEST(Connection, LeavingWhileThePromptIsTokenizedSubmitsNothing) {
   harness.service.hold(std::nullopt);
   EXPECT_EQ(harness.post("/v1/tokenize", R"({"prompt": "a"})").status, 200) << "the helper is free again";
   EXPECT_TRUE(harness.service.submitted().empty());
+}
+
+TEST(Connection, LeavingBeforeThePromptIsTokenizedSparesTheWork) {
+  Harness harness;
+  harness.service.hold("tokenize");
+  RawClient stays(harness.path());
+  stays.request("POST", "/v1/tokenize", R"({"prompt": "a"})");
+  ASSERT_TRUE(harness.service.wait_until([&] { return harness.service.tokenizing() == 1; }));
+  RawClient leaves(harness.path());
+  leaves.request("POST", "/v1/tokenize", R"({"prompt": "b"})");
+  leaves.close();
+  ASSERT_TRUE(harness.service.wait_until([&] { return harness.log().size() == 1; }));
+  harness.service.hold(std::nullopt);
+  EXPECT_EQ(stays.read_reply().status, 200);
+  EXPECT_EQ(harness.post("/v1/tokenize", R"({"prompt": "c"})").status, 200);
+  EXPECT_EQ(harness.service.tokenize_calls(), 2u);
 }
 
 TEST(Connection, LongTokenizingHoldsUpNobodyElse) {
@@ -370,6 +429,29 @@ TEST(Connection, ASlowReaderPausesItsOwnSequenceOnly) {
     if (data != "[DONE]") text += Json::parse(data)["choices"][0]["text"].get<std::string>();
   }
   EXPECT_EQ(text, FakeService::answer(kTokens)) << "and nothing is lost";
+}
+
+std::size_t allocated_bytes() {
+  const auto info = ::mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+TEST(Connection, KeepsNoBodyWhileItAnswers) {
+  constexpr std::size_t kClients = 8;
+  constexpr std::size_t kBodyBytes = std::size_t{4} << 20;
+  Harness harness;
+  harness.service.hold("decode");
+  const std::string body = R"({"prompt": "a", "stream": true)" + std::string(kBodyBytes, ' ') + "}";
+  const std::size_t before = allocated_bytes();
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (std::size_t i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<RawClient>(harness.path()));
+    clients.back()->send("POST /v1/completions HTTP/1.1\r\nContent-Length: " + std::to_string(body.size()) +
+                         "\r\n\r\n");
+    clients.back()->send(body);
+    clients.back()->read_until("\r\n\r\n");
+  }
+  EXPECT_LT(allocated_bytes(), before + kClients * kBodyBytes / 2);
 }
 
 TEST(Connection, AReaderThatNeverReadsIsGivenUp) {

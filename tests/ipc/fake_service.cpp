@@ -201,6 +201,7 @@ std::vector<std::int32_t> FakeService::tokenize(std::string_view text, bool add_
   {
     std::unique_lock lock(mutex_);
     ++tokenizing_;
+    ++tokenize_calls_;
     changed_.wait(lock, [this] { return held_ != "tokenize" || stopping_; });
     --tokenizing_;
   }
@@ -296,6 +297,11 @@ std::size_t FakeService::unfinished() const {
 std::size_t FakeService::tokenizing() const {
   const std::lock_guard lock(mutex_);
   return tokenizing_;
+}
+
+std::size_t FakeService::tokenize_calls() const {
+  const std::lock_guard lock(mutex_);
+  return tokenize_calls_;
 }
 
 std::uint64_t FakeService::sampled_tok() const {

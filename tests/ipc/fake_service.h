@@ -56,6 +56,8 @@ class FakeService final : public Service {
   [[nodiscard]] std::uint64_t cancelled() const;
   [[nodiscard]] std::size_t unfinished() const;
   [[nodiscard]] std::size_t tokenizing() const;
+  /// Texts that tokenize was given so far.
+  [[nodiscard]] std::size_t tokenize_calls() const;
   /// Tokens sampled for all requests together.
   [[nodiscard]] std::uint64_t sampled_tok() const;
   /// Waits until `condition` holds, at most 10 s; false if it never did.
@@ -96,6 +98,7 @@ class FakeService final : public Service {
   Health health_;
   std::uint64_t cancelled_ = 0;
   std::size_t tokenizing_ = 0;
+  std::size_t tokenize_calls_ = 0;
   std::uint64_t sampled_tok_ = 0;
   bool stopping_ = false;
   bool stirred_ = false;

@@ -161,6 +161,35 @@ TEST(Server, EndsWhileAPromptIsTokenized) {
   EXPECT_TRUE(harness.service.submitted().empty());
 }
 
+TEST(Server, EndsWithoutWhatIsStillToBeTokenized) {
+  Harness harness;
+  harness.service.hold("tokenize");
+  RawClient first(harness.path());
+  first.request("POST", "/v1/completions", stream_of(5));
+  ASSERT_TRUE(harness.service.wait_until([&] { return harness.service.tokenizing() == 1; }));
+  RawClient waiting(harness.path());
+  waiting.request("POST", "/v1/completions", stream_of(5));
+  EXPECT_EQ(harness.get("/health").status, 200) << "the server has seen the request before this one";
+  std::thread release([&] {
+    first.at_end();
+    waiting.at_end();
+    harness.service.hold(std::nullopt);
+  });
+  harness.server.reset();
+  release.join();
+  EXPECT_EQ(harness.service.tokenize_calls(), 1u);
+}
+
+TEST(Server, OutlivesAnAccessLogThatThrows) {
+  testing::TemporaryDirectory directory;
+  FakeService service;
+  ServerOptions options;
+  options.socket.path = directory.file("s");
+  options.access_log = [](const AccessRecord&) { throw std::runtime_error("disk full"); };
+  const Server server(options, service);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(testing::once(server.path(), "GET", "/health").status, 200);
+}
+
 /// One of a crowd: reads to the end, leaves early, cancels, or looks at the list meanwhile.
 void visit(Harness& harness, int kind) {
   RawClient client(harness.path());
