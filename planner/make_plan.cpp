@@ -94,7 +94,9 @@ bool fits_at(std::uint64_t context, const ModelInput& model, const Budget& budge
   return bytes.vram_bytes <= budget.vram_bytes && bytes.ram_bytes <= budget.ram_bytes;
 }
 
-/// The largest context below the one asked for that fits: by bisection, as bytes only grow with context.
+/// The largest context below the one asked for that fits, by bisection.  The bytes of the plan that would be
+/// chosen may shrink where a longer context changes the placement; but one fits where any candidate does, and
+/// the least RAM of all candidates grows with the context.
 std::optional<std::uint64_t> largest_context(const ModelInput& model, const Budget& budget,
                                              const Workload& workload, const MachineProfile& machine,
                                              Devices devices) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "planner/errors.h"
+#include "planner/footprint.h"
 #include "planner/plan_consistency.h"
 #include "tests/planner/slow_bytes.h"
 #include "tests/planner/subjects.h"
@@ -65,6 +66,41 @@ TEST(MakePlan, TheLargestContextFitsAndOneTokenMoreDoesNot) {
     ++found;
     EXPECT_LE(ram_at(*plan.largest_context), budget.ram_bytes);
     EXPECT_GT(ram_at(*plan.largest_context + 1), budget.ram_bytes);
+  }
+  EXPECT_GT(found, 20);
+}
+
+TEST(MakePlan, WithAGpuTooNothingAboveTheLargestContextFits) {
+  std::mt19937 random(34);
+  const auto machine = builtin_machine("default");
+  int found = 0;
+  for (int round = 0; round < 400; ++round) {
+    const auto subject = planner_test::random_subject(random);
+    auto workload = planner_test::random_workload(random);
+    const auto layers = subject.hyper.layers.size();
+    const auto ram_on = [&](Device device) {
+      return footprint(subject.input, Budget{}, workload, machine, Placement::all_on(device, layers))
+          .ram_bytes;
+    };
+    Budget budget;
+    budget.vram_bytes = pick(random, 0, 1'000'000);
+    budget.ram_bytes = pick(random, ram_on(Device::emulated0), ram_on(Device::cpu));
+    const auto plan_at = [&](std::uint64_t context) {
+      auto other = workload;
+      other.max_seq_len = context;
+      other.expected_context = std::min(workload.expected_context, context);
+      return make_plan(subject.input, budget, other, machine, {Device::emulated0});
+    };
+    const auto plan = plan_at(workload.max_seq_len);
+    if (plan.fits || !plan.largest_context) continue;
+    ++found;
+    const auto largest = *plan.largest_context;
+    EXPECT_TRUE(plan_at(largest).fits) << "round " << round;
+    EXPECT_FALSE(plan_at(largest + 1).fits) << "round " << round;
+    for (int i = 0; i < 20; ++i) {
+      const auto longer = pick(random, largest + 1, workload.max_seq_len);
+      EXPECT_FALSE(plan_at(longer).fits) << "round " << round << ": " << longer << " above " << largest;
+    }
   }
   EXPECT_GT(found, 20);
 }
