@@ -205,7 +205,7 @@ std::byte* CpuModel::allocate(std::size_t bytes) {
 double difference_of_range(std::span<const float> actual, std::span<const float> expected) {
   const auto [low, high] = std::minmax_element(expected.begin(), expected.end());
   const double range = double{*high} - *low;
-  if (actual.size() != expected.size()) return std::numeric_limits<double>::infinity();
+  if (actual.size() != expected.size() || !(range > 0)) return std::numeric_limits<double>::infinity();
   double largest = 0;
   for (std::size_t i = 0; i < actual.size(); ++i) {
     const double difference = std::abs(double{actual[i]} - expected[i]);
