@@ -189,8 +189,10 @@ inline std::uint64_t end_visible(std::uint64_t position) {
 inline void start_queries(const AttendTask& task, std::uint32_t padded, AttendTile& tile) {
   const device::AttentionHalf& half = *task.half;
   const std::size_t stride = std::size_t{half.heads} * half.head_dim;
-  __builtin_memset(tile.keys, 0, sizeof tile.keys);
-  __builtin_memset(tile.values, 0, sizeof tile.values);
+  if (padded != half.head_dim) {  // else keys and values fill their rows
+    __builtin_memset(tile.keys, 0, sizeof tile.keys);
+    __builtin_memset(tile.values, 0, sizeof tile.values);
+  }
   for (std::uint32_t r = 0; r < task.n_rows; ++r) {
     for (std::uint32_t h = 0; h < task.n_heads; ++h) {
       const std::uint32_t query = r * task.n_heads + h;

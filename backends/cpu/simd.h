@@ -171,10 +171,6 @@ TANDEM_INLINE F32x16 load(const float* from) {
 TANDEM_INLINE I32x16 load(const std::uint8_t* from) {
   return load_as(As<I32x16>{}, from);
 }
-/// 16 bytes from each of four places.
-TANDEM_INLINE I32x16 gather(const std::uint8_t* const* from) {
-  return gather_as(As<I32x16>{}, from);
-}
 TANDEM_INLINE F32x16 load_half(const std::uint16_t* from) {
   return load_half_as(As<F32x16>{}, from);
 }
