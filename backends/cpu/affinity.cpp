@@ -6,6 +6,8 @@
 
 #include <hwloc.h>
 
+#include "backends/cpu/cpu_quota.h"
+
 namespace tandem::cpu {
 namespace {
 
@@ -32,6 +34,7 @@ Topology load_topology() {
 struct Cores::Impl {
   Topology topology;
   std::vector<Bitmap> places;  ///< one hardware thread of each core
+  unsigned quota = cpu_quota();
 };
 
 Cores::Cores() : impl_(std::make_unique<Impl>()) {
@@ -56,8 +59,9 @@ Cores::Cores() : impl_(std::make_unique<Impl>()) {
 Cores::~Cores() = default;
 
 unsigned Cores::count() const noexcept {
-  if (!impl_->places.empty()) return static_cast<unsigned>(impl_->places.size());
-  return std::max(1u, std::thread::hardware_concurrency());
+  const auto cores = impl_->places.empty() ? std::thread::hardware_concurrency()
+                                           : static_cast<unsigned>(impl_->places.size());
+  return std::max(1u, std::min(cores, impl_->quota));
 }
 
 bool Cores::pin_this_thread(unsigned index) const noexcept {

@@ -12,10 +12,11 @@ class Cores {
   Cores(const Cores&) = delete;
   Cores& operator=(const Cores&) = delete;
 
-  /// Physical cores of which the process may use at least one hardware thread; at least 1.
+  /// Physical cores of which the process may use at least one hardware thread, or as many as its CPU quota
+  /// can keep busy if that is less; at least 1.
   [[nodiscard]] unsigned count() const noexcept;
 
-  /// Binds the calling thread to one hardware thread of core `index` (modulo the count).  False if the
+  /// Binds the calling thread to one hardware thread of core `index` (modulo the cores).  False if the
   /// machine or its settings do not allow it.
   bool pin_this_thread(unsigned index) const noexcept;
 
