@@ -55,6 +55,7 @@ ipc::ScoredToken StreamSink::score(const engine::ScoredToken& token) const {
   ipc::ScoredToken out;
   out.chosen = named(token.token, token.logprob.value_or(0.0F));
   out.has_logprob = token.logprob.has_value();
+  out.in_text = !tokenizer_.token_bytes(token.token).empty();
   out.top.reserve(token.top.size());
   for (const auto& [id, logprob] : token.top) out.top.push_back(named(id, logprob));
   return out;

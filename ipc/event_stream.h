@@ -20,6 +20,7 @@ struct TokenLogprob {
 struct ScoredToken {
   TokenLogprob chosen;
   bool has_logprob = true;  ///< false for the first token of a prompt
+  bool in_text = true;      ///< false for control tokens, which leave nothing in the text
   std::vector<TokenLogprob> top;
 };
 

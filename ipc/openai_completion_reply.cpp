@@ -68,7 +68,7 @@ void append_logprobs(OrderedJson& logprobs, std::span<const ScoredToken> scores,
                                                            : OrderedJson(nullptr));
     logprobs["top_logprobs"].push_back(top_logprobs(score, names));
     logprobs["text_offset"].push_back(offset);
-    offset += count_characters(score.chosen.text);
+    if (score.in_text) offset += count_characters(score.chosen.text);
   }
 }
 

@@ -155,7 +155,7 @@ bool FakeService::advance_decode(Sequence& sequence) {
   const std::size_t i = sequence.new_tok;
   TextDelta delta{kWords[i % kWords.size()], {word_id(i)}, {}};
   if (const auto n = sequence.request.logprobs) {
-    ScoredToken score{logprob(i, -0.25f), true, {}};
+    ScoredToken score{logprob(i, -0.25f), true, true, {}};
     for (std::uint32_t k = 0; k < *n; ++k)
       score.top.push_back(logprob(i + k, -0.25f - static_cast<float>(k)));
     delta.scores.push_back(std::move(score));
@@ -178,7 +178,7 @@ void FakeService::push_echo(Sequence& sequence) {
     for (const std::int32_t id : sequence.request.prompt) {
       const bool first = delta.scores.empty();
       const std::string text = id == kBos ? "<bos>" : detokenize({id});
-      delta.scores.push_back({{id, text, first ? 0.0f : -1.0f}, !first, {}});
+      delta.scores.push_back({{id, text, first ? 0.0f : -1.0f}, !first, id != kBos, {}});
     }
   }
   sequence.stream->push(std::move(delta));

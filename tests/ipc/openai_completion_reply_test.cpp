@@ -7,7 +7,7 @@ namespace {
 
 ScoredToken token(std::int32_t id, const std::string& text, float logprob,
                   std::vector<TokenLogprob> top = {}) {
-  return {{id, text, logprob}, true, std::move(top)};
+  return {{id, text, logprob}, true, true, std::move(top)};
 }
 
 TEST(CountCharacters, CountsCodePoints) {
@@ -64,9 +64,12 @@ TEST(AppendLogprobs, FirstTokenOfAPromptHasNone) {
   OrderedJson logprobs;
   ScoredToken first = token(2, "<bos>", 0.0f);
   first.has_logprob = false;
+  first.in_text = false;
   append_logprobs(logprobs, std::vector{first}, TokenNames::text, 0);
   EXPECT_EQ(to_text(logprobs),
             R"({"tokens":["<bos>"],"token_logprobs":[null],"top_logprobs":[null],"text_offset":[0]})");
+  append_logprobs(logprobs, std::vector{first, token(3, "ab", -1.0f)}, TokenNames::text, 0);
+  EXPECT_EQ(to_text(logprobs["text_offset"]), "[0,0,0]") << "the text does not show control tokens";
 }
 
 TEST(CompletionChoice, OpenAndFinished) {

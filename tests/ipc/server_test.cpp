@@ -1,7 +1,9 @@
 #include "ipc/server.h"
 
 #include <filesystem>
+#include <sys/resource.h>
 #include <thread>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -97,6 +99,39 @@ TEST(Server, LeavesNoDescriptorsBehind) {
     EXPECT_TRUE(harness.service.wait_until([&] { return open_descriptors() == serving; }));
   }
   EXPECT_EQ(open_descriptors(), before);
+}
+
+/// While it lives, this process can open `spare` more descriptors.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(rlim_t spare) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    // The limit is one of numbers: fill the gaps below it.
+    while (fill_.size() < 64) fill_.emplace_back(::dup(STDERR_FILENO));
+    rlimit few = before_;
+    few.rlim_cur = static_cast<rlim_t>(fill_.back().get()) + 1 + spare;
+    ::setrlimit(RLIMIT_NOFILE, &few);
+  }
+  ~FewDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  FewDescriptors(const FewDescriptors&) = delete;
+  FewDescriptors& operator=(const FewDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+  std::vector<Fd> fill_;
+};
+
+TEST(Server, OutOfDescriptorsItWaitsForOne) {
+  Harness harness;
+  EXPECT_EQ(harness.get("/health").status, 200);
+  const FewDescriptors three(3);
+  auto first = std::make_unique<RawClient>(harness.path());
+  first->request("GET", "/health");
+  EXPECT_EQ(first->read_reply().status, 200);
+  RawClient second(harness.path());  // takes the last one: the server cannot accept it
+  second.request("GET", "/health");
+  first.reset();
+  EXPECT_EQ(second.read_reply().status, 200);
 }
 
 TEST(Server, DrainsWhatRunsAndTakesNothingNew) {
