@@ -319,7 +319,7 @@ class CpuStage final : public device::Stage {
 
 }  // namespace
 
-std::unique_ptr<device::Stage> make_stage(std::vector<Unit> units, const device::StageShape& shape,
+std::unique_ptr<device::Stage> make_stage(const std::vector<Unit>& units, const device::StageShape& shape,
                                           const device::Scratch& scratch, Team& team,
                                           const KernelSet& kernels) {
   std::vector<PreparedUnit> prepared;

@@ -114,10 +114,10 @@ struct Layer {
   }
 
   /// The residual of `x` (rows, kWidth) after `units`, `chunk` rows a step from position 0.
-  std::vector<float> run(std::vector<device::Unit> units, std::vector<float> x, std::uint32_t chunk,
+  std::vector<float> run(const std::vector<device::Unit>& units, std::vector<float> x, std::uint32_t chunk,
                          unsigned threads, const KernelSet& kernels = best_kernel_set()) {
     Team team(threads);
-    const auto stage = make_stage(std::move(units), {kWidth, 1e-6f, kRows}, scratch(), team, kernels);
+    const auto stage = make_stage(units, {kWidth, 1e-6f, kRows}, scratch(), team, kernels);
     const auto rows = static_cast<std::uint32_t>(x.size() / kWidth);
     for (std::uint32_t at = 0; at < rows; at += chunk) {
       const std::uint32_t n = std::min(chunk, rows - at);
