@@ -174,6 +174,8 @@ SamplingParams recommended_sampling(const Header& header) {
       static_cast<std::uint32_t>(number_in(header, "general.sampling.top_k", 0.0, 1e6, params.top_k));
   params.top_p = static_cast<float>(number_in(header, "general.sampling.top_p", 0.0, 1.0, params.top_p));
   params.min_p = static_cast<float>(number_in(header, "general.sampling.min_p", 0.0, 1.0, params.min_p));
+  params.repetition_penalty = static_cast<float>(
+      number_in(header, "general.sampling.penalty_repeat", 0.01, 100.0, params.repetition_penalty));
   return params;
 }
 

@@ -313,17 +313,22 @@ TEST(RecommendedSampling, ReadsWhatTheFileSaysWithinItsRange) {
   EXPECT_EQ(silent.top_k, 64U);
   EXPECT_EQ(silent.top_p, 0.95F);
   EXPECT_EQ(silent.min_p, 0.0F);
+  EXPECT_EQ(silent.repetition_penalty, 1.0F);
   const auto said = read({test_support::key_f32("general.sampling.temp", 0.5F),
                           test_support::key_value("general.sampling.top_k", 5, test_support::le(20)),
                           test_support::key_f32("general.sampling.top_p", 0.25F),
-                          test_support::key_f32("general.sampling.min_p", 0.125F)});
+                          test_support::key_f32("general.sampling.min_p", 0.125F),
+                          test_support::key_f32("general.sampling.penalty_repeat", 1.25F)});
   EXPECT_EQ(said.temperature, 0.5F);
   EXPECT_EQ(said.top_k, 20U);
   EXPECT_EQ(said.top_p, 0.25F);
   EXPECT_EQ(said.min_p, 0.125F);
+  EXPECT_EQ(said.repetition_penalty, 1.25F);
   const auto wild = read({test_support::key_f32("general.sampling.temp", kNan),
                           test_support::key_value("general.sampling.top_k", 5, test_support::le(-5)),
-                          test_support::key_f32("general.sampling.top_p", 1.5F)});
+                          test_support::key_f32("general.sampling.top_p", 1.5F),
+                          test_support::key_f32("general.sampling.penalty_repeat", 0.0F)});
+  EXPECT_EQ(wild.repetition_penalty, 1.0F);
   EXPECT_EQ(wild.temperature, 1.0F);
   EXPECT_EQ(wild.top_k, 64U);
   EXPECT_EQ(wild.top_p, 0.95F);

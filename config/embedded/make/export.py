@@ -95,6 +95,7 @@ def write(model: Gemma4, words: dict, kind: str, path: pathlib.Path):
     )  # a small model's tail of unlikely tokens is mostly nonsense
     out.add_int32("general.sampling.top_k", 40)
     out.add_float32("general.sampling.top_p", 0.9)
+    out.add_float32("general.sampling.penalty_repeat", 1.15)  # and it likes a word it has just said
     for name, parameter, storage in tensors(model, kind):
         if storage == "f32":
             out.add_tensor(name, parameter.detach().float().numpy().astype(np.float32))
