@@ -54,6 +54,7 @@ void ChildDaemon::start(const std::vector<std::string>& flags) {
   std::vector<std::string> words{program, "--socket", socket_};
   words.insert(words.end(), flags.begin(), flags.end());
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (auto& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
 
