@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "embedded/machine_default.h"
 #include "embedded/machine_rtx3060_12gb_ddr4.h"
 #include "model/nearest.h"
 #include "planner/errors.h"
 #include "planner/json_reader.h"
+#include "planner/machine_parts.h"
 
 namespace tandem::planner {
 namespace {
@@ -81,8 +83,13 @@ MachineProfile builtin_machine(std::string_view name) {
   for (const auto& builtin : kBuiltins) {
     if (builtin.name == name) return parse_machine(builtin.json, name);
   }
+  if (const auto machine = machine_from_parts(name)) return *machine;
+  const auto gpus = known_gpus();
+  auto names = machine_names();
+  std::ranges::transform(gpus, std::back_inserter(names), &GpuPart::name);
   throw BadProfile("no machine profile is called \"" + std::string(name) + "\"",
-                   "the nearest name is \"" + std::string(model::nearest(name, machine_names())) + "\"");
+                   "the nearest name is \"" + std::string(model::nearest(name, names)) +
+                       "\"; tandem plan --machine list shows all");
 }
 
 }  // namespace tandem::planner

@@ -32,10 +32,11 @@ struct MachineProfile {
 /// absurd number, or one without a source.  `origin` names the text in messages.
 MachineProfile parse_machine(std::string_view json, std::string_view origin);
 
-/// Names of the profiles in config/machines, which are built in.
+/// Names of the whole profiles in config/machines, which are built in.
 std::vector<std::string_view> machine_names();
 
-/// The built-in profile called `name`.  Throws BadProfile with the nearest known name.
+/// The built-in profile called `name`, or the machine made of parts that it names (machine_parts.h).  Throws
+/// BadProfile with the nearest known name.
 MachineProfile builtin_machine(std::string_view name);
 
 }  // namespace tandem::planner

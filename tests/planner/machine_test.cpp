@@ -38,6 +38,7 @@ TEST(Machine, EveryFileInConfigIsBuiltInUnderItsName) {
   std::size_t files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(kFolder)) {
     const auto name = entry.path().stem().string();
+    if (entry.is_directory() || name == "assumed") continue;
     const auto machine = builtin_machine(name);
     EXPECT_EQ(machine.name, name);
     EXPECT_EQ(machine, parse_machine(read_file(entry.path()), name));
@@ -99,7 +100,7 @@ TEST(Machine, RefusesWhatIsNoJson) {
 
 TEST(Machine, SuggestsANameForAnUnknownOne) {
   try {
-    builtin_machine("rtx3060-12gb");
+    builtin_machine("rtx3060-12gb-dr4");
     FAIL();
   } catch (const BadProfile& error) {
     EXPECT_NE(error.hint().find("rtx3060-12gb-ddr4"), std::string::npos) << error.hint();
