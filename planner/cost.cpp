@@ -1,6 +1,8 @@
 #include "planner/cost.h"
 
 #include <algorithm>
+#include <cmath>
+#include <span>
 
 #include "planner/activations.h"
 #include "planner/footprint.h"
@@ -9,6 +11,8 @@ namespace tandem::planner {
 namespace {
 
 constexpr double kUsPerSecond = 1e6;
+constexpr double kPsPerUs = 1e6;
+constexpr double kPsPerSecond = 1e12;
 
 double bytes_us(double bytes, double gb_per_s) {
   return bytes / (gb_per_s * 1e9) * kUsPerSecond;
@@ -17,19 +21,51 @@ double ops_us(double ops, double tops) {
   return ops / (tops * 1e12) * kUsPerSecond;
 }
 
+Picoseconds picoseconds(double us) {
+  return static_cast<Picoseconds>(std::llround(std::min(us * kPsPerUs, static_cast<double>(kMaxUnitPs))));
+}
+
+/// At least a picosecond, so that a rate is finite.
+double seconds(Picoseconds time) {
+  return static_cast<double>(std::max<Picoseconds>(time, 1)) / kPsPerSecond;
+}
+
 /// Rates of one device.
 struct Rates {
   double read_gb_per_s;
   double int8_tops;
   double float_tops;
+  double attention_gb_per_s;
+  double attention_tops;
   double unit_us;
+  std::span<const TypeRates> types;
 };
+
+double or_general(double rate, double general) {
+  return rate > 0 ? rate : general;
+}
 
 Rates rates_of(const MachineProfile& machine, Device device) {
   if (device == Device::cpu) {
-    return {machine.ram_read_gb_per_s, machine.cpu_int8_tops, machine.cpu_float_tops, machine.cpu_unit_us};
+    return {machine.ram_read_gb_per_s,
+            machine.cpu_int8_tops,
+            machine.cpu_float_tops,
+            or_general(machine.cpu_attention_gb_per_s, machine.ram_read_gb_per_s),
+            or_general(machine.cpu_attention_tops, machine.cpu_float_tops),
+            machine.cpu_unit_us,
+            machine.cpu_types};
   }
-  return {machine.vram_read_gb_per_s, machine.gpu_int8_tops, machine.gpu_float_tops, machine.gpu_launch_us};
+  return {machine.vram_read_gb_per_s,
+          machine.gpu_int8_tops,
+          machine.gpu_float_tops,
+          or_general(machine.gpu_attention_gb_per_s, machine.vram_read_gb_per_s),
+          or_general(machine.gpu_attention_tops, machine.gpu_float_tops),
+          machine.gpu_launch_us,
+          machine.gpu_types};
+}
+
+bool is_float(model::TensorType type) {
+  return type == model::TensorType::f32 || type == model::TensorType::f16 || type == model::TensorType::bf16;
 }
 
 const UnitWeights& weights_of(const ModelInput& model, UnitRef unit) {
@@ -44,62 +80,150 @@ const UnitWeights& weights_of(const ModelInput& model, UnitRef unit) {
   return model.head;
 }
 
-/// Keys that the rows of a step see, summed over rows.
-double visible_keys(const model::LayerSpec& layer, StepShape step) {
-  const auto first = static_cast<double>(step.context - step.rows + 1);
-  const auto last = static_cast<double>(step.context);
-  const auto mean = (first + last) / 2;
-  const auto limit = layer.kind == model::LayerKind::sliding ? static_cast<double>(layer.window) : mean;
-  return static_cast<double>(step.rows) * std::min(mean, limit);
+/// Time of reading `bytes` in a step of at most 8 rows: in proportion between the measured ones.
+double measured_us(const TypeRates& rates, double bytes, double rows) {
+  std::size_t above = 0;
+  while (above + 1 < kMeasuredRows.size() && kMeasuredRows[above] < rows) ++above;
+  const auto us_at = [&](std::size_t i) { return bytes_us(bytes, rates.read_gb_per_s[i]); };
+  if (above == 0) return us_at(0);
+  const double low = kMeasuredRows[above - 1];
+  const double high = kMeasuredRows[above];
+  const auto part = (std::min(rows, high) - low) / (high - low);
+  return us_at(above - 1) + part * (us_at(above) - us_at(above - 1));
 }
 
-}  // namespace
-
-double unit_us(const ModelInput& model, KvType kv_type, const MachineProfile& machine, Device device,
-               UnitRef unit, StepShape step) {
-  const auto rates = rates_of(machine, device);
-  const auto& weights = weights_of(model, unit);
-  // The head sees one row of a prompt: the one whose next token is wanted.
-  const auto rows = unit.kind == UnitKind::head ? 1.0 : static_cast<double>(step.rows);
-  auto bytes = static_cast<double>(weights.bytes);
-  auto compute_us = ops_us(2 * rows * static_cast<double>(weights.quantised_elems), rates.int8_tops) +
-                    ops_us(2 * rows * static_cast<double>(weights.float_elems), rates.float_tops);
-  if (unit.kind == UnitKind::attention) {
-    const auto& layer = model.hyper.layers[unit.layer];
-    const auto row_bytes = kv_row_bytes(layer, kv_layout(layer), kv_type);
-    bytes += static_cast<double>(kv_cells(layer, step.context)) * static_cast<double>(row_bytes);
-    compute_us += ops_us(4.0 * layer.heads * layer.head_dim * visible_keys(layer, step), rates.float_tops);
+double share_us(const Rates& rates, const TypeShare& share, double rows) {
+  const auto bytes = static_cast<double>(share.bytes);
+  const auto ops = 2 * rows * static_cast<double>(share.elems);
+  const auto measured = std::ranges::find(rates.types, share.type, &TypeRates::type);
+  if (measured == rates.types.end()) {
+    const auto tops = is_float(share.type) ? rates.float_tops : rates.int8_tops;
+    return std::max(bytes_us(bytes, rates.read_gb_per_s), ops_us(ops, tops));
   }
-  return std::max(bytes_us(bytes, rates.read_gb_per_s), compute_us) + rates.unit_us;
+  const auto read_us = measured_us(*measured, bytes, rows);
+  return rows <= kMeasuredRows.back() ? read_us : std::max(read_us, ops_us(ops, measured->tops));
 }
 
-double crossing_us(const ModelInput& model, const MachineProfile& machine, std::uint64_t rows) {
-  const auto bytes = static_cast<double>(rows) * model.hyper.width * sizeof(float);
-  return machine.crossing_us + bytes_us(bytes, machine.pcie_gb_per_s);
+/// Keys that the rows of one sequence see, summed over rows: row r sees r keys, or `window` of them.
+double visible_keys(const model::LayerSpec& layer, StepShape step) {
+  const auto first = step.context - step.rows + 1;
+  const auto sum_to = [](std::uint64_t n) {
+    return static_cast<double>(n) * (static_cast<double>(n) + 1) / 2;
+  };
+  if (layer.kind == model::LayerKind::global) return sum_to(step.context) - sum_to(first - 1);
+  const auto growing = std::clamp<std::uint64_t>(layer.window, first - 1, step.context);
+  const auto full = static_cast<double>(step.context - growing);
+  return sum_to(growing) - sum_to(first - 1) + full * layer.window;
 }
 
-double step_us(const ModelInput& model, KvType kv_type, const MachineProfile& machine,
-               const Placement& placement, StepShape step) {
+/// Cells of one sequence that at least one row sees.
+std::uint64_t seen_cells(const model::LayerSpec& layer, StepShape step) {
+  if (layer.kind == model::LayerKind::global) return step.context;
+  return std::min(step.context, layer.window + step.rows - 1);
+}
+
+double kv_bytes(const ModelInput& model, KvType kv_type, std::uint32_t index, StepShape step) {
+  const auto& layer = model.hyper.layers[index];
+  return static_cast<double>(step.sequences) * static_cast<double>(seen_cells(layer, step)) *
+         static_cast<double>(kv_row_bytes(layer, kv_layout(layer), kv_type));
+}
+
+double attention_us(const ModelInput& model, KvType kv_type, const Rates& rates, std::uint32_t index,
+                    StepShape step) {
+  const auto& layer = model.hyper.layers[index];
+  const auto ops =
+      4.0 * layer.heads * layer.head_dim * static_cast<double>(step.sequences) * visible_keys(layer, step);
+  return std::max(bytes_us(kv_bytes(model, kv_type, index, step), rates.attention_gb_per_s),
+                  ops_us(ops, rates.attention_tops));
+}
+
+/// Bytes of a decode step over the bandwidth of where they are.
+double ideal_us(const ModelInput& model, KvType kv_type, const MachineProfile& machine,
+                const Placement& placement, StepShape step) {
   double total_us = 0;
-  auto before = model.embedding.bytes == 0 ? placement.head : Device::cpu;
   for (const auto unit : all_units(model.layers.size())) {
-    const auto device = placement.device_of(unit);
-    if (device != before) total_us += crossing_us(model, machine, step.rows);
-    total_us += unit_us(model, kv_type, machine, device, unit, step);
-    before = device;
+    auto bytes = static_cast<double>(weights_of(model, unit).bytes);
+    if (unit.kind == UnitKind::attention) bytes += kv_bytes(model, kv_type, unit.layer, step);
+    const bool on_cpu = placement.device_of(unit) == Device::cpu;
+    total_us += bytes_us(bytes, on_cpu ? machine.ram_read_gb_per_s : machine.vram_read_gb_per_s);
   }
   return total_us;
 }
 
+}  // namespace
+
+StepShape decode_step(const Workload& workload) noexcept {
+  return {1, workload.expected_context, 1};
+}
+
+StepShape prefill_step(const Workload& workload) noexcept {
+  const auto rows = std::min<std::uint64_t>(workload.micro_batch, workload.expected_context);
+  return {rows, std::max(rows, workload.expected_context / 2), 1};
+}
+
+Picoseconds unit_ps(const ModelInput& model, KvType kv_type, const MachineProfile& machine, Device device,
+                    UnitRef unit, StepShape step) {
+  const auto rates = rates_of(machine, device);
+  const auto rows_each = unit.kind == UnitKind::head ? 1 : step.rows;
+  const auto rows = static_cast<double>(rows_each) * static_cast<double>(step.sequences);
+  auto total_us = rates.unit_us;
+  for (const auto& share : weights_of(model, unit).shares) total_us += share_us(rates, share, rows);
+  if (unit.kind == UnitKind::attention) total_us += attention_us(model, kv_type, rates, unit.layer, step);
+  return picoseconds(total_us);
+}
+
+Picoseconds crossing_ps(const ModelInput& model, const MachineProfile& machine, StepShape step) {
+  const auto rows = static_cast<double>(step.rows) * static_cast<double>(step.sequences);
+  const auto bytes = rows * model.hyper.width * sizeof(float);
+  return picoseconds(machine.crossing_us + bytes_us(bytes, machine.pcie_gb_per_s));
+}
+
+Picoseconds stage_ps(const MachineProfile& machine, Device device) {
+  return picoseconds(device == Device::cpu ? machine.cpu_stage_us : machine.gpu_stage_us);
+}
+
+Picoseconds StepTime::overlapped_ps() const noexcept {
+  return std::max({2 * cpu_ps, 2 * gpu_ps, serial_ps()});
+}
+
+StepTime step_time(const ModelInput& model, KvType kv_type, const MachineProfile& machine,
+                   const Placement& placement, StepShape step) {
+  const auto stages = stages_of(placement);
+  StepTime time;
+  for (const auto& stage : stages) {
+    auto& busy_ps = stage.device == Device::cpu ? time.cpu_ps : time.gpu_ps;
+    busy_ps += stage_ps(machine, stage.device);
+    for (const auto unit : stage.units) busy_ps += unit_ps(model, kv_type, machine, stage.device, unit, step);
+  }
+  const auto embedding = model.embedding.bytes == 0 ? placement.head : Device::cpu;
+  time.crossing_ps = crossings_of(stages, embedding) * crossing_ps(model, machine, step);
+  return time;
+}
+
+Picoseconds all_sequences_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
+                             const Placement& placement) {
+  const auto time_of = [&](std::uint64_t sequences) {
+    return step_time(model, workload.kv_type, machine, placement, {1, workload.expected_context, sequences});
+  };
+  const auto together_ps = time_of(workload.sequences).serial_ps();
+  if (workload.sequences == 1) return together_ps;
+  return std::min(together_ps, time_of((workload.sequences + 1) / 2).overlapped_ps());
+}
+
 Predicted predict(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
                   const Placement& placement) {
-  const auto context = workload.expected_context;
-  const auto chunk_rows = std::min<std::uint64_t>(workload.micro_batch, context);
-  const StepShape decode{1, context};
-  const StepShape prefill{chunk_rows, std::max(chunk_rows, context / 2)};
-  const auto decode_us = step_us(model, workload.kv_type, machine, placement, decode);
-  const auto prefill_us = step_us(model, workload.kv_type, machine, placement, prefill);
-  return {kUsPerSecond / decode_us, static_cast<double>(chunk_rows) * kUsPerSecond / prefill_us};
+  const auto decode = decode_step(workload);
+  const auto prefill = prefill_step(workload);
+  const auto serial_s = [&](StepShape step) {
+    return seconds(step_time(model, workload.kv_type, machine, placement, step).serial_ps());
+  };
+  Predicted predicted;
+  predicted.decode_tok_per_s = 1 / serial_s(decode);
+  predicted.prefill_tok_per_s = static_cast<double>(prefill.rows) / serial_s(prefill);
+  predicted.throughput_tok_per_s =
+      workload.sequences / seconds(all_sequences_ps(model, workload, machine, placement));
+  predicted.ideal_tok_per_s = kUsPerSecond / ideal_us(model, workload.kv_type, machine, placement, decode);
+  return predicted;
 }
 
 }  // namespace tandem::planner

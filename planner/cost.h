@@ -9,29 +9,75 @@
 
 namespace tandem::planner {
 
-/// What one step computes: `rows` tokens of one sequence, the last of them at position context - 1.
+/// Modelled time.  Integers, so that sums do not depend on their order and ties are ties.
+using Picoseconds = std::uint64_t;
+
+/// No unit takes longer in the model: sums over thousands of units stay below 2^64.
+inline constexpr Picoseconds kMaxUnitPs = 1'000'000'000'000'000;
+
+inline double milliseconds(Picoseconds time) noexcept {
+  return static_cast<double>(time) / 1e9;
+}
+
+/// What one step computes: `rows` tokens of each of `sequences`, the last of them at position context - 1.
 struct StepShape {
   std::uint64_t rows = 1;
   std::uint64_t context = 1;
+  std::uint64_t sequences = 1;
 };
 
-/// Time of `unit` on `device`: the larger of bytes over bandwidth and operations over throughput, and the
-/// device's cost of a unit.
-///  - bytes: the unit's tensors once, and for attention the KV rows it sees (min(context, window) of them);
-///  - operations: 2 for each weight and row; attention 4 * heads * head_dim for each key that a row sees, of
-///    which a prompt row sees half the context on average, and never more than the window.
-double unit_us(const ModelInput& model, KvType kv_type, const MachineProfile& machine, Device device,
-               UnitRef unit, StepShape step);
+/// One token of one sequence at the workload's expected context.
+StepShape decode_step(const Workload& workload) noexcept;
 
-/// Time of passing `rows` rows to the other device.
-double crossing_us(const ModelInput& model, const MachineProfile& machine, std::uint64_t rows);
+/// A chunk of at most micro_batch rows halfway through a prompt of the expected context.
+StepShape prefill_step(const Workload& workload) noexcept;
 
-/// The serial bound of one step (design.md): every unit in turn, and the crossings between them.
-double step_us(const ModelInput& model, KvType kv_type, const MachineProfile& machine,
-               const Placement& placement, StepShape step);
+/// Time of `unit` on `device`: that of its operations one after another, and the device's cost of a unit
+/// (gpu_launch_us, cpu_unit_us).  An operation takes the larger of bytes over bandwidth and operations over
+/// throughput:
+///  - matrices and vectors, by element type: bytes once a step; 2 operations for each weight and row.  A type
+///    with rates of its own reads at the rate measured for the step's rows, between two of them in
+///    proportion, and beyond 8 rows as the slower of the rate at 8 and its throughput;
+///  - attention: the KV rows that are seen (those of sliding layers end at the window); 4 * heads * head_dim
+///    operations for each row and each key it sees.
+/// A prompt's chunk has one row that matters to the head: the one whose next token is wanted.
+Picoseconds unit_ps(const ModelInput& model, KvType kv_type, const MachineProfile& machine, Device device,
+                    UnitRef unit, StepShape step);
 
-/// decode: one sequence alone at the expected context.  prefill: a chunk of micro_batch rows halfway through
-/// a prompt of the expected context, each unit computed where it is placed.
+/// Time of passing a step's rows, (rows, width) floats, to the other device: crossing_us and their bytes over
+/// pcie_gb_per_s.
+Picoseconds crossing_ps(const ModelInput& model, const MachineProfile& machine, StepShape step);
+
+/// Time of entering a stage on `device`: cpu_stage_us or gpu_stage_us.
+Picoseconds stage_ps(const MachineProfile& machine, Device device);
+
+/// Where the time of a step goes.
+struct StepTime {
+  Picoseconds cpu_ps = 0;
+  Picoseconds gpu_ps = 0;
+  Picoseconds crossing_ps = 0;  ///< both devices wait, or work for others
+
+  /// The devices take turns (design.md, serial bound).
+  [[nodiscard]] Picoseconds serial_ps() const noexcept { return cpu_ps + gpu_ps + crossing_ps; }
+
+  /// Two such steps, of different sequences, at once: no sooner than the busier device has done both, or than
+  /// one has gone all the way.
+  [[nodiscard]] Picoseconds overlapped_ps() const noexcept;
+
+  bool operator==(const StepTime&) const = default;
+};
+
+StepTime step_time(const ModelInput& model, KvType kv_type, const MachineProfile& machine,
+                   const Placement& placement, StepShape step);
+
+/// One token of all sequences: together in one step, or as two micro-batches of half of them that overlap,
+/// whichever is shorter.
+Picoseconds all_sequences_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
+                             const Placement& placement);
+
+/// `decode` and `prefill` are serial: a step of decode_step, and of prefill_step, each unit computed where it
+/// is placed; `throughput` is that of all_sequences_ps; `ideal` counts the bytes of a decode step over each
+/// device's bandwidth and nothing else.
 Predicted predict(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
                   const Placement& placement);
 

@@ -32,6 +32,11 @@ ObjectReader::ObjectReader(const nlohmann::json& value, std::string path)
   if (!value.is_object()) throw BadField(path_.empty() ? "JSON" : path_, "must be an object");
 }
 
+bool ObjectReader::has(std::string_view key) {
+  read_.emplace(key);  // a known key, also where it is absent
+  return value_->contains(key);
+}
+
 const nlohmann::json& ObjectReader::at(std::string_view key) {
   const auto found = value_->find(key);
   if (found == value_->end()) fail(key, "missing");

@@ -25,12 +25,14 @@ std::string key_path(std::string_view path, std::string_view key);
 /// Parses text that is one JSON value and nothing else; throws BadField with line and column.
 nlohmann::json parse_json(std::string_view text);
 
-/// Reads one JSON object key by key; every key is required, and `finish` refuses keys that nobody asked for.
+/// Reads one JSON object key by key.  A key that is read must be there; `has` asks first.  `finish` refuses
+/// keys that nobody asked for.
 class ObjectReader {
  public:
   /// `path` names the object in messages; empty for the whole document.
   ObjectReader(const nlohmann::json& value, std::string path);
 
+  [[nodiscard]] bool has(std::string_view key);
   const nlohmann::json& at(std::string_view key);
   std::uint64_t uint(std::string_view key, std::uint64_t min = 0,
                      std::uint64_t max = std::numeric_limits<std::uint64_t>::max());

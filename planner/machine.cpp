@@ -35,6 +35,40 @@ double read_rate(ObjectReader& rates, std::string_view key, double min, double m
   return value;
 }
 
+/// A rate that a profile may leave out; 0 then.
+double read_optional(ObjectReader& rates, std::string_view key, double min, double max) {
+  return rates.has(key) ? read_rate(rates, key, min, max) : 0;
+}
+
+TypeRates read_type(ObjectReader reader, model::TensorType type) {
+  TypeRates rates{type, {}, reader.number("tops", 1e-3, 1e5)};
+  const auto& measured = reader.array("read_gb_per_s");
+  if (measured.size() != rates.read_gb_per_s.size()) {
+    reader.fail("read_gb_per_s", "must be 4 numbers, for steps of 1, 2, 4 and 8 rows");
+  }
+  for (std::size_t i = 0; i < measured.size(); ++i) {
+    const bool in_range =
+        measured[i].is_number() && measured[i].get<double>() >= 0.01 && measured[i].get<double>() <= 1e5;
+    if (!in_range) reader.fail("read_gb_per_s", "must be numbers of 0.01 to 100000");
+    rates.read_gb_per_s[i] = measured[i].get<double>();
+  }
+  if (reader.text("source").empty()) reader.fail("source", "must say where the numbers come from");
+  reader.finish();
+  return rates;
+}
+
+/// The types of the device called `key`; none where it has no entry.
+std::vector<TypeRates> read_types(ObjectReader& devices, std::string_view key) {
+  std::vector<TypeRates> types;
+  if (!devices.has(key)) return types;
+  auto reader = devices.object(key);
+  for (const auto& info : model::tensor_types()) {
+    if (reader.has(info.name)) types.push_back(read_type(reader.object(info.name), info.type));
+  }
+  reader.finish();
+  return types;
+}
+
 // Ranges a rate must be in: wide enough for any machine of the next years, narrow enough to catch a wrong
 // unit.
 MachineProfile read_profile(std::string_view json) {
@@ -58,7 +92,20 @@ MachineProfile read_profile(std::string_view json) {
   machine.cpu_unit_us = read_rate(rates, "cpu_unit_us", 0.0, 1e5);
   machine.crossing_us = read_rate(rates, "crossing_us", 0.0, 1e6);
   machine.driver_bytes = static_cast<std::uint64_t>(read_rate(rates, "driver_bytes", 0.0, 64e9));
+  machine.cpu_attention_gb_per_s = read_optional(rates, "cpu_attention_gb_per_s", 0.01, 1e5);
+  machine.cpu_attention_tops = read_optional(rates, "cpu_attention_tops", 1e-3, 1e5);
+  machine.gpu_attention_gb_per_s = read_optional(rates, "gpu_attention_gb_per_s", 0.01, 1e5);
+  machine.gpu_attention_tops = read_optional(rates, "gpu_attention_tops", 1e-3, 1e5);
+  machine.cpu_stage_us = read_optional(rates, "cpu_stage_us", 0.0, 1e6);
+  machine.gpu_stage_us = read_optional(rates, "gpu_stage_us", 0.0, 1e6);
+  machine.stream_rows = read_optional(rates, "stream_rows", 1.0, 1e6);
   rates.finish();
+  if (root.has("block_types")) {
+    auto devices = root.object("block_types");
+    machine.cpu_types = read_types(devices, "cpu");
+    machine.gpu_types = read_types(devices, "gpu");
+    devices.finish();
+  }
   root.finish();
   return machine;
 }

@@ -1,11 +1,26 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "model/tensor_type.h"
+
 namespace tandem::planner {
+
+/// Rows of a step at which a block type's reading rate is measured.
+inline constexpr std::array<std::uint32_t, 4> kMeasuredRows{1, 2, 4, 8};
+
+/// How fast a device works on weights of one element type, where it was measured for that type.
+struct TypeRates {
+  model::TensorType type = model::TensorType::q4_0;
+  std::array<double, 4> read_gb_per_s{};  ///< weights of steps of kMeasuredRows rows, their products included
+  double tops = 0;                        ///< steps of many rows
+
+  bool operator==(const TypeRates&) const = default;
+};
 
 /// What a machine can do: rates that are reached, not peaks on a box.  Times in a plan come from these
 /// numbers only.  GB and tera are decimal; an operation is a multiply or an add.
@@ -24,12 +39,25 @@ struct MachineProfile {
   double crossing_us = 0;          ///< passing rows to the other device: copy set-up and synchronisation
   std::uint64_t driver_bytes = 0;  ///< VRAM a process takes before its first allocation
 
+  // Optional in a profile.  0 of a rate: as the general rate above; 0 of a cost: in the costs above.
+  double cpu_attention_gb_per_s = 0;  ///< KV that one row's attention reads; 0: ram_read_gb_per_s
+  double cpu_attention_tops = 0;      ///< attention of many rows; 0: cpu_float_tops
+  double gpu_attention_gb_per_s = 0;  ///< 0: vram_read_gb_per_s
+  double gpu_attention_tops = 0;      ///< 0: gpu_float_tops
+  double cpu_stage_us = 0;            ///< entering a CPU stage, on top of its units and the crossing
+  double gpu_stage_us = 0;            ///< launching a GPU stage's graph
+  double stream_rows = 0;  ///< prompt rows from which streaming a CPU unit's weights to the GPU pays;
+                           ///< 0: where the cost model says so
+  std::vector<TypeRates> cpu_types;  ///< a type that is absent has the general rates
+  std::vector<TypeRates> gpu_types;
+
   bool operator==(const MachineProfile&) const = default;
 };
 
 /// Reads profile JSON: `{"schema": "tandem.machine/1", "name", "description", "rates": {NAME: {"value",
-/// "source"}}}` with the members above as names.  Throws BadProfile for a missing, unknown, non-finite or
-/// absurd number, or one without a source.  `origin` names the text in messages.
+/// "source"}}}` with the members above as names, and optionally `"block_types": {"cpu": {"Q4_0":
+/// {"read_gb_per_s": [4 numbers], "tops", "source"}}, "gpu": {...}}`.  Throws BadProfile for a missing,
+/// unknown, non-finite or absurd number, or one without a source.  `origin` names the text in messages.
 MachineProfile parse_machine(std::string_view json, std::string_view origin);
 
 /// Names of the whole profiles in config/machines, which are built in.

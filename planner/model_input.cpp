@@ -38,15 +38,14 @@ std::optional<LayerTensor> layer_tensor_of(std::string_view name) {
   return tensor;
 }
 
-bool is_float(model::TensorType type) {
-  return type == model::TensorType::f32 || type == model::TensorType::f16 || type == model::TensorType::bf16;
-}
-
 void add(UnitWeights& unit, const model::TensorInfo& tensor) {
   unit.bytes = (ByteCount(unit.bytes) + tensor.size_bytes).value();
   unit.copied_bytes =
       (ByteCount(unit.copied_bytes) + ByteCount(tensor.size_bytes).aligned(kBufferAlignmentBytes)).value();
-  (is_float(tensor.type) ? unit.float_elems : unit.quantised_elems) += tensor.elems();
+  auto share = std::ranges::find(unit.shares, tensor.type, &TypeShare::type);
+  if (share == unit.shares.end()) share = unit.shares.insert(share, {tensor.type, 0, 0});
+  share->bytes += tensor.size_bytes;
+  share->elems += tensor.elems();
 }
 
 /// The unit `tensor` belongs to; null if none.

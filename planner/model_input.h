@@ -10,12 +10,20 @@
 
 namespace tandem::planner {
 
+/// What a unit has of one element type.
+struct TypeShare {
+  model::TensorType type = model::TensorType::f32;
+  std::uint64_t bytes = 0;
+  std::uint64_t elems = 0;
+
+  bool operator==(const TypeShare&) const = default;
+};
+
 /// The tensors of one unit.
 struct UnitWeights {
-  std::uint64_t bytes = 0;            ///< as the file has them; the CPU uses them in place
-  std::uint64_t copied_bytes = 0;     ///< in an arena: each tensor takes a multiple of kBufferAlignmentBytes
-  std::uint64_t quantised_elems = 0;  ///< multiplied as integers
-  std::uint64_t float_elems = 0;      ///< F32, F16 and BF16
+  std::uint64_t bytes = 0;         ///< as the file has them; the CPU uses them in place
+  std::uint64_t copied_bytes = 0;  ///< in an arena: each tensor takes a multiple of kBufferAlignmentBytes
+  std::vector<TypeShare> shares;   ///< by type; their bytes sum to `bytes`
 
   bool operator==(const UnitWeights&) const = default;
 };

@@ -73,8 +73,10 @@ class Filler {
 
  private:
   [[nodiscard]] Candidate finished(Placement placement, const std::string& rule) const {
-    const StepShape decode{1, workload_.expected_context};
-    const auto decode_us = step_us(model_, workload_.kv_type, machine_, placement, decode);
+    const auto decode_us =
+        milliseconds(
+            step_time(model_, workload_.kv_type, machine_, placement, decode_step(workload_)).serial_ps()) *
+        1000;
     const auto ram_bytes = footprint(model_, budget_, workload_, machine_, placement).ram_bytes;
     return {std::move(placement), rule, decode_us, ram_bytes};
   }

@@ -127,9 +127,12 @@ struct PagePlan {
   bool operator==(const PagePlan&) const = default;
 };
 
+/// Speeds from the machine profile (planner/cost.h, predict).
 struct Predicted {
-  double decode_tok_per_s = 0;
-  double prefill_tok_per_s = 0;
+  double decode_tok_per_s = 0;      ///< one sequence alone at the expected context
+  double prefill_tok_per_s = 0;     ///< a chunk halfway through a prompt of it
+  double throughput_tok_per_s = 0;  ///< all sequences decoding there, together
+  double ideal_tok_per_s = 0;       ///< of decode, were there nothing but bytes to read
 
   bool operator==(const Predicted&) const = default;
 };

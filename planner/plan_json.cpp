@@ -98,7 +98,9 @@ nlohmann::ordered_json plan_to_json(const Plan& plan) {
   json["totals"] = {{"vram_bytes", plan.vram_bytes}, {"ram_bytes", plan.ram_bytes}};
   json["stages"] = array_json(plan.stages, stage_json);
   json["predicted"] = {{"decode_tok_per_s", plan.predicted.decode_tok_per_s},
-                       {"prefill_tok_per_s", plan.predicted.prefill_tok_per_s}};
+                       {"prefill_tok_per_s", plan.predicted.prefill_tok_per_s},
+                       {"throughput_tok_per_s", plan.predicted.throughput_tok_per_s},
+                       {"ideal_tok_per_s", plan.predicted.ideal_tok_per_s}};
   json["reasons"] = plan.reasons;
   return json;
 }

@@ -129,8 +129,10 @@ void read_scalars(ObjectReader& root, Plan& plan) {
   plan.ram_bytes = totals.uint("ram_bytes");
   totals.finish();
   auto predicted = root.object("predicted");
-  plan.predicted.decode_tok_per_s = predicted.number("decode_tok_per_s", 0, 1e12);
-  plan.predicted.prefill_tok_per_s = predicted.number("prefill_tok_per_s", 0, 1e12);
+  plan.predicted.decode_tok_per_s = predicted.number("decode_tok_per_s", 0, 1e16);
+  plan.predicted.prefill_tok_per_s = predicted.number("prefill_tok_per_s", 0, 1e16);
+  plan.predicted.throughput_tok_per_s = predicted.number("throughput_tok_per_s", 0, 1e16);
+  plan.predicted.ideal_tok_per_s = predicted.number("ideal_tok_per_s", 0, 1e16);
   predicted.finish();
 }
 

@@ -147,9 +147,15 @@ std::string stages_line(const Plan& plan) {
 }
 
 std::string predictions(const Plan& plan) {
+  const auto sequences = plan.workload.sequences;
+  const auto all_sequences = sequences == 1 ? std::string()
+                                            : label("") + three_digits(plan.predicted.throughput_tok_per_s) +
+                                                  " tok/s decode, all " + std::to_string(sequences) +
+                                                  " sequences together\n";
   return label("predicted") + three_digits(plan.predicted.decode_tok_per_s) +
-         " tok/s decode, one sequence at " + grouped(plan.workload.expected_context) + " tokens\n" +
-         label("") + three_digits(plan.predicted.prefill_tok_per_s) + " tok/s prompt\n";
+         " tok/s decode, one sequence at " + grouped(plan.workload.expected_context) + " tokens (" +
+         three_digits(plan.predicted.ideal_tok_per_s) + " ideal)\n" + all_sequences + label("") +
+         three_digits(plan.predicted.prefill_tok_per_s) + " tok/s prompt\n";
 }
 
 std::string verdict(const Plan& plan) {

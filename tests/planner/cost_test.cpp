@@ -1,5 +1,7 @@
 #include "planner/cost.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "planner/footprint.h"
@@ -25,34 +27,42 @@ MachineProfile round_machine() {
   return machine;
 }
 
+double microseconds(Picoseconds time) {
+  return static_cast<double>(time) / 1e6;
+}
+
+/// Half a picosecond either way: times are integers.
+constexpr double kRounding = 1e-6;
+
 class Cost : public testing::Test {
  protected:
+  [[nodiscard]] double unit_us(Device device, UnitRef unit, StepShape step) const {
+    return microseconds(unit_ps(subject_.input, KvType::f16, machine_, device, unit, step));
+  }
+
   const planner_test::Subject subject_ = planner_test::catalogue_subject("gemma4-12b-qat-q4_0");
-  const MachineProfile machine_ = round_machine();
+  MachineProfile machine_ = round_machine();
 };
 
 TEST_F(Cost, OneRowOfAnFfnHalfIsBytesOverBandwidth) {
   // Three matrices of 3840 x 15360 in Q4_0 (18 bytes for 32), two norms of 3840 floats, one scalar.
   const double bytes = 3.0 * 3840 * 15360 / 32 * 18 + 2 * 3840 * 4 + 4;
   const UnitRef ffn{UnitKind::ffn, 0};
-  EXPECT_NEAR(unit_us(subject_.input, KvType::f16, machine_, Device::cuda0, ffn, {1, 100}),
-              bytes / 100e9 * 1e6 + 3, 1e-6);
-  EXPECT_NEAR(unit_us(subject_.input, KvType::f16, machine_, Device::cpu, ffn, {1, 100}),
-              bytes / 10e9 * 1e6 + 7, 1e-6);
+  EXPECT_NEAR(unit_us(Device::cuda0, ffn, {1, 100}), bytes / 100e9 * 1e6 + 3, 1e-6);
+  EXPECT_NEAR(unit_us(Device::cpu, ffn, {1, 100}), bytes / 10e9 * 1e6 + 7, 1e-6);
 }
 
 TEST_F(Cost, ManyRowsOfAnFfnHalfAreOperationsOverThroughput) {
   const double elems = 3.0 * 3840 * 15360;
   const double vectors = 2 * 3840 + 1;
   const UnitRef ffn{UnitKind::ffn, 0};
-  EXPECT_NEAR(unit_us(subject_.input, KvType::f16, machine_, Device::cuda0, ffn, {512, 512}),
+  EXPECT_NEAR(unit_us(Device::cuda0, ffn, {512, 512}),
               (2 * 512 * elems / 20e12 + 2 * 512 * vectors / 10e12) * 1e6 + 3, 1e-6);
 }
 
 TEST_F(Cost, AttentionReadsTheKvItSees) {
   const auto decode_us = [&](std::uint32_t layer, std::uint64_t context) {
-    return unit_us(subject_.input, KvType::f16, machine_, Device::cuda0, {UnitKind::attention, layer},
-                   {1, context});
+    return unit_us(Device::cuda0, {UnitKind::attention, layer}, {1, context});
   };
   // Sliding layer 0: 8 KiB a token up to the window of 1024.
   EXPECT_NEAR(decode_us(0, 1000) - decode_us(0, 500), 500 * 8192 / 100e9 * 1e6, 1e-6);
@@ -68,22 +78,94 @@ TEST_F(Cost, PromptRowsSeeHalfOfTheirChunkOnAverage) {
   const double vectors = 2 * 3840 + 2 * 512;
   const double expected_us =
       (2 * 1000 * elems / 20e12 + (2 * 1000 * vectors + 4 * 16 * 512 * keys) / 10e12) * 1e6 + 3;
-  EXPECT_NEAR(
-      unit_us(subject_.input, KvType::f16, machine_, Device::cuda0, {UnitKind::attention, 5}, {1000, 2000}),
-      expected_us, expected_us * 1e-9);
+  EXPECT_NEAR(unit_us(Device::cuda0, {UnitKind::attention, 5}, {1000, 2000}), expected_us,
+              expected_us * 1e-9);
 }
 
-TEST_F(Cost, AStepIsItsUnitsAndItsCrossings) {
+TEST_F(Cost, PromptRowsOfASlidingLayerSeeTheWindowAtMost) {
+  // Layer 0: rows at 901 ... 1100 keys, of which the first 124 see fewer than the window of 1024.
+  double keys = 0;
+  for (int visible = 901; visible <= 1100; ++visible) keys += std::min(visible, 1024);
+  machine_.gpu_attention_tops = 1;
+  const auto slow_us = unit_us(Device::cuda0, {UnitKind::attention, 0}, {200, 1100});
+  machine_.gpu_attention_tops = 2;
+  const auto fast_us = unit_us(Device::cuda0, {UnitKind::attention, 0}, {200, 1100});
+  EXPECT_NEAR(slow_us - fast_us, 4 * 16 * 256 * keys / 2e12 * 1e6, 2 * kRounding);
+}
+
+TEST_F(Cost, SequencesShareWeightsButNotKv) {
+  const UnitRef attention{UnitKind::attention, 5};
+  const auto one_us = unit_us(Device::cuda0, attention, {1, 10'000, 1});
+  const auto four_us = unit_us(Device::cuda0, attention, {1, 10'000, 4});
+  EXPECT_NEAR(four_us - one_us, 3 * 10'000 * 1024 / 100e9 * 1e6, 1e-3);
+}
+
+TEST_F(Cost, ATypeWithRatesOfItsOwnReadsAtTheRateOfTheStepsRows) {
+  machine_.cpu_types = {{model::TensorType::q4_0, {8, 6, 4, 2}, 0.5}};
+  const double matrices = 3.0 * 3840 * 15360 / 32 * 18;
+  const double vectors_us = (2 * 3840 + 1) * 4 / 10e9 * 1e6;
+  const UnitRef ffn{UnitKind::ffn, 0};
+  const auto rows_us = [&](std::uint64_t rows) {
+    return unit_us(Device::cpu, ffn, {1, 100, rows}) - vectors_us - 7;
+  };
+  const auto read_us = [&](double gb_per_s) { return matrices / gb_per_s / 1e3; };
+  EXPECT_NEAR(rows_us(1), read_us(8), kRounding);
+  EXPECT_NEAR(rows_us(2), read_us(6), kRounding);
+  EXPECT_NEAR(rows_us(3), (read_us(6) + read_us(4)) / 2, kRounding);
+  EXPECT_NEAR(rows_us(7), read_us(4) + (read_us(2) - read_us(4)) * 3 / 4, kRounding);
+  EXPECT_NEAR(rows_us(8), read_us(2), kRounding);
+  // 9 rows are still read at the rate of 8; 900 are bound by 0.5 tera-operations a second.
+  EXPECT_NEAR(rows_us(9), read_us(2), kRounding);
+  EXPECT_NEAR(unit_us(Device::cpu, ffn, {900, 900}) - 7,
+              (2 * 900 * 3.0 * 3840 * 15360 / 0.5e12 + 2 * 900 * (2 * 3840 + 1) / 0.5e12) * 1e6, kRounding);
+}
+
+TEST_F(Cost, AStepIsItsUnitsItsStagesAndItsCrossings) {
+  machine_.cpu_stage_us = 13;
+  machine_.gpu_stage_us = 17;
   auto placement = Placement::all_on(Device::cuda0, 48);
   placement.move({UnitKind::ffn, 10}, Device::cpu);
   placement.move({UnitKind::attention, 11}, Device::cpu);
   const StepShape step{4, 300};
-  double units_us = 0;
+  double cpu_us = 13;
+  double gpu_us = 2 * 17;
   for (const auto unit : all_units(48)) {
-    units_us += unit_us(subject_.input, KvType::f16, machine_, placement.device_of(unit), unit, step);
+    const auto device = placement.device_of(unit);
+    (device == Device::cpu ? cpu_us : gpu_us) += unit_us(device, unit, step);
   }
   const double crossing = 11 + 4 * 3840 * 4 / 10e9 * 1e6;
-  EXPECT_NEAR(step_us(subject_.input, KvType::f16, machine_, placement, step), units_us + 2 * crossing, 1e-6);
+  const auto time = step_time(subject_.input, KvType::f16, machine_, placement, step);
+  EXPECT_NEAR(microseconds(time.cpu_ps), cpu_us, kRounding);
+  EXPECT_NEAR(microseconds(time.gpu_ps), gpu_us, kRounding);
+  EXPECT_NEAR(microseconds(time.crossing_ps), 2 * crossing, kRounding);
+  EXPECT_EQ(time.serial_ps(), time.cpu_ps + time.gpu_ps + time.crossing_ps);
+}
+
+TEST_F(Cost, OverlappedStepsWaitForTheBusierDeviceOrForTheWholeWay) {
+  EXPECT_EQ((StepTime{30, 50, 5}.overlapped_ps()), 100U);
+  EXPECT_EQ((StepTime{50, 30, 5}.overlapped_ps()), 100U);
+  EXPECT_EQ((StepTime{40, 40, 30}.overlapped_ps()), 110U);
+}
+
+TEST_F(Cost, AllSequencesGoTogetherOrInTwoOverlappingHalves) {
+  Workload workload;
+  workload.sequences = 2;
+  workload.expected_context = 2048;
+  auto placement = Placement::all_on(Device::cuda0, 48);
+  const auto time = [&](std::uint64_t sequences) {
+    return step_time(subject_.input, KvType::f16, machine_, placement, {1, 2048, sequences});
+  };
+  const auto all_ps = [&] { return all_sequences_ps(subject_.input, workload, machine_, placement); };
+  EXPECT_EQ(all_ps(), time(2).serial_ps());  // one device: weights are read once for both
+  for (std::uint32_t layer = 0; layer < 4; ++layer) placement.move({UnitKind::ffn, layer}, Device::cpu);
+  EXPECT_EQ(all_ps(), std::min(time(2).serial_ps(), time(1).overlapped_ps()));
+  // Where a device gets nothing from reading weights once, halves that overlap are faster.
+  machine_.cpu_types = {{model::TensorType::q4_0, {10, 5, 2.5, 1.25}, 0.1}};
+  machine_.gpu_types = {{model::TensorType::q4_0, {100, 50, 25, 12.5}, 0.1}};
+  EXPECT_EQ(all_ps(), time(1).overlapped_ps());
+  EXPECT_LT(all_ps(), time(2).serial_ps());
+  workload.sequences = 1;
+  EXPECT_EQ(all_ps(), time(1).serial_ps());
 }
 
 TEST_F(Cost, PredictsBetweenTheIdealBoundAndNineTenthsOfIt) {
@@ -91,14 +173,18 @@ TEST_F(Cost, PredictsBetweenTheIdealBoundAndNineTenthsOfIt) {
   workload.expected_context = 2048;
   const auto machine = builtin_machine("default");
   const auto predicted = predict(subject_.input, workload, machine, Placement::all_on(Device::cuda0, 48));
-  double bytes = static_cast<double>(subject_.input.facts.tensor_bytes);
+  const auto& facts = subject_.input.facts;
+  auto bytes = static_cast<double>(facts.tensor_bytes - facts.unplaced_bytes);
   for (const auto& layer : subject_.hyper.layers) {
     bytes += static_cast<double>(kv_cells(layer, 2048) * kv_row_bytes(layer, kv_layout(layer), KvType::f16));
   }
   const auto ideal = machine.vram_read_gb_per_s * 1e9 / bytes;
   EXPECT_LT(predicted.decode_tok_per_s, ideal);
   EXPECT_GT(predicted.decode_tok_per_s, 0.9 * ideal);
+  EXPECT_NEAR(predicted.ideal_tok_per_s, ideal, ideal * 1e-12);
   EXPECT_GT(predicted.prefill_tok_per_s, 10 * predicted.decode_tok_per_s);
+  EXPECT_GT(predicted.throughput_tok_per_s, 3 * predicted.decode_tok_per_s);
+  EXPECT_LT(predicted.throughput_tok_per_s, 4 * predicted.decode_tok_per_s);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "planner/machine.h"
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -90,6 +91,68 @@ TEST(Machine, RefusesMissingUnknownAndAbsurdNumbers) {
   profile = default_profile();
   profile["schema"] = "tandem.machine/2";
   expect_refused(profile, "schema");
+}
+
+constexpr std::array kOptionalRates{"cpu_attention_gb_per_s",
+                                    "cpu_attention_tops",
+                                    "gpu_attention_gb_per_s",
+                                    "gpu_attention_tops",
+                                    "cpu_stage_us",
+                                    "gpu_stage_us",
+                                    "stream_rows"};
+
+/// A profile with everything that may be left out.
+json full_profile() {
+  auto profile = default_profile();
+  double value = 2;
+  for (const auto* name : kOptionalRates)
+    profile["rates"][name] = {{"value", value++}, {"source", "measured"}};
+  profile["block_types"] = {
+      {"cpu", {{"Q4_0", {{"read_gb_per_s", {40, 39, 30, 20.5}}, {"tops", 1.5}, {"source", "measured"}}}}},
+      {"gpu", {{"Q6_K", {{"read_gb_per_s", {300, 299, 298, 297}}, {"tops", 20}, {"source", "measured"}}}}}};
+  return profile;
+}
+
+TEST(Machine, ReadsWhatMayBeLeftOut) {
+  const auto plain = builtin_machine("default");
+  EXPECT_EQ(plain.cpu_attention_tops, 0);
+  EXPECT_TRUE(plain.cpu_types.empty());
+  const auto full = parse_machine(full_profile().dump(), "test");
+  EXPECT_EQ(full.cpu_attention_gb_per_s, 2);
+  EXPECT_EQ(full.cpu_attention_tops, 3);
+  EXPECT_EQ(full.gpu_attention_gb_per_s, 4);
+  EXPECT_EQ(full.gpu_attention_tops, 5);
+  EXPECT_EQ(full.cpu_stage_us, 6);
+  EXPECT_EQ(full.gpu_stage_us, 7);
+  EXPECT_EQ(full.stream_rows, 8);
+  EXPECT_EQ(full.cpu_types, (std::vector<TypeRates>{{model::TensorType::q4_0, {40, 39, 30, 20.5}, 1.5}}));
+  EXPECT_EQ(full.gpu_types, (std::vector<TypeRates>{{model::TensorType::q6_k, {300, 299, 298, 297}, 20}}));
+}
+
+TEST(Machine, RefusesAbsurdNumbersAmongThoseToo) {
+  for (const auto* name : kOptionalRates) {
+    auto profile = full_profile();
+    profile["rates"][name]["value"] = -1;
+    expect_refused(profile, name);
+    profile = full_profile();
+    profile["rates"][name].erase("source");
+    expect_refused(profile, name);
+  }
+  const auto refused_with = [](const char* at, const json& value) {
+    auto profile = full_profile();
+    profile[json::json_pointer(at)] = value;
+    expect_refused(profile, "block_types");
+  };
+  refused_with("/block_types/cpu/Q4_0/read_gb_per_s", {1, 2, 3});
+  refused_with("/block_types/cpu/Q4_0/read_gb_per_s/2", 0);
+  refused_with("/block_types/cpu/Q4_0/read_gb_per_s/2", "fast");
+  refused_with("/block_types/cpu/Q4_0/read_gb_per_s/3", 1e9);
+  refused_with("/block_types/cpu/Q4_0/tops", 0);
+  refused_with("/block_types/cpu/Q4_0/source", "");
+  refused_with("/block_types/cpu/Q4_0/speed", 1);
+  refused_with("/block_types/cpu/Q9_0", json::object());
+  refused_with("/block_types/cpu", 1);
+  refused_with("/block_types/npu", json::object());
 }
 
 TEST(Machine, RefusesWhatIsNoJson) {

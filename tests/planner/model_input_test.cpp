@@ -13,14 +13,23 @@ TEST(ModelInput, PlacesEveryTensorOnce) {
   for (int round = 0; round < 60; ++round) {
     const auto subject = planner_test::random_subject(random);
     const auto& input = subject.input;
-    std::uint64_t bytes = input.head.bytes + input.embedding.bytes;
-    std::uint64_t elems = input.head.quantised_elems + input.head.float_elems +
-                          input.embedding.quantised_elems + input.embedding.float_elems;
-    for (const auto& layer : input.layers) {
-      for (const auto& half : {layer.attention, layer.ffn}) {
-        bytes += half.bytes;
-        elems += half.quantised_elems + half.float_elems;
+    std::uint64_t bytes = 0;
+    std::uint64_t elems = 0;
+    const auto count = [&](const UnitWeights& unit) {
+      bytes += unit.bytes;
+      std::uint64_t share_bytes = 0;
+      for (const auto& share : unit.shares) {
+        EXPECT_EQ(share.bytes, model::tensor_bytes(share.type, share.elems));
+        share_bytes += share.bytes;
+        elems += share.elems;
       }
+      EXPECT_EQ(share_bytes, unit.bytes);
+    };
+    count(input.head);
+    count(input.embedding);
+    for (const auto& layer : input.layers) {
+      count(layer.attention);
+      count(layer.ffn);
     }
     const auto* rope = subject.header.find_tensor("rope_freqs.weight");
     const auto unplaced = rope == nullptr ? 0 : rope->size_bytes;
