@@ -22,6 +22,7 @@
 #include "daemon/signals.h"
 #include "ipc/server.h"
 #include "memory/bind.h"
+#include "model/chat_template.h"
 #include "model/gguf.h"
 #include "planner/errors.h"
 #include "planner/plan_json.h"
@@ -99,7 +100,7 @@ planner::Plan fitting_plan(const Config& config, const planner::ModelInput& mode
 }
 
 ipc::ModelCard card_of(const model::Header& header, const planner::Plan& plan,
-                       const model::Hyperparameters& hyper, const model::Tokenizer& tokenizer) {
+                       const model::Hyperparameters& hyper, const std::optional<model::ChatFormat>& chat) {
   ipc::ModelCard card;
   card.id = header.parts.front().path.stem().string();
   card.created_unix_s = static_cast<std::uint64_t>(
@@ -108,8 +109,15 @@ ipc::ModelCard card_of(const model::Header& header, const planner::Plan& plan,
   card.context_tok = plan.workload.max_seq_len;
   card.vocab = hyper.vocab;
   card.noise = header.find_bool("tandem.noise").value_or(false);
-  if (tokenizer.find("<|turn>") && tokenizer.find("<turn|>")) card.chat = "gemma4";
-  if (tokenizer.find("<start_of_turn>") && tokenizer.find("<end_of_turn>")) card.chat = "gemma3";
+  if (!chat) return card;
+  card.chat = chat->rendering == model::ChatTemplate::gemma3 ? "gemma3" : "gemma4";
+  card.tools = model::has_tools(chat->rendering);
+  card.thinking = model::has_thinking(chat->rendering);
+  if (!chat->template_known) {
+    card.warnings.emplace_back(
+        "the file has no chat template that Tandem knows; conversations are written as the newest " +
+        card.chat + " template has it");
+  }
   return card;
 }
 
@@ -190,8 +198,12 @@ void serve(const Config& config) {
   for (const auto& warning : hyper.warnings) spdlog::warn("{}", warning);
   const auto plan = fitting_plan(config, planner::model_input(header, hyper));
   const auto tokenizer = model::Tokenizer::from_header(header);
-  DaemonService service(*tokenizer, {card_of(header, plan, hyper, *tokenizer), planner::plan_to_text(plan),
-                                     model::recommended_sampling(header)});
+  const auto chat =
+      model::detect_chat_format(*tokenizer, header.find_string("tokenizer.chat_template").value_or(""));
+  const auto card = card_of(header, plan, hyper, chat);
+  for (const auto& warning : card.warnings) spdlog::warn("{}", warning);
+  DaemonService service(*tokenizer,
+                        {card, chat, planner::plan_to_text(plan), model::recommended_sampling(header)});
   std::unique_ptr<Running> running;  // before the server: what it serves from goes last
   ipc::Server server(server_options(config), service);
   spdlog::info("listening on {}", server.path());

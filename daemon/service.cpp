@@ -18,19 +18,20 @@ ipc::RequestError unavailable(const std::string& message) {
   return {503, "service_unavailable", message};
 }
 
-ipc::RequestError translated(const engine::RequestRefused& refused) {
+/// `field`: what the client calls the prompt.
+ipc::RequestError translated(const engine::RequestRefused& refused, const std::string& field) {
   using Reason = engine::RequestRefused::Reason;
   switch (refused.reason()) {
     case Reason::queue_full:
     case Reason::draining:
       return unavailable(refused.what());
     case Reason::prompt_too_long:
-      return {400, "invalid_request_error", refused.what(), "prompt", "context_length_exceeded"};
+      return {400, "invalid_request_error", refused.what(), field, "context_length_exceeded"};
     case Reason::prompt_empty:
     case Reason::token_out_of_range:
       break;
   }
-  return {400, "invalid_request_error", refused.what(), "prompt"};
+  return {400, "invalid_request_error", refused.what(), field};
 }
 
 model::SamplingParams sampling_of(const ipc::GenerationRequest& request, model::SamplingParams params) {
@@ -41,6 +42,7 @@ model::SamplingParams sampling_of(const ipc::GenerationRequest& request, model::
   params.repetition_penalty = request.repetition_penalty.value_or(params.repetition_penalty);
   params.presence_penalty = request.presence_penalty.value_or(params.presence_penalty);
   params.frequency_penalty = request.frequency_penalty.value_or(params.frequency_penalty);
+  for (const auto& [token, bias] : request.logit_bias) params.logit_bias.emplace_back(token, bias);
   params.seed = request.seed ? *request.seed : std::random_device{}();
   return params;
 }
@@ -64,7 +66,7 @@ class Resumer {
 }  // namespace
 
 DaemonService::DaemonService(const model::Tokenizer& tokenizer, Loaded loaded)
-    : tokenizer_(tokenizer), loaded_(std::move(loaded)) {}
+    : tokenizer_(tokenizer), loaded_(std::move(loaded)), preparer_(tokenizer, loaded_.chat) {}
 
 void DaemonService::attach(engine::Engine& engine, std::function<std::vector<memory::LedgerLine>()> ledger) {
   ledger_ = std::move(ledger);
@@ -90,11 +92,16 @@ void DaemonService::submit(ipc::GenerationRequest request, std::shared_ptr<ipc::
   wanted.stop = std::move(request.stop);
   wanted.logprobs = request.logprobs;
   wanted.echo = request.echo;
+  if (const auto* rules = dynamic_cast<const EngineRules*>(request.rules.get())) {
+    wanted.chat = rules->chat;
+    wanted.constraint = rules->constraint;
+  }
+  const std::string prompt_field = wanted.chat ? "messages" : "prompt";
   try {
     resumer->know(
         engine.submit(std::move(wanted), std::make_shared<StreamSink>(stream, tokenizer_, metrics_)));
   } catch (const engine::RequestRefused& refused) {
-    throw translated(refused);
+    throw translated(refused, prompt_field);
   }
   resumer->resume();
 }

@@ -4,10 +4,12 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "daemon/chat_preparer.h"
 #include "daemon/engine/engine.h"
 #include "daemon/metrics.h"
 #include "ipc/service.h"
@@ -20,7 +22,8 @@ namespace tandem::daemon {
 /// What the daemon knows before the model is in memory.
 struct Loaded {
   ipc::ModelCard card;
-  std::string plan_json;  ///< as planned, an object
+  std::optional<model::ChatFormat> chat;  ///< none: the model cannot chat
+  std::string plan_json;                  ///< as planned, an object
   model::SamplingParams recommended;
 };
 
@@ -43,6 +46,12 @@ class DaemonService final : public ipc::Service {
   bool cancel(std::string_view id) override;
   std::vector<std::int32_t> tokenize(std::string_view text, bool add_special, bool parse_special) override;
   std::string detokenize(const std::vector<std::int32_t>& ids) override;
+  ipc::PreparedChat prepare_chat(const ipc::ChatRequest& chat) override {
+    return preparer_.prepare_chat(chat);
+  }
+  std::shared_ptr<const ipc::AnswerRules> prepare_format(const ipc::AnswerFormat& format) override {
+    return preparer_.prepare_format(format);
+  }
   ipc::ModelCard model() override { return loaded_.card; }
   ipc::Health health() override;
   std::string plan_json() override;
@@ -55,6 +64,7 @@ class DaemonService final : public ipc::Service {
 
   const model::Tokenizer& tokenizer_;
   const Loaded loaded_;
+  ChatPreparer preparer_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   Metrics metrics_;
   std::function<std::vector<memory::LedgerLine>()> ledger_;  ///< set before engine_, constant afterwards

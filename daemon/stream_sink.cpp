@@ -36,6 +36,9 @@ void StreamSink::on_text(engine::TextDelta delta) {
   out.tokens = std::move(delta.tokens);
   out.scores.reserve(delta.scores.size());
   for (const auto& token : delta.scores) out.scores.push_back(score(token));
+  out.reasoning = std::move(delta.reasoning);
+  for (auto& call : delta.calls) out.calls.push_back({std::move(call.name), std::move(call.arguments)});
+  called_ |= !out.calls.empty();
   stream_->push(std::move(out));
 }
 
@@ -45,10 +48,13 @@ void StreamSink::on_finish(engine::Finished finished) noexcept {
   const double gb_per_s = usage.decode_step_us == 0
                               ? 0.0
                               : static_cast<double>(usage.decode_read_bytes) / 1e3 / usage.decode_step_us;
+  auto reason = reason_of(finished.reason);
+  if (called_ && reason == ipc::FinishReason::stop) reason = ipc::FinishReason::tool_calls;
   stream_->push(ipc::Finished{
-      reason_of(finished.reason),
+      reason,
       {usage.prompt_tok, usage.completion_tok, usage.queue_us, usage.prompt_us, usage.decode_us, gb_per_s},
-      std::move(finished.error)});
+      std::move(finished.error),
+      std::move(finished.stop_string)});
 }
 
 ipc::ScoredToken StreamSink::score(const engine::ScoredToken& token) const {

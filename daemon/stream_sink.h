@@ -27,6 +27,7 @@ class StreamSink final : public engine::Sink {
   std::shared_ptr<ipc::EventStream> stream_;
   const model::Tokenizer& tokenizer_;
   Metrics& metrics_;
+  bool called_ = false;  ///< the answer has at least one call
 };
 
 }  // namespace tandem::daemon

@@ -30,15 +30,33 @@ struct PromptProgress {
   std::uint64_t total_tok = 0;
 };
 
-/// Text that became complete, and the tokens it comes from since the last event (text may lag behind
-/// tokens).  The text is valid UTF-8.  With echo the prompt comes first, in the same form.
-struct TextDelta {
-  std::string text;
-  std::vector<std::int32_t> tokens;
-  std::vector<ScoredToken> scores;  ///< one a token where log-probabilities were asked for, else empty
+/// A call that the model made, whole.  It has no id: the dialect that sends it on names it.
+struct ToolCall {
+  std::string name;
+  std::string arguments;  ///< text of a JSON object
 };
 
-enum class FinishReason { stop, length, cancelled, error };
+/// Text that became complete, and the tokens it comes from since the last event (text may lag behind
+/// tokens).  All texts are valid UTF-8.  With echo the prompt comes first, in the same form.
+///
+/// The answer of a chat comes in three parts; where one delta has several, they belong in the order
+/// reasoning, text, calls.
+struct TextDelta {
+  std::string text;                  ///< of a chat: content
+  std::vector<std::int32_t> tokens;  ///< all there were, markup and thoughts included
+  /// One a token where log-probabilities were asked for, else empty; of a chat only those of the content.
+  std::vector<ScoredToken> scores;
+  std::string reasoning = {};        ///< of a chat: thoughts
+  std::vector<ToolCall> calls = {};  ///< of a chat
+};
+
+enum class FinishReason {
+  stop,        ///< the model ended its answer, or a stop string came
+  length,      ///< max_tokens, or the context is full
+  tool_calls,  ///< the model ended its answer after at least one call
+  cancelled,
+  error
+};
 
 /// Counts and times of a finished request.
 struct Usage {
@@ -53,7 +71,8 @@ struct Usage {
 struct Finished {
   FinishReason reason = FinishReason::stop;
   Usage usage;
-  std::string error;  ///< text, where reason is error
+  std::string error;             ///< text, where reason is error
+  std::string stop_string = {};  ///< the one that ended the answer, empty if none did
 };
 
 using StreamEvent = std::variant<PromptProgress, TextDelta, Finished>;

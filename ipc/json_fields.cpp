@@ -1,5 +1,7 @@
 #include "ipc/json_fields.h"
 
+#include <vector>
+
 #include "ipc/openai_error.h"
 
 namespace tandem::ipc {
@@ -23,12 +25,18 @@ template <typename Number>
 
 Json parse_object(const std::string& text, std::size_t max_depth) {
   std::set<std::string, std::less<>> seen;
+  std::vector<std::size_t> members(max_depth + 1);  // of the open object, by depth
   const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
     using Event = Json::parse_event_t;
     const bool opens = event == Event::object_start || event == Event::array_start;
     if (opens && static_cast<std::size_t>(depth) >= max_depth) {
       throw RequestError(400, kInvalidRequest,
                          "body is nested deeper than the limit json_depth, " + std::to_string(max_depth));
+    }
+    if (opens) members[static_cast<std::size_t>(depth) + 1] = 0;
+    if (event == Event::key && ++members[static_cast<std::size_t>(depth)] > kMaxJsonMembers) {
+      throw RequestError(400, kInvalidRequest,
+                         "body has an object with more than " + std::to_string(kMaxJsonMembers) + " members");
     }
     if (event == Event::key && depth == 1 && !seen.insert(parsed.get<std::string>()).second) {
       refuse_field(parsed.get<std::string>(), "is there twice");

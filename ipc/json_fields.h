@@ -13,11 +13,15 @@
 
 namespace tandem::ipc {
 
-using Json = nlohmann::json;                 ///< for what comes in
+using Json = nlohmann::ordered_json;         ///< for what comes in; the order of a schema's members matters
 using OrderedJson = nlohmann::ordered_json;  ///< for what goes out
 
-/// Parses a request body, which must be one JSON object nested at most `max_depth` deep, no member twice at
-/// its top.  Throws RequestError 400 naming the place or the limit.
+/// Members of one object in a body: looking one up takes as long as there are members.
+inline constexpr std::size_t kMaxJsonMembers = 1024;
+
+/// Parses a request body, which must be one JSON object nested at most `max_depth` deep, no object with more
+/// than kMaxJsonMembers members, no member twice at its top.  Throws RequestError 400 naming the place or the
+/// limit.
 Json parse_object(const std::string& text, std::size_t max_depth);
 
 /// Never throws: bytes that are not UTF-8 become U+FFFD.

@@ -11,7 +11,7 @@ namespace tandem::ipc {
 struct Limits {
   std::size_t body_bytes = std::size_t{8} << 20;
   std::size_t header_bytes = std::size_t{16} << 10;  ///< request line and all header fields
-  std::size_t json_depth = 16;                       ///< nested arrays and objects in a body
+  std::size_t json_depth = 64;                       ///< nested arrays and objects in a body
   std::size_t prompts = 64;                          ///< in one completion request
   std::size_t prompt_tok = std::size_t{1} << 20;     ///< a prompt; the model's context is a limit of its own
   std::size_t stop_strings = 16;

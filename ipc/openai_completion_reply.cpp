@@ -25,11 +25,6 @@ std::string escaped_bytes(const std::string& text) {
   return escaped;
 }
 
-std::string token_name(const TokenLogprob& token, TokenNames names) {
-  if (names == TokenNames::ids) return "token_id:" + std::to_string(token.token);
-  return is_utf8(token.text) ? token.text : escaped_bytes(token.text);
-}
-
 /// The alternatives and, if it is not one of them, the chosen token.  Of tokens with the same text the more
 /// probable one is kept.
 OrderedJson top_logprobs(const ScoredToken& score, TokenNames names) {
@@ -40,14 +35,19 @@ OrderedJson top_logprobs(const ScoredToken& score, TokenNames names) {
   return top;
 }
 
+}  // namespace
+
+std::string token_name(const TokenLogprob& token, TokenNames names) {
+  if (names == TokenNames::ids) return "token_id:" + std::to_string(token.token);
+  return is_utf8(token.text) ? token.text : escaped_bytes(token.text);
+}
+
 OrderedJson timings(const Usage& usage) {
   OrderedJson times = {
       {"queue_us", usage.queue_us}, {"prompt_us", usage.prompt_us}, {"decode_us", usage.decode_us}};
   if (usage.decode_gb_per_s > 0.0) times["decode_gb_per_s"] = usage.decode_gb_per_s;
   return times;
 }
-
-}  // namespace
 
 std::size_t count_characters(std::string_view text) noexcept {
   return static_cast<std::size_t>(
@@ -90,24 +90,10 @@ OrderedJson completion_object(const CompletionHead& head, OrderedJson choices) {
           {"choices", std::move(choices)}};
 }
 
-OrderedJson completion_usage(std::span<const Usage> usages) {
-  std::uint64_t prompt_tok = 0;
-  std::uint64_t completion_tok = 0;
-  for (const Usage& usage : usages) {
-    prompt_tok += usage.prompt_tok;
-    completion_tok += usage.completion_tok;
-  }
-  return {{"prompt_tokens", prompt_tok},
-          {"completion_tokens", completion_tok},
-          {"total_tokens", prompt_tok + completion_tok}};
-}
-
-std::string sse_event(const OrderedJson& data) {
-  return "data: " + to_text(data) + "\n\n";
-}
-
-std::string sse_comment(const std::string& text) {
-  return ": " + text + "\n\n";
+OrderedJson openai_usage(const Usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tok},
+          {"completion_tokens", usage.completion_tok},
+          {"total_tokens", usage.prompt_tok + usage.completion_tok}};
 }
 
 }  // namespace tandem::ipc

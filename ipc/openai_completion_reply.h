@@ -38,13 +38,11 @@ OrderedJson completion_choice(std::size_t index, const std::string& text, Ordere
 /// The object around "choices", the same for whole answers and for the pieces of a stream.
 OrderedJson completion_object(const CompletionHead& head, OrderedJson choices);
 
-/// "usage" summed over the choices.
-OrderedJson completion_usage(std::span<const Usage> usages);
-
-/// One server-sent event.
-std::string sse_event(const OrderedJson& data);
-/// A server-sent comment, which clients ignore.
-std::string sse_comment(const std::string& text);
-inline constexpr const char* kSseDone = "data: [DONE]\n\n";
+/// "usage" of OpenAI's completions and chat.
+OrderedJson openai_usage(const Usage& usage);
+/// "timings": what Tandem says beside OpenAI's members.
+OrderedJson timings(const Usage& usage);
+/// "token_id:N", the token's text, or "bytes:\xe7" for one that is part of a character.
+std::string token_name(const TokenLogprob& token, TokenNames names);
 
 }  // namespace tandem::ipc

@@ -1,9 +1,8 @@
 #include "ipc/openai_completion_request.h"
 
-#include <optional>
 #include <utility>
 
-#include "ipc/openai_error.h"
+#include "ipc/sampling_fields.h"
 
 namespace tandem::ipc {
 
@@ -60,68 +59,22 @@ std::vector<Prompt> read_prompts(const Json* prompt, std::uint32_t vocab, const 
   return prompts;
 }
 
-std::vector<std::string> read_stop(const Json* stop, const Limits& limits) {
-  if (stop == nullptr) return {};
-  const Json list = stop->is_array() ? *stop : Json::array({*stop});
-  if (list.size() > limits.stop_strings) {
-    refuse_field("stop", "has " + std::to_string(list.size()) + " strings, the limit stop_strings is " +
-                             std::to_string(limits.stop_strings));
-  }
-  std::vector<std::string> strings;
-  for (const Json& one : list) {
-    if (!one.is_string()) refuse_field("stop", "must be a string or an array of strings");
-    auto text = one.get<std::string>();
-    if (text.empty()) refuse_field("stop", "has an empty string");
-    if (text.size() > limits.stop_bytes) {
-      refuse_field("stop", "has a string of " + std::to_string(text.size()) +
-                               " bytes, the limit stop_bytes is " + std::to_string(limits.stop_bytes));
-    }
-    strings.push_back(std::move(text));
-  }
-  return strings;
+/// How many answers a prompt gets.
+void read_choices(Fields& fields, CompletionRequest& completion) {
+  completion.n = static_cast<std::size_t>(fields.integer("n", 1, kMaxChoices).value_or(1));
+  const auto best_of = fields.integer("best_of", 1, kMaxChoices);
+  completion.best_of = best_of ? static_cast<std::size_t>(*best_of) : completion.n;
+  if (completion.best_of < completion.n) refuse_field("best_of", "must not be less than 'n'");
+  if (completion.best_of == completion.n) return;
+  if (completion.stream) refuse_field("best_of", "more than 'n' cannot be streamed");
+  if (!completion.settings.logprobs) completion.settings.logprobs = 0;
 }
 
-std::optional<float> as_float(std::optional<double> value) {
-  return value ? std::optional(static_cast<float>(*value)) : std::nullopt;
-}
-
-void read_sampling(Fields& fields, GenerationRequest& settings) {
-  settings.temperature = as_float(fields.number("temperature", 0.0, 2.0));
-  settings.top_p = as_float(fields.number("top_p", 0.0, 1.0));
-  settings.min_p = as_float(fields.number("min_p", 0.0, 1.0));
-  settings.repetition_penalty = as_float(fields.number("repetition_penalty", 0.01, 10.0));
-  settings.presence_penalty = as_float(fields.number("presence_penalty", -2.0, 2.0));
-  settings.frequency_penalty = as_float(fields.number("frequency_penalty", -2.0, 2.0));
-  // vLLM's clients write "no limit" as -1.
-  if (const auto top_k = fields.integer("top_k", -1, 1'000'000)) {
-    settings.top_k = static_cast<std::uint32_t>(*top_k < 0 ? 0 : *top_k);
-  }
-  if (const auto seed = fields.integer("seed", INT64_MIN, INT64_MAX)) {
-    settings.seed = static_cast<std::uint64_t>(*seed);
-  }
-}
-
-void read_stream_options(Fields& fields, CompletionRequest& completion) {
-  const Json* options = fields.value("stream_options");
-  if (options == nullptr) return;
-  if (!completion.stream) refuse_field("stream_options", "is only for requests with stream: true");
-  Fields inner(*options, "stream_options.");
-  completion.include_usage = inner.boolean("include_usage").value_or(false);
-  inner.boolean("include_obfuscation");
-  inner.refuse_others();
-}
-
-/// Fields of the API that have one value here; clients that send that value are served.
+/// Fields of the API that have no effect or one value here; clients that send that value are served.
 void refuse_what_is_not_there(Fields& fields) {
   fields.text("model");
   fields.text("user");
-  fields.integer("n", 1, 1);
-  fields.integer("best_of", 1, 1);
   if (fields.value("suffix") != nullptr) refuse_field("suffix", "is not supported; leave it out");
-  const Json* bias = fields.value("logit_bias");
-  if (bias == nullptr) return;
-  if (!bias->is_object()) refuse_field("logit_bias", "must be an object");
-  if (!bias->empty()) refuse_field("logit_bias", "is not supported; leave it out or empty");
 }
 
 }  // namespace
@@ -130,32 +83,40 @@ CompletionRequest read_completion_request(const Json& body, const Limits& limits
   Fields fields(body);
   CompletionRequest completion;
   completion.stream = fields.boolean("stream").value_or(false);
-  completion.tokens_as_ids = fields.boolean("return_tokens_as_token_ids").value_or(false);
+  if (fields.boolean("return_tokens_as_token_ids").value_or(false)) completion.names = TokenNames::ids;
   GenerationRequest& settings = completion.settings;
   settings.max_tokens = static_cast<std::uint32_t>(fields.integer("max_tokens", 0, INT32_MAX).value_or(16));
   settings.echo = fields.boolean("echo").value_or(false);
   if (const auto logprobs = fields.integer("logprobs", 0, 20)) {
     settings.logprobs = static_cast<std::uint32_t>(*logprobs);
+    completion.shows_logprobs = true;
   }
-  settings.stop = read_stop(fields.value("stop"), limits);
+  settings.stop = read_stop(fields.value("stop"), "stop", limits);
+  settings.logit_bias = read_logit_bias(fields.value("logit_bias"), vocab);
   read_sampling(fields, settings);
-  read_stream_options(fields, completion);
+  read_choices(fields, completion);
+  completion.include_usage = read_include_usage(fields, completion.stream);
+  completion.format = read_grammar_fields(fields);
   refuse_what_is_not_there(fields);
   const Json* prompt = fields.value("prompt");
   fields.refuse_others();
   completion.prompts = read_prompts(prompt, vocab, limits);
+  if (completion.prompts.size() * completion.best_of > static_cast<std::size_t>(kMaxChoices)) {
+    refuse_field(completion.n > 1 ? "n" : "prompt",
+                 "makes more than " + std::to_string(kMaxChoices) + " answers together with the other");
+  }
   return completion;
 }
 
 std::vector<GenerationRequest> to_sequences(const CompletionRequest& completion, const std::string& id,
                                             const std::string& owner, const Limits& limits,
                                             Service& service) {
+  const auto rules = service.prepare_format(completion.format);
   std::vector<GenerationRequest> sequences;
   for (const Prompt& prompt : completion.prompts) {
     GenerationRequest sequence = completion.settings;
     sequence.owner = owner;
-    sequence.id = id;
-    if (completion.prompts.size() > 1) sequence.id.append("-").append(std::to_string(sequences.size()));
+    sequence.rules = rules;
     const auto* text = std::get_if<std::string>(&prompt);
     sequence.prompt =
         text != nullptr ? service.tokenize(*text, true, true) : std::get<std::vector<std::int32_t>>(prompt);
@@ -164,8 +125,9 @@ std::vector<GenerationRequest> to_sequences(const CompletionRequest& completion,
       refuse_field("prompt", "has " + std::to_string(sequence.prompt.size()) +
                                  " tokens, the limit prompt_tok is " + std::to_string(limits.prompt_tok));
     }
-    sequences.push_back(std::move(sequence));
+    add_choices(sequence, completion.best_of, sequences);
   }
+  name_sequences(sequences, id);
   return sequences;
 }
 

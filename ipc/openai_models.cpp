@@ -14,6 +14,9 @@ OrderedJson model_json(const ModelCard& card) {
           {"max_model_len", card.context_tok},
           {"vocab_size", card.vocab},
           {"chat", card.chat.empty() ? OrderedJson(nullptr) : OrderedJson(card.chat)},
+          {"tools", card.tools},
+          {"thinking", card.thinking},
+          {"warnings", card.warnings},
           {"noise", card.noise}};
 }
 

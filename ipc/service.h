@@ -9,9 +9,33 @@
 #include <utility>
 #include <vector>
 
+#include "ipc/chat.h"
 #include "ipc/event_stream.h"
 
 namespace tandem::ipc {
+
+/// How the tokens of an answer are chosen and read beyond its sampling values: a grammar, a chat's markup.
+/// Made by Service::prepare_chat and prepare_format, and understood by Service::submit only.  Immutable:
+/// several requests may share it.
+class AnswerRules {
+ public:
+  AnswerRules() = default;
+  virtual ~AnswerRules() = default;
+  AnswerRules(const AnswerRules&) = delete;
+  AnswerRules& operator=(const AnswerRules&) = delete;
+};
+
+/// A conversation as the model reads it.
+struct PreparedChat {
+  std::vector<std::int32_t> prompt;
+  std::shared_ptr<const AnswerRules> rules;
+};
+
+/// Added to a token's logit, -100 to 100.
+struct LogitBias {
+  std::int32_t token = 0;
+  float bias = 0.0f;
+};
 
 /// One sequence to be generated.  Values are already in their declared ranges; an absent one means the
 /// model's default.
@@ -32,6 +56,8 @@ struct GenerationRequest {
   std::vector<std::string> stop;
   std::optional<std::uint32_t> logprobs;  ///< alternatives a token, 0 to 20
   bool echo = false;  ///< the prompt's text (and scores, if asked for) comes out before the answer's
+  std::vector<LogitBias> logit_bias;         ///< no token twice
+  std::shared_ptr<const AnswerRules> rules;  ///< null: plain text, nothing held to a grammar
 };
 
 /// A request that cannot be taken; becomes an error object of the client's dialect.
@@ -77,8 +103,11 @@ struct ModelCard {
   std::uint64_t created_unix_s = 0;
   std::uint64_t context_tok = 0;  ///< a sequence can hold
   std::uint32_t vocab = 0;
-  bool noise = false;  ///< random weights: answers mean nothing
-  std::string chat;    ///< the turn markers its vocabulary has: "gemma3", "gemma4", empty if none
+  bool noise = false;     ///< random weights: answers mean nothing
+  std::string chat;       ///< the turn markers its vocabulary has: "gemma3", "gemma4", empty if none
+  bool tools = false;     ///< the chat format has markup for calls
+  bool thinking = false;  ///< the chat format has a channel for thoughts
+  std::vector<std::string> warnings;  ///< for whoever lists models
 };
 
 enum class ServiceState { loading, ok, draining };
@@ -92,8 +121,8 @@ struct Health {
 };
 
 /// What the wire asks of the daemon.  Every member may be called from any thread and returns quickly, except
-/// tokenize and detokenize, whose cost grows with the text.  While the model loads, what needs it throws
-/// RequestError 503; health does not.
+/// tokenize, detokenize, prepare_chat and prepare_format, whose cost grows with the text.  While the model
+/// loads, what needs it throws RequestError 503; health does not.
 class Service {
  public:
   virtual ~Service() = default;
@@ -110,6 +139,14 @@ class Service {
   virtual std::vector<std::int32_t> tokenize(std::string_view text, bool add_special, bool parse_special) = 0;
   /// Text of `ids`; throws RequestError for ids out of range.
   virtual std::string detokenize(const std::vector<std::int32_t>& ids) = 0;
+
+  /// The prompt that asks for a conversation's next message, and how the answer is to be read.  Message text
+  /// never forms control tokens.  Throws RequestError 400 where the model cannot chat, its format cannot
+  /// express the conversation (two user messages in a row for Gemma 3), has no tools or thinking but the
+  /// request has, or the answer's format is not understood.
+  virtual PreparedChat prepare_chat(const ChatRequest& chat) = 0;
+  /// What holds a plain completion to `format`; null where that is free.  Throws RequestError 400.
+  virtual std::shared_ptr<const AnswerRules> prepare_format(const AnswerFormat& format) = 0;
 
   virtual ModelCard model() = 0;
   virtual Health health() = 0;

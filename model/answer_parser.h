@@ -62,6 +62,8 @@ class AnswerParser {
   /// What has come out since the last call; adjacent deltas of a kind are one.
   std::vector<AnswerEvent> take();
 
+  [[nodiscard]] bool in_content() const noexcept { return state_ == State::content; }
+
  private:
   enum class State {
     content,

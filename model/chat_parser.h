@@ -26,6 +26,8 @@ class ChatParser {
   std::vector<AnswerEvent> push(TokenId token);
   /// What was held back, at the end of the answer.
   std::vector<AnswerEvent> finish();
+  /// True outside of thoughts and calls, as far as is known.
+  [[nodiscard]] bool in_content() const noexcept { return answer_.in_content(); }
 
  private:
   [[nodiscard]] std::optional<Marker> marker_of(TokenId token) const;

@@ -204,6 +204,9 @@ TokenId Sampler::sample(std::span<float> logits) {
 }
 
 void Sampler::adjust(std::span<float> logits) const noexcept {
+  for (const auto& [token, bias] : params_.logit_bias) {
+    if (has_token(logits, token)) logits[static_cast<std::size_t>(token)] += bias;
+  }
   for (const auto& [token, times] : generated_) {
     if (!has_token(logits, token)) continue;
     auto& logit = logits[static_cast<std::size_t>(token)];

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "model/gguf.h"
@@ -21,6 +22,8 @@ struct SamplingParams {
   float presence_penalty = 0.0f;    ///< subtracted once for tokens generated before
   float frequency_penalty = 0.0f;   ///< subtracted for every time a token was generated
   std::uint64_t seed = 0;
+  /// Added to logits; tokens that none belongs to are ignored.
+  std::vector<std::pair<TokenId, float>> logit_bias = {};
 };
 
 /// The sampling values a model file recommends (general.sampling.*), else 1.0, 64, 0.95.  Values outside
@@ -36,9 +39,9 @@ class Sampler {
   Sampler(const SamplingParams& params, std::span<const TokenId> prompt, std::span<const TokenId> suppressed);
 
   /// Chooses from `logits` (vocab, not empty) and remembers the choice.  `logits` is scratch: it is changed.
-  /// Order: suppression, penalties, temperature, top_k, top_p (of what top_k left), min_p.  Ties go to the
-  /// smaller id.  A logit that is not a number counts as -inf; if every logit is -inf, the choice is the
-  /// smallest id that is not suppressed.
+  /// Order: biases, penalties, suppression, temperature, top_k, top_p (of what top_k left), min_p.  Ties go
+  /// to the smaller id.  A logit that is not a number counts as -inf; if every logit is -inf, the choice is
+  /// the smallest id that is not suppressed.
   TokenId sample(std::span<float> logits);
 
  private:

@@ -22,6 +22,7 @@ std::string StopMatcher::push(std::string_view piece) {
     }
     if (complete_bytes > 0) {
       stopped_ = true;
+      found_ = held_.substr(held_.size() - complete_bytes);
       held_.resize(held_.size() - complete_bytes);
       return std::exchange(held_, {});
     }

@@ -20,6 +20,8 @@ class StopMatcher {
   /// What was held back, once the stream ended without a stop string.
   std::string finish();
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }
+  /// The stop string that came; empty if none did.
+  [[nodiscard]] const std::string& found() const noexcept { return found_; }
 
  private:
   /// One stop string and how much of it the text read so far ends with (Knuth, Morris and Pratt).
@@ -34,6 +36,7 @@ class StopMatcher {
 
   std::vector<Stop> stops_;
   std::string held_;
+  std::string found_;
   bool stopped_ = false;
 };
 

@@ -329,14 +329,16 @@ void Engine::advance(const Ready& ready) {
   }
   if (!prompt_done) return;
   if (generation.request().max_new_tok == 0) {
-    if (auto rest = generation.close(); !rest.empty()) give(sequence, {std::move(rest), {}, {}});
+    TextDelta rest;
+    generation.close(rest);
+    if (!rest.text.empty()) give(sequence, std::move(rest));
     return end(sequence, FinishReason::length);
   }
 
   auto delta = generation.choose(executor_.logits(ready.first_logits + ready.work.logit_rows - 1), raw_);
   if (!sequence.first_token) sequence.first_token = Clock::now();
   const auto reason = account_token(sequence);
-  if (reason) delta.text += generation.close();
+  if (reason) generation.close(delta);
   give(sequence, std::move(delta));
   if (reason) end(sequence, *reason);
 }
@@ -379,7 +381,8 @@ void Engine::tell_finished(Sequence& sequence, FinishReason reason, std::string 
     const std::lock_guard lock(mutex_);
     ++counter_of(stats_, reason);
   }
-  sequence.sink->on_finish({reason, sequence.usage(Clock::now()), std::move(error)});
+  sequence.sink->on_finish(
+      {reason, sequence.usage(Clock::now()), std::move(error), sequence.generation.stop_string()});
   const std::lock_guard lock(mutex_);
   --unfinished_;
   if (unfinished_ == 0) idle_cv_.notify_all();

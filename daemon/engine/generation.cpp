@@ -26,8 +26,7 @@ Generation::Generation(EngineRequest request, const model::Tokenizer& tokenizer)
     : request_(std::move(request)),
       tokenizer_(&tokenizer),
       sampler_(request_.sampling, request_.prompt, tokenizer.suppressed()),
-      detokenizer_(tokenizer),
-      stops_(request_.stop) {}
+      text_(tokenizer, request_) {}
 
 model::TokenId Generation::token_at(std::uint64_t position) const noexcept {
   return in_prompt(position) ? request_.prompt[position] : newest_;
@@ -38,7 +37,7 @@ TextDelta Generation::echo(std::uint64_t first_position, std::uint32_t rows,
   TextDelta delta;
   const auto add = [&](model::TokenId token) {
     delta.tokens.push_back(token);
-    delta.text += detokenizer_.push(token);
+    delta.text += text_.echo(token);
   };
   if (first_position == 0) {
     add(request_.prompt[0]);
@@ -58,26 +57,32 @@ TextDelta Generation::echo(std::uint64_t first_position, std::uint32_t rows,
 TextDelta Generation::choose(std::span<float> all_logits, std::vector<float>& scratch) {
   const auto logits = usable(all_logits, *tokenizer_);
   if (request_.logprobs) scratch.assign(logits.begin(), logits.end());
-  newest_ = sampler_.sample(logits);
+  newest_ = pick(logits);
   ++completion_tok_;
 
   TextDelta delta;
   delta.tokens.push_back(newest_);
-  if (request_.logprobs) delta.scores.push_back(score(scratch, newest_));
-  if (tokenizer_->ends_generation(newest_)) {
-    stopped_ = true;
-    return delta;
-  }
-  delta.text = stops_.push(detokenizer_.push(newest_));
-  stopped_ = stops_.stopped();
+  stopped_ = tokenizer_->ends_generation(newest_);
+  const bool shown = text_.push(newest_, delta);
+  if (request_.logprobs && shown) delta.scores.push_back(score(scratch, newest_));
+  stopped_ |= text_.stopped();
   return delta;
 }
 
-std::string Generation::close() {
-  if (stops_.stopped()) return {};
-  auto text = stops_.push(detokenizer_.finish());
-  if (!stops_.stopped()) text += stops_.finish();
-  return text;
+/// The next token, one that the constraint allows.  Constraints share masks that only one thread at a time
+/// may use, so this one is made here and not on the thread that submits.
+model::TokenId Generation::pick(std::span<float> logits) {
+  if (!request_.constraint) return sampler_.sample(logits);
+  if (!constraint_)
+    constraint_.emplace(request_.constraint->masks, *tokenizer_, request_.constraint->thought);
+  model::keep_only(constraint_->allowed(), logits);
+  const auto token = sampler_.sample(logits);
+  if (!constraint_->accept(token)) throw Error("no token of the vocabulary continues what the grammar makes");
+  return token;
+}
+
+void Generation::close(TextDelta& delta) {
+  text_.finish(delta);
 }
 
 ScoredToken Generation::score(std::span<const float> logits, model::TokenId token) const {

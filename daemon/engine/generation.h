@@ -2,15 +2,16 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "daemon/engine/answer_text.h"
 #include "daemon/engine/request.h"
 #include "daemon/engine/sink.h"
-#include "model/detokenizer.h"
+#include "model/answer_constraint.h"
 #include "model/sampling.h"
-#include "model/stop_matcher.h"
 #include "model/tokenizer.h"
 
 namespace tandem::engine {
@@ -43,17 +44,20 @@ class Generation {
   /// Chooses the next token from `logits`, which are changed.  `scratch` is resized as needed.
   TextDelta choose(std::span<float> logits, std::vector<float>& scratch);
 
-  /// The text still held back, when nothing more comes.
-  std::string close();
+  /// Adds what is still held back, when nothing more comes.
+  void close(TextDelta& delta);
+  /// The stop string that ended the answer; empty if none did.
+  [[nodiscard]] const std::string& stop_string() const noexcept { return text_.stop_string(); }
 
  private:
   [[nodiscard]] ScoredToken score(std::span<const float> logits, model::TokenId token) const;
+  model::TokenId pick(std::span<float> logits);
 
   EngineRequest request_;
   const model::Tokenizer* tokenizer_;
   model::Sampler sampler_;
-  model::Detokenizer detokenizer_;
-  model::StopMatcher stops_;
+  AnswerText text_;
+  std::optional<model::AnswerConstraint> constraint_;  ///< from the first token on, where one was asked for
   model::TokenId newest_ = 0;
   std::uint64_t completion_tok_ = 0;
   bool stopped_ = false;

@@ -1,15 +1,32 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "model/answer_constraint.h"
+#include "model/answer_parser.h"
+#include "model/chat_template.h"
 #include "model/error.h"
 #include "model/sampling.h"
 #include "model/tokenizer.h"
 
 namespace tandem::engine {
+
+/// The answer is a message of a chat, to be taken apart into content, thoughts and calls.
+struct ChatReading {
+  model::ChatTemplate format = model::ChatTemplate::gemma3;
+  model::AnswerStart start;
+};
+
+/// The answer keeps to a grammar.
+struct Constraint {
+  /// Requests share one; after submission only the engine's worker uses it.
+  std::shared_ptr<model::GrammarMasks> masks;
+  model::ThoughtFirst thought = model::ThoughtFirst::no;
+};
 
 /// One sequence to be generated.  Values are in their declared ranges (the wire checks them).
 struct EngineRequest {
@@ -21,6 +38,8 @@ struct EngineRequest {
   std::vector<std::string> stop;
   std::optional<std::uint32_t> logprobs;  ///< score every token that comes out, with this many alternatives
   bool echo = false;                      ///< the prompt's tokens and text come out first
+  std::optional<ChatReading> chat;        ///< none: the answer is plain text
+  std::optional<Constraint> constraint;   ///< none: every token may come
 };
 
 /// A request the engine cannot take; nothing has changed.

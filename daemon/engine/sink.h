@@ -7,6 +7,7 @@
 
 #include "model/sampling.h"
 #include "model/tokenizer.h"
+#include "model/tool_call_text.h"
 
 namespace tandem::engine {
 
@@ -23,7 +24,10 @@ struct ScoredToken {
 struct TextDelta {
   std::string text;
   std::vector<model::TokenId> tokens;  ///< those of the prompt too where they are echoed
-  std::vector<ScoredToken> scores;     ///< one a token where log-probabilities were asked for, else empty
+  /// One a token where log-probabilities were asked for, else empty; of a chat only those of the content.
+  std::vector<ScoredToken> scores;
+  std::string reasoning = {};               ///< of a chat: thoughts; they come before `text`
+  std::vector<model::ToolCall> calls = {};  ///< of a chat; they come after `text`
 };
 
 enum class FinishReason { stop, length, cancelled, error };
@@ -42,7 +46,8 @@ struct Usage {
 struct Finished {
   FinishReason reason = FinishReason::stop;
   Usage usage;
-  std::string error;  ///< what went wrong, where reason is error
+  std::string error;             ///< what went wrong, where reason is error
+  std::string stop_string = {};  ///< the one that ended the answer, empty if none did
 };
 
 /// Where the engine puts what one request produces.  The on_ members are called on the engine's worker and

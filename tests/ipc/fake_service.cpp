@@ -23,7 +23,31 @@ TokenLogprob logprob(std::size_t word, float value) {
   return {word_id(word), kWords[word % kWords.size()], value};
 }
 
+constexpr std::size_t kThoughtTok = 2;
+
+struct FakeRules final : AnswerRules {
+  bool thinks = false;
+  std::string calls;  ///< the tool to call, empty for none
+};
+
+const FakeRules* rules_of(const GenerationRequest& request) {
+  return dynamic_cast<const FakeRules*>(request.rules.get());
+}
+
+std::string text_of(const ChatMessage::Content& content) {
+  if (const auto* text = std::get_if<std::string>(&content)) return *text;
+  std::string joined;
+  if (const auto* parts = std::get_if<std::vector<std::string>>(&content)) {
+    for (const std::string& part : *parts) joined += part;
+  }
+  return joined;
+}
+
 }  // namespace
+
+std::string FakeService::thought() {
+  return "hm hm ";
+}
 
 std::string FakeService::answer(std::size_t tokens) {
   std::string text;
@@ -33,6 +57,14 @@ std::string FakeService::answer(std::size_t tokens) {
 
 FakeService::FakeService(const FakeOptions& options) : options_(options) {
   health_.version = "fake";
+  card_.id = "fake/words-1B";
+  card_.created_unix_s = 1'700'000'000;
+  card_.context_tok = options_.context_tok;
+  card_.vocab = kVocab;
+  card_.noise = true;
+  card_.chat = "gemma4";
+  card_.tools = true;
+  card_.thinking = true;
   worker_ = std::thread([this] { work(); });
 }
 
@@ -147,19 +179,16 @@ bool FakeService::advance_prompt(Sequence& sequence) {
 }
 
 bool FakeService::advance_decode(Sequence& sequence) {
-  if (sequence.new_tok >= sequence.request.max_tokens) {
+  const GenerationRequest& request = sequence.request;
+  if (sequence.new_tok >= request.max_tokens) {
     finish(sequence, FinishReason::length);
     return true;
   }
   if (!sequence.stream->has_room()) return false;
-  const std::size_t i = sequence.new_tok;
-  TextDelta delta{kWords[i % kWords.size()], {word_id(i)}, {}};
-  if (const auto n = sequence.request.logprobs) {
-    ScoredToken score{logprob(i, -0.25f), true, true, {}};
-    for (std::uint32_t k = 0; k < *n; ++k)
-      score.top.push_back(logprob(i + k, -0.25f - static_cast<float>(k)));
-    delta.scores.push_back(std::move(score));
-  }
+  TextDelta delta = next_delta(sequence);
+  const bool called = !delta.calls.empty();
+  const bool stopped = std::find(request.stop.begin(), request.stop.end(), delta.text) != request.stop.end();
+  if (stopped) sequence.stop_string = std::exchange(delta.text, {});
   sequence.stream->push(std::move(delta));
   std::string error;
   {
@@ -168,8 +197,36 @@ bool FakeService::advance_decode(Sequence& sequence) {
     ++sampled_tok_;
     error = error_;
   }
+  if (called) finish(sequence, FinishReason::tool_calls);
+  if (stopped) finish(sequence, FinishReason::stop);
   if (!error.empty()) finish(sequence, FinishReason::error, error);
   return true;
+}
+
+TextDelta FakeService::next_delta(const Sequence& sequence) const {
+  const FakeRules* rules = rules_of(sequence.request);
+  std::size_t i = sequence.new_tok;
+  TextDelta delta{"", {word_id(i)}, {}};
+  if (rules != nullptr && rules->thinks) {
+    if (i < kThoughtTok) {
+      delta.reasoning = thought().substr(0, thought().size() / kThoughtTok);
+      return delta;
+    }
+    i -= kThoughtTok;
+  }
+  if (rules != nullptr && !rules->calls.empty()) {
+    delta.calls.push_back({rules->calls, R"({"x":1})"});
+    return delta;
+  }
+  delta.text = kWords[i % kWords.size()];
+  delta.tokens = {word_id(i)};
+  if (const auto n = sequence.request.logprobs) {
+    ScoredToken score{logprob(i, -0.25f), true, true, {}};
+    for (std::uint32_t k = 0; k < *n; ++k)
+      score.top.push_back(logprob(i + k, -0.25f - static_cast<float>(k)));
+    delta.scores.push_back(std::move(score));
+  }
+  return delta;
 }
 
 void FakeService::push_echo(Sequence& sequence) {
@@ -186,6 +243,7 @@ void FakeService::push_echo(Sequence& sequence) {
 
 void FakeService::finish(Sequence& sequence, FinishReason reason, const std::string& error) {
   Finished finished{reason, {}, error};
+  finished.stop_string = sequence.stop_string;
   finished.usage.prompt_tok = sequence.request.prompt.size();
   finished.usage.completion_tok = sequence.new_tok;
   finished.usage.queue_us = 10;
@@ -233,7 +291,38 @@ std::string FakeService::detokenize(const std::vector<std::int32_t>& ids) {
 }
 
 ModelCard FakeService::model() {
-  return {"fake/words-1B", 1'700'000'000, options_.context_tok, kVocab, true, "gemma4"};
+  const std::lock_guard lock(mutex_);
+  return card_;
+}
+
+void FakeService::set_model(const ModelCard& card) {
+  const std::lock_guard lock(mutex_);
+  card_ = card;
+}
+
+PreparedChat FakeService::prepare_chat(const ChatRequest& chat) {
+  std::string text;
+  for (const ChatMessage& message : chat.messages) text += text_of(message.content);
+  if (text == "refuse") throw RequestError(400, "invalid_request_error", "it says refuse", "messages");
+  auto rules = std::make_shared<FakeRules>();
+  rules->thinks = chat.thinking == Thinking::on;
+  const bool required = chat.tool_choice.mode == ToolChoice::Mode::required;
+  if (required) rules->calls = chat.tools.at(0).name;
+  if (chat.tool_choice.mode == ToolChoice::Mode::named) rules->calls = chat.tool_choice.name;
+  {
+    const std::lock_guard lock(mutex_);
+    chats_.push_back(chat);
+  }
+  return {tokenize(text, true, false), std::move(rules)};
+}
+
+std::shared_ptr<const AnswerRules> FakeService::prepare_format(const AnswerFormat& format) {
+  const std::lock_guard lock(mutex_);
+  formats_.push_back(format);
+  if (format.grammar == "refuse") {
+    throw RequestError(400, "invalid_request_error", "'grammar' says refuse", format.field);
+  }
+  return nullptr;
 }
 
 Health FakeService::health() {
@@ -282,6 +371,16 @@ void FakeService::set_health(const Health& health) {
 std::vector<GenerationRequest> FakeService::submitted() const {
   const std::lock_guard lock(mutex_);
   return submitted_;
+}
+
+std::vector<ChatRequest> FakeService::chats() const {
+  const std::lock_guard lock(mutex_);
+  return chats_;
+}
+
+std::vector<AnswerFormat> FakeService::formats() const {
+  const std::lock_guard lock(mutex_);
+  return formats_;
 }
 
 std::uint64_t FakeService::cancelled() const {

@@ -25,12 +25,18 @@ struct FakeOptions {
 
 /// A Service without a model.  Byte b of a text is token 256 + b, before them BOS = 2; "<eos>" in a text is
 /// token 1 where control tokens are parsed.  Every answer is the same sentence over and over, a word and a
-/// token at a time, until max_tokens.
+/// token at a time, until max_tokens.  A stop string that is one of the sentence's words ends it.
+///
+/// The prompt of a chat is its texts one after another.  With thinking, a chat's answer begins with two
+/// tokens of thoughts, thought() together.  Where a tool must be called, what follows is one call of it with
+/// {"x":1}, as one token, and the end.  A message that says "refuse" is refused, and so is the grammar
+/// "refuse".
 class FakeService final : public Service {
  public:
   static constexpr std::uint32_t kVocab = 512;
   /// The first `tokens` tokens' text of any answer.
   static std::string answer(std::size_t tokens);
+  static std::string thought();
 
   explicit FakeService(const FakeOptions& options = {});
   ~FakeService() override;
@@ -39,6 +45,8 @@ class FakeService final : public Service {
   bool cancel(std::string_view id) override;
   std::vector<std::int32_t> tokenize(std::string_view text, bool add_special, bool parse_special) override;
   std::string detokenize(const std::vector<std::int32_t>& ids) override;
+  PreparedChat prepare_chat(const ChatRequest& chat) override;
+  std::shared_ptr<const AnswerRules> prepare_format(const AnswerFormat& format) override;
   ModelCard model() override;
   Health health() override;
   std::string plan_json() override;
@@ -53,6 +61,10 @@ class FakeService final : public Service {
   void set_health(const Health& health);
 
   [[nodiscard]] std::vector<GenerationRequest> submitted() const;
+  [[nodiscard]] std::vector<ChatRequest> chats() const;     ///< given to prepare_chat
+  [[nodiscard]] std::vector<AnswerFormat> formats() const;  ///< given to prepare_format
+  /// Changes what model() says.
+  void set_model(const ModelCard& card);
   [[nodiscard]] std::uint64_t cancelled() const;
   [[nodiscard]] std::size_t unfinished() const;
   [[nodiscard]] std::size_t tokenizing() const;
@@ -77,6 +89,7 @@ class FakeService final : public Service {
     std::string state = "queued";
     std::uint64_t prompt_done_tok = 0;
     std::uint64_t new_tok = 0;
+    std::string stop_string;
     bool cancelled = false;
   };
 
@@ -85,6 +98,7 @@ class FakeService final : public Service {
   bool advance_prompt(Sequence& sequence);
   bool advance_decode(Sequence& sequence);
   void push_echo(Sequence& sequence);
+  [[nodiscard]] TextDelta next_delta(const Sequence& sequence) const;
   void finish(Sequence& sequence, FinishReason reason, const std::string& error = {});
   [[nodiscard]] std::size_t running() const;
 
@@ -93,6 +107,9 @@ class FakeService final : public Service {
   std::condition_variable changed_;
   std::list<std::shared_ptr<Sequence>> sequences_;
   std::vector<GenerationRequest> submitted_;
+  std::vector<ChatRequest> chats_;
+  std::vector<AnswerFormat> formats_;
+  ModelCard card_;
   std::optional<std::string> held_;
   std::string error_;
   Health health_;

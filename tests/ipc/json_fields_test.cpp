@@ -52,6 +52,21 @@ TEST(ParseObject, LimitsNesting) {
   EXPECT_THAT(parse_error("{\"a\":" + std::string(1'000'000, '['), 16), HasSubstr("json_depth, 16"));
 }
 
+TEST(ParseObject, LimitsTheMembersOfEveryObject) {
+  const auto with_members = [](std::size_t count) {
+    std::string text = "{\"a\":{\"b\":{},";
+    for (std::size_t i = 1; i < count; ++i) text += "\"" + std::to_string(i) + "\":0,";
+    text.back() = '}';
+    return text + ",\"c\":1}";
+  };
+  EXPECT_EQ(parse_object(with_members(1024), 16)["a"].size(), 1024u);
+  EXPECT_THAT(parse_error(with_members(1025), 16), HasSubstr("more than 1024 members"));
+}
+
+TEST(ParseObject, KeepsTheOrderOfMembers) {
+  EXPECT_EQ(parse_object(R"({"z":1,"a":{"y":2,"b":3}})", 16).dump(), R"({"z":1,"a":{"y":2,"b":3}})");
+}
+
 TEST(ToText, ReplacesWhatIsNotUtf8) {
   EXPECT_EQ(to_text({{"a", "\xe7\x8b"}}), "{\"a\":\"\xef\xbf\xbd\"}");
   EXPECT_EQ(to_text({{"a", "狐"}}), "{\"a\":\"狐\"}");

@@ -86,14 +86,9 @@ TEST(CompletionChoice, OpenAndFinished) {
   EXPECT_EQ(stopped["timings"]["decode_gb_per_s"], 12.5);
 }
 
-TEST(CompletionUsage, IsTheSum) {
-  EXPECT_EQ(to_text(completion_usage(std::vector<Usage>{{5, 7, 0, 0, 0, 0.0}, {1, 2, 0, 0, 0, 0.0}})),
+TEST(OpenaiUsage, HasTheTotalToo) {
+  EXPECT_EQ(to_text(openai_usage({6, 9, 0, 0, 0, 0.0})),
             R"({"prompt_tokens":6,"completion_tokens":9,"total_tokens":15})");
-}
-
-TEST(Sse, IsOneLineAndAnEmptyOne) {
-  EXPECT_EQ(sse_event({{"text", "a\nb"}}), "data: {\"text\":\"a\\nb\"}\n\n");
-  EXPECT_EQ(sse_comment("progress 1/2"), ": progress 1/2\n\n");
 }
 
 }  // namespace

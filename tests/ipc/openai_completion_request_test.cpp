@@ -36,7 +36,12 @@ TEST(CompletionRequest, DefaultsAreTheApis) {
   EXPECT_EQ(request.settings.max_tokens, 16u);
   EXPECT_FALSE(request.stream);
   EXPECT_FALSE(request.include_usage);
-  EXPECT_FALSE(request.tokens_as_ids);
+  EXPECT_EQ(request.names, TokenNames::text);
+  EXPECT_FALSE(request.shows_logprobs);
+  EXPECT_EQ(request.n, 1u);
+  EXPECT_EQ(request.best_of, 1u);
+  EXPECT_EQ(request.format.kind, AnswerFormat::Kind::free);
+  EXPECT_TRUE(request.settings.logit_bias.empty());
   EXPECT_FALSE(request.settings.echo);
   EXPECT_EQ(request.settings.temperature, std::nullopt);
   EXPECT_EQ(request.settings.top_k, std::nullopt);
@@ -55,12 +60,13 @@ TEST(CompletionRequest, ReadsEveryField) {
       "stream_options": {"include_usage": true, "include_obfuscation": false}, "max_tokens": 0,
       "temperature": 0, "top_k": 40, "top_p": 0.5, "min_p": 0.25, "repetition_penalty": 1.5,
       "presence_penalty": -2, "frequency_penalty": 2, "seed": -1, "stop": ["a", "bc"], "logprobs": 20,
-      "return_tokens_as_token_ids": true, "echo": true, "n": 1, "best_of": 1, "logit_bias": {},
-      "suffix": null, "user": "me"})");
+      "return_tokens_as_token_ids": true, "echo": true, "n": 2, "best_of": 2,
+      "logit_bias": {"0": -100, "511": 2.5}, "grammar": "root ::= \"a\"", "suffix": null, "user": "me"})");
   const GenerationRequest& settings = request.settings;
   EXPECT_TRUE(request.stream);
   EXPECT_TRUE(request.include_usage);
-  EXPECT_TRUE(request.tokens_as_ids);
+  EXPECT_EQ(request.names, TokenNames::ids);
+  EXPECT_TRUE(request.shows_logprobs);
   EXPECT_EQ(settings.max_tokens, 0u);
   EXPECT_EQ(settings.temperature, 0.0f);
   EXPECT_EQ(settings.top_k, 40u);
@@ -73,6 +79,31 @@ TEST(CompletionRequest, ReadsEveryField) {
   EXPECT_THAT(settings.stop, ElementsAre("a", "bc"));
   EXPECT_EQ(settings.logprobs, 20u);
   EXPECT_TRUE(settings.echo);
+  EXPECT_EQ(request.n, 2u);
+  EXPECT_EQ(request.best_of, 2u);
+  ASSERT_EQ(settings.logit_bias.size(), 2u);
+  EXPECT_EQ(settings.logit_bias[0].token, 0);
+  EXPECT_EQ(settings.logit_bias[0].bias, -100.0f);
+  EXPECT_EQ(settings.logit_bias[1].token, 511);
+  EXPECT_EQ(settings.logit_bias[1].bias, 2.5f);
+  EXPECT_EQ(request.format.kind, AnswerFormat::Kind::gbnf);
+  EXPECT_EQ(request.format.grammar, "root ::= \"a\"");
+  EXPECT_EQ(request.format.field, "grammar");
+}
+
+TEST(CompletionRequest, ASchemaKeepsTheOrderOfItsMembers) {
+  const auto request = read(R"({"prompt": "a", "json_schema": {"properties": {"z": {}, "a": {}, "m": {}}}})");
+  EXPECT_EQ(request.format.kind, AnswerFormat::Kind::json_schema);
+  EXPECT_EQ(request.format.schema.dump(), R"({"properties":{"z":{},"a":{},"m":{}}})");
+}
+
+TEST(CompletionRequest, BestOfIsNUnlessItIsGiven) {
+  EXPECT_EQ(read(R"({"prompt": "a", "n": 3})").best_of, 3u);
+  const auto ranked = read(R"({"prompt": "a", "n": 2, "best_of": 5})");
+  EXPECT_EQ(ranked.n, 2u);
+  EXPECT_EQ(ranked.best_of, 5u);
+  EXPECT_EQ(ranked.settings.logprobs, 0u) << "to rank by";
+  EXPECT_FALSE(ranked.shows_logprobs);
 }
 
 TEST(CompletionRequest, TopKMinusOneIsNoLimit) {
@@ -134,11 +165,31 @@ INSTANTIATE_TEST_SUITE_P(
                       Refusal{R"("echo": "yes")", "echo", "true or false"}));
 
 INSTANTIATE_TEST_SUITE_P(
+    Choices, RefusedRequest,
+    ::testing::Values(Refusal{R"("n": 0)", "n", "between 1 and 64"},
+                      Refusal{R"("n": 65)", "n", "between 1 and 64"},
+                      Refusal{R"("n": 3, "best_of": 2)", "best_of", "less than 'n'"},
+                      Refusal{R"("best_of": 3, "stream": true)", "best_of", "cannot be streamed"},
+                      Refusal{R"("prompt": ["a", "b"], "n": 33)", "n", "more than 64 answers"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    LogitBias, RefusedRequest,
+    ::testing::Values(Refusal{R"("logit_bias": {"512": 1})", "logit_bias", "not a token id from 0 to 511"},
+                      Refusal{R"("logit_bias": {"-1": 1})", "logit_bias", "'-1'"},
+                      Refusal{R"("logit_bias": {"": 1})", "logit_bias", "not a token id"},
+                      Refusal{R"("logit_bias": {"1x": 1})", "logit_bias", "'1x'"},
+                      Refusal{R"("logit_bias": {"1": 101})", "logit_bias.1", "between -100.0 and 100.0"},
+                      Refusal{R"("logit_bias": {"1": null})", "logit_bias.1", "number"},
+                      Refusal{R"("logit_bias": {"1": 1, "01": 1})", "logit_bias", "token 1 twice"}));
+
+INSTANTIATE_TEST_SUITE_P(Formats, RefusedRequest,
+                         ::testing::Values(Refusal{R"("grammar": 5)", "grammar", "string"},
+                                           Refusal{R"("grammar": "", "json_schema": {})", "json_schema",
+                                                   "exclude each other"}));
+
+INSTANTIATE_TEST_SUITE_P(
     OneValueOnly, RefusedRequest,
-    ::testing::Values(Refusal{R"("n": 2)", "n", "between 1 and 1"},
-                      Refusal{R"("best_of": 3)", "best_of", "between 1 and 1"},
-                      Refusal{R"("suffix": "x")", "suffix", "not supported"},
-                      Refusal{R"("logit_bias": {"50256": -100})", "logit_bias", "not supported"},
+    ::testing::Values(Refusal{R"("suffix": "x")", "suffix", "not supported"},
                       Refusal{R"("logit_bias": [])", "logit_bias", "object"},
                       Refusal{R"("model": 5)", "model", "string"}, Refusal{R"("user": 5)", "user", "string"},
                       Refusal{R"("max_completion_tokens": 5)", "max_completion_tokens", "not a field"},
@@ -199,6 +250,25 @@ TEST(ToSequences, SeveralPromptsAreNumbered) {
   ASSERT_EQ(ids.size(), 2u);
   EXPECT_THAT(ids[0].prompt, ElementsAre(1, 2));
   EXPECT_THAT(ids[1].prompt, ElementsAre(3));
+}
+
+TEST(ToSequences, SeveralAnswersAreSequencesWithSeedsOfTheirOwn) {
+  const auto list = sequences(R"({"prompt": ["a", "b"], "n": 2, "seed": 7})");
+  ASSERT_EQ(list.size(), 4u);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(list[i].id, "cmpl-1-" + std::to_string(i));
+    EXPECT_EQ(list[i].prompt.back(), 256 + (i < 2 ? 'a' : 'b'));
+    EXPECT_EQ(list[i].seed, 7 + i % 2);
+  }
+}
+
+TEST(ToSequences, AGrammarThatIsNoneIsRefused) {
+  try {
+    sequences(R"({"prompt": "a", "grammar": "refuse"})");
+    FAIL();
+  } catch (const RequestError& error) {
+    EXPECT_EQ(error.param(), "grammar");
+  }
 }
 
 TEST(ToSequences, OneInAnArrayIsStillOne) {

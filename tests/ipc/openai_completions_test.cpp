@@ -100,6 +100,24 @@ TEST(OpenaiCompletions, SeveralPromptsAreSeveralChoices) {
   EXPECT_EQ(testing::sse_data(streamed.body).size(), 9u);
 }
 
+TEST(OpenaiCompletions, SeveralAnswersToAPromptCountItOnce) {
+  Harness harness;
+  const Json body = harness.complete(R"({"prompt": ["ab", "c"], "max_tokens": 2, "n": 2})").json();
+  ASSERT_EQ(body["choices"].size(), 4u);
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(body["choices"][i]["index"], i);
+  EXPECT_EQ(body["usage"],
+            Json::parse(R"({"prompt_tokens": 5, "completion_tokens": 8, "total_tokens": 13})"));
+}
+
+TEST(OpenaiCompletions, BestOfMakesMoreThanItSends) {
+  Harness harness;
+  const Json body = harness.complete(R"({"prompt": "ab", "max_tokens": 2, "n": 1, "best_of": 3})").json();
+  ASSERT_EQ(body["choices"].size(), 1u);
+  EXPECT_EQ(body["choices"][0]["logprobs"], nullptr);
+  EXPECT_EQ(body["usage"]["completion_tokens"], 6);
+  EXPECT_EQ(harness.service.submitted().size(), 3u);
+}
+
 TEST(OpenaiCompletions, ScoresHaveTheSameShapeStreamedAndWhole) {
   Harness harness;
   const std::string fields = R"("prompt": "hi", "max_tokens": 4, "logprobs": 2, "echo": true)";

@@ -8,7 +8,8 @@ namespace tandem::ipc {
 namespace {
 
 const char* const kCard = R"({"id": "fake/words-1B", "object": "model", "created": 1700000000,
-  "owned_by": "tandem", "max_model_len": 4096, "vocab_size": 512, "chat": "gemma4", "noise": true})";
+  "owned_by": "tandem", "max_model_len": 4096, "vocab_size": 512, "chat": "gemma4", "tools": true,
+  "thinking": true, "warnings": [], "noise": true})";
 
 TEST(OpenaiModels, ListsTheLoadedOne) {
   testing::Harness harness;

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "daemon/answer_rules.h"
+#include "daemon/grammar_cache.h"
+#include "ipc/service.h"
+#include "model/chat_template.h"
+#include "model/tokenizer.h"
+
+namespace tandem::daemon {
+
+/// Makes prompts of conversations and grammars of answer formats.  Thread-safe.
+class ChatPreparer {
+ public:
+  /// No `format`: the model cannot chat.  `tokenizer` outlives the object.
+  ChatPreparer(const model::Tokenizer& tokenizer, std::optional<model::ChatFormat> format)
+      : tokenizer_(tokenizer), format_(format), grammars_(tokenizer) {}
+
+  /// As Service::prepare_chat; all its errors are RequestError 400.
+  ipc::PreparedChat prepare_chat(const ipc::ChatRequest& chat);
+  /// As Service::prepare_format.
+  std::shared_ptr<const ipc::AnswerRules> prepare_format(const ipc::AnswerFormat& format);
+
+ private:
+  std::shared_ptr<model::GrammarMasks> masks_of(const ipc::AnswerFormat& format);
+
+  const model::Tokenizer& tokenizer_;
+  const std::optional<model::ChatFormat> format_;
+  GrammarCache grammars_;
+};
+
+}  // namespace tandem::daemon

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/engine/request.h"
+#include "daemon/engine/sink.h"
+#include "model/chat_parser.h"
+#include "model/detokenizer.h"
+#include "model/stop_matcher.h"
+
+namespace tandem::engine {
+
+/// Turns the tokens of one answer into text, and of a chat into thoughts and calls too, up to a stop string.
+/// Stop strings are looked for in the content only: they never cut a thought or a call.
+class AnswerText {
+ public:
+  /// `tokenizer` outlives the object.
+  AnswerText(const model::Tokenizer& tokenizer, const EngineRequest& request);
+
+  /// Text that is complete after `token` of the prompt, which comes out before the answer.
+  std::string echo(model::TokenId token) { return detokenizer_.push(token); }
+
+  /// Adds what is complete after `token` to `delta`.  False for tokens that are not of the text: those of a
+  /// chat's thoughts, calls and markup.
+  bool push(model::TokenId token, TextDelta& delta);
+  /// Adds what was held back, when nothing more comes.
+  void finish(TextDelta& delta);
+
+  /// A stop string came: it and what follows are left out.
+  [[nodiscard]] bool stopped() const noexcept { return stops_.stopped(); }
+  [[nodiscard]] const std::string& stop_string() const noexcept { return stops_.found(); }
+
+ private:
+  void add(std::vector<model::AnswerEvent> events, TextDelta& delta);
+
+  const model::Tokenizer& tokenizer_;
+  model::Detokenizer detokenizer_;         ///< of plain text
+  std::optional<model::ChatParser> chat_;  ///< of a chat
+  model::StopMatcher stops_;
+};
+
+}  // namespace tandem::engine

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/grammar_masks.h"
+#include "model/token_trie.h"
+#include "model/tokenizer.h"
+
+namespace tandem::daemon {
+
+/// Grammars that were asked for lately, with their masks over one model's tokens: clients send the same
+/// schema again and again.  Thread-safe; making a grammar takes up to 0.3 s and is done one at a time.
+class GrammarCache {
+ public:
+  using MakeRules = std::function<std::vector<model::GrammarRule>()>;
+
+  /// `tokenizer` outlives the cache and the masks it hands out.
+  explicit GrammarCache(const model::Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  /// The masks of the grammar that `key` names; `make_rules` gives its rules where it is not known yet, and
+  /// must give the same for the same key.  Throws what that throws, and GrammarError.
+  std::shared_ptr<model::GrammarMasks> masks(const std::string& key, const MakeRules& make_rules);
+
+  static constexpr std::size_t kMostGrammars = 16;
+
+ private:
+  const model::Tokenizer& tokenizer_;
+  std::mutex mutex_;
+  std::shared_ptr<const model::TokenTrie> trie_;  ///< made for the first grammar
+  std::list<std::pair<std::string, std::shared_ptr<model::GrammarMasks>>> newest_first_;
+};
+
+}  // namespace tandem::daemon
