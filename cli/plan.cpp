@@ -1,75 +1,24 @@
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cli/commands.h"
-#include "cli/open_machine.h"
+#include "cli/plan_options.h"
 #include "ipc/client.h"
-#include "model/catalogue.h"
-#include "model/hyperparameters.h"
+#include "planner/answer_json.h"
+#include "planner/answer_table.h"
 #include "planner/errors.h"
+#include "planner/machine_parts.h"
+#include "planner/machine_table.h"
 #include "planner/make_plan.h"
-#include "planner/names.h"
 #include "planner/plan_json.h"
 #include "planner/plan_table.h"
-#include "planner/size_text.h"
+#include "planner/sweep.h"
 
 namespace tandem::cli {
 namespace {
-
-/// Options as typed; empty means not given.
-struct PlanOptions {
-  std::string model;
-  std::string socket;
-  std::string vram = "12GiB";
-  std::string ram = "64GiB";
-  std::string context;
-  std::string expect_context;
-  std::string sequences;
-  std::string micro_batch;
-  std::string kv_type;
-  std::string devices = "auto";
-  std::string machine = "default";
-  bool json = false;
-};
-
-void add_options(CLI::App& app, PlanOptions& options) {
-  auto* model = app.add_option("MODEL", options.model,
-                               "GGUF file, first part of a split, header alone, or catalogue:NAME");
-  app.add_option("--socket", options.socket,
-                 "instead of planning, show what the daemon listening there executes")
-      ->excludes(model);
-  app.add_option("--vram", options.vram, "GPU memory allowed in total")->capture_default_str();
-  app.add_option("--ram", options.ram, "main memory allowed in total")->capture_default_str();
-  app.add_option("--context", options.context, "tokens a sequence can hold [the model's, at most 8192]");
-  app.add_option("--expect-context", options.expect_context, "context at which speed counts [a quarter]");
-  app.add_option("--sequences", options.sequences, "sequences at once [4]");
-  app.add_option("--micro-batch", options.micro_batch, "rows of a step [512]");
-  app.add_option("--kv-type", options.kv_type, "f16, q8_0 or f32 [f16]");
-  app.add_option("--devices", options.devices, "auto, cpu, cpu,cuda or cpu,emulated")->capture_default_str();
-  app.add_option("--machine", options.machine, "machine profile: a name or a file")->capture_default_str();
-  app.add_flag("--json", options.json, "print plan JSON");
-}
-
-planner::KvType parse_kv_type(const std::string& text) {
-  const auto type = planner::value_of(planner::kKvTypeNames, text);
-  if (!type) throw planner::BadQuestion("--kv-type \"" + text + "\" must be f16, q8_0 or f32");
-  return *type;
-}
-
-planner::Workload workload_of(const PlanOptions& options, const model::Hyperparameters& hyper) {
-  auto workload = planner::default_workload(hyper);
-  const auto count = [](const char* what, const std::string& text, auto& value, std::uint64_t max) {
-    if (!text.empty())
-      value = static_cast<std::decay_t<decltype(value)>>(planner::parse_count(what, text, max));
-  };
-  count("--context", options.context, workload.max_seq_len, planner::kMaxContext);
-  count("--expect-context", options.expect_context, workload.expected_context, planner::kMaxContext);
-  count("--sequences", options.sequences, workload.sequences, planner::kMaxSequences);
-  count("--micro-batch", options.micro_batch, workload.micro_batch, planner::kMaxMicroBatch);
-  if (!options.kv_type.empty()) workload.kv_type = parse_kv_type(options.kv_type);
-  return workload;
-}
 
 /// The plan that a daemon executes; as JSON with the bytes that it has really allocated.
 int show_daemon_plan(const PlanOptions& options) {
@@ -83,34 +32,71 @@ int show_daemon_plan(const PlanOptions& options) {
   return kOk;
 }
 
+int list_machines(const PlanOptions& options) {
+  std::cout << (options.json ? planner::machines_to_text() : planner::machine_table());
+  return kOk;
+}
+
 int make_new_plan(const PlanOptions& options) {
-  planner::Budget budget;
-  budget.vram_bytes = planner::parse_size("--vram", options.vram);
-  budget.ram_bytes = planner::parse_size("--ram", options.ram);
-  const auto devices = planner::parse_devices(options.devices);
-  const auto machine = open_machine(options.machine);
-  const auto header = model::open_model(options.model);
-  const auto hyper = model::read_hyperparameters(header);
-  const auto plan = planner::make_plan(planner::model_input(header, hyper), budget,
-                                       workload_of(options, hyper), machine, devices);
+  const auto setting = setting_of(options, options.models.front());
+  const auto plan =
+      planner::make_plan(setting.model, setting.budget, setting.workload, setting.machine, setting.devices);
   std::cout << (options.json ? planner::plan_to_text(plan) : planner::plan_table(plan));
   return plan.fits ? kFits : kDoesNotFit;
 }
 
+planner::Answer answer_for(const PlanOptions& options, const planner::Setting& setting) {
+  if (options.max_context) return planner::max_context(setting);
+  if (options.max_sequences) return planner::max_sequences(setting);
+  if (options.min_vram) return planner::min_vram(setting);
+  if (!options.sweep.empty()) return planner::sweep(setting, planner::parse_sweep(options.sweep));
+  return planner::what_reaches(setting, target_of(options), planner::known_gpus());
+}
+
+/// An answer for each model, or one that compares them all.
+std::vector<planner::Answer> answers_for(const PlanOptions& options) {
+  std::vector<planner::Setting> settings;
+  for (const auto& model : options.models) settings.push_back(setting_of(options, model));
+  if (!asks_question(options)) return {planner::compare(settings)};
+  std::vector<planner::Answer> answers(settings.size());
+  std::ranges::transform(settings, answers.begin(),
+                         [&options](const auto& setting) { return answer_for(options, setting); });
+  return answers;
+}
+
+int answer_questions(const PlanOptions& options) {
+  const auto answers = answers_for(options);
+  if (options.json) {
+    std::cout << planner::answers_to_text(answers);
+  } else {
+    const char* separator = "";
+    for (const auto& answer : answers) {
+      std::cout << separator << planner::answer_table(answer);
+      separator = "\n";
+    }
+  }
+  return std::ranges::any_of(answers, &planner::Answer::answered) ? kOk : kDoesNotFit;
+}
+
 int run_plan(const PlanOptions& options) {
   if (!options.socket.empty()) return show_daemon_plan(options);
-  if (options.model.empty())
+  if (options.machine == "list") return list_machines(options);
+  if (options.models.empty())
     throw planner::BadQuestion("plan: MODEL or --socket is required", "see tandem plan --help");
-  return make_new_plan(options);
+  if (options.models.size() == 1 && !asks_question(options)) return make_new_plan(options);
+  return answer_questions(options);
 }
 
 }  // namespace
 
 Command plan_command(CLI::App& parent) {
   auto* app = parent.add_subcommand("plan", "Say where a model would go, to the byte, from its header alone");
-  app->footer("Sizes: bytes, or KB MB GB, KiB MiB GiB.\nExit: 0 fits, 1 usage, 2 does not fit, 3 bad model.");
+  app->footer(
+      "Sizes: bytes, or KB MB GB, KiB MiB GiB; 4k tokens are 4096.\n"
+      "Exit: 0 fits, 1 usage, 2 does not fit, 3 bad model. Questions, sweeps and several models: 0 if\n"
+      "something fits (and reaches the target), 2 if nothing does.");
   const auto options = std::make_shared<PlanOptions>();
-  add_options(*app, *options);
+  add_plan_options(*app, *options);
   return {app, [options] { return run_plan(*options); }};
 }
 

@@ -129,14 +129,16 @@ AssumedFacts parse_assumed(std::string_view json, std::string_view origin) {
 }
 
 std::vector<GpuPart> known_gpus() {
-  std::vector<GpuPart> gpus;
-  for (const auto& [name, json] : embedded::machine_gpus) gpus.push_back(parse_gpu(json, name));
+  std::vector<GpuPart> gpus(embedded::machine_gpus.size());
+  std::ranges::transform(embedded::machine_gpus, gpus.begin(),
+                         [](const auto& file) { return parse_gpu(file.second, file.first); });
   return gpus;
 }
 
 std::vector<CpuPart> known_cpus() {
-  std::vector<CpuPart> cpus;
-  for (const auto& [name, json] : embedded::machine_cpus) cpus.push_back(parse_cpu(json, name));
+  std::vector<CpuPart> cpus(embedded::machine_cpus.size());
+  std::ranges::transform(embedded::machine_cpus, cpus.begin(),
+                         [](const auto& file) { return parse_cpu(file.second, file.first); });
   return cpus;
 }
 

@@ -142,6 +142,13 @@ Plan make_plan(const ModelInput& model, const Budget& budget, const Workload& re
   return plan;
 }
 
+Plan make_bare_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
+                    const MachineProfile& machine, Devices devices) {
+  check_workload(model.hyper, requested);
+  const auto candidates = candidates_of(model, budget, effective_workload(requested), machine, devices);
+  return plan_for_placement(model, budget, requested, machine, candidates.front().placement);
+}
+
 Plan plan_for_placement(const ModelInput& model, const Budget& budget, const Workload& requested,
                         const MachineProfile& machine, const Placement& placement) {
   Plan plan;

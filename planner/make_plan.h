@@ -39,6 +39,10 @@ Workload default_workload(const model::Hyperparameters& hyper);
 Plan make_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
                const MachineProfile& machine, Devices devices);
 
+/// As make_plan, but without `largest_context` and `reasons`: what a search over many questions asks.
+Plan make_bare_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
+                    const MachineProfile& machine, Devices devices);
+
 /// The plan of a given placement: all of it but `largest_context` and `reasons`.  The workload is taken as it
 /// is, in range.
 Plan plan_for_placement(const ModelInput& model, const Budget& budget, const Workload& requested,

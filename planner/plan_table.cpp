@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <sstream>
 #include <string_view>
 #include <vector>
 
+#include "planner/columns.h"
 #include "planner/names.h"
 #include "planner/size_text.h"
 #include "planner/unit_name.h"
@@ -13,41 +13,10 @@
 namespace tandem::planner {
 namespace {
 
-constexpr std::size_t kColumns = 80;
 constexpr std::size_t kLabelColumns = 12;
-
-std::string padded_left(std::string text, std::size_t columns) {
-  if (text.size() < columns) text.insert(0, columns - text.size(), ' ');
-  return text;
-}
-
-std::string padded_right(std::string text, std::size_t columns) {
-  if (text.size() < columns) text.append(columns - text.size(), ' ');
-  return text;
-}
 
 std::string label(std::string_view text) {
   return padded_right(std::string(text), kLabelColumns);
-}
-
-/// `text` broken at spaces into lines of at most 80 columns; the first begins with `first`, the others with
-/// as many spaces.
-std::string wrapped(const std::string& first, const std::string& text) {
-  std::string result;
-  auto line = first;
-  bool empty = true;
-  std::istringstream words(text);
-  for (std::string word; words >> word;) {
-    if (!empty && line.size() + 1 + word.size() > kColumns) {
-      result += line + "\n";
-      line = std::string(first.size(), ' ');
-      empty = true;
-    }
-    if (!empty) line += ' ';
-    line += word;
-    empty = false;
-  }
-  return result + line + "\n";
 }
 
 /// Devices with arenas, the GPU first.

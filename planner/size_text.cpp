@@ -94,6 +94,16 @@ std::string short_size(std::uint64_t bytes) {
   return three_digits(value) + " " + std::string(kNames[unit]);
 }
 
+std::string exact_size(std::uint64_t bytes) {
+  constexpr std::array<std::string_view, 5> kNames{"B", "KiB", "MiB", "GiB", "TiB"};
+  std::size_t unit = 0;
+  while (bytes > 0 && bytes % 1024 == 0 && unit + 1 < kNames.size()) {
+    bytes /= 1024;
+    ++unit;
+  }
+  return grouped(bytes) + " " + std::string(kNames[unit]);
+}
+
 std::string three_digits(double number) {
   if (number < 9.995) return with_decimals(number, 2);
   if (number < 99.95) return with_decimals(number, 1);

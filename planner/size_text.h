@@ -20,6 +20,9 @@ std::string grouped(std::uint64_t number);
 /// Three digits or more and a decimal unit: "6.96 GB", "512 B".
 std::string short_size(std::uint64_t bytes);
 
+/// In the largest binary unit of which it is a whole number: "6 GiB", "1,536 MiB", "1,000 B".
+std::string exact_size(std::uint64_t bytes);
+
 /// A number with as many decimals as three significant digits need: "7.95", "44.1", "1380".
 std::string three_digits(double number);
 

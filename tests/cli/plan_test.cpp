@@ -69,7 +69,8 @@ TEST(TandemPlan, ExitsWith1OnUsage) {
                                 "--ram 1e9",
                                 "--context 0",
                                 "--context 2147483648",
-                                "--context 4k",
+                                "--context 4g",
+                                "--context 4kk",
                                 "--context=-1",
                                 "--context 99999999999999999999",
                                 "--sequences 0",
@@ -80,8 +81,25 @@ TEST(TandemPlan, ExitsWith1OnUsage) {
                                 "--devices tpu",
                                 "--machine nowhere",
                                 "--machine ./nowhere.json",
+                                "--machine rtx4091",
+                                "--machine rtx4090+ddr6",
                                 "--expect-context 9000",
-                                "two-models"}) {
+                                "--sweep vram",
+                                "--sweep vram=2:1:1",
+                                "--sweep disk=1:2:1",
+                                "--sweep ram=0:100GiB:1MiB",
+                                "--sweep context=0:4k:1k",
+                                "--target-tps 0",
+                                "--target-tps=-1",
+                                "--target-tps nan",
+                                "--target-tps inf",
+                                "--target-tps fast",
+                                "--target-tps 1s",
+                                "--target-ttft 0",
+                                "--target-ttft 2h",
+                                "--target-ttft s",
+                                "--max-context --min-vram",
+                                "--max-context --sweep vram=1:2:1"}) {
     const auto model = *arguments == '\0' ? "" : kModel + " ";
     const auto run = run_tandem("plan " + model + arguments);
     EXPECT_EQ(run.exit_code, 1) << arguments;
@@ -126,6 +144,64 @@ TEST(TandemPlan, ReadsAProfileFromAFile) {
                               " --machine " TANDEM_SOURCE_DIR "/config/machines/rtx3060-12gb-ddr4.json");
   ASSERT_EQ(run.exit_code, 0) << run.err;
   EXPECT_EQ(json::parse(run.out)["machine"]["name"], "rtx3060-12gb-ddr4");
+}
+
+TEST(TandemPlan, AnswersQuestions) {
+  for (const auto* question :
+       {"--max-context", "--max-sequences", "--min-vram", "--sweep vram=6GiB:12GiB:2GiB", "--target-tps 5",
+        "--target-ttft 20s", "--target-ttft 20000ms"}) {
+    const auto table = run_tandem("plan " + kModel + " " + question);
+    EXPECT_EQ(table.exit_code, 0) << question << table.err;
+    EXPECT_NE(table.out.find("searched"), std::string::npos) << table.out;
+    const auto answer = run_tandem("plan --json " + kModel + " " + question);
+    ASSERT_EQ(answer.exit_code, 0) << question;
+    const auto document = json::parse(answer.out);
+    EXPECT_EQ(document["schema"], "tandem.answer/1");
+    EXPECT_EQ(document["answers"][0]["answered"], true);
+  }
+}
+
+TEST(TandemPlan, ExitsWith2WhereNothingAnswers) {
+  for (const auto* question :
+       {"--max-context --ram 1GB --devices cpu", "--max-sequences --ram 1GB --devices cpu",
+        "--min-vram --ram 1kB", "--sweep vram=1GiB:2GiB:1GiB --ram 1GB", "--target-tps 1000000",
+        "--target-ttft 1ms"}) {
+    const auto run = run_tandem("plan " + kModel + " " + question);
+    EXPECT_EQ(run.exit_code, 2) << question << run.err;
+    EXPECT_NE(run.out, "") << question;
+  }
+}
+
+TEST(TandemPlan, ComparesModels) {
+  const auto models = kModel + " catalogue:gemma3-27b-qat-q4_0";
+  const auto run = run_tandem("plan --json --ram 12GB " + models + " catalogue:gemma3-27b-bf16");
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto rows = json::parse(run.out)["answers"][0]["rows"];
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_EQ(rows[0]["holds"], true);
+  EXPECT_EQ(rows[2]["holds"], false);
+  EXPECT_EQ(run_tandem("plan " + models + " --ram 1GB --vram 1GB").exit_code, 2);
+  EXPECT_EQ(json::parse(run_tandem("plan --json --max-context " + models).out)["answers"].size(), 2U);
+  const test_support::TempDir directory;
+  const auto garbage = directory.write("garbage.gguf", "this is no model");
+  EXPECT_EQ(run_tandem("plan " + kModel + " " + garbage.string()).exit_code, 3);
+}
+
+TEST(TandemPlan, ListsMachines) {
+  const auto run = run_tandem("plan --machine list");
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_NE(run.out.find("rtx4090"), std::string::npos);
+  EXPECT_EQ(json::parse(run_tandem("plan --machine list --json").out)["schema"], "tandem.machines/1");
+}
+
+TEST(TandemPlan, TakesTheMemoryOfANamedCard) {
+  const auto card = run_tandem("plan --json --machine rtx4090 " + kModel);
+  EXPECT_EQ(json::parse(card.out)["budget"]["vram_bytes"], 24564LL << 20) << card.err;
+  const auto less = run_tandem("plan --json --machine rtx4090+ddr4-3200 --vram 8GiB --context 4k " + kModel);
+  const auto plan = json::parse(less.out);
+  EXPECT_EQ(plan["budget"]["vram_bytes"], 8LL << 30);
+  EXPECT_EQ(plan["machine"]["name"], "rtx4090+ddr4-3200");
+  EXPECT_EQ(plan["workload"]["max_seq_len"], 4096);
 }
 
 }  // namespace

@@ -11,11 +11,15 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "planner/answer_json.h"
 #include "planner/errors.h"
+#include "planner/machine_parts.h"
 #include "planner/make_plan.h"
 #include "planner/names.h"
 #include "planner/plan_json.h"
 #include "planner/size_text.h"
+#include "planner/sweep.h"
+#include "planner/targets.h"
 #include "tests/planner/subjects.h"
 
 namespace tandem::planner {
@@ -43,12 +47,14 @@ std::vector<Case> all_cases() {
   return cases;
 }
 
-Plan answer(const json& question) {
+Setting setting_of(const json& question) {
   const std::string prefix = "catalogue:";
   const auto model = question.at("model").get<std::string>();
   EXPECT_TRUE(model.starts_with(prefix)) << model;
   const auto subject = planner_test::catalogue_subject(model.substr(prefix.size()));
+  const auto machine = question.value("machine", "default");
   Budget budget;
+  budget.vram_bytes = card_bytes(machine).value_or(budget.vram_bytes);
   if (question.contains("vram")) budget.vram_bytes = parse_size("vram", question["vram"].get<std::string>());
   if (question.contains("ram")) budget.ram_bytes = parse_size("ram", question["ram"].get<std::string>());
   auto workload = default_workload(subject.hyper);
@@ -60,8 +66,34 @@ Plan answer(const json& question) {
     workload.kv_type = value_of(kKvTypeNames, question["kv_type"].get<std::string>()).value();
   }
   const auto devices = parse_devices(question.value("devices", "auto"));
-  return make_plan(subject.input, budget, workload, builtin_machine(question.value("machine", "default")),
-                   devices);
+  return {subject.input, budget, workload, builtin_machine(machine), devices};
+}
+
+/// What `ask` asks: "max-context", "sweep vram=6GiB:8GiB:1GiB", "target-tps 20".
+Answer answer_to(const std::string& ask, const Setting& setting) {
+  const auto space = ask.find(' ');
+  const auto question = ask.substr(0, space);
+  const auto operand = space == std::string::npos ? "" : ask.substr(space + 1);
+  if (question == "max-context") return max_context(setting);
+  if (question == "max-sequences") return max_sequences(setting);
+  if (question == "min-vram") return min_vram(setting);
+  if (question == "sweep") return sweep(setting, parse_sweep(operand));
+  if (question == "target-tps")
+    return what_reaches(setting, {TargetKind::decode_tok_per_s, std::stod(operand)}, known_gpus());
+  if (question == "target-ttft")
+    return what_reaches(setting, {TargetKind::first_token_s, std::stod(operand)}, known_gpus());
+  throw std::runtime_error("unknown question " + ask);
+}
+
+/// Plan JSON, or that of one answer where something else is asked.
+json answer(const json& question) {
+  const auto setting = setting_of(question);
+  if (question.contains("ask")) {
+    const auto found = answer_to(question["ask"].get<std::string>(), setting);
+    return json(answers_to_json({found})).at("answers").at(0);
+  }
+  return json(plan_to_json(
+      make_plan(setting.model, setting.budget, setting.workload, setting.machine, setting.devices)));
 }
 
 void check_arenas(const json& plan, const json& expected) {
@@ -89,6 +121,18 @@ void check_layers(const json& plan, const json& expected) {
   }
 }
 
+void check_rows(const json& answer, const json& expected) {
+  for (const auto& [label, values] : expected.items()) {
+    const json* row = nullptr;
+    for (const auto& candidate : answer.at("rows")) {
+      if (candidate.at("label") == label) row = &candidate;
+    }
+    ASSERT_NE(row, nullptr) << "no row " << label;
+    for (const auto& [at, value] : values.items())
+      EXPECT_EQ(row->at(json::json_pointer(at)), value) << label << at;
+  }
+}
+
 void check_reasons(const json& plan, const json& expected) {
   for (const auto& text : expected) {
     const bool said = std::ranges::any_of(plan.at("reasons"), [&text](const json& reason) {
@@ -112,6 +156,8 @@ void check_answer(const json& plan, const json& expect) {
       check_arenas(plan, expectation);
     } else if (key == "layers") {
       check_layers(plan, expectation);
+    } else if (key == "rows") {
+      check_rows(plan, expectation);
     } else if (key == "reasons") {
       check_reasons(plan, expectation);
     } else {
@@ -126,7 +172,7 @@ TEST_P(PlanCase, IsAnsweredAsExpected) {
   const auto& question = GetParam().text;
   const auto& expect = question.at("expect");
   if (!expect.contains("error")) {
-    check_answer(json(plan_to_json(answer(question))), expect);
+    check_answer(answer(question), expect);
     return;
   }
   try {
@@ -149,7 +195,7 @@ std::string test_name(const testing::TestParamInfo<Case>& parameter) {
 INSTANTIATE_TEST_SUITE_P(Data, PlanCase, testing::ValuesIn(all_cases()), test_name);
 
 TEST(PlanCases, AreThere) {
-  EXPECT_GE(all_cases().size(), 20U);
+  EXPECT_GE(all_cases().size(), 40U);
 }
 
 }  // namespace

@@ -73,5 +73,14 @@ TEST(SizeText, RoundsToThreeDigits) {
   EXPECT_EQ(three_digits(1380.2), "1380");
 }
 
+TEST(SizeText, ExactSizesLoseNothing) {
+  EXPECT_EQ(exact_size(0), "0 B");
+  EXPECT_EQ(exact_size(1000), "1,000 B");
+  EXPECT_EQ(exact_size(6ULL << 30), "6 GiB");
+  EXPECT_EQ(exact_size(1536ULL << 20), "1,536 MiB");
+  EXPECT_EQ(exact_size((6ULL << 30) + 1), "6,442,450,945 B");
+  EXPECT_EQ(exact_size(3ULL << 50), "3,072 TiB");
+}
+
 }  // namespace
 }  // namespace tandem::planner
