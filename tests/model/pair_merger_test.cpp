@@ -69,6 +69,35 @@ TEST(PairMerger, AgreesWithMergingOneByOne) {
   EXPECT_GT(merges, 10000U);
 }
 
+/// Every proposal enters the heap once, and there are three a character at most: one for each pair at the
+/// start, two for each merge.  So a line four times as long is four times the proposals, never sixteen.
+TEST(PairMerger, LooksAtThreePairsACharacterAtMost) {
+  std::mt19937 random(1);
+  PairMerger merger;
+  for (const std::string letters : {"a", "ab", "abcdefgh"}) {
+    for (const std::size_t longest : {2U, 8U, 1'000'000U}) {
+      for (const std::size_t n : {25'000U, 100'000U}) {
+        Text line(n, 'a');
+        for (auto& c : line) c = letters[random() % letters.size()];
+        std::size_t looked_at = 0;
+        std::size_t symbols = 0;
+        merger.run(
+            line, [](std::string_view) { return TokenId{0}; },
+            [&](const Symbol& left, const Symbol& right) -> Merge {
+              ++looked_at;
+              const auto bytes = left.text.size() + right.text.size();
+              const auto rank = static_cast<std::uint32_t>(bytes * 7919 + left.text[0]) % 1000;
+              return bytes <= longest ? Merge{rank, 0} : Merge{};
+            },
+            [&](const Symbol&) { ++symbols; });
+        EXPECT_LT(symbols, n * 2 / 3);
+        EXPECT_GE(looked_at, n - 1);
+        EXPECT_LE(looked_at, 3 * n) << letters << " " << longest;
+      }
+    }
+  }
+}
+
 TEST(PairMerger, NothingComesOfNothing) {
   PairMerger merger;
   EXPECT_TRUE(merged(merger, "", {}).empty());

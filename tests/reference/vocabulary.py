@@ -103,7 +103,7 @@ def sentencepiece_processor(vocabulary, parse_special):
     piece_type = spm.ModelProto.SentencePiece
     special = piece_type.USER_DEFINED if parse_special else piece_type.CONTROL
     kinds = {NORMAL: piece_type.NORMAL, BYTE: piece_type.BYTE, USER_DEFINED: piece_type.USER_DEFINED,
-             CONTROL: special, UNKNOWN: special}
+             CONTROL: special, UNKNOWN: special, UNUSED: piece_type.UNUSED}
     proto = spm.ModelProto()
     for text, kind, score in zip(vocabulary.tokens, vocabulary.types, vocabulary.scores):
         proto.pieces.add(piece=text, score=score, type=kinds[kind])
