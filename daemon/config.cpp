@@ -116,6 +116,18 @@ void read_workload(const json& workload, Config& config) {
   config.workload.kv_type = kv_type_of(workload.at("kv_type"));
 }
 
+ListenConfig read_listen(const json& listen) {
+  ListenConfig result;
+  result.address = text_of(listen.at("address"));
+  result.api_key_file = text_of(listen.at("api_key_file"));
+  result.hosts = listen.at("hosts").get<std::vector<std::string>>();
+  result.origins = listen.at("origins").get<std::vector<std::string>>();
+  if (result.address || !(result.api_key_file || !result.hosts.empty() || !result.origins.empty()))
+    return result;
+  throw BadConfig("listen: keys, hosts and origins are for a TCP port, and none is asked for",
+                  "set listen.address, or give --listen 127.0.0.1:8080");
+}
+
 Config read(const json& all) {
   Config config;
   config.model = text_of(all.at("model"));
@@ -129,6 +141,8 @@ Config read(const json& all) {
   config.socket.mode =
       static_cast<std::uint32_t>(std::stoul(all.at("socket").at("mode").get<std::string>(), nullptr, 8));
   config.socket.group = text_of(all.at("socket").at("group"));
+  config.socket.proxy_uids = all.at("socket").at("proxy_uids").get<std::vector<std::uint32_t>>();
+  config.listen = read_listen(all.at("listen"));
   config.limits = read_limits(all.at("limits"));
   config.queued_requests = all.at("limits").at("queued_requests");
   config.grace = std::chrono::seconds(all.at("grace_s").get<int>());

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -24,6 +25,14 @@ struct SocketConfig {
   std::optional<std::filesystem::path> path;
   std::uint32_t mode = 0600;
   std::optional<std::string> group;
+  std::vector<std::uint32_t> proxy_uids;
+};
+
+struct ListenConfig {
+  std::optional<std::string> address;
+  std::optional<std::filesystem::path> api_key_file;
+  std::vector<std::string> hosts;
+  std::vector<std::string> origins;
 };
 
 /// What tandemd runs with: config/default.json, over it the user's file, over both the command line.
@@ -36,6 +45,7 @@ struct Config {
   bool context_set = false;  ///< else the planner's default for the model
   std::uint32_t threads = 0;
   SocketConfig socket;
+  ListenConfig listen;
   ipc::Limits limits;
   std::uint32_t queued_requests = 256;
   std::chrono::seconds grace{};

@@ -122,8 +122,14 @@ ipc::ModelCard card_of(const model::Header& header, const planner::Plan& plan,
 }
 
 void log_access(const ipc::AccessRecord& record) {
-  spdlog::debug("{} {} {} {} uid {} {} us", record.request_id, record.method, record.path, record.status,
-                record.uid, record.duration_us);
+  spdlog::debug("{} {} {} {} {} {} us", record.request_id, record.method, record.path, record.status,
+                record.account, record.duration_us);
+}
+
+ipc::TcpOptions tcp_options(const ListenConfig& listen) {
+  ipc::TcpOptions options{*listen.address, {}, listen.hosts, listen.origins};
+  if (listen.api_key_file) options.keys = ipc::ApiKeys::read(listen.api_key_file->string());
+  return options;
 }
 
 ipc::ServerOptions server_options(const Config& config) {
@@ -131,6 +137,8 @@ ipc::ServerOptions server_options(const Config& config) {
   options.socket.path = config.socket.path ? config.socket.path->string() : ipc::default_socket_path();
   options.socket.mode = config.socket.mode;
   options.socket.group = config.socket.group;
+  options.proxy_uids.assign(config.socket.proxy_uids.begin(), config.socket.proxy_uids.end());
+  if (config.listen.address) options.tcp = tcp_options(config.listen);
   options.limits = config.limits;
   options.access_log = log_access;
   return options;
@@ -207,6 +215,7 @@ void serve(const Config& config) {
   std::unique_ptr<Running> running;  // before the server: what it serves from goes last
   ipc::Server server(server_options(config), service);
   spdlog::info("listening on {}", server.path());
+  if (!server.tcp_url().empty()) spdlog::info("listening on {}", server.tcp_url());
 
   running =
       std::make_unique<Running>(plan, std::move(header), std::move(hyper), *tokenizer, config, service, stop);
@@ -239,6 +248,8 @@ int run(const Options& options) {
     return kDone;
   } catch (const BadConfig& error) {
     return fail(kUsage, error.what(), error.hint());
+  } catch (const ipc::BadListen& error) {
+    return fail(kUsage, error.what());
   } catch (const planner::BadQuestion& error) {
     return fail(kUsage, error.what(), error.hint());
   } catch (const DoesNotFit& error) {

@@ -34,6 +34,10 @@ std::variant<Options, int> read_options(int argc, const char* const* argv) {
   add<std::string>(app, "--model", "/model", flags, "GGUF file, or the first part of a split one");
   add<std::string>(app, "--plan", "/plan", flags, "Plan to execute, as written by tandem plan --json");
   add<std::string>(app, "--socket", "/socket/path", flags, "Path of the Unix socket");
+  add<std::string>(app, "--listen", "/listen/address", flags,
+                   "TCP port besides the socket, e.g. 127.0.0.1:8080");
+  add<std::string>(app, "--api-key-file", "/listen/api_key_file", flags,
+                   "Who may use the port: lines \"LABEL KEY\"");
   add<std::string>(app, "--vram", "/budget/vram", flags, "VRAM allowed, e.g. 12GiB");
   add<std::string>(app, "--ram", "/budget/ram", flags, "RAM allowed, e.g. 64GiB");
   add<std::uint64_t>(app, "--context", "/workload/context", flags, "Tokens a sequence can hold");

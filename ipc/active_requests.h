@@ -4,14 +4,13 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <sys/types.h>
 #include <vector>
 
 namespace tandem::ipc {
 
 /// A request being answered: whose it is, and the sequences it became.
 struct ActiveRequest {
-  uid_t uid = 0;
+  std::string account;                    ///< of its sender
   std::vector<std::string> sequence_ids;  ///< what Service::cancel knows
 };
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cctype>
 #include <optional>
 #include <poll.h>
 #include <string_view>
+#include <sys/socket.h>
 #include <utility>
 
 #include <boost/asio/buffer.hpp>
@@ -18,6 +18,7 @@
 #include <boost/beast/http/string_body.hpp>
 
 #include "ipc/openai_error.h"
+#include "ipc/request_target.h"
 
 namespace tandem::ipc {
 
@@ -31,24 +32,41 @@ using Milliseconds = std::chrono::milliseconds;
 
 constexpr std::size_t kReadAheadBytes = 4096;
 constexpr std::size_t kBodyPieceBytes = 65536;  // read at once; also the most a chunk header may have
-constexpr std::size_t kMaxLabelBytes = 64;
 constexpr Milliseconds kLingerTime{1000};
 
-/// The path of a request target: without the query, and without scheme and host where a proxy left them.
-std::string path_of(std::string_view target) {
-  const auto scheme_end = target.find("://");
-  if (target.front() != '/' && scheme_end != std::string_view::npos) {
-    const auto path_start = target.find('/', scheme_end + 3);
-    target = path_start == std::string_view::npos ? "/" : target.substr(path_start);
+/// All values of a header field, joined by ", ".
+std::string field_of(const http::fields& fields, std::string_view name) {
+  const auto [first, last] = fields.equal_range({name.data(), name.size()});
+  std::string text;
+  for (auto field = first; field != last; ++field) {
+    if (field != first) text += ", ";
+    text += std::string(field->value());
   }
-  return std::string(target.substr(0, target.find_first_of("?#")));
+  return text;
 }
 
-bool is_label(std::string_view text) {
-  const auto allowed = [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-';
-  };
-  return !text.empty() && text.size() <= kMaxLabelBytes && std::all_of(text.begin(), text.end(), allowed);
+RequestHead request_head(const http::request<http::string_body>& message, std::string id) {
+  RequestTarget target = parse_target({message.target().data(), message.target().size()});
+  RequestHead head;
+  head.id = std::move(id);
+  head.method = std::string(message.method_string());
+  head.path = std::move(target.path);
+  head.host = target.authority.empty() ? field_of(message, "Host") : std::move(target.authority);
+  head.origin = field_of(message, "Origin");
+  head.authorization = field_of(message, "Authorization");
+  head.api_key = field_of(message, "X-Api-Key");
+  head.client = field_of(message, "X-Tandem-Client");
+  head.owner = field_of(message, "X-Tandem-Owner");
+  head.preflight_method = field_of(message, "Access-Control-Request-Method");
+  head.preflight_headers = field_of(message, "Access-Control-Request-Headers");
+  for (const char* name : {"Forwarded", "X-Forwarded-For", "Via"}) {
+    head.forwarded = head.forwarded || message.count(name) > 0;
+  }
+  return head;
+}
+
+bool is_unix(const StreamSocket& socket) {
+  return socket.local_endpoint().protocol().family() == AF_UNIX;
 }
 
 /// True if the peer has closed both directions (it may also have closed only its sending one).
@@ -65,13 +83,14 @@ std::string chunk(const std::string& bytes) {
 
 class HttpConnection final : public Connection, public std::enable_shared_from_this<HttpConnection> {
  public:
-  HttpConnection(ConnectionContext& context, asio::local::stream_protocol::socket socket,
+  HttpConnection(ConnectionContext& context, StreamSocket socket, Admit admit,
                  std::function<void(Connection*)> closed)
       : context_(context),
         socket_(std::move(socket)),
         deadline_(*context.io),
+        admit_(std::move(admit)),
         closed_(std::move(closed)),
-        uid_(peer_of(socket_.native_handle()).uid),
+        tells_half_close_(is_unix(socket_)),
         buffer_(context.limits.header_bytes + kBodyPieceBytes) {}
 
   void start() override { next_request(); }
@@ -89,7 +108,8 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   void on_header(error_code error);
   void read_body();
   void on_body(error_code error);
-  void accept_message(http::request<http::string_body> message);
+  bool take_header(const http::request<http::string_body>& message);
+  void begin_answer();
   void read_failed(error_code error);
 
   // Noticing that the client leaves while its request is answered
@@ -110,16 +130,18 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   void finish();
   void log_request();
 
+  void turn_away(const HttpReply& reply);
   void linger();
   void set_deadline(Milliseconds time);
   void clear_deadline();
   void on_deadline();
 
   ConnectionContext& context_;
-  asio::local::stream_protocol::socket socket_;
+  StreamSocket socket_;
   asio::steady_timer deadline_;
+  const Admit admit_;
   std::function<void(Connection*)> closed_;
-  const uid_t uid_;
+  const bool tells_half_close_;    ///< a peer that has left can be told from one that only sends no more
   std::atomic<bool> gone_{false};  ///< closed; the helper looks at it
 
   Phase phase_ = Phase::idle;
@@ -131,6 +153,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   bool half_closed_ = false;      ///< the peer sends no more, but may read
 
   HttpRequest request_;
+  std::vector<std::pair<std::string, std::string>> extra_headers_;  ///< of every answer to it
   bool http_1_0_ = false;
   bool head_only_ = false;
   bool keep_alive_ = true;
@@ -168,6 +191,7 @@ void HttpConnection::read_header() {
 void HttpConnection::on_header(error_code error) {
   if (phase_ == Phase::closed) return;
   if (error) return read_failed(error);
+  if (!take_header(parser_->get())) return;
   if (boost::beast::iequals(parser_->get()[http::field::expect], "100-continue")) {
     return send("HTTP/1.1 100 Continue\r\n\r\n", AfterSend::read_body);
   }
@@ -185,10 +209,8 @@ void HttpConnection::on_body(error_code error) {
   if (error) return read_failed(error);
   phase_ = Phase::answering;
   clear_deadline();
-  started_ = Clock::now();
-  logged_ = false;
-  status_ = 0;
-  accept_message(parser_->release());
+  begin_answer();
+  request_.body = std::move(parser_->get().body());
   if (buffer_.size() > 0) {
     watch_hangup();  // the next request waits already: reading on would only grow the buffer
   } else if (!half_closed_) {
@@ -197,21 +219,25 @@ void HttpConnection::on_body(error_code error) {
   dispatch();
 }
 
-void HttpConnection::accept_message(http::request<http::string_body> message) {
-  request_ = {};
-  request_.id = context_.new_request_id();
-  request_.method = std::string(message.method_string());
-  head_only_ = request_.method == "HEAD";
-  if (head_only_) request_.method = "GET";
-  request_.path =
-      message.target().empty() ? "/" : path_of({message.target().data(), message.target().size()});
-  request_.body = std::move(message.body());
-  request_.uid = uid_;
-  request_.owner = std::to_string(uid_);
-  const auto label = message["X-Tandem-Client"];
-  if (!label.empty()) request_.owner += "/" + std::string(label);
+/// False if the request ends here, before its body is read.
+bool HttpConnection::take_header(const http::request<http::string_body>& message) {
+  const RequestHead head = request_head(message, context_.new_request_id());
   http_1_0_ = message.version() < 11;
   keep_alive_ = keep_alive_ && message.keep_alive();
+  head_only_ = head.method == "HEAD";
+  Admission admission = admit_(head);
+  extra_headers_ = std::move(admission.headers);
+  request_ = {head.id, head_only_ ? "GET" : head.method, head.path, {}, std::move(admission.sender)};
+  if (!admission.reply) return true;
+  begin_answer();
+  turn_away(*admission.reply);
+  return false;
+}
+
+void HttpConnection::begin_answer() {
+  started_ = Clock::now();
+  logged_ = false;
+  status_ = 0;
 }
 
 void HttpConnection::read_failed(error_code error) {
@@ -249,7 +275,8 @@ void HttpConnection::watch() {
 
 void HttpConnection::on_input(error_code error, std::size_t size) {
   if (phase_ == Phase::closed) return;
-  if (error == asio::error::eof && phase_ == Phase::answering && !hung_up(socket_.native_handle())) {
+  if (error == asio::error::eof && phase_ == Phase::answering && tells_half_close_ &&
+      !hung_up(socket_.native_handle())) {
     half_closed_ = true;  // as `nc -N` does: it still wants its answer
     return watch_hangup();
   }
@@ -274,13 +301,12 @@ void HttpConnection::dispatch() {
   if (context_.draining) {
     return on_outcome(openai_error_reply(RequestError(503, kServerError, "the daemon is shutting down")));
   }
-  const auto label_at = request_.owner.find('/');
-  if (label_at != std::string::npos && !is_label(std::string_view(request_.owner).substr(label_at + 1))) {
-    return on_outcome(
-        openai_error_reply(RequestError(400, kInvalidRequest,
-                                        "X-Tandem-Client must be 1 to " + std::to_string(kMaxLabelBytes) +
-                                            " letters, digits, '.', '_' or '-'",
-                                        "X-Tandem-Client")));
+  const std::string& owner = request_.sender.owner;
+  const auto label_at = owner.find('/');
+  if (label_at != std::string::npos && !is_label(std::string_view(owner).substr(label_at + 1))) {
+    return on_outcome(openai_error_reply(
+        RequestError(400, kInvalidRequest, "X-Tandem-Client must be 1 to 64 letters, digits, '.', '_' or '-'",
+                     "X-Tandem-Client")));
   }
   if (request_.method != "POST") return on_outcome(context_.router.handle(request_));
   asio::post(context_.helper, [self = shared_from_this()]() mutable {
@@ -352,6 +378,7 @@ std::string HttpConnection::head_of(const HttpReply& reply, const std::string& f
     head += name + ": " + value + "\r\n";
     named = named || name == kRequestIdHeader;
   }
+  for (const auto& [name, value] : extra_headers_) head += name + ": " + value + "\r\n";
   if (!named) head += std::string(kRequestIdHeader) + ": " + request_.id + "\r\n";
   if (context_.draining) keep_alive_ = false;
   if (!keep_alive_) head += "Connection: close\r\n";
@@ -403,7 +430,7 @@ void HttpConnection::log_request() {
   if (std::exchange(logged_, true) || !context_.access_log) return;
   const auto duration = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started_);
   try {
-    context_.access_log({request_.id, request_.method, request_.path, status_, uid_,
+    context_.access_log({request_.id, request_.method, request_.path, status_, request_.sender.account,
                          static_cast<std::uint64_t>(duration.count())});
   } catch (const std::exception&) {
     // A log that fails, as on a full disk, is no reason to fail the request.
@@ -413,6 +440,11 @@ void HttpConnection::log_request() {
 void HttpConnection::refuse(const HttpReply& reply) {
   request_ = {};
   head_only_ = false;
+  extra_headers_.clear();
+  turn_away(reply);
+}
+
+void HttpConnection::turn_away(const HttpReply& reply) {
   keep_alive_ = false;
   unread_input_ = true;
   phase_ = Phase::answering;
@@ -472,10 +504,9 @@ void HttpConnection::on_deadline() {
 
 }  // namespace
 
-std::shared_ptr<Connection> make_connection(ConnectionContext& context,
-                                            asio::local::stream_protocol::socket socket,
+std::shared_ptr<Connection> make_connection(ConnectionContext& context, StreamSocket socket, Admit admit,
                                             std::function<void(Connection*)> closed) {
-  return std::make_shared<HttpConnection>(context, std::move(socket), std::move(closed));
+  return std::make_shared<HttpConnection>(context, std::move(socket), std::move(admit), std::move(closed));
 }
 
 }  // namespace tandem::ipc

@@ -5,10 +5,11 @@
 #include <memory>
 #include <string>
 
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include "ipc/admission.h"
 #include "ipc/router.h"
 #include "ipc/server.h"
 
@@ -40,8 +41,11 @@ class Connection {
   virtual void close() = 0;
 };
 
-std::shared_ptr<Connection> make_connection(ConnectionContext& context,
-                                            boost::asio::local::stream_protocol::socket socket,
+/// A stream of any kind: a Unix socket's, or TCP.
+using StreamSocket = boost::asio::generic::stream_protocol::socket;
+
+/// `admit` says who each request is from.
+std::shared_ptr<Connection> make_connection(ConnectionContext& context, StreamSocket socket, Admit admit,
                                             std::function<void(Connection*)> closed);
 
 }  // namespace tandem::ipc

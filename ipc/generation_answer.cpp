@@ -67,7 +67,7 @@ GenerationAnswer::~GenerationAnswer() {
 }
 
 void GenerationAnswer::submit(std::vector<GenerationRequest> sequences, const Wake& wake) {
-  ActiveRequest active{options_.uid, {}};
+  ActiveRequest active{options_.account, {}};
   for (GenerationRequest& sequence : sequences) {
     Source source{sequence.id, std::make_shared<EventStream>(context_.limits.queued_events)};
     source.events->on_push(wake);

@@ -37,7 +37,7 @@ class GenerationAnswer : public Answer {
  public:
   struct Options {
     std::string id;  ///< the request's, what DELETE /v1/requests/{id} takes
-    uid_t uid = 0;
+    std::string account;
     Delivery delivery = Delivery::whole;
     std::string stream_type = "text/event-stream; charset=utf-8";
   };

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string>
-#include <sys/types.h>
 #include <utility>
 #include <vector>
 
@@ -10,14 +9,21 @@ namespace tandem::ipc {
 /// Header field with the id that DELETE /v1/requests/{id} takes.
 inline constexpr const char* kRequestIdHeader = "X-Request-Id";
 
+/// Who a request is from.
+struct Sender {
+  std::string account;  ///< "1000" (the peer's uid), "key:LABEL" (an API key's owner), "proxy:NAME" (a user
+                        ///< that a trusted proxy speaks for), "tcp" (anybody at a port without keys)
+  std::string owner;    ///< account, or account/label if the client sent X-Tandem-Client
+  bool root = false;    ///< may end the requests of others
+};
+
 /// One request as the routes see it.
 struct HttpRequest {
   std::string id;      ///< unique; X-Request-Id of the answer, unless the answer names its own
   std::string method;  ///< GET, POST, DELETE ...
   std::string path;    ///< without the query, as sent
   std::string body;
-  uid_t uid = 0;      ///< of the peer
-  std::string owner;  ///< uid, or uid/label if the client sent X-Tandem-Client
+  Sender sender;
 };
 
 /// An answer, or (body empty) the head of one that is streamed.

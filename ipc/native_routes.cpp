@@ -64,7 +64,7 @@ Outcome cancel(RouteContext& context, const HttpRequest& request, const std::str
   if (active == nullptr) {
     throw RequestError(404, kInvalidRequest, "there is no request '" + id + "'", {}, "request_not_found");
   }
-  if (request.uid != active->uid && request.uid != 0) {
+  if (request.sender.account != active->account && !request.sender.root) {
     throw RequestError(403, "permission_error", "request '" + id + "' belongs to another user");
   }
   bool cancelled = false;

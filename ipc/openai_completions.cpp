@@ -114,9 +114,9 @@ class CompletionAnswer final : public GenerationAnswer {
 Outcome prepare(RouteContext& context, const HttpRequest& request) {
   const Json body = parse_object(request.body, context.limits.json_depth);
   CompletionRequest completion = read_completion_request(body, context.limits, context.service.model().vocab);
-  GenerationAnswer::Options options{"cmpl-" + request.id, request.uid,
+  GenerationAnswer::Options options{"cmpl-" + request.id, request.sender.account,
                                     completion.stream ? Delivery::streamed : Delivery::whole};
-  auto sequences = to_sequences(completion, options.id, request.owner, context.limits, context.service);
+  auto sequences = to_sequences(completion, options.id, request.sender.owner, context.limits, context.service);
   completion.prompts.clear();
   return StartAnswer([&context, completion = std::move(completion), options = std::move(options),
                       sequences = std::move(sequences)](const Wake& wake) mutable -> std::unique_ptr<Answer> {

@@ -3,13 +3,18 @@
 #include <algorithm>
 #include <condition_variable>
 #include <csignal>
+#include <deque>
 #include <future>
 #include <mutex>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <random>
 #include <set>
+#include <sys/socket.h>
 #include <thread>
 #include <utility>
 
+#include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -25,7 +30,7 @@ namespace tandem::ipc {
 namespace {
 
 namespace asio = boost::asio;
-using Protocol = asio::local::stream_protocol;
+using Protocol = asio::generic::stream_protocol;
 using boost::system::error_code;
 
 constexpr std::size_t kRefusedConnections = 64;  // told so at the same time; more are closed without a word
@@ -69,19 +74,30 @@ Router all_routes(RouteContext& context) {
   return router;
 }
 
+/// One way in: where clients connect, and the rules for them there.
+struct Door {
+  Door(asio::io_context& io, Protocol protocol, Fd fd, std::function<Admit(int fd)> rules)
+      : acceptor(io, protocol, fd.release()), pause(io), admit(std::move(rules)) {}
+
+  asio::basic_socket_acceptor<Protocol> acceptor;
+  asio::steady_timer pause;
+  std::function<Admit(int fd)> admit;  ///< what holds for the peer of this connection
+};
+
 }  // namespace
 
 class Server::Impl {
  public:
   Impl(const ServerOptions& options, Service& service)
       : access_log_(options.access_log),
+        proxy_uids_(options.proxy_uids),
         routes_{service, options.limits, {}},
         router_(all_routes(routes_)),
         listener_(options.socket),
-        acceptor_(*io_, Protocol(), listener_.take_fd().release()),
-        accept_pause_(*io_),
         context_{io_, helper_, router_, routes_.limits, access_log_, [this] { return ids_.next(); }} {
-    accept();
+    open_socket();
+    if (options.tcp) open_port(*options.tcp);
+    for (auto& door : doors_) accept(door);
     thread_ = std::thread([this] { run(); });
   }
 
@@ -98,6 +114,8 @@ class Server::Impl {
 
   [[nodiscard]] const std::string& path() const noexcept { return listener_.path(); }
 
+  [[nodiscard]] const std::string& tcp_url() const noexcept { return tcp_url_; }
+
   bool drain(std::chrono::milliseconds grace) {
     on_io([this] {
       stop_accepting();
@@ -109,6 +127,28 @@ class Server::Impl {
 
  private:
   using Connections = std::set<std::shared_ptr<Connection>>;
+
+  void open_socket() {
+    doors_.emplace_back(*io_, Protocol(AF_UNIX, 0), listener_.take_fd(), [this](int fd) {
+      return [this, uid = peer_of(fd).uid](const RequestHead& head) {
+        return admit_peer(head, uid, proxy_uids_);
+      };
+    });
+  }
+
+  void open_port(const TcpOptions& options) {
+    TcpAddress address = parse_tcp_address(options.address);
+    TcpGate(options, address);  // refuses before anybody could connect
+    Fd listener = listen_tcp(address);
+    const int family = address.host.front() == '[' ? AF_INET6 : AF_INET;
+    tcp_url_ = "http://" + address.text();
+    doors_.emplace_back(*io_, Protocol(family, IPPROTO_TCP), std::move(listener),
+                        [gate = std::make_shared<TcpGate>(options, address)](int fd) {
+                          const int on = 1;  // tokens leave as they come
+                          ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+                          return [gate](const RequestHead& head) { return gate->admit(head); };
+                        });
+  }
 
   void run() {
     while (true) {
@@ -137,32 +177,35 @@ class Server::Impl {
     // the successor's that would be removed then.
     listener_.remove_path();
     error_code ignored;
-    acceptor_.close(ignored);
-    accept_pause_.cancel();
+    for (auto& door : doors_) {
+      door.acceptor.close(ignored);
+      door.pause.cancel();
+    }
   }
 
-  void accept() {
-    acceptor_.async_accept([this](error_code error, Protocol::socket socket) {
+  void accept(Door& door) {
+    door.acceptor.async_accept([this, &door](error_code error, StreamSocket socket) {
       if (context_.draining) return;
-      if (error) return accept_later();
-      accept();  // first: whatever becomes of this client, the next one is let in
-      admit(std::move(socket));
+      if (error) return accept_later(door);
+      accept(door);  // first: whatever becomes of this client, the next one is let in
+      admit(door, std::move(socket));
     });
   }
 
   /// Out of descriptors or memory: the client waits in the backlog, and nothing spins.
-  void accept_later() {
-    accept_pause_.expires_after(kAcceptPause);
-    accept_pause_.async_wait([this](error_code error) {
-      if (!error && !context_.draining) accept();
+  void accept_later(Door& door) {
+    door.pause.expires_after(kAcceptPause);
+    door.pause.async_wait([this, &door](error_code error) {
+      if (!error && !context_.draining) accept(door);
     });
   }
 
-  void admit(Protocol::socket socket) {
+  void admit(const Door& door, StreamSocket socket) {
     const std::size_t limit = routes_.limits.connections;
     if (connections_.size() >= limit + kRefusedConnections) return;
-    auto connection =
-        make_connection(context_, std::move(socket), [this](Connection* gone) { forget(gone); });
+    Admit rules = door.admit(socket.native_handle());
+    auto connection = make_connection(context_, std::move(socket), std::move(rules),
+                                      [this](Connection* gone) { forget(gone); });
     const bool full = connections_.size() >= limit;
     connections_.insert(connection);
     count_connections();
@@ -187,6 +230,7 @@ class Server::Impl {
   }
 
   const std::function<void(const AccessRecord&)> access_log_;
+  const std::vector<uid_t> proxy_uids_;
   RouteContext routes_;
   const Router router_;
   RequestIds ids_;
@@ -194,8 +238,8 @@ class Server::Impl {
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_->get_executor()};
   asio::thread_pool helper_{1};
   UnixListener listener_;
-  Protocol::acceptor acceptor_;
-  asio::steady_timer accept_pause_;
+  std::string tcp_url_;
+  std::deque<Door> doors_;  ///< stay where they are
   ConnectionContext context_;
   Connections connections_;  ///< I/O thread only
 
@@ -214,6 +258,10 @@ Server::~Server() = default;
 
 const std::string& Server::path() const noexcept {
   return impl_->path();
+}
+
+const std::string& Server::tcp_url() const noexcept {
+  return impl_->tcp_url();
 }
 
 bool Server::drain(std::chrono::milliseconds grace) {

@@ -4,9 +4,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <sys/types.h>
+#include <vector>
 
+#include "ipc/admission.h"
 #include "ipc/limits.h"
 #include "ipc/service.h"
 #include "ipc/unix_socket.h"
@@ -18,22 +21,25 @@ struct AccessRecord {
   std::string request_id;
   std::string method;
   std::string path;
-  unsigned status = 0;  ///< 0: the client left before there was one
-  uid_t uid = 0;
+  unsigned status = 0;            ///< 0: the client left before there was one
+  std::string account;            ///< Sender::account; empty where the request was refused for want of one
   std::uint64_t duration_us = 0;  ///< from the request's last byte to the answer's
 };
 
 struct ServerOptions {
   SocketOptions socket;
+  std::vector<uid_t> proxy_uids;  ///< of peers on the socket that may say for whom they speak
+  std::optional<TcpOptions> tcp;  ///< a port besides the socket
   Limits limits;
   std::function<void(const AccessRecord&)> access_log;  ///< on the I/O thread; may be empty
 };
 
-/// HTTP/1.1 on a Unix socket: one thread for all connections, one helper that reads bodies and tokenises.
+/// HTTP/1.1 on a Unix socket and, if wanted, a TCP port: one thread for all connections, one helper that
+/// reads bodies and tokenises.
 class Server {
  public:
-  /// Binds (throws SocketError) and serves from then on.  `service` outlives the server, and the streams it
-  /// was given may outlive it too.
+  /// Binds (throws SocketError; BadListen where the port is asked for wrongly) and serves from then on.
+  /// `service` outlives the server, and the streams it was given may outlive it too.
   Server(const ServerOptions& options, Service& service);
   /// Stops: what still runs is cancelled.
   ~Server();
@@ -41,6 +47,8 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   [[nodiscard]] const std::string& path() const noexcept;
+  /// "http://127.0.0.1:8080"; empty without a TCP port.
+  [[nodiscard]] const std::string& tcp_url() const noexcept;
 
   /// Takes no new connection or request and removes the path; requests being answered go on, at most for
   /// `grace`.  True if all came to their end.

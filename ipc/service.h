@@ -42,7 +42,7 @@ struct LogitBias {
 struct GenerationRequest {
   std::string id;     ///< unique, what DELETE /v1/requests/{id} names; completions of several prompts append
                       ///< "-0", "-1" ...
-  std::string owner;  ///< peer uid, plus the client's label if it sent one
+  std::string owner;  ///< Sender::owner
   std::vector<std::int32_t> prompt;
   std::uint32_t max_tokens = 16;
   std::optional<float> temperature;

@@ -56,6 +56,26 @@ TEST(Config, SizesAreBytesOrText) {
   EXPECT_EQ(make_config({{"budget", {{"vram", "1500MB"}}}}, kNothing).budget.vram_bytes, 1'500'000'000U);
 }
 
+TEST(Config, ThereIsNoPortUnlessOneIsAskedFor) {
+  EXPECT_FALSE(make_config(kNothing, kNothing).listen.address);
+  const json listen{
+      {"address", "127.0.0.1:8080"}, {"hosts", {"box.lan"}}, {"origins", {"http://localhost:3000"}}};
+  const auto config = make_config({{"listen", listen}, {"socket", {{"proxy_uids", {33}}}}}, kNothing);
+  EXPECT_EQ(config.listen.address, "127.0.0.1:8080");
+  EXPECT_EQ(config.listen.hosts, std::vector<std::string>{"box.lan"});
+  EXPECT_EQ(config.listen.origins, std::vector<std::string>{"http://localhost:3000"});
+  EXPECT_EQ(config.socket.proxy_uids, std::vector<std::uint32_t>{33});
+  for (const auto* key : {"hosts", "origins"}) {
+    EXPECT_THAT(refusal({{"listen", {{key, listen.at(key)}}}}), HasSubstr("set listen.address")) << key;
+  }
+  for (const auto* origin :
+       {"*", "null", "http://*", "http://localhost:3000/", "HTTP://localhost", "localhost"}) {
+    EXPECT_THAT(refusal({{"listen", {{"address", "127.0.0.1:8080"}, {"origins", {origin}}}}}),
+                HasSubstr("origins"))
+        << origin;
+  }
+}
+
 TEST(Config, TheSocketModeIsOctal) {
   EXPECT_EQ(make_config({{"socket", {{"mode", "0660"}}}}, kNothing).socket.mode, 0660U);
 }

@@ -474,7 +474,7 @@ TEST(Connection, LogsEveryRequestOnceAndNoText) {
   EXPECT_EQ(log[0].method, "POST");
   EXPECT_EQ(log[0].path, "/v1/completions");
   EXPECT_EQ(log[0].status, 200u);
-  EXPECT_EQ(log[0].uid, ::getuid());
+  EXPECT_EQ(log[0].account, std::to_string(::getuid()));
   EXPECT_EQ(log[1].path, "/nowhere");
   EXPECT_EQ(log[1].status, 404u);
 }

@@ -25,8 +25,8 @@ int main(int argc, char** argv) {
     tandem::ipc::ServerOptions server_options;
     server_options.socket.path = argv[1];
     server_options.access_log = [](const tandem::ipc::AccessRecord& record) {
-      std::fprintf(stderr, "%s %s %u uid %u %llu us %s\n", record.method.c_str(), record.path.c_str(),
-                   record.status, record.uid, static_cast<unsigned long long>(record.duration_us),
+      std::fprintf(stderr, "%s %s %u %s %llu us %s\n", record.method.c_str(), record.path.c_str(),
+                   record.status, record.account.c_str(), static_cast<unsigned long long>(record.duration_us),
                    record.request_id.c_str());
     };
     tandem::ipc::Server server(server_options, service);

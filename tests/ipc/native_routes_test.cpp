@@ -114,7 +114,7 @@ class CancelTest : public ::testing::Test {
     HttpRequest request;
     request.method = "DELETE";
     request.path = "/v1/requests/" + id;
-    request.uid = uid;
+    request.sender = {std::to_string(uid), std::to_string(uid), uid == 0};
     return std::get<HttpReply>(router.handle(request));
   }
   void submit(const std::string& id) {
@@ -127,7 +127,7 @@ class CancelTest : public ::testing::Test {
     service_.hold("queued");
     submit("cmpl-1-0");
     submit("cmpl-1-1");
-    context_.active.add("cmpl-1", {1000, {"cmpl-1-0", "cmpl-1-1"}});
+    context_.active.add("cmpl-1", {"1000", {"cmpl-1-0", "cmpl-1-1"}});
   }
 
   testing::FakeService service_;

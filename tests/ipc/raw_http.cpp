@@ -11,7 +11,9 @@
 
 namespace tandem::ipc::testing {
 
-RawClient::RawClient(const std::string& path) : socket_(connect_unix(path)) {
+RawClient::RawClient(const std::string& path) : RawClient(connect_unix(path)) {}
+
+RawClient::RawClient(Fd socket) : socket_(std::move(socket)) {
   const timeval patience{20, 0};
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
 }

@@ -26,6 +26,8 @@ struct RawReply {
 class RawClient {
  public:
   explicit RawClient(const std::string& path);
+  /// On a connection made elsewhere.
+  explicit RawClient(Fd socket);
 
   /// All bytes; false if the server has closed.
   bool send(std::string_view bytes);

@@ -75,12 +75,12 @@ TEST(Router, ErrorsBecomeErrorObjects) {
 
 TEST(ActiveRequests, AreFoundByTheirIdAndThatOfASequence) {
   ActiveRequests active;
-  active.add("cmpl-1", {7, {"cmpl-1-0", "cmpl-1-1"}});
-  active.add("cmpl-2", {8, {"cmpl-2"}});
+  active.add("cmpl-1", {"7", {"cmpl-1-0", "cmpl-1-1"}});
+  active.add("cmpl-2", {"8", {"cmpl-2"}});
   ASSERT_NE(active.find("cmpl-1"), nullptr);
-  EXPECT_EQ(active.find("cmpl-1")->uid, 7u);
+  EXPECT_EQ(active.find("cmpl-1")->account, "7");
   EXPECT_EQ(active.find("cmpl-1-1"), active.find("cmpl-1"));
-  EXPECT_EQ(active.find("cmpl-2")->uid, 8u);
+  EXPECT_EQ(active.find("cmpl-2")->account, "8");
   for (const char* id : {"", "cmpl", "cmpl-", "cmpl-1-2", "cmpl-2-0", "cmpl-3"}) {
     EXPECT_EQ(active.find(id), nullptr) << id;
   }
