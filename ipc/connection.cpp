@@ -378,7 +378,8 @@ std::string HttpConnection::head_of(const HttpReply& reply, const std::string& f
     head += name + ": " + value + "\r\n";
     named = named || name == kRequestIdHeader;
   }
-  for (const auto& [name, value] : extra_headers_) head += name + ": " + value + "\r\n";
+  for (const auto& [name, value] : extra_headers_)
+    head.append(name).append(": ").append(value).append("\r\n");
   if (!named) head += std::string(kRequestIdHeader) + ": " + request_.id + "\r\n";
   if (context_.draining) keep_alive_ = false;
   if (!keep_alive_) head += "Connection: close\r\n";

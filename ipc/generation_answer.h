@@ -36,8 +36,8 @@ enum class Delivery { whole, streamed };
 class GenerationAnswer : public Answer {
  public:
   struct Options {
-    std::string id;  ///< the request's, what DELETE /v1/requests/{id} takes
-    std::string account;
+    std::string id;       ///< the request's, what DELETE /v1/requests/{id} takes
+    std::string account;  ///< of its sender
     Delivery delivery = Delivery::whole;
     std::string stream_type = "text/event-stream; charset=utf-8";
   };

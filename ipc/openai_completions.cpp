@@ -116,7 +116,8 @@ Outcome prepare(RouteContext& context, const HttpRequest& request) {
   CompletionRequest completion = read_completion_request(body, context.limits, context.service.model().vocab);
   GenerationAnswer::Options options{"cmpl-" + request.id, request.sender.account,
                                     completion.stream ? Delivery::streamed : Delivery::whole};
-  auto sequences = to_sequences(completion, options.id, request.sender.owner, context.limits, context.service);
+  auto sequences =
+      to_sequences(completion, options.id, request.sender.owner, context.limits, context.service);
   completion.prompts.clear();
   return StartAnswer([&context, completion = std::move(completion), options = std::move(options),
                       sequences = std::move(sequences)](const Wake& wake) mutable -> std::unique_ptr<Answer> {

@@ -138,7 +138,7 @@ class Server::Impl {
 
   void open_port(const TcpOptions& options) {
     TcpAddress address = parse_tcp_address(options.address);
-    TcpGate(options, address);  // refuses before anybody could connect
+    const TcpGate refuses_first(options, address);  // before anybody could connect
     Fd listener = listen_tcp(address);
     const int family = address.host.front() == '[' ? AF_INET6 : AF_INET;
     tcp_url_ = "http://" + address.text();
