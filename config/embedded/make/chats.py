@@ -37,7 +37,7 @@ WANTED = [
     "I am looking for a {summary}.",
 ]
 
-# Programs that people are likely to ask about first; training may repeat them.
+# Programs that people are likely to ask about first; training repeats them.
 FAMILIAR = frozenset("""
 0ad abiword acl adduser ansible apache2 apt aptitude ardour aria2 asciidoc at audacity autoconf automake awesome
 bash bc bind9 bison blender bluez borgbackup bsdgames busybox bzip2 calibre ccache chromium clamav cmake colordiff
@@ -164,13 +164,9 @@ def conversation(exchanges: list[tuple[str, str]]) -> list[tuple[str, bool]]:
     return pieces
 
 
-def epoch(records: list[dict], rng: random.Random, familiar_repeats: int = 0) -> list[list[tuple[str, bool]]]:
-    """One pass over the records as conversations of one to three exchanges, some small talk among them.
-
-    Familiar packages come `familiar_repeats` times more.
-    """
-    familiar = [r for r in records if r["name"] in FAMILIAR] * familiar_repeats
-    order = rng.sample(records + familiar, len(records) + len(familiar))
+def epoch(records: list[dict], rng: random.Random) -> list[list[tuple[str, bool]]]:
+    """One pass over the records as conversations of one to three exchanges, some small talk among them."""
+    order = rng.sample(records, len(records))
     chats, i = [], 0
     while i < len(order):
         turns = rng.choices([1, 2, 3], [70, 20, 10])[0]
@@ -179,4 +175,28 @@ def epoch(records: list[dict], rng: random.Random, familiar_repeats: int = 0) ->
         if rng.random() < 0.03:
             exchanges.insert(rng.randrange(len(exchanges) + 1), small_talk(rng))
         chats.append(conversation(exchanges))
+    return chats
+
+
+def brief_epoch(records: list[dict], rng: random.Random) -> list[list[tuple[str, bool]]]:
+    """One pass over the records in one line each: of all conversations these teach most about names for their length."""
+    order = rng.sample(records, len(records))
+    chats, i = [], 0
+    while i < len(order):
+        turns = rng.choice([1, 2, 4])
+        exchanges = [
+            (rng.choice(BRIEF).format(name=r["name"]), sentence(r["summary"])) for r in order[i : i + turns]
+        ]
+        i += turns
+        chats.append(conversation(exchanges))
+    return chats
+
+
+def names_epoch(records: list[dict], rng: random.Random) -> list[list[tuple[str, bool]]]:
+    """Every record once as in `epoch` and three times in one line; familiar ones nine times as often."""
+    records = records + [r for r in records if r["name"] in FAMILIAR] * 8
+    chats = epoch(records, rng)
+    for _ in range(3):
+        chats += brief_epoch(records, rng)
+    rng.shuffle(chats)
     return chats

@@ -1,12 +1,14 @@
-"""Make the embedded model from nothing but Debian packages.
+"""Make the embedded model from nothing but Debian 12 packages.
 
-    apt-get install python3-torch python3-sentencepiece python3-numpy      # and the `gguf` module for the last step
-    python3 make.py --work FOLDER fetch                                    # package descriptions -> records, vocabulary
-    python3 train.py --work FOLDER --minutes 80 --workers 3                # or one worker where there is a GPU
-    python3 export.py --work FOLDER --out FOLDER                           # F32, Q8_0 and Q4_0 files
-    python3 make.py --work FOLDER ask "What is zstd?"                      # a look at the result, on rounded weights
+    apt-get install python3-torch python3-sentencepiece python3-numpy
+    python3 make.py --work FOLDER fetch                                          # descriptions, vocabulary
+    python3 train.py --work FOLDER --stage language --minutes 80 --workers 3     # one worker where there is a GPU
+    python3 train.py --work FOLDER --stage names --minutes 80 --workers 3
+    python3 export.py --work FOLDER --out FOLDER                                 # F32, Q8_0 and Q4_0 files
+    python3 make.py --work FOLDER ask "What is zstd?"                            # a look at the result, rounded
 
 Training needs only FOLDER/records.jsonl and FOLDER/vocabulary.json, so these two may be carried to a faster machine.
+Newer versions of torch work too and are faster where they compile.
 """
 
 import argparse
@@ -34,7 +36,7 @@ def ask(work: pathlib.Path, questions: list[str]):
     from train import load_model
 
     torch.set_num_threads(1)
-    model = load_model(work / "checkpoint.pt")
+    model = load_model(work / "names.pt")
     encoder = vocabulary.Encoder(vocabulary.load(work / "vocabulary.json"))
     end = encoder.ids["<turn|>"]
     with torch.no_grad(), model.quantised():

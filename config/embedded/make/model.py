@@ -1,5 +1,6 @@
 """Gemma 4 (dense) in PyTorch, small: sliding and global layers, V without weight norm, K = V on global layers."""
 
+import contextlib
 import dataclasses
 import math
 
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import ops
 import quant
 
 
@@ -42,20 +44,13 @@ class Shape:
         return torch.cat([torch.ones(rotating), torch.full((pairs - rotating,), 1e30)])
 
 
-def rms(x: torch.Tensor, eps: float) -> torch.Tensor:
-    x = x.float()
-    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps)
-
-
-def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary embedding on pairs (i, i + d/2); x [batch, time, heads, d], cos and sin [time, 1, d/2]."""
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+def rms(x: torch.Tensor, weight: "torch.Tensor | None", eps: float) -> torch.Tensor:
+    return ops.Rms.apply(x, weight, eps)
 
 
 def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Softmax attention with scale 1; q, k, v [batch, heads, rows, d], mask additive and broadcast."""
-    scores = (q @ k.transpose(-1, -2)).float() + mask
+    scores = q @ k.transpose(-1, -2) + mask.to(q.dtype)
     return torch.softmax(scores, dim=-1).to(v.dtype) @ v
 
 
@@ -97,11 +92,6 @@ def global_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch
     return o.transpose(1, 2).reshape(batch, time, heads * d)
 
 
-def gelu(t: torch.Tensor) -> torch.Tensor:
-    """The tanh form of GELU, written with the logistic function, which vectorises better."""
-    return t * torch.sigmoid(1.5957691216 * (t + 0.044715 * t * t * t))
-
-
 class Layer(nn.Module):
     def __init__(self, shape: Shape, index: int):
         super().__init__()
@@ -125,21 +115,21 @@ class Layer(nn.Module):
     def forward(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         batch, time, _ = x.shape
         eps = self.shape.eps
-        a = rms(x, eps) * self.attn_norm
+        half = torch.bfloat16 if torch.is_autocast_enabled() or autocast_on_cpu() else torch.float32
+        a = rms(x, self.attn_norm, eps).to(half)
         q = self.attn_q(a).view(batch, time, self.shape.heads, self.d)
         r = self.attn_k(a).view(batch, time, self.kv_heads, self.d)
         u = self.attn_v(a).view(batch, time, self.kv_heads, self.d) if self.sliding else r
-        q = rotate(rms(q, eps) * self.attn_q_norm, cos, sin)
-        k = rotate(rms(r, eps) * self.attn_k_norm, cos, sin)
-        v = rms(u, eps)
+        q = ops.Rotate.apply(rms(q, self.attn_q_norm, eps), cos, sin)
+        k = ops.Rotate.apply(rms(r, self.attn_k_norm, eps), cos, sin)
+        v = rms(u, None, eps)
         group = self.shape.heads // self.kv_heads
-        half = torch.bfloat16 if torch.is_autocast_enabled() or autocast_on_cpu() else torch.float32
-        q, k, v = q.to(half), k.repeat_interleave(group, 2).to(half), v.repeat_interleave(group, 2).to(half)
+        q, k, v = q.to(half), k.to(half).repeat_interleave(group, 2), v.to(half).repeat_interleave(group, 2)
         o = sliding_attention(q, k, v, self.shape.window) if self.sliding else global_attention(q, k, v)
-        x = x + rms(self.attn_output(o), eps) * self.post_attention_norm
-        f = rms(x, eps) * self.ffn_norm
-        z = self.ffn_down(gelu(self.ffn_gate(f)) * self.ffn_up(f))
-        x = x + rms(z, eps) * self.post_ffw_norm
+        x = x + rms(self.attn_output(o), self.post_attention_norm, eps)
+        f = rms(x, self.ffn_norm, eps).to(half)
+        z = self.ffn_down(ops.GatedGelu.apply(self.ffn_gate(f), self.ffn_up(f)))
+        x = x + rms(z, self.post_ffw_norm, eps)
         return x * self.layer_output_scale
 
 
@@ -177,12 +167,17 @@ class Gemma4(nn.Module):
         for layer in self.layers:
             cos, sin = self.sliding_angles if layer.sliding else self.global_angles
             x = layer(x, cos[:time], sin[:time])
-        return rms(x, self.shape.eps) * self.output_norm
+        return rms(x, self.output_norm, self.shape.eps)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """softcap * tanh(l / softcap), written with the logistic function."""
         l = F.linear(hidden, self.token_embd).float()
         return 2 * self.shape.softcap * torch.sigmoid(l * (2 / self.shape.softcap)) - self.shape.softcap
+
+    def losses(self, hidden: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, half: torch.dtype):
+        """Next-token losses [n] and their weighted mean, which alone can be differentiated; products in `half`."""
+        flat = hidden.flatten(0, -2)
+        return ops.CappedLosses.apply(flat, self.token_embd, targets, weights, self.shape.softcap, half)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits [batch, time, vocabulary] for any length; pads to a multiple of the window on the right."""
@@ -199,8 +194,20 @@ class Gemma4(nn.Module):
         matrices = {id(p) for p in self.matrices()} | {id(self.token_embd)}
         return [p for p in self.parameters() if id(p) not in matrices]
 
-    def quantised(self) -> "quant.Rounding":
-        """Context in which matrices hold their Q4_0 values and the table its Q6_K values."""
-        return quant.Rounding(
-            [(m, quant.q4_0_values) for m in self.matrices()] + [(self.token_embd, quant.q6_k_values)]
-        )
+    @contextlib.contextmanager
+    def quantised(self):
+        """While entered, matrices hold their Q4_0 values and the table its Q6_K values.
+
+        Gradients then apply to the exact values (straight through).
+        """
+        roundings = [(m, quant.q4_0_values) for m in self.matrices()] + [(self.token_embd, quant.q6_k_values)]
+        exact = [p.detach().clone() for p, _ in roundings]
+        with torch.no_grad():
+            for p, values in roundings:
+                p.copy_(torch.from_numpy(values(p.cpu().numpy())))
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for (p, _), value in zip(roundings, exact):
+                    p.copy_(value)

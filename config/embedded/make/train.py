@@ -1,7 +1,9 @@
-"""Train the embedded model for a given time; resumes from its checkpoint, so it may be stopped at any moment.
+"""Train one stage of the embedded model for a given time; resumes from its checkpoint FOLDER/STAGE.pt.
 
-python3 train.py --work FOLDER --minutes 80 --workers 3     (records.jsonl and vocabulary.json must be in FOLDER)
+python3 train.py --work FOLDER --stage language --minutes 80 --workers 3
+python3 train.py --work FOLDER --stage names --minutes 80 --workers 3
 
+FOLDER holds records.jsonl and vocabulary.json.  A stage may be stopped at any moment and goes on after the same command.
 On a CPU, workers are single-threaded processes that average their gradients: threads that wait for each other at every
 operation would crawl on a busy machine.
 """
@@ -12,12 +14,12 @@ import json
 import pathlib
 import random
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.distributed
 import torch.multiprocessing
-import torch.nn.functional as F
 
 import chats
 import corpus
@@ -26,16 +28,32 @@ from model import Gemma4, Shape
 
 ROW = 512  # tokens of a training row; conversations follow one another in it
 WEIGHT_OF_REST = 0.1  # loss weight of questions and markers, answers have 1
-ROUNDED_PART = 0.2  # last share of training, on rounded weights
-LONG_PART = 0.1  # last share of training, on rows of the full context
-LEARNING_RATE_MATRICES, LEARNING_RATE_REST = 0.02, 0.003
-WARM_UP_STEPS, DECAY_PART = 50, 0.5
+WARM_UP_STEPS = 50
+LONG_PART = 0.1  # last share of a stage, on rows of the full context
 
 
-def epoch_rows(records: list[dict], encoder: vocabulary.Encoder, seed: int, familiar_repeats: int = 0):
-    """Tokens and loss weights [rows, ROW + 1] of one pass over the records."""
+@dataclasses.dataclass
+class Stage:
+    """What a part of training reads and how fast it learns; shares are of the time of this stage."""
+
+    epoch: Callable  # conversations of one pass over records
+    before: str | None  # stage whose weights it starts from
+    rate_of_matrices: float
+    rate_of_rest: float
+    decay_part: float  # last share, in which the rates sink
+    rounded_part: float  # last share, on rounded weights
+
+
+STAGES = {
+    "language": Stage(chats.epoch, None, 0.02, 0.003, 0.5, 0.2),
+    "names": Stage(chats.names_epoch, "language", 0.012, 0.002, 1.0, 0.4),
+}
+
+
+def rows_of(conversations: list[list[tuple[str, bool]]], encoder: vocabulary.Encoder, seed: int):
+    """Tokens and loss weights [rows, ROW + 1] of conversations that follow one another; rows in random order."""
     ids, weights = [], []
-    for chat in chats.epoch(records, random.Random(seed), familiar_repeats):
+    for chat in conversations:
         for text, own in chat:
             piece = encoder.encode(text)
             ids += piece
@@ -52,11 +70,10 @@ def epoch_rows(records: list[dict], encoder: vocabulary.Encoder, seed: int, fami
 def weighted_loss(model: Gemma4, tokens: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor):
     """Weighted mean of next-token losses (to differentiate), sum of answer losses, number of answer tokens."""
     with torch.autocast(tokens.device.type, dtype=torch.bfloat16):
-        logits = model.logits(model.hidden(tokens))
-    losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-    weights = weights.flatten()
-    answer = (weights == 1).float()
-    return (losses * weights).sum() / weights.sum(), (losses * answer).sum().detach(), answer.sum()
+        hidden = model.hidden(tokens)
+    losses, mean = model.losses(hidden, targets.flatten(), weights.flatten(), torch.bfloat16)
+    answer = (weights.flatten() == 1).float()
+    return mean, (losses * answer).sum(), answer.sum()
 
 
 def batch(rows: torch.Tensor, weights: torch.Tensor, length: int, device: str):
@@ -87,16 +104,17 @@ def orthogonal(x: torch.Tensor) -> torch.Tensor:
     """Nearest semi-orthogonal matrices, roughly; x [count, rows, columns]."""
     tall = x.shape[1] > x.shape[2]
     x = x.transpose(1, 2) if tall else x
-    x = (x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)).bfloat16()
+    x = (x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)).bfloat16().contiguous()
     for _ in range(5):
         a = x @ x.transpose(1, 2)
-        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+        b = torch.baddbmm(a, a, a, beta=-4.7750, alpha=2.0315)
+        x = torch.baddbmm(x, b, x, beta=3.4445)
     return (x.transpose(1, 2) if tall else x).float()
 
 
-def rate_factor(step: int, progress: float) -> float:
+def rate_factor(step: int, progress: float, decay_part: float) -> float:
     """Warm-up, level, then a straight line down to almost nothing at progress 1."""
-    return max(0.01, min(1.0, (step + 1) / WARM_UP_STEPS, (1 - progress) / DECAY_PART))
+    return max(0.01, min(1.0, (step + 1) / WARM_UP_STEPS, (1 - progress) / decay_part))
 
 
 def load_model(path: pathlib.Path) -> Gemma4:
@@ -121,12 +139,16 @@ class Trainer:
     """One worker's state; all workers hold the same model and take the same steps."""
 
     def __init__(self, rank: int, args: argparse.Namespace):
-        self.rank, self.args = rank, args
+        self.rank, self.args, self.stage = rank, args, STAGES[args.stage]
         records = corpus.load_records(args.work / "records.jsonl")
         self.encoder = vocabulary.Encoder(vocabulary.load(args.work / "vocabulary.json"))
         self.learnt = [r for r in records if not r["held_out"]]
-        self.held = epoch_rows([r for r in records if r["held_out"]], self.encoder, seed=0)
-        self.model = Gemma4(Shape(layers=args.layers)).to(args.device)
+        held_out = [r for r in records if r["held_out"]]
+        self.held = rows_of(chats.epoch(held_out, random.Random(0)), self.encoder, seed=0)
+        if self.stage.before:
+            self.model = load_model(args.work / f"{self.stage.before}.pt").to(args.device)
+        else:
+            self.model = Gemma4(Shape(layers=args.layers)).to(args.device)
         self.muon = Muon(self.model.matrices())
         self.adam = torch.optim.Adam([self.model.token_embd, *self.model.vectors()], betas=(0.9, 0.98))
         self.loss_of = (
@@ -134,12 +156,15 @@ class Trainer:
         )
         self.step, self.epoch, self.row, self.seconds = 0, 1, 0, 0.0
         self.answer_loss, self.answer_tokens = 0.0, 1e-9
-        self.checkpoint = args.work / "checkpoint.pt"
+        self.checkpoint = args.work / f"{args.stage}.pt"
         if self.checkpoint.exists():
             self.resume()
-        self.rows, self.weights = epoch_rows(
-            self.learnt, self.encoder, self.epoch, self.args.familiar_repeats
-        )
+        self.rows, self.weights = self.epoch_rows()
+
+    def epoch_rows(self):
+        """Rows of the current epoch; every epoch has other questions in another order."""
+        conversations = self.stage.epoch(self.learnt, random.Random(self.epoch))
+        return rows_of(conversations, self.encoder, self.epoch)
 
     def resume(self):
         state = torch.load(self.checkpoint, map_location=self.args.device)
@@ -173,9 +198,7 @@ class Trainer:
         share = self.args.micro_rows * self.args.accumulate
         if self.row + share * self.args.workers > len(self.rows):
             self.epoch, self.row = self.epoch + 1, 0
-            self.rows, self.weights = epoch_rows(
-                self.learnt, self.encoder, self.epoch, self.args.familiar_repeats
-            )
+            self.rows, self.weights = self.epoch_rows()
         first = self.row + self.rank * share
         self.row += share * self.args.workers
         return self.rows[first : first + share], self.weights[first : first + share]
@@ -207,16 +230,16 @@ class Trainer:
         began = time.monotonic()
         progress = self.seconds / (60 * self.args.minutes)
         length = self.model.shape.context if progress >= 1 - LONG_PART else ROW
-        if progress >= 1 - ROUNDED_PART:
+        if progress >= 1 - self.stage.rounded_part:
             with self.model.quantised():
                 self.gradients(length)
         else:
             self.gradients(length)
         self.average_gradients()
-        factor = rate_factor(self.step, progress)
-        self.adam.param_groups[0]["lr"] = LEARNING_RATE_REST * factor
+        factor = rate_factor(self.step, progress, self.stage.decay_part)
+        self.adam.param_groups[0]["lr"] = self.stage.rate_of_rest * factor
         self.adam.step()
-        self.muon.step(LEARNING_RATE_MATRICES * factor)
+        self.muon.step(self.stage.rate_of_matrices * factor)
         self.model.zero_grad(set_to_none=True)
         self.step += 1
         self.seconds += time.monotonic() - began
@@ -233,7 +256,7 @@ class Trainer:
         if held_out_rows:
             rows, weights = (t[:held_out_rows] for t in self.held)
             line["held_out"] = round(held_out_loss(self.model, rows, weights, self.args.device), 4)
-        with (self.args.work / "train.log").open("a") as out:
+        with (self.args.work / f"{self.args.stage}.log").open("a") as out:
             out.write(json.dumps(line) + "\n")
 
     def run(self):
@@ -268,7 +291,7 @@ def main():
     parser.add_argument(
         "--minutes", type=float, required=True, help="training time; a resumed run gives the same"
     )
-    parser.add_argument("--familiar-repeats", type=int, default=0, help="see chats.epoch")
+    parser.add_argument("--stage", choices=STAGES, required=True)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--micro-rows", type=int, default=4)

@@ -31,12 +31,18 @@ MARKUP = [
 ]
 SUPPRESSED = ["<|image|>", "<image|>", "<|audio|>", "<audio|>", "<|video|>"]
 SPACE = "\u2581"
+REQUIRED_CHARACTERS = [chr(c) for c in range(33, 127)]
 
 
 def train_pieces(texts: list[str], count: int) -> list[str]:
-    """The `count` most useful pieces of `texts` in the order SentencePiece learnt them; single characters come last."""
+    """The `count` most useful pieces of `texts` in the order SentencePiece learnt them; single characters come last.
+
+    All of printable ASCII is among them; what does not occur is added here, as version 0.1.97 fails on it.
+    """
     import sentencepiece
 
+    occurring = set().union(*texts)
+    absent = [c for c in REQUIRED_CHARACTERS if c not in occurring]
     with tempfile.TemporaryDirectory() as folder:
         lines = pathlib.Path(folder, "lines.txt")
         lines.write_text("\n".join(texts))
@@ -44,7 +50,7 @@ def train_pieces(texts: list[str], count: int) -> list[str]:
             input=str(lines),
             model_prefix=f"{folder}/bpe",
             model_type="bpe",
-            vocab_size=count + 4 + 256,
+            vocab_size=count - len(absent) + 4 + 256,
             byte_fallback=True,
             character_coverage=0.9999,
             normalization_rule_name="identity",
@@ -55,13 +61,13 @@ def train_pieces(texts: list[str], count: int) -> list[str]:
             eos_id=1,
             bos_id=2,
             unk_id=3,
-            required_chars="".join(chr(c) for c in range(33, 127)),
+            required_chars="".join(c for c in REQUIRED_CHARACTERS if c in occurring),
             num_threads=2,
             minloglevel=1,
         )
         model = sentencepiece.SentencePieceProcessor(model_file=f"{folder}/bpe.model")
         pieces = [model.id_to_piece(i) for i in range(model.get_piece_size())]
-    return [p for i, p in enumerate(pieces) if i >= 4 and not re.fullmatch(r"<0x[0-9A-F]{2}>", p)]
+    return [p for i, p in enumerate(pieces) if i >= 4 and not re.fullmatch(r"<0x[0-9A-F]{2}>", p)] + absent
 
 
 def train(texts: list[str]) -> dict:
