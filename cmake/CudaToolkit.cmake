@@ -1,6 +1,8 @@
-# Looks for a CUDA toolkit and says in one line what it means for this build.
+# Looks for a CUDA toolkit and says in one line what it means for this build.  Sets TANDEM_CUDA if the sources for the
+# GPU are to be compiled with it; the emulated device is there in any case.
 
 set(TANDEM_CUDA_OLDEST 12.4)
+set(TANDEM_CUDA OFF)
 find_program(TANDEM_NVCC nvcc HINTS /usr/local/cuda/bin $ENV{CUDA_HOME}/bin)
 mark_as_advanced(TANDEM_NVCC)
 
@@ -17,5 +19,6 @@ if(nvcc_failed OR NOT TANDEM_CUDA_VERSION)
 elseif(TANDEM_CUDA_VERSION VERSION_LESS TANDEM_CUDA_OLDEST)
   message(STATUS "Tandem: CUDA toolkit ${TANDEM_CUDA_VERSION} is refused, ${TANDEM_CUDA_OLDEST} is the oldest that will do: CPU only")
 else()
-  message(STATUS "Tandem: CUDA toolkit ${TANDEM_CUDA_VERSION} found, but there is no CUDA backend in this version yet: CPU only")
+  message(STATUS "Tandem: CUDA toolkit ${TANDEM_CUDA_VERSION} found; the GPU's part compiles with it but runs nothing yet: CPU only")
+  set(TANDEM_CUDA ON)
 endif()

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 # sources PATTERN...: tracked or not, but nothing a build made
 sources() { find . -path './build*' -prune -o -path './.*' -prune -o -type f "$@" -print0; }
-format() { sources '(' -name '*.h' -o -name '*.cpp' ')' | xargs -0 clang-format --dry-run -Werror; }
+format() { sources '(' -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' ')' | xargs -0 clang-format --dry-run -Werror; }
 tidy() { sources -name '*.cpp' ! -path './tests/fuzz/*' | xargs -0 -P "$(nproc)" -n 1 clang-tidy --quiet -p build \
     --extra-arg=-Wno-unknown-warning-option; }
 

@@ -13,7 +13,9 @@ std::string room_of(std::string_view path);
 
 /// What is wrong with the includes of `source`, which is the file `path`; a line each, empty if all is well.
 ///  - every quoted include names a room that its own may use (design.md's arrows);
-///  - backends include no Boost, JSON or logging header, and device.h nothing but the standard library.
+///  - backends include no Boost, JSON or logging header, but for the emulated device, and device.h nothing
+///  but
+///    the standard library.
 std::vector<std::string> include_errors(std::string_view path, std::string_view source);
 
 /// Every source file of the product and its tests under `root`, by its path from there.

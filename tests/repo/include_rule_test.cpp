@@ -52,6 +52,7 @@ INSTANTIATE_TEST_SUITE_P(
         Example{"backends/cpu/x.cpp", "#include \"model/gguf.h\"\n", 1},
         Example{"backends/cuda/x.cu", "#include \"backends/cpu/half.h\"\n", 1},
         Example{"backends/cuda/x.cuh", "#include <nlohmann/json.hpp>\n#include <cstdint>\n", 1},
+        Example{"backends/cuda/emulation/x.cpp", "#include <boost/context/fiber.hpp>\n", 0},
         Example{"backends/device.h", "#include \"backends/cpu/half.h\"\n", 1},
         Example{"ipc/service.h", "#include \"planner/plan.h\"\n", 1},
         Example{"memory/arena.h", "#include \"backends/device.h\"\n", 0},

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "backends/cuda/emulation/device_code.h"
+#include "backends/cuda/emulation/guarded_bytes.h"
+#include "backends/cuda/emulation/random.h"
+
+namespace tandem::cuda::emulation {
+
+/// A kernel did what no kernel may do.
+class KernelFault : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// What a launch consists of.
+struct Grid {
+  const char* name = nullptr;
+  dim3 blocks;
+  dim3 threads;  ///< of a block
+  std::size_t shared_bytes = 0;
+  std::function<void()> kernel;  ///< what every thread does
+};
+
+/// Runs blocks on the OS thread that calls it, one after another, their threads as fibres.  In every round
+/// each thread that can go on does so until it waits or ends, in an order of the seed's choice.
+class BlockRunner {
+ public:
+  BlockRunner();
+  ~BlockRunner();
+
+  /// Block number `block`, x running fastest.  Throws KernelFault if threads wait for each other in vain,
+  /// come to a barrier or a warp collective in different places, or write beyond shared memory.
+  void run(const Grid& grid, std::uint64_t block, std::uint64_t seed);
+
+  void block_barrier(Place place);
+  void named_barrier(unsigned id, unsigned threads, bool waits, Place place);
+  void warp_collective(std::uint32_t mask, WarpFunction compute, const void* in, void* out, Place place);
+  void check_aligned(const void* address, std::size_t bytes, Place place);
+  [[nodiscard]] unsigned lane() const noexcept;
+  [[nodiscard]] std::byte* shared_memory() const noexcept { return shared_.data(); }
+
+ private:
+  struct Thread;
+  struct Barrier;
+  struct Warp;
+  struct Abandoned {};
+
+  void prepare(const Grid& grid);
+  void start(unsigned thread) noexcept;
+  bool run_round(const Order& order) noexcept;
+  void abandon() noexcept;
+  [[noreturn]] void fault(const std::string& what);
+  void meet(Barrier& barrier, unsigned expected, bool waits, Place place);
+  void wait_as(const char* what, Place place);
+  void release(Barrier& barrier) noexcept;
+  void finish(Warp& warp) noexcept;
+  [[nodiscard]] std::string waiting_in_vain() const;
+  void end(Thread& thread) noexcept;
+  static void thread_main(void* thread);
+
+  std::vector<std::unique_ptr<Thread>> owned_threads_;
+  std::vector<Thread*> thread_list_;
+  std::unique_ptr<Barrier[]> owned_barriers_;
+  std::unique_ptr<Warp[]> owned_warps_;
+  // What fibres touch is reached by plain pointers (sanitizers.h, TANDEM_UNSEEN).
+  Thread** threads_ = nullptr;
+  Barrier* barriers_ = nullptr;  ///< 0 is the block's
+  Warp* warps_ = nullptr;
+  Thread* current_ = nullptr;
+  const Grid* grid_ = nullptr;
+  unsigned n_threads_ = 0;
+  unsigned ended_ = 0;
+  bool abandoned_ = false;
+  std::string fault_;
+  GuardedBytes shared_;
+  char started_ = 0;  ///< addresses of what ThreadSanitizer is told
+  char finished_ = 0;
+};
+
+}  // namespace tandem::cuda::emulation

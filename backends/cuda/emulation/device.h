@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "backends/cuda/runtime.h"
+
+namespace tandem::cuda::emulation {
+
+/// What the emulated device is like.
+struct Options {
+  std::size_t memory_bytes = std::size_t{1} << 30;
+  std::uint64_t seed = 0;          ///< decides the order of threads and blocks, and when work of streams runs
+  unsigned threads = 2;            ///< OS threads that run blocks
+  std::uint64_t failing_call = 0;  ///< this allocation, copy or launch fails, counted from 1; 0 = none
+};
+
+/// A device that runs kernels on the CPU, to find mistakes in them and in their callers.  Work of streams
+/// runs when something waits for it or, by the seed, earlier; until then nothing has happened.  Outside of
+/// work, device memory is unreadable to the host, pinned memory that a copy still reads is read-only and
+/// pinned memory that a copy still writes is unreadable (whole pages of it): a forbidden access ends the
+/// process with a message.
+Device make_device(const Options& options);
+
+/// Allocations, copies (fills too) and launches that were asked for so far.
+std::uint64_t calls(const Device& device);
+
+}  // namespace tandem::cuda::emulation

@@ -1,0 +1,192 @@
+#include "backends/cuda/emulation/lanes.h"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cmath>
+
+namespace tandem::cuda::emulation {
+namespace {
+
+struct ShuffleIn {
+  std::uint32_t bits;
+  unsigned from;
+};
+
+void exchange(const void* const (&in)[32], void* const (&out)[32]) {
+  for (unsigned i = 0; i < 32; ++i) {
+    const unsigned from = static_cast<const ShuffleIn*>(in[i])->from % 32;
+    *static_cast<std::uint32_t*>(out[i]) = static_cast<const ShuffleIn*>(in[from])->bits;
+  }
+}
+
+void collect_votes(const void* const (&in)[32], void* const (&out)[32]) {
+  std::uint32_t votes = 0;
+  for (unsigned i = 0; i < 32; ++i) {
+    if (*static_cast<const bool*>(in[i])) votes |= std::uint32_t{1} << i;
+  }
+  for (void* to : out) *static_cast<std::uint32_t*>(to) = votes;
+}
+
+/// A lane's part of d = d + a b (intrinsics.cuh).
+template <class Number>
+struct Fragments {
+  const std::uint32_t (*a)[4];
+  const std::uint32_t (*b)[2];
+  Number (*d)[4];
+};
+
+/// Register and position within it that hold an element of a (16, k), b (k, 8) or d (16, 8), where a register
+/// holds `per_register` elements: PTX ISA, "Matrix Fragments for mma.m16n8k16" and "m16n8k32".
+struct Where {
+  unsigned lane;
+  unsigned reg;
+  unsigned part;
+};
+
+Where in_a(unsigned row, unsigned column, unsigned per_register) {
+  const unsigned half = 4 * per_register;  // columns that registers 0 and 1 cover
+  const unsigned in_half = column % half;
+  return {row % 8 * 4 + in_half / per_register, row / 8 + 2 * (column / half), in_half % per_register};
+}
+
+Where in_b(unsigned row, unsigned column, unsigned per_register) {
+  const unsigned half = 4 * per_register;
+  const unsigned in_half = row % half;
+  return {column * 4 + in_half / per_register, row / half, in_half % per_register};
+}
+
+Where in_d(unsigned row, unsigned column) {
+  return {row % 8 * 4 + column / 2, row / 8 * 2 + column % 2, 0};
+}
+
+/// d += a b for all lanes; `Element` turns a register and a position into a number, sums are made in `Sum`.
+template <class Number, class Sum, unsigned kDepth, class Element>
+void multiply_fragments(const void* const (&in)[32], Element element) {
+  constexpr unsigned kPerRegister = kDepth / 8;
+  const auto lane_in = [&in](unsigned i) { return static_cast<const Fragments<Number>*>(in[i]); };
+  Sum a[16][kDepth], b[kDepth][8];
+  for (unsigned k = 0; k < kDepth; ++k) {
+    for (unsigned row = 0; row < 16; ++row) {
+      const Where at = in_a(row, k, kPerRegister);
+      a[row][k] = element((*lane_in(at.lane)->a)[at.reg], at.part);
+    }
+    for (unsigned column = 0; column < 8; ++column) {
+      const Where at = in_b(k, column, kPerRegister);
+      b[k][column] = element((*lane_in(at.lane)->b)[at.reg], at.part);
+    }
+  }
+  for (unsigned row = 0; row < 16; ++row) {
+    for (unsigned column = 0; column < 8; ++column) {
+      const Where at = in_d(row, column);
+      Number& d = (*lane_in(at.lane)->d)[at.reg];
+      Sum sum = d;
+      for (unsigned k = 0; k < kDepth; ++k) sum += a[row][k] * b[k][column];
+      d = static_cast<Number>(sum);
+    }
+  }
+}
+
+void multiply_f16(const void* const (&in)[32], void* const (&)[32]) {
+  multiply_fragments<float, double, 16>(in, [](std::uint32_t reg, unsigned part) {
+    return half_to_float(static_cast<std::uint16_t>(reg >> (16 * part)));
+  });
+}
+
+void multiply_bf16(const void* const (&in)[32], void* const (&)[32]) {
+  multiply_fragments<float, double, 16>(in, [](std::uint32_t reg, unsigned part) {
+    return bfloat16_to_float(static_cast<std::uint16_t>(reg >> (16 * part)));
+  });
+}
+
+void multiply_s8(const void* const (&in)[32], void* const (&)[32]) {
+  multiply_fragments<std::int32_t, std::int32_t, 32>(in, [](std::uint32_t reg, unsigned part) {
+    return static_cast<std::int32_t>(reg << (24 - 8 * part)) >> 24;
+  });
+}
+
+}  // namespace
+
+void sync_warp(Place place) {
+  warp_collective(
+      kAllLanes, [](const void* const(&)[32], void* const(&)[32]) {}, nullptr, nullptr, place);
+}
+
+std::uint32_t shuffle_bits(std::uint32_t bits, unsigned from, Place place) {
+  const ShuffleIn in{bits, from};
+  std::uint32_t out = 0;
+  warp_collective(kAllLanes, exchange, &in, &out, place);
+  return out;
+}
+
+std::uint32_t votes_of_lanes(bool vote, Place place) {
+  std::uint32_t out = 0;
+  warp_collective(kAllLanes, collect_votes, &vote, &out, place);
+  return out;
+}
+
+std::uint32_t atomic_add(std::uint32_t* to, std::uint32_t value) {
+  return std::atomic_ref(*to).fetch_add(value);
+}
+
+float atomic_add(float* to, float value) {
+  return std::atomic_ref(*to).fetch_add(value);
+}
+
+std::uint32_t atomic_max(std::uint32_t* to, std::uint32_t value) {
+  std::atomic_ref target(*to);
+  std::uint32_t before = target.load();
+  while (before < value && !target.compare_exchange_weak(before, value)) {
+  }
+  return before;
+}
+
+std::uint32_t atomic_exchange(std::uint32_t* to, std::uint32_t value) {
+  return std::atomic_ref(*to).exchange(value);
+}
+
+void fence_device() {
+#if !defined( \
+    __SANITIZE_THREAD__)  // which does not know fences; atomic operations order there what they touch
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
+
+float half_to_float(std::uint16_t bits) {
+  // Exponent and mantissa in fp32's place, then the difference of the exponents' biases: exact.
+  const std::uint32_t magnitude = static_cast<std::uint32_t>(bits & 0x7fff) << 13;
+  const bool special = (bits & 0x7c00) == 0x7c00;
+  const float scaled = std::bit_cast<float>(magnitude) * 0x1p112f;
+  const float value = special ? std::bit_cast<float>(magnitude | 0x7f800000u) : scaled;
+  return (bits & 0x8000) != 0 ? -value : value;
+}
+
+float bfloat16_to_float(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+}
+
+std::uint16_t float_to_half(float value) {
+  const auto sign = static_cast<std::uint16_t>(std::signbit(value) ? 0x8000 : 0);
+  if (std::isnan(value)) return static_cast<std::uint16_t>(sign | 0x7e00);
+  const float magnitude = std::fmin(std::fabs(value), 65504.0f);
+  const int exponent = std::max(std::ilogb(magnitude), -14);  // of subnormals too
+  // Units of the last place: 1024 to 2047 for normal numbers; what rounds up to 2048 carries by itself.
+  const auto units =
+      static_cast<unsigned>(magnitude == 0.0f ? 0.0f : std::nearbyint(std::ldexp(magnitude, 10 - exponent)));
+  if (units < 1024) return static_cast<std::uint16_t>(sign | units);
+  return static_cast<std::uint16_t>(sign | ((static_cast<unsigned>(exponent + 14) << 10) + units));
+}
+
+void multiply_tiles(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], TileType type,
+                    Place place) {
+  const Fragments<float> in{&a, &b, &d};
+  warp_collective(kAllLanes, type == TileType::f16 ? multiply_f16 : multiply_bf16, &in, nullptr, place);
+}
+
+void multiply_tiles_s8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+                       Place place) {
+  const Fragments<std::int32_t> in{&a, &b, &d};
+  warp_collective(kAllLanes, multiply_s8, &in, nullptr, place);
+}
+
+}  // namespace tandem::cuda::emulation

@@ -1,0 +1,166 @@
+// The emulation's body of runtime.h.
+
+#include "backends/cuda/runtime.h"
+
+#include <cstring>
+#include <utility>
+
+#include "backends/cuda/emulation/device.h"
+#include "backends/cuda/emulation/device_state.h"
+#include "backends/cuda/emulation/enqueue.h"
+
+namespace tandem::cuda {
+
+using emulation::Access;
+using emulation::MemoryKind;
+
+Device::Device(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
+Device::Device(Device&&) noexcept = default;
+Device& Device::operator=(Device&&) noexcept = default;
+Device::~Device() = default;
+
+MemoryInfo Device::memory() const {
+  return state_->memory();
+}
+
+void Device::synchronise() {
+  state_->synchronise();
+}
+
+DeviceMemory::DeviceMemory(Device& device, std::size_t bytes)
+    : device_(&device.state()), data_(device_->allocate(bytes, MemoryKind::device)), bytes_(bytes) {}
+
+DeviceMemory::DeviceMemory(DeviceMemory&& other) noexcept
+    : device_(std::exchange(other.device_, nullptr)),
+      data_(std::exchange(other.data_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)) {}
+
+DeviceMemory& DeviceMemory::operator=(DeviceMemory&& other) noexcept {
+  std::swap(device_, other.device_);
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+DeviceMemory::~DeviceMemory() {
+  if (data_ != nullptr) device_->free(data_);
+}
+
+PinnedMemory::PinnedMemory(Device& device, std::size_t bytes)
+    : device_(&device.state()), data_(device_->allocate(bytes, MemoryKind::pinned)), bytes_(bytes) {}
+
+PinnedMemory::PinnedMemory(PinnedMemory&& other) noexcept
+    : device_(std::exchange(other.device_, nullptr)),
+      data_(std::exchange(other.data_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)) {}
+
+PinnedMemory& PinnedMemory::operator=(PinnedMemory&& other) noexcept {
+  std::swap(device_, other.device_);
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+PinnedMemory::~PinnedMemory() {
+  if (data_ != nullptr) device_->free(data_);
+}
+
+void Event::synchronise() const {
+  if (state_ != nullptr) state_->device.synchronise(*state_);
+}
+
+Stream::Stream(Device& device) : state_(std::make_unique<State>(device.state())) {}
+Stream::Stream(Stream&&) noexcept = default;
+Stream& Stream::operator=(Stream&&) noexcept = default;
+Stream::~Stream() = default;
+
+void Stream::copy_to_device(void* to, const void* from_host, std::size_t bytes) {
+  state_->device.check_range("copy to the device", to, bytes, MemoryKind::device);
+  state_->device.check_range("copy to the device", from_host, bytes, MemoryKind::pinned);
+  state_->device.add(*state_,
+                     {"copy to the device", [=](Device::State&) { std::memcpy(to, from_host, bytes); },
+                      static_cast<const std::byte*>(from_host), bytes, Access::read});
+}
+
+void Stream::copy_to_host(void* to_host, const void* from, std::size_t bytes) {
+  state_->device.check_range("copy to the host", to_host, bytes, MemoryKind::pinned);
+  state_->device.check_range("copy to the host", from, bytes, MemoryKind::device);
+  state_->device.add(*state_, {"copy to the host", [=](Device::State&) { std::memcpy(to_host, from, bytes); },
+                               static_cast<const std::byte*>(to_host), bytes, Access::none});
+}
+
+void Stream::copy_on_device(void* to, const void* from, std::size_t bytes) {
+  state_->device.check_range("copy on the device", to, bytes, MemoryKind::device);
+  state_->device.check_range("copy on the device", from, bytes, MemoryKind::device);
+  state_->device.add(*state_, {"copy on the device", [=](Device::State&) { std::memmove(to, from, bytes); }});
+}
+
+void Stream::fill(void* to, unsigned char value, std::size_t bytes) {
+  state_->device.check_range("fill", to, bytes, MemoryKind::device);
+  state_->device.add(*state_, {"fill", [=](Device::State&) { std::memset(to, value, bytes); }});
+}
+
+Event Stream::record() {
+  return Event(state_->device.record(*state_));
+}
+
+void Stream::wait(const Event& event) {
+  state_->device.wait(*state_, event.state());
+}
+
+Graph Stream::capture(const std::function<void()>& enqueue) {
+  state_->device.begin_capture(*state_);
+  try {
+    enqueue();
+  } catch (...) {
+    state_->device.end_capture(*state_);
+    throw;
+  }
+  return Graph(state_->device.end_capture(*state_));
+}
+
+void Stream::launch(const Graph& graph) {
+  if (!graph.empty()) state_->device.add(*state_, *graph.state());
+}
+
+void Stream::synchronise() {
+  state_->device.synchronise(*state_);
+}
+
+namespace emulation {
+namespace {
+
+// What an SM of compute capability 8.6 has.
+constexpr std::size_t kMaxThreads = 1024;
+constexpr std::size_t kMaxSharedBytes = std::size_t{99} << 10;
+constexpr unsigned kMaxBlocksYz = 65535;
+
+void check_shape(const char* name, const GridShape& shape) {
+  const auto refuse = [name](const char* why) {
+    throw DeviceError("launch of " + std::string(name) + ": " + why);
+  };
+  const std::size_t threads = std::size_t{shape.threads.x} * shape.threads.y * shape.threads.z;
+  if (threads == 0 || threads > kMaxThreads) refuse("a block has 1 to 1024 threads");
+  if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) refuse("there are no blocks");
+  if (shape.blocks.y > kMaxBlocksYz || shape.blocks.z > kMaxBlocksYz) refuse("too many blocks in y or z");
+  if (shape.shared_bytes > kMaxSharedBytes) refuse("more shared memory than an SM has");
+}
+
+}  // namespace
+
+Device make_device(const Options& options) {
+  return Device(std::make_unique<Device::State>(options));
+}
+
+std::uint64_t calls(const Device& device) {
+  return device.state().calls();
+}
+
+void enqueue(Stream& stream, const char* name, const GridShape& shape, std::function<void()> kernel) {
+  check_shape(name, shape);
+  const Grid grid{name, shape.blocks, shape.threads, shape.shared_bytes, std::move(kernel)};
+  stream.state().device.add(stream.state(), {name, [grid](Device::State& device) { device.run_grid(grid); }});
+}
+
+}  // namespace emulation
+}  // namespace tandem::cuda
