@@ -1,19 +1,23 @@
 #include <algorithm>
+#include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/ink.h"
 #include "cli/plan_options.h"
 #include "ipc/client.h"
 #include "planner/answer_json.h"
 #include "planner/answer_table.h"
+#include "planner/chart.h"
 #include "planner/errors.h"
 #include "planner/machine_parts.h"
 #include "planner/machine_table.h"
 #include "planner/make_plan.h"
 #include "planner/plan_json.h"
+#include "planner/plan_svg.h"
 #include "planner/plan_table.h"
 #include "planner/sweep.h"
 
@@ -27,7 +31,7 @@ int show_daemon_plan(const PlanOptions& options) {
   if (options.json) {
     std::cout << reply.body << "\n";
   } else {
-    std::cout << planner::plan_table(planner::parse_plan(answer.at("plan").dump()));
+    std::cout << planner::plan_table(planner::parse_plan(answer.at("plan").dump()), ink_for(options.color));
   }
   return kOk;
 }
@@ -37,11 +41,19 @@ int list_machines(const PlanOptions& options) {
   return kOk;
 }
 
+void write_picture(const std::string& path, const std::string& picture) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << picture << std::flush;
+  if (!file) throw Error("cannot write " + path);
+}
+
 int make_new_plan(const PlanOptions& options) {
+  const auto ink = ink_for(options.color);
   const auto setting = setting_of(options, options.models.front());
   const auto plan =
       planner::make_plan(setting.model, setting.budget, setting.workload, setting.machine, setting.devices);
-  std::cout << (options.json ? planner::plan_to_text(plan) : planner::plan_table(plan));
+  if (!options.svg.empty()) write_picture(options.svg, planner::plan_svg(plan));
+  std::cout << (options.json ? planner::plan_to_text(plan) : planner::plan_table(plan, ink));
   return plan.fits ? kFits : kDoesNotFit;
 }
 
@@ -64,16 +76,29 @@ std::vector<planner::Answer> answers_for(const PlanOptions& options) {
   return answers;
 }
 
+void print_answers(const std::vector<planner::Answer>& answers, planner::Ink ink) {
+  const char* separator = "";
+  for (const auto& answer : answers) {
+    std::cout << separator << planner::answer_table(answer);
+    separator = "\n";
+  }
+  const auto charts = planner::charts_of(answers);
+  if (!charts.empty()) std::cout << "\n" << planner::chart_text(charts.front(), ink);
+}
+
 int answer_questions(const PlanOptions& options) {
+  const auto ink = ink_for(options.color);
+  if (!options.svg.empty() && options.sweep.empty())
+    throw planner::BadQuestion("--svg draws one plan or a sweep", "ask without it, or for one of them");
   const auto answers = answers_for(options);
+  if (!options.svg.empty()) {
+    const auto title = "sweep of " + options.sweep + " on " + options.machine;
+    write_picture(options.svg, planner::charts_svg(planner::charts_of(answers), title));
+  }
   if (options.json) {
     std::cout << planner::answers_to_text(answers);
   } else {
-    const char* separator = "";
-    for (const auto& answer : answers) {
-      std::cout << separator << planner::answer_table(answer);
-      separator = "\n";
-    }
+    print_answers(answers, ink);
   }
   return std::ranges::any_of(answers, &planner::Answer::answered) ? kOk : kDoesNotFit;
 }

@@ -101,6 +101,9 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
   add_setting(app, options);
   add_questions(app, options);
   app.add_flag("--json", options.json, "print JSON");
+  app.add_option("--svg", options.svg, "draw the plan, or the sweep, into this file as well");
+  app.add_option("--color", options.color, "auto, always or never; auto minds NO_COLOR")
+      ->capture_default_str();
 }
 
 planner::Setting setting_of(const PlanOptions& options, const std::string& model) {

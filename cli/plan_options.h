@@ -30,6 +30,8 @@ struct PlanOptions {
   std::string target_tps;
   std::string target_ttft;
   bool json = false;
+  std::string svg;  ///< file
+  std::string color = "auto";
 };
 
 void add_plan_options(CLI::App& app, PlanOptions& options);

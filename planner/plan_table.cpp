@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "planner/columns.h"
+#include "planner/layer_strip.h"
+#include "planner/memory_bar.h"
 #include "planner/names.h"
 #include "planner/size_text.h"
 #include "planner/unit_name.h"
@@ -47,14 +49,14 @@ std::string heading(const Plan& plan) {
   return text;
 }
 
-/// "cuda0   [#########.......]  9.84 of 12.9 GB"
-std::string usage(std::string_view device, std::uint64_t used, std::uint64_t budget) {
-  constexpr std::size_t kBarColumns = 32;
-  const auto share =
-      budget == 0 ? 1.0 : std::min(1.0, static_cast<double>(used) / static_cast<double>(budget));
-  const auto full = static_cast<std::size_t>(share * kBarColumns);
-  return label(device) + "[" + std::string(full, '#') + std::string(kBarColumns - full, '.') + "]  " +
-         short_size(used) + " of " + short_size(budget) + (used > budget ? ": too much" : "") + "\n";
+/// "cuda0       [WWWWWWWHKK....]  9.84 of 12.9 GB"
+std::string usage(const Plan& plan, Device device, Ink ink) {
+  constexpr std::size_t kBarColumns = 46;
+  const bool is_cpu = device == Device::cpu;
+  const auto used = is_cpu ? plan.ram_bytes : plan.vram_bytes;
+  const auto budget = is_cpu ? plan.budget.ram_bytes : plan.budget.vram_bytes;
+  return label(to_string(device)) + memory_bar(bar_parts(plan, device), budget, kBarColumns, ink) + "  " +
+         short_size(used) + " of " + short_size(budget) + "\n";
 }
 
 std::string arena_rows(const Plan& plan, const std::vector<Device>& devices) {
@@ -77,27 +79,6 @@ std::string arena_rows(const Plan& plan, const std::vector<Device>& devices) {
     text += padded_left(grouped(device == Device::cpu ? plan.ram_bytes : plan.vram_bytes), kNumberColumns);
   }
   return text + "\n";
-}
-
-/// A character a layer, as many as a line holds: where its halves are and which kind it is.
-std::string layer_strip(const Plan& plan) {
-  constexpr std::size_t kLayersPerLine = kColumns - kLabelColumns;
-  const auto mark = [](Device device) { return device == Device::cpu ? '.' : '#'; };
-  std::string text;
-  for (std::size_t first = 0; first < plan.layers.size(); first += kLayersPerLine) {
-    const auto last = std::min(first + kLayersPerLine, plan.layers.size());
-    auto kinds = label("layers");
-    auto attention = label("  attention");
-    auto ffn = label("  FFN");
-    for (auto i = first; i < last; ++i) {
-      kinds += plan.layers[i].kind == model::LayerKind::global ? 'G' : 's';
-      attention += mark(plan.layers[i].attention_device);
-      ffn += mark(plan.layers[i].ffn_device);
-    }
-    for (const auto& row : {kinds, attention, ffn}) text.append(row).append("\n");
-  }
-  text += label("  head") + mark(plan.head.device) + "  " + plan.head.type + "\n";
-  return text + label("") + "# GPU  . CPU  G global  s sliding attention\n";
 }
 
 /// The first stages by name; long pipelines are cut short.
@@ -146,16 +127,13 @@ std::string reasons(const Plan& plan) {
 
 }  // namespace
 
-std::string plan_table(const Plan& plan) {
+std::string plan_table(const Plan& plan, Ink ink) {
   const auto devices = devices_of(plan);
   auto text = heading(plan) + verdict(plan) + "\n";
-  for (const auto device : devices) {
-    const bool is_cpu = device == Device::cpu;
-    text += usage(to_string(device), is_cpu ? plan.ram_bytes : plan.vram_bytes,
-                  is_cpu ? plan.budget.ram_bytes : plan.budget.vram_bytes);
-  }
+  for (const auto device : devices) text += usage(plan, device, ink);
+  text += memory_bar_legend(plan, kLabelColumns, ink);
   text.append("\n").append(arena_rows(plan, devices));
-  text.append("\n").append(layer_strip(plan));
+  text.append("\n").append(layer_strip(plan, ink));
   text.append("\n").append(stages_line(plan));
   return text + predictions(plan) + reasons(plan);
 }

@@ -98,6 +98,9 @@ TEST(TandemPlan, ExitsWith1OnUsage) {
                                 "--target-ttft 0",
                                 "--target-ttft 2h",
                                 "--target-ttft s",
+                                "--color blue",
+                                "--max-context --svg /dev/null",
+                                "--svg /nowhere/plan.svg",
                                 "--max-context --min-vram",
                                 "--max-context --sweep vram=1:2:1"}) {
     const auto model = *arguments == '\0' ? "" : kModel + " ";
@@ -202,6 +205,41 @@ TEST(TandemPlan, TakesTheMemoryOfANamedCard) {
   EXPECT_EQ(plan["budget"]["vram_bytes"], 8LL << 30);
   EXPECT_EQ(plan["machine"]["name"], "rtx4090+ddr4-3200");
   EXPECT_EQ(plan["workload"]["max_seq_len"], 4096);
+}
+
+TEST(TandemPlan, ColoursOnlyWhatIsWanted) {
+  const auto colours = [](const std::string& environment, const std::string& arguments) {
+    const auto run =
+        run_shell(environment + " " TANDEM_BINARY_DIR "/tandem plan " + kModel + " " + arguments);
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return run.out.find('\x1b') != std::string::npos;
+  };
+  EXPECT_FALSE(colours("", ""));  // no terminal
+  EXPECT_TRUE(colours("", "--color always"));
+  EXPECT_TRUE(colours("NO_COLOR=1", "--color always"));
+  EXPECT_FALSE(colours("", "--color never"));
+  EXPECT_FALSE(colours("", "--color always --json"));
+  EXPECT_TRUE(colours("", "--color always --sweep vram=8GiB:9GiB:1GiB"));
+  // `script` lends a terminal.
+  const auto on_terminal = [](const std::string& environment) {
+    const auto run = run_shell("TERM=xterm " + environment +
+                               " script -qec '" TANDEM_BINARY_DIR "/tandem plan " + kModel + "' /dev/null");
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return run.out.find('\x1b') != std::string::npos;
+  };
+  EXPECT_TRUE(on_terminal(""));
+  EXPECT_TRUE(on_terminal("NO_COLOR="));
+  EXPECT_FALSE(on_terminal("NO_COLOR=1"));
+  EXPECT_FALSE(on_terminal("TERM=dumb"));
+}
+
+TEST(TandemPlan, DrawsThePlanAndStillPrintsIt) {
+  const test_support::TempDir directory;
+  const auto picture = (directory.path() / "plan.svg").string();
+  const auto run = run_tandem("plan " + kModel + " --svg " + picture);
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_NE(run.out.find("verdict"), std::string::npos);
+  EXPECT_EQ(run_shell("grep -c '<svg' " + picture).out, "1\n");
 }
 
 }  // namespace
