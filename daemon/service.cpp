@@ -5,8 +5,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "daemon/status.h"
 #include "daemon/stream_sink.h"
 #include "model/detokenizer.h"
+#include "planner/plan_json.h"
 
 namespace tandem::daemon {
 
@@ -66,7 +68,10 @@ class Resumer {
 }  // namespace
 
 DaemonService::DaemonService(const model::Tokenizer& tokenizer, Loaded loaded)
-    : tokenizer_(tokenizer), loaded_(std::move(loaded)), preparer_(tokenizer, loaded_.chat) {}
+    : tokenizer_(tokenizer),
+      loaded_(std::move(loaded)),
+      plan_json_(planner::plan_to_text(loaded_.plan)),
+      preparer_(tokenizer, loaded_.chat) {}
 
 void DaemonService::attach(engine::Engine& engine, std::function<std::vector<memory::LedgerLine>()> ledger) {
   ledger_ = std::move(ledger);
@@ -159,13 +164,19 @@ std::string DaemonService::plan_json() {
                        {"used_bytes", line.used_bytes}});
     }
   }
-  return R"({"plan":)" + loaded_.plan_json + R"(,"ledger":)" + lines.dump() + "}";
+  return R"({"plan":)" + plan_json_ + R"(,"ledger":)" + lines.dump() + "}";
 }
 
 std::string DaemonService::metrics_text() {
   auto* const running = engine();
   if (running == nullptr) return metrics_.text({}, {});
   return metrics_.text(running->stats(), ledger_());
+}
+
+ipc::OrderedJson DaemonService::status() {
+  auto* const running = engine();
+  if (running == nullptr) return status_of(loaded_.plan, {}, {});
+  return status_of(loaded_.plan, running->stats(), ledger_());
 }
 
 std::vector<ipc::RequestInfo> DaemonService::requests() {

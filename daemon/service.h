@@ -16,6 +16,7 @@
 #include "memory/arena.h"
 #include "model/sampling.h"
 #include "model/tokenizer.h"
+#include "planner/plan.h"
 
 namespace tandem::daemon {
 
@@ -23,7 +24,7 @@ namespace tandem::daemon {
 struct Loaded {
   ipc::ModelCard card;
   std::optional<model::ChatFormat> chat;  ///< none: the model cannot chat
-  std::string plan_json;                  ///< as planned, an object
+  planner::Plan plan;
   model::SamplingParams recommended;
 };
 
@@ -56,6 +57,7 @@ class DaemonService final : public ipc::Service {
   ipc::Health health() override;
   std::string plan_json() override;
   std::string metrics_text() override;
+  ipc::OrderedJson status() override;
   std::vector<ipc::RequestInfo> requests() override;
 
  private:
@@ -64,6 +66,7 @@ class DaemonService final : public ipc::Service {
 
   const model::Tokenizer& tokenizer_;
   const Loaded loaded_;
+  const std::string plan_json_;  ///< loaded_.plan as text
   ChatPreparer preparer_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   Metrics metrics_;

@@ -23,11 +23,7 @@ const char* state_name(ServiceState state) {
 /// 503 unless requests are taken, so that a probe needs no JSON.
 Outcome health(Service& service) {
   const Health health = service.health();
-  return json_reply({{"status", state_name(health.state)},
-                     {"load_progress", health.load_progress},
-                     {"uptime_s", health.uptime_s},
-                     {"version", health.version}},
-                    health.state == ServiceState::ok ? 200 : 503);
+  return json_reply(health_json(health), health.state == ServiceState::ok ? 200 : 503);
 }
 
 Outcome metrics(Service& service) {
@@ -44,18 +40,7 @@ Outcome plan(Service& service) {
 }
 
 Outcome requests(Service& service) {
-  OrderedJson data = OrderedJson::array();
-  for (const RequestInfo& info : service.requests()) {
-    data.push_back({{"id", info.id},
-                    {"owner", info.owner},
-                    {"state", info.state},
-                    {"prompt_tokens", info.prompt_tok},
-                    {"prompt_tokens_done", info.prompt_done_tok},
-                    {"completion_tokens", info.completion_tok},
-                    {"max_tokens", info.max_tok},
-                    {"age_us", info.age_us}});
-  }
-  return json_reply({{"object", "list"}, {"data", std::move(data)}});
+  return json_reply({{"object", "list"}, {"data", requests_json(service.requests())}});
 }
 
 /// One's own requests; root may end anybody's.
@@ -108,6 +93,28 @@ Outcome detokenize(RouteContext& context, const HttpRequest& request) {
 }
 
 }  // namespace
+
+OrderedJson health_json(const Health& health) {
+  return {{"status", state_name(health.state)},
+          {"load_progress", health.load_progress},
+          {"uptime_s", health.uptime_s},
+          {"version", health.version}};
+}
+
+OrderedJson requests_json(const std::vector<RequestInfo>& requests) {
+  OrderedJson lines = OrderedJson::array();
+  for (const RequestInfo& info : requests) {
+    lines.push_back({{"id", info.id},
+                     {"owner", info.owner},
+                     {"state", info.state},
+                     {"prompt_tokens", info.prompt_tok},
+                     {"prompt_tokens_done", info.prompt_done_tok},
+                     {"completion_tokens", info.completion_tok},
+                     {"max_tokens", info.max_tok},
+                     {"age_us", info.age_us}});
+  }
+  return lines;
+}
 
 std::vector<Route> native_routes(RouteContext& context) {
   Service& service = context.service;

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,11 +13,16 @@
 
 namespace tandem::ipc {
 
+/// A wake that will come; destroying it calls it off.
+using Alarm = std::shared_ptr<void>;
+
 /// What every route works with.
 struct RouteContext {
   Service& service;
   Limits limits;
   ActiveRequests active;
+  /// Calls `wake` once after this time.  I/O thread only.
+  std::function<Alarm(std::chrono::milliseconds, const Wake& wake)> wake_after{};
 };
 
 /// One method of one path.  A path that ends in '*' stands for every longer one, and `tail` is what is there

@@ -24,6 +24,7 @@
 #include "ipc/openai_completions.h"
 #include "ipc/openai_error.h"
 #include "ipc/openai_models.h"
+#include "ipc/status_routes.h"
 
 namespace tandem::ipc {
 
@@ -71,6 +72,7 @@ Router all_routes(RouteContext& context) {
   router.add(native_routes(context));
   router.add(openai_model_routes(context));
   router.add(openai_completion_routes(context));
+  router.add(status_routes(context));
   return router;
 }
 
@@ -91,7 +93,10 @@ class Server::Impl {
   Impl(const ServerOptions& options, Service& service)
       : access_log_(options.access_log),
         proxy_uids_(options.proxy_uids),
-        routes_{service, options.limits, {}},
+        routes_{service,
+                options.limits,
+                {},
+                [this](std::chrono::milliseconds time, const Wake& wake) { return alarm(time, wake); }},
         router_(all_routes(routes_)),
         listener_(options.socket),
         context_{io_, helper_, router_, routes_.limits, access_log_, [this] { return ids_.next(); }} {
@@ -181,6 +186,14 @@ class Server::Impl {
       door.acceptor.close(ignored);
       door.pause.cancel();
     }
+  }
+
+  Alarm alarm(std::chrono::milliseconds time, const Wake& wake) {
+    auto timer = std::make_shared<asio::steady_timer>(*io_, time);
+    timer->async_wait([wake](error_code error) {
+      if (!error) wake();
+    });
+    return timer;
   }
 
   void accept(Door& door) {

@@ -11,6 +11,7 @@
 
 #include "ipc/chat.h"
 #include "ipc/event_stream.h"
+#include "ipc/json_fields.h"
 
 namespace tandem::ipc {
 
@@ -155,6 +156,8 @@ class Service {
   /// Prometheus text, every name with the prefix tandem_.
   virtual std::string metrics_text() = 0;
   virtual std::vector<RequestInfo> requests() = 0;
+  /// What GET /v1/status says beyond health, model and requests: an object.
+  virtual OrderedJson status() = 0;
 };
 
 }  // namespace tandem::ipc

@@ -11,6 +11,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+std::uint64_t steady_us(Clock::time_point time) noexcept {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count());
+}
+
 std::uint64_t us_between(Clock::time_point from, Clock::time_point to) noexcept {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(to - from).count());
 }
@@ -170,6 +175,7 @@ Stats Engine::stats() const {
   stats.queued = scheduler_.queued();
   stats.running = scheduler_.running();
   stats.free_pages = scheduler_.free_pages();
+  stats.now = rates_.rates(steady_us(Clock::now()));
   return stats;
 }
 
@@ -233,8 +239,9 @@ void Engine::tell_cancelled(Lock& lock) {
 /// Computes one micro-batch and hands on what it gave.
 void Engine::run(const scheduler::Step& step, Lock& lock) {
   const auto prompt_tok = fill_rows(step);
-  lock.unlock();
   const auto begin = Clock::now();
+  rates_.begin(steady_us(begin));
+  lock.unlock();
   BytesRead bytes;
   std::string error;
   try {
@@ -248,6 +255,7 @@ void Engine::run(const scheduler::Step& step, Lock& lock) {
   const auto ready = completed(step);
   const auto step_us = us_between(begin, computed);
   account_step(prompt_tok, bytes, step_us);
+  rates_.end(steady_us(computed), prompt_tok, bytes.weights + bytes.kv);
   lock.unlock();
   for (const auto& part : ready) {
     if (prompt_tok == 0) part.sequence->account_decode(bytes, step_us);
@@ -347,6 +355,7 @@ void Engine::advance(const Ready& ready) {
 std::optional<FinishReason> Engine::account_token(Sequence& sequence) {
   const std::lock_guard lock(mutex_);
   ++stats_.generated_tok;
+  rates_.generated();
   if (!scheduler_.holds(sequence.id)) return std::nullopt;
   const auto verdict = scheduler_.sampled(sequence.id);
   if (sequence.generation.stopped()) return FinishReason::stop;

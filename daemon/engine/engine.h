@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "daemon/engine/executor.h"
+#include "daemon/engine/rate_window.h"
 #include "daemon/engine/request.h"
 #include "daemon/engine/sink.h"
 #include "daemon/scheduler/scheduler.h"
@@ -54,6 +55,7 @@ struct Stats {
   std::uint64_t queued = 0;         ///< gauge
   std::uint64_t running = 0;        ///< gauge: sequences that hold a slot
   std::uint64_t free_pages = 0;     ///< gauge
+  Rates now;                        ///< gauge
 };
 
 /// Serves requests: one worker asks the scheduler what is next, has the executor compute it, chooses tokens,
@@ -112,7 +114,7 @@ class Engine {
   const model::Tokenizer& tokenizer_;
   const scheduler::Limits limits_;
 
-  mutable std::mutex mutex_;                 ///< guards all down to stats_
+  mutable std::mutex mutex_;                 ///< guards all down to rates_
   std::condition_variable changed_cv_;       ///< there is something for the worker
   mutable std::condition_variable idle_cv_;  ///< nothing is unfinished
   scheduler::Scheduler scheduler_;
@@ -124,6 +126,7 @@ class Engine {
   bool draining_ = false;
   bool stopping_ = false;
   Stats stats_;
+  RateWindow rates_;
 
   Rows rows_;               ///< the worker's: the micro-batch being computed
   std::vector<float> raw_;  ///< the worker's: (vocab) logits as they came, where scores are asked for

@@ -339,6 +339,44 @@ std::string FakeService::metrics_text() {
          "\n";
 }
 
+/// A Gemma of 48 layers on two devices.
+OrderedJson FakeService::status() {
+  const auto line = [](const char* purpose, std::uint64_t bytes) {
+    return OrderedJson{
+        {"purpose", purpose}, {"planned_bytes", bytes}, {"allocated_bytes", bytes}, {"used_bytes", bytes}};
+  };
+  const auto all = requests();
+  const auto queued = static_cast<std::size_t>(
+      std::ranges::count(all, std::string("queued"), [](const RequestInfo& one) { return one.state; }));
+  OrderedJson layers = OrderedJson::array();
+  for (std::size_t i = 0; i < 48; ++i) {
+    layers.push_back({{"index", i},
+                      {"kind", i % 6 == 5 ? "global" : "sliding"},
+                      {"attention", i < 4 ? "cpu" : "cuda0"},
+                      {"ffn", i < 14 ? "cpu" : "cuda0"},
+                      {"ffn_gpu_rows", i == 14 ? 256 : 0},
+                      {"kv_bytes", i % 6 == 5 ? 8'000'000 : 1'000'000},
+                      {"weight_bytes", 50'000'000}});
+  }
+  return {
+      {"devices",
+       {{{"device", "cuda0"},
+         {"budget_bytes", 400'000'000},
+         {"planned_bytes", 300'000'000},
+         {"purposes", {line("weights", 250'000'000), line("kv", 50'000'000)}}},
+        {{"device", "cpu"},
+         {"budget_bytes", 1'000'000'000},
+         {"planned_bytes", 100'000'000},
+         {"purposes", {line("weights", 90'000'000), line("head", 10'000'000)}}}}},
+      {"layers", std::move(layers)},
+      {"head", {{"device", "cpu"}, {"bytes", 10'000'000}}},
+      {"predicted", {{"decode_tok_per_s", 50.0}, {"prefill_tok_per_s", 500.0}}},
+      {"rates", {{"generated_tok_per_s", 12.5}, {"prompt_tok_per_s", 125.0}, {"gb_per_s", 37.5}}},
+      {"sequences", {{"queued", queued}, {"running", all.size() - queued}, {"slots", options_.slots}}},
+      {"kv_pages", {{"free", 60}, {"total", 64}}},
+      {"totals", {{"requests", submitted().size()}, {"prompt_tok", 0}, {"generated_tok", sampled_tok()}}}};
+}
+
 std::vector<RequestInfo> FakeService::requests() {
   const std::lock_guard lock(mutex_);
   std::vector<RequestInfo> list;

@@ -51,6 +51,7 @@ class FakeService final : public Service {
   Health health() override;
   std::string plan_json() override;
   std::string metrics_text() override;
+  OrderedJson status() override;
   std::vector<RequestInfo> requests() override;
 
   /// Requests that reach `state` (queued, prompt, decode) stay there, and so does tokenize under that name;

@@ -21,7 +21,7 @@ const std::map<std::string, Rooms, std::less<>>& rules() {
       {"backends/cpu", {"backends/device.h"}},
       {"backends/cuda", {"backends/device.h"}},
       {"memory", {"model", "planner", "backends/device.h"}},
-      {"ipc", {}},
+      {"ipc", {"embedded"}},
       {"daemon/scheduler", {"model", "planner"}},
       {"daemon/engine",
        {"model", "planner", "memory", "daemon/scheduler", "backends/device.h", "backends/cpu",
