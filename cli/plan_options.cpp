@@ -32,7 +32,7 @@ void add_setting(CLI::App& app, PlanOptions& options) {
 }
 
 void add_questions(CLI::App& app, PlanOptions& options) {
-  auto* questions = app.add_option_group("Questions", "at most one");
+  auto* questions = app.add_option_group("Questions");
   questions->add_flag("--max-context", options.max_context, "the largest context that fits");
   questions->add_flag("--max-sequences", options.max_sequences, "the most sequences that fit");
   questions->add_flag("--min-vram", options.min_vram, "the least VRAM, to the byte");

@@ -77,17 +77,15 @@ std::string memory_bar_legend(const Plan& plan, std::size_t indent, Ink ink) {
     if (is_there) entries.emplace_back(style_of(purpose.value), purpose.text);
   }
   entries.emplace_back(style_of_free(), "free");
-  const std::string start(indent, ' ');
-  auto text = start;
-  auto column = indent;
+  std::string text;
+  std::size_t column = kColumns;  // the first entry begins a line
   for (const auto& [style, name] : entries) {
-    const auto width = name.size() + 4;  // letter, space, name, two spaces
-    if (column + width > kColumns) {
-      text += "\n" + start;
-      column = indent;
-    }
-    text += painted(std::string(1, style.letter), style, ink) + " " + std::string(name) + "  ";
-    column += width;
+    const auto width = name.size() + 2;  // letter and space
+    const bool begins_line = column + 2 + width > kColumns;
+    if (begins_line) text += (text.empty() ? "" : "\n") + std::string(indent, ' ');
+    column = begins_line ? indent + width : column + 2 + width;
+    text += (begins_line ? "" : "  ") + painted(std::string(1, style.letter), style, ink) + " " +
+            std::string(name);
   }
   return text + "\n";
 }

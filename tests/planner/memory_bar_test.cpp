@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <sstream>
 
 #include <gtest/gtest.h>
 
@@ -81,8 +82,14 @@ TEST(MemoryBar, LegendNamesWhatIsThere) {
   for (const auto& purpose : kPurposeNames) {
     const bool is_there =
         std::ranges::find(plan.arenas, purpose.value, &ArenaPlan::purpose) != plan.arenas.end();
-    const auto entry = " " + std::string(purpose.text) + "  ";
+    const auto entry = std::string(1, style_of(purpose.value).letter) + " " + std::string(purpose.text);
     EXPECT_EQ(legend.find(entry) != std::string::npos, is_there) << purpose.text;
+  }
+  std::istringstream lines(legend);
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_LE(line.size(), 80U) << line;
+    EXPECT_TRUE(line.starts_with(std::string(12, ' '))) << line;
+    EXPECT_NE(line.back(), ' ') << line;
   }
   EXPECT_EQ(without_colours(memory_bar_legend(plan, 12, Ink::colour)), legend);
 }
