@@ -10,6 +10,7 @@ Command plan_command(CLI::App& parent);
 Command inspect_command(CLI::App& parent);
 Command run_command(CLI::App& parent);
 Command ps_command(CLI::App& parent);
+Command top_command(CLI::App& parent);
 Command stop_command(CLI::App& parent);
 Command wait_command(CLI::App& parent);
 Command bench_command(CLI::App& parent);

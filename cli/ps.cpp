@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/duration_text.h"
 #include "ipc/service.h"
 
 namespace tandem::cli {
@@ -29,17 +30,6 @@ OrderedJson status_of(ipc::Client& client) {
   return status;
 }
 
-/// "4 s", "3 m 20 s", "5 h 7 m", "2 d 3 h".
-std::string duration(std::uint64_t s) {
-  const auto two = [](std::uint64_t big, const char* unit, std::uint64_t small, const char* small_unit) {
-    return std::to_string(big) + unit + std::to_string(small) + small_unit;
-  };
-  if (s < 60) return std::to_string(s) + " s";
-  if (s < 3600) return two(s / 60, " m ", s % 60, " s");
-  if (s < 86400) return two(s / 3600, " h ", s % 3600 / 60, " m");
-  return two(s / 86400, " d ", s % 86400 / 3600, " h");
-}
-
 std::string headline(const OrderedJson& status) {
   const OrderedJson& health = status["health"];
   std::string line = "tandemd " + health.value("version", "") + ", pid " + status["pid"].dump() + ", " +
@@ -47,7 +37,7 @@ std::string headline(const OrderedJson& status) {
   if (health.value("status", "") == "loading") {
     line += " " + std::to_string(static_cast<int>(health.value("load_progress", 0.0) * 100.0)) + "%";
   }
-  line += ", up " + duration(health.value("uptime_s", std::uint64_t{0}));
+  line += ", up " + duration_text(health.value("uptime_s", std::uint64_t{0}));
   const OrderedJson& model = status["model"];
   if (model.is_null()) return line;
   line += "\nmodel " + model.value("id", "") + ", context " + model.at("max_model_len").dump() + " tokens";
@@ -60,7 +50,7 @@ void print_row(const OrderedJson& request) {
               request.value("owner", "").c_str(), request.value("state", "").c_str(),
               (count("prompt_tokens_done") + "/" + count("prompt_tokens")).c_str(),
               (count("completion_tokens") + "/" + count("max_tokens")).c_str(),
-              duration(request.value("age_us", std::uint64_t{0}) / 1'000'000).c_str());
+              duration_text(request.value("age_us", std::uint64_t{0}) / 1'000'000).c_str());
 }
 
 int run(const PsOptions& options) {

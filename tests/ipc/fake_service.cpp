@@ -369,7 +369,7 @@ OrderedJson FakeService::status() {
          {"planned_bytes", 100'000'000},
          {"purposes", {line("weights", 90'000'000), line("head", 10'000'000)}}}}},
       {"layers", std::move(layers)},
-      {"head", {{"device", "cpu"}, {"bytes", 10'000'000}}},
+      {"head", {{"device", "cpu"}, {"type", "Q6_K"}, {"bytes", 10'000'000}}},
       {"predicted", {{"decode_tok_per_s", 50.0}, {"prefill_tok_per_s", 500.0}}},
       {"rates", {{"generated_tok_per_s", 12.5}, {"prompt_tok_per_s", 125.0}, {"gb_per_s", 37.5}}},
       {"sequences", {{"queued", queued}, {"running", all.size() - queued}, {"slots", options_.slots}}},
