@@ -32,7 +32,7 @@ ipc::Json status_of(ipc::Client& client) {
 
 /// As many requests as the rows of the terminal leave room for.
 std::string fitted(const ipc::Json& status, planner::Ink ink) {
-  const std::string all = status_view(status, kManyRequests, ink);
+  std::string all = status_view(status, kManyRequests, ink);
   const auto lines = static_cast<std::size_t>(std::ranges::count(all, '\n'));
   const std::size_t rows = Screen::rows();
   if (lines <= rows) return all;
