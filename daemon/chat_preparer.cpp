@@ -1,16 +1,20 @@
 #include "daemon/chat_preparer.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "model/call_grammar.h"
 #include "model/chat.h"
 #include "model/gbnf.h"
 #include "model/json_schema_grammar.h"
+#include "model/token_trie.h"
 
 namespace tandem::daemon {
 
 namespace {
 
 using Json = nlohmann::ordered_json;
+using Mode = ipc::ToolChoice::Mode;
 
 ipc::RequestError refused(const std::string& message, const std::string& field) {
   return {400, "invalid_request_error", message, field};
@@ -63,7 +67,6 @@ Json function_of(const ipc::ChatTool& tool) {
 }
 
 model::ChatOptions options_of(const ipc::ChatRequest& chat) {
-  using Mode = ipc::ToolChoice::Mode;
   model::ChatOptions options;
   options.thinking = chat.thinking == ipc::Thinking::on;
   if (chat.tool_choice.mode != Mode::none) {
@@ -74,10 +77,43 @@ model::ChatOptions options_of(const ipc::ChatRequest& chat) {
   return options;
 }
 
-/// With thinking off the prompt of Gemma 4 holds an empty thought, and no other is wanted.
-model::ThoughtFirst thought_first(const model::ChatOptions& options, const model::AnswerStart& start) {
-  if (start.in_thought) return model::ThoughtFirst::is_open;
-  return options.thinking ? model::ThoughtFirst::maybe : model::ThoughtFirst::no;
+bool must_call(const ipc::ChatRequest& chat) noexcept {
+  return chat.tool_choice.mode == Mode::required || chat.tool_choice.mode == Mode::named;
+}
+
+/// The functions that the answer may call.
+std::vector<model::CallableTool> callable_tools(const ipc::ChatRequest& chat) {
+  std::vector<model::CallableTool> tools;
+  for (const auto& tool : chat.tools) {
+    const bool may_call = chat.tool_choice.mode != Mode::named || tool.name == chat.tool_choice.name;
+    if (may_call) tools.push_back({tool.name, tool.parameters, tool.strict});
+  }
+  return tools;
+}
+
+bool one_call_only(const ipc::ChatRequest& chat) noexcept {
+  return !chat.parallel_calls || chat.tool_choice.mode == Mode::named;
+}
+
+ipc::RequestError refused(const model::GrammarError& error, const std::string& field) {
+  return refused("'" + field + "': " + sentence(error), field);
+}
+
+std::vector<model::GrammarRule> rules_of(const ipc::AnswerFormat& format) {
+  using Kind = ipc::AnswerFormat::Kind;
+  try {
+    if (format.kind == Kind::json_schema) return model::json_schema_grammar(format.schema);
+    return format.kind == Kind::gbnf ? model::read_gbnf(format.grammar) : model::json_object_grammar();
+  } catch (const model::GrammarError& error) {
+    throw refused(error, format.field);
+  }
+}
+
+/// What tells formats apart; the text of a schema is that of its members in their order.
+std::string key_of(const ipc::AnswerFormat& format) {
+  using Kind = ipc::AnswerFormat::Kind;
+  if (format.kind == Kind::json_schema) return "schema " + format.schema.dump();
+  return format.kind == Kind::gbnf ? "gbnf " + format.grammar : "object";
 }
 
 }  // namespace
@@ -100,10 +136,8 @@ ipc::PreparedChat ChatPreparer::prepare_chat(const ipc::ChatRequest& chat) {
   auto rules = std::make_shared<EngineRules>();
   try {
     const auto prompt = model::render_chat(format, messages_of(chat), options);
-    rules->chat = engine::ChatReading{format, prompt.answer};
-    if (chat.format.kind != ipc::AnswerFormat::Kind::free) {
-      rules->constraint = engine::Constraint{masks_of(chat.format), thought_first(options, prompt.answer)};
-    }
+    rules->chat = engine::ChatReading{format, prompt.answer, one_call_only(chat)};
+    rules->constraint = constraint_of(chat, prompt.answer);
     return {model::encode(prompt.pieces, tokenizer_), std::move(rules)};
   } catch (const model::ChatError& error) {
     throw refused(sentence(error), "messages");
@@ -113,28 +147,62 @@ ipc::PreparedChat ChatPreparer::prepare_chat(const ipc::ChatRequest& chat) {
 std::shared_ptr<const ipc::AnswerRules> ChatPreparer::prepare_format(const ipc::AnswerFormat& format) {
   if (format.kind == ipc::AnswerFormat::Kind::free) return nullptr;
   auto rules = std::make_shared<EngineRules>();
-  rules->constraint = engine::Constraint{masks_of(format), model::ThoughtFirst::no};
+  rules->constraint = engine::Constraint{masks_of(format), model::ThoughtFirst::no, {}};
   return rules;
 }
 
-std::shared_ptr<model::GrammarMasks> ChatPreparer::masks_of(const ipc::AnswerFormat& format) {
-  using Kind = ipc::AnswerFormat::Kind;
-  try {
-    switch (format.kind) {
-      case Kind::free:
-        return nullptr;
-      case Kind::json_object:
-        return grammars_.masks("json_object", model::json_object_grammar);
-      case Kind::json_schema:
-        return grammars_.masks("json_schema " + format.schema.dump(),
-                               [&] { return model::json_schema_grammar(format.schema); });
-      case Kind::gbnf:
-        return grammars_.masks("gbnf " + format.grammar, [&] { return model::read_gbnf(format.grammar); });
-    }
-  } catch (const model::GrammarError& error) {
-    throw refused("'" + format.field + "': " + sentence(error), format.field);
+/// Calls are held to a grammar where the answer must be one, a tool is strict, or the content has a format,
+/// which calls have to stand beside.
+std::optional<engine::Constraint> ChatPreparer::constraint_of(const ipc::ChatRequest& chat,
+                                                              const model::AnswerStart& start) {
+  const bool free = chat.format.kind == ipc::AnswerFormat::Kind::free;
+  const bool may_call = !chat.tools.empty() && chat.tool_choice.mode != Mode::none;
+  const bool strict = std::ranges::any_of(chat.tools, &ipc::ChatTool::strict);
+  engine::Constraint constraint;
+  if (may_call && (!free || strict || must_call(chat))) {
+    constraint.masks = masks_with_calls(chat);
+  } else if (!free) {
+    constraint.masks = masks_of(chat.format);
+  } else {
+    return std::nullopt;
   }
-  return nullptr;
+  if (start.call) {
+    constraint.begun = std::string(model::kCallBeginByte) + *start.call;
+  } else if (start.in_thought) {
+    constraint.thought = model::ThoughtFirst::is_open;
+  } else if (chat.thinking == ipc::Thinking::on) {
+    constraint.thought = model::ThoughtFirst::maybe;
+  }
+  return constraint;
+}
+
+std::shared_ptr<model::GrammarMasks> ChatPreparer::masks_of(const ipc::AnswerFormat& format) {
+  try {
+    return grammars_.masks(key_of(format), model::CallMarkup::left_out, [&] { return rules_of(format); });
+  } catch (const model::GrammarError& error) {
+    throw refused(error, format.field);
+  }
+}
+
+std::shared_ptr<model::GrammarMasks> ChatPreparer::masks_with_calls(const ipc::ChatRequest& chat) {
+  model::CallAnswer answer;
+  answer.must_call = must_call(chat);
+  answer.several_calls = !one_call_only(chat);
+  std::string key = "calls " + std::to_string(answer.must_call) + std::to_string(answer.several_calls);
+  const auto tools = callable_tools(chat);
+  for (const auto& tool : tools) {
+    key += " " + tool.name + " " + std::to_string(tool.strict) + tool.parameters.dump();
+  }
+  const bool has_content = !answer.must_call && chat.format.kind != ipc::AnswerFormat::Kind::free;
+  if (has_content) key += " " + key_of(chat.format);
+  try {
+    return grammars_.masks(key, model::CallMarkup::as_bytes, [&] {
+      if (has_content) answer.content = rules_of(chat.format);
+      return model::call_grammar(tools, answer);
+    });
+  } catch (const model::GrammarError& error) {
+    throw refused(error, "tools");
+  }
 }
 
 }  // namespace tandem::daemon

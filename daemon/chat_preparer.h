@@ -25,6 +25,9 @@ class ChatPreparer {
 
  private:
   std::shared_ptr<model::GrammarMasks> masks_of(const ipc::AnswerFormat& format);
+  std::shared_ptr<model::GrammarMasks> masks_with_calls(const ipc::ChatRequest& chat);
+  std::optional<engine::Constraint> constraint_of(const ipc::ChatRequest& chat,
+                                                  const model::AnswerStart& start);
 
   const model::Tokenizer& tokenizer_;
   const std::optional<model::ChatFormat> format_;

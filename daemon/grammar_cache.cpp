@@ -17,7 +17,7 @@ struct Owned {
 
 }  // namespace
 
-std::shared_ptr<model::GrammarMasks> GrammarCache::masks(const std::string& key,
+std::shared_ptr<model::GrammarMasks> GrammarCache::masks(const std::string& key, model::CallMarkup calls,
                                                          const MakeRules& make_rules) {
   const std::lock_guard lock(mutex_);
   const auto known = std::ranges::find(newest_first_, key, &decltype(newest_first_)::value_type::first);
@@ -26,8 +26,9 @@ std::shared_ptr<model::GrammarMasks> GrammarCache::masks(const std::string& key,
     return known->second;
   }
   auto grammar = std::make_shared<const model::Grammar>(make_rules(), "root");
-  if (trie_ == nullptr) trie_ = std::make_shared<const model::TokenTrie>(tokenizer_);
-  auto owned = std::make_shared<Owned>(trie_, std::move(grammar));
+  auto& trie = tries_[calls];
+  if (trie == nullptr) trie = std::make_shared<const model::TokenTrie>(tokenizer_, calls);
+  auto owned = std::make_shared<Owned>(trie, std::move(grammar));
   newest_first_.emplace_front(key, std::shared_ptr<model::GrammarMasks>(owned, &owned->masks));
   if (newest_first_.size() > kMostGrammars) newest_first_.pop_back();
   return newest_first_.front().second;

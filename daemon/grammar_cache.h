@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -25,15 +26,16 @@ class GrammarCache {
   explicit GrammarCache(const model::Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
   /// The masks of the grammar that `key` names; `make_rules` gives its rules where it is not known yet, and
-  /// must give the same for the same key.  Throws what that throws, and GrammarError.
-  std::shared_ptr<model::GrammarMasks> masks(const std::string& key, const MakeRules& make_rules);
+  /// must give the same, with the same `calls`, for the same key.  Throws what that throws, and GrammarError.
+  std::shared_ptr<model::GrammarMasks> masks(const std::string& key, model::CallMarkup calls,
+                                             const MakeRules& make_rules);
 
   static constexpr std::size_t kMostGrammars = 16;
 
  private:
   const model::Tokenizer& tokenizer_;
   std::mutex mutex_;
-  std::shared_ptr<const model::TokenTrie> trie_;  ///< made for the first grammar
+  std::map<model::CallMarkup, std::shared_ptr<const model::TokenTrie>> tries_;  ///< made when first needed
   std::list<std::pair<std::string, std::shared_ptr<model::GrammarMasks>>> newest_first_;
 };
 

@@ -38,6 +38,9 @@ struct ChatTool {
   std::string name;
   std::string description;  ///< may be empty
   Json parameters;          ///< a JSON schema, its members in the client's order; null: no arguments
+  /// Calls are held to the schema (they always are where a call is required), and a schema with keywords that
+  /// are not understood is refused.
+  bool strict = false;
 };
 
 struct ToolChoice {
@@ -62,6 +65,7 @@ struct ChatRequest {
   std::vector<ChatMessage> messages;
   std::vector<ChatTool> tools;
   ToolChoice tool_choice;
+  bool parallel_calls = true;  ///< false: the answer ends with its first call
   Thinking thinking = Thinking::model_default;
   AnswerFormat format;  ///< of the content; thoughts before it are free
 };

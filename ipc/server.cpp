@@ -21,6 +21,7 @@
 
 #include "ipc/connection.h"
 #include "ipc/native_routes.h"
+#include "ipc/openai_chat.h"
 #include "ipc/openai_completions.h"
 #include "ipc/openai_error.h"
 #include "ipc/openai_models.h"
@@ -71,6 +72,7 @@ Router all_routes(RouteContext& context) {
   Router router;
   router.add(native_routes(context));
   router.add(openai_model_routes(context));
+  router.add(openai_chat_routes(context));
   router.add(openai_completion_routes(context));
   router.add(status_routes(context));
   return router;

@@ -7,16 +7,17 @@
 namespace tandem::model {
 
 AnswerConstraint::AnswerConstraint(std::shared_ptr<GrammarMasks> masks, const Tokenizer& tokenizer,
-                                   ThoughtFirst thought)
-    : matcher_(std::move(masks)),
+                                   ThoughtFirst thought, std::string_view begun)
+    : matcher_(std::move(masks), begun),
       thought_begin_(tokenizer.find(text_of(Marker::thought_begin))),
       thought_end_(tokenizer.find(text_of(Marker::thought_end))),
       in_thought_(tokenizer.size()),
       at_beginning_(tokenizer.size()) {
   if (thought == ThoughtFirst::no || !thought_begin_ || !thought_end_) return;
   state_ = thought == ThoughtFirst::is_open ? State::thought : State::beginning;
+  const auto call_begin = tokenizer.find(text_of(Marker::call_begin));  // it would end the thought
   for (TokenId id = 0; id < static_cast<TokenId>(tokenizer.size()); ++id) {
-    if (!tokenizer.ends_generation(id)) in_thought_.add(id);
+    if (!tokenizer.ends_generation(id) && id != call_begin) in_thought_.add(id);
   }
   at_beginning_.add_all(matcher_.allowed());
   at_beginning_.add(*thought_begin_);

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "model/grammar_matcher.h"
 #include "model/token_set.h"
@@ -16,11 +17,14 @@ enum class ThoughtFirst {
   is_open,  ///< the prompt has opened the thought channel (AnswerStart::in_thought)
 };
 
-/// Holds the content of an answer to a grammar; a thought before it is free, but for ending the answer.
+/// Holds the content of an answer to a grammar; a thought before it is free, but for ending the answer
+/// or beginning a call.
 class AnswerConstraint {
  public:
-  /// The tokenizer outlives the constraint.
-  AnswerConstraint(std::shared_ptr<GrammarMasks> masks, const Tokenizer& tokenizer, ThoughtFirst thought);
+  /// `begun`: what of the grammar's text the prompt holds already, so without a thought.  The tokenizer
+  /// outlives the constraint.  Throws GrammarError where the grammar does not begin so.
+  AnswerConstraint(std::shared_ptr<GrammarMasks> masks, const Tokenizer& tokenizer, ThoughtFirst thought,
+                   std::string_view begun = {});
 
   /// What may come next; valid until the next call of a member.  Throws as GrammarMatcher does.
   const TokenSet& allowed();

@@ -46,6 +46,8 @@ GrammarMachine::StateId GrammarMachine::after_rule(StackId stack) {
 }
 
 GrammarMachine::StateId GrammarMachine::find_next(StateId state, std::uint8_t byte) {
+  if (transitions_[state] == nullptr) transitions_[state] = first_transitions(state);
+  if ((*transitions_[state])[byte] == kDead) return kDead;
   std::vector<StackId> stacks;
   for (const auto stack : *states_[state]) {
     if (stack == kEmptyStack) continue;
@@ -54,12 +56,23 @@ GrammarMachine::StateId GrammarMachine::find_next(StateId state, std::uint8_t by
     if (grammar_.byte_set(node)[byte]) expand(node.next, place.below, stacks);
   }
   const auto found = intern(std::move(stacks));
-  auto& known = transitions_[state];
-  if (known == nullptr) {
-    known = std::make_unique<std::array<StateId, 256>>();
-    known->fill(kUnknown);
+  return (*transitions_[state])[byte] = found;
+}
+
+/// What is known before any byte is tried: which ones lead nowhere.
+std::unique_ptr<GrammarMachine::Transitions> GrammarMachine::first_transitions(StateId state) const {
+  auto transitions = std::make_unique<Transitions>();
+  const auto bytes = possible_bytes(state);
+  for (std::size_t byte = 0; byte < 256; ++byte) (*transitions)[byte] = bytes[byte] ? kUnknown : kDead;
+  return transitions;
+}
+
+std::bitset<256> GrammarMachine::possible_bytes(StateId state) const {
+  std::bitset<256> bytes;
+  for (const auto stack : *states_[state]) {
+    if (stack != kEmptyStack) bytes |= grammar_.byte_set(grammar_.node(frames_[stack].node));
   }
-  return (*known)[byte] = found;
+  return bytes;
 }
 
 /// Follows calls, forks and ends until a byte has to be taken or everything is over.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -47,6 +48,8 @@ class GrammarMachine {
   /// The stacks of a state, ascending.
   [[nodiscard]] std::span<const StackId> stacks(StateId state) const noexcept { return *states_[state]; }
   [[nodiscard]] const Frame& frame(StackId stack) const noexcept { return frames_[stack]; }
+  /// Every byte that does not lead to kDead.
+  [[nodiscard]] std::bitset<256> possible_bytes(StateId state) const;
   /// True if the bytes so far may be all.
   [[nodiscard]] bool may_end(StateId state) const noexcept {
     return !states_[state]->empty() && states_[state]->front() == kEmptyStack;
@@ -58,6 +61,8 @@ class GrammarMachine {
   [[nodiscard]] std::size_t state_count() const noexcept { return states_.size(); }
 
  private:
+  using Transitions = std::array<StateId, 256>;
+
   static constexpr StateId kUnknown = ~StateId{0};
 
   struct FrameHash {
@@ -67,6 +72,7 @@ class GrammarMachine {
   };
 
   StateId find_next(StateId state, std::uint8_t byte);
+  [[nodiscard]] std::unique_ptr<Transitions> first_transitions(StateId state) const;
   void expand(NodeId node, StackId below, std::vector<StackId>& out);
 
   const Grammar& grammar_;
@@ -74,7 +80,7 @@ class GrammarMachine {
   std::unordered_map<Frame, StackId, FrameHash> stack_ids_;
   std::map<std::vector<StackId>, StateId> state_ids_;
   std::vector<const std::vector<StackId>*> states_;  ///< keys of state_ids_
-  std::vector<std::unique_ptr<std::array<StateId, 256>>> transitions_;
+  std::vector<std::unique_ptr<Transitions>> transitions_;
 };
 
 }  // namespace tandem::model

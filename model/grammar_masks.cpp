@@ -6,8 +6,10 @@
 namespace tandem::model {
 namespace {
 
-constexpr std::size_t kMostFew = 2048;              // tokens that a list holds before it becomes a set
-constexpr std::uint64_t kWarmUpNodes = 50'000'000;  // of the trie, about 0.3 s
+constexpr std::size_t kMostFew = 2048;             // tokens that a list holds before it becomes a set
+constexpr std::uint64_t kWarmUpWork = 50'000'000;  // steps through the trie, about 0.3 s
+constexpr std::uint64_t kWorkOfMask = 1000;        // what a mask takes beside the walk, in such steps
+constexpr std::uint64_t kWorkOfPlace = 16;         // taking a byte at one place, in such steps
 
 }  // namespace
 
@@ -27,7 +29,7 @@ void GrammarMasks::walk(GrammarMachine& machine, std::uint32_t trie_node, StateI
   const auto end = nodes[trie_node].end;
   for (auto i = trie_node + 1; i < end;) {
     const auto& node = nodes[i];
-    ++visited_;
+    ++work_;
     const auto there = machine.next(path_[node.depth - std::size_t{1}], node.byte);
     if (there == GrammarMachine::kDead) {
       i = node.end;
@@ -134,7 +136,7 @@ void GrammarMasks::warm_up() {
     if (state != GrammarMachine::kDead && seen.insert(state).second) open.push_back(state);
   };
   add(places_.state_at(grammar_->start(), GrammarMachine::kEmptyStack));
-  while (!open.empty() && visited_ < kWarmUpNodes) {
+  while (!open.empty() && work_ < kWarmUpWork) {
     const auto state = open.back();
     open.pop_back();
     for_each_rule(places_, state, [&](StateId places, GrammarMachine::StackId below) {
@@ -144,7 +146,11 @@ void GrammarMasks::warm_up() {
         return;
       }
       rule_mask(places);
-      for (unsigned byte = 0; byte < 256; ++byte) add(places_.next(places, static_cast<std::uint8_t>(byte)));
+      const auto bytes = places_.possible_bytes(places);
+      for (unsigned byte = 0; byte < 256; ++byte) {
+        if (bytes[byte]) add(places_.next(places, static_cast<std::uint8_t>(byte)));
+      }
+      work_ += kWorkOfMask + bytes.count() * places_.stacks(places).size() * kWorkOfPlace;
     });
   }
 }

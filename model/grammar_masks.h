@@ -23,8 +23,9 @@ class GrammarMasks {
  public:
   using StateId = GrammarMachine::StateId;
 
-  /// Works out the masks of all places that the grammar can come to, up to a limit: some 10 ms, 0.3 s at
-  /// most, so do it off the I/O thread.  The trie outlives the masks.
+  /// Works out the masks of all places that the grammar can come to, up to a limit: some 10 ms, about
+  /// 0.5 s at most, so do it off the I/O thread.  What is beyond the limit, as with long counted repetitions
+  /// of wide character sets, costs a few ms where it comes up first.  The trie outlives the masks.
   GrammarMasks(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie);
   GrammarMasks(const GrammarMasks&) = delete;
   GrammarMasks& operator=(const GrammarMasks&) = delete;
@@ -62,7 +63,7 @@ class GrammarMasks {
   GrammarMachine places_;                             ///< stacks end below the rule they are in
   std::unordered_map<StateId, RuleMask> rule_masks_;  ///< by state of places_
   std::vector<StateId> path_;                         ///< of a walk, by depth
-  std::uint64_t visited_ = 0;                         ///< nodes of the trie, in all walks
+  std::uint64_t work_ = 0;                            ///< done so far, in steps through the trie
 };
 
 }  // namespace tandem::model

@@ -12,10 +12,13 @@ constexpr std::size_t kMostKeptMasks = 256;  // 32 KiB each at 262,144 tokens
 
 }  // namespace
 
-GrammarMatcher::GrammarMatcher(std::shared_ptr<GrammarMasks> masks)
+GrammarMatcher::GrammarMatcher(std::shared_ptr<GrammarMasks> masks, std::string_view begun)
     : masks_(std::move(masks)),
       machine_(std::make_unique<GrammarMachine>(masks_->grammar())),
-      state_(machine_->state_at(masks_->grammar().start(), GrammarMachine::kEmptyStack)) {}
+      state_(machine_->state_at(masks_->grammar().start(), GrammarMachine::kEmptyStack)) {
+  for (const char byte : begun) state_ = machine_->next(state_, static_cast<std::uint8_t>(byte));
+  if (state_ == GrammarMachine::kDead) throw GrammarError("the grammar does not begin as the answer does");
+}
 
 const TokenSet& GrammarMatcher::allowed() {
   forget_if_large();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 #include <unordered_map>
 
 #include "model/grammar_machine.h"
@@ -15,7 +16,9 @@ namespace tandem::model {
 /// That an answer ends in time cannot be promised: a limit on tokens may cut it before.
 class GrammarMatcher {
  public:
-  explicit GrammarMatcher(std::shared_ptr<GrammarMasks> masks);
+  /// `begun`: bytes that the answer begins with, which are there already.  Throws GrammarError where the
+  /// grammar makes nothing that begins so.
+  explicit GrammarMatcher(std::shared_ptr<GrammarMasks> masks, std::string_view begun = {});
 
   /// What may come next, end tokens where the answer may end; valid until the next call of a member.  Never
   /// empty, as long as the vocabulary has a token for each byte.  Throws GrammarError where an ambiguous

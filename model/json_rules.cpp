@@ -121,23 +121,36 @@ E magnitude_between(Bound low, Bound high) {
   return E::choice(std::move(choices));
 }
 
-}  // namespace
-
-std::vector<GrammarRule> rules() {
-  const auto string = E::rule(kString);
-  const auto value = E::rule(kValue);
-  return {{std::string(kSpace), space()},
-          {std::string(kString), string_of(0, E::kUnlimited)},
-          {std::string(kNumber), number()},
-          {std::string(kInteger), E::sequence({E::optional(E::literal("-")), natural()})},
-          {std::string(kObject), in_braces(list_of(member(string, value)))},
-          {std::string(kArray), in_brackets(list_of(value))},
-          {std::string(kValue), E::choice({E::rule(kObject), E::rule(kArray), string, E::rule(kNumber),
-                                           E::literal("true"), E::literal("false"), E::literal("null")})}};
+E string_of(std::uint32_t min, std::uint32_t max) {
+  return E::sequence({E::literal("\""), E::repeat(character(), min, max), E::literal("\"")});
 }
 
-Expression string_of(std::uint32_t min, std::uint32_t max) {
-  return E::sequence({E::literal("\""), E::repeat(character(), min, max), E::literal("\"")});
+E constant(const nlohmann::ordered_json& value) {
+  return E::literal(value.dump());
+}
+
+E key(const std::string& name) {
+  return constant(name);
+}
+
+}  // namespace
+
+Notation json_notation() {
+  return {rules_with(space(), string_of(0, E::kUnlimited), E::rule(kString)), string_of, constant, key};
+}
+
+std::vector<GrammarRule> rules_with(Expression space, Expression string, Expression key) {
+  const auto value = E::rule(kValue);
+  return {
+      {std::string(kSpace), std::move(space)},
+      {std::string(kString), std::move(string)},
+      {std::string(kKey), std::move(key)},
+      {std::string(kNumber), number()},
+      {std::string(kInteger), E::sequence({E::optional(E::literal("-")), natural()})},
+      {std::string(kObject), in_braces(list_of(member(E::rule(kKey), value)))},
+      {std::string(kArray), in_brackets(list_of(value))},
+      {std::string(kValue), E::choice({E::rule(kObject), E::rule(kArray), E::rule(kString), E::rule(kNumber),
+                                       E::literal("true"), E::literal("false"), E::literal("null")})}};
 }
 
 Expression integer_between(std::optional<std::int64_t> min, std::optional<std::int64_t> max) {
@@ -167,10 +180,6 @@ Expression number_between(std::optional<Bound> min, std::optional<Bound> max) {
     if (!magnitude.parts.empty()) choices.push_back(std::move(magnitude));
   }
   return E::choice(std::move(choices));
-}
-
-Expression constant(const nlohmann::ordered_json& value) {
-  return E::literal(value.dump());
 }
 
 Expression in_braces(Expression members) {

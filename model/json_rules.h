@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -19,12 +21,24 @@ inline constexpr std::string_view kInteger = "integer";
 inline constexpr std::string_view kObject = "object";
 inline constexpr std::string_view kArray = "array";
 inline constexpr std::string_view kValue = "value";
+inline constexpr std::string_view kKey = "key";
 
-/// The rules of all of the above.
-std::vector<GrammarRule> rules();
+/// How values are written: as JSON, or as something with JSON's structure, numbers and words.
+struct Notation {
+  std::vector<GrammarRule> rules;  ///< of all of the above
+  /// A string of `min` to `max` characters.
+  Expression (*string_of)(std::uint32_t min, std::uint32_t max) = nullptr;
+  /// Exactly this value, written without spaces.
+  Expression (*constant)(const nlohmann::ordered_json& value) = nullptr;
+  /// Exactly this key of an object.
+  Expression (*key)(const std::string& name) = nullptr;
+};
 
-/// A string of `min` to `max` characters, an escape counting as one.
-Expression string_of(std::uint32_t min, std::uint32_t max);
+/// JSON; an escape in a string counts as one character.
+Notation json_notation();
+
+/// The rules of a notation that writes white space, strings and keys like this.
+std::vector<GrammarRule> rules_with(Expression space, Expression string, Expression key);
 
 /// Bounds of integers and numbers lie between -kLargest and kLargest, of 16 digits.
 inline constexpr std::int64_t kLargest = 9'999'999'999'999'999;
@@ -40,9 +54,6 @@ struct Bound {
 
 /// A number without exponent within bounds.  A choice of nothing where they leave none.
 Expression number_between(std::optional<Bound> min, std::optional<Bound> max);
-
-/// Exactly `value`, written without spaces.
-Expression constant(const nlohmann::ordered_json& value);
 
 /// "{" members "}" and "[" items "]"; what is between may be empty.
 Expression in_braces(Expression members);

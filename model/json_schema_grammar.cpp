@@ -51,7 +51,8 @@ bool is_type(const Json& value, std::string_view type) {
 
 class SchemaCompiler {
  public:
-  explicit SchemaCompiler(const Json& root) : root_(root), rules_(json_rules::rules()) {}
+  SchemaCompiler(const Json& root, json_rules::Notation notation)
+      : root_(root), notation_(std::move(notation)), rules_(std::move(notation_.rules)) {}
 
   std::vector<GrammarRule> compile() {
     auto body = schema(root_, "", 0);
@@ -96,6 +97,7 @@ class SchemaCompiler {
                                             const std::string& path);
 
   const Json& root_;
+  json_rules::Notation notation_;
   std::vector<GrammarRule> rules_;
   std::set<std::string> references_;
   std::size_t names_ = 0;
@@ -217,7 +219,7 @@ E SchemaCompiler::constants(const Json& schema, const std::string& path) {
     const bool fits = type == nullptr || std::ranges::any_of(names, [&](const Json& name) {
                         return name.is_string() && is_type(item, name.get_ref<const std::string&>());
                       });
-    if (is_const && fits) choices.push_back(json_rules::constant(item));
+    if (is_const && fits) choices.push_back(notation_.constant(item));
   }
   if (choices.empty()) refuse_schema(path, "allows nothing");
   return E::choice(std::move(choices));
@@ -285,14 +287,16 @@ E SchemaCompiler::object(const Json& schema, const std::string& path, int depth)
   }
   const bool lists_any = properties != nullptr && !properties->empty();
   if (!lists_any && missing.empty()) return map(schema, path, depth);
-  if ((lists_any ? properties->size() : 0) + missing.size() > kMostProperties) {
+  auto names = missing;
+  for (const auto& entry : (lists_any ? *properties : no_members()).items()) names.insert(entry.key());
+  if (names.size() > kMostProperties) {
     refuse_schema(path, "more than " + std::to_string(kMostProperties) + " properties");
   }
 
   std::vector<std::pair<E, bool>> all;
   const auto add = [&](const std::string& name, const Json& value, const std::string& where,
                        bool is_required) {
-    all.emplace_back(json_rules::member(json_rules::constant(name), this->schema(value, where, depth + 1)),
+    all.emplace_back(json_rules::member(notation_.key(name), this->schema(value, where, depth + 1)),
                      is_required);
   };
   for (const auto& entry : (lists_any ? *properties : no_members()).items()) {
@@ -341,7 +345,7 @@ E SchemaCompiler::map(const Json& schema, const std::string& path, int depth) {
   const auto* others = find(schema, "additionalProperties");
   if (others == nullptr || *others == true) return E::rule(json_rules::kObject);
   if (*others == false) return json_rules::in_braces(E::sequence({}));
-  const auto member = json_rules::member(E::rule(json_rules::kString),
+  const auto member = json_rules::member(E::rule(json_rules::kKey),
                                          this->schema(*others, path + "/additionalProperties", depth + 1));
   const auto more = E::repeat(json_rules::after_comma(member), 0, E::kUnlimited);
   return json_rules::in_braces(E::optional(E::sequence({member, more})));
@@ -370,7 +374,7 @@ E SchemaCompiler::string(const Json& schema, const std::string& path) {
   if (max < min) refuse_schema(path, "allows nothing");
   if (min == 0 && max == E::kUnlimited) return E::rule(json_rules::kString);
   const auto name = "string " + std::to_string(min) + "-" + std::to_string(max);
-  if (references_.insert(name).second) rules_.push_back({name, json_rules::string_of(min, max)});
+  if (references_.insert(name).second) rules_.push_back({name, notation_.string_of(min, max)});
   return E::rule(name);
 }
 
@@ -378,7 +382,7 @@ std::optional<std::uint32_t> SchemaCompiler::count(const Json& schema, const cha
                                                    const std::string& path) {
   const auto* value = find(schema, key);
   if (value == nullptr) return std::nullopt;
-  const bool fits = value->is_number_unsigned() && value->get<std::uint64_t>() <= most;
+  const bool fits = value->is_number_integer() && *value >= 0 && *value <= most;
   if (!fits)
     refuse_schema(path, "\"" + std::string(key) + "\" is " + value->dump() + ", limits are 0 and " +
                             std::to_string(most));
@@ -388,13 +392,17 @@ std::optional<std::uint32_t> SchemaCompiler::count(const Json& schema, const cha
 }  // namespace
 
 std::vector<GrammarRule> json_object_grammar() {
-  auto rules = json_rules::rules();
+  auto rules = json_rules::json_notation().rules;
   rules.push_back({"root", E::rule(json_rules::kObject)});
   return rules;
 }
 
 std::vector<GrammarRule> json_schema_grammar(const Json& schema) {
-  return SchemaCompiler(schema).compile();
+  return SchemaCompiler(schema, json_rules::json_notation()).compile();
+}
+
+std::vector<GrammarRule> schema_grammar(const Json& schema, json_rules::Notation notation) {
+  return SchemaCompiler(schema, std::move(notation)).compile();
 }
 
 }  // namespace tandem::model

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/grammar.h"
+#include "model/json_rules.h"
 
 namespace tandem::model {
 
@@ -24,5 +25,8 @@ std::vector<GrammarRule> json_object_grammar();
 /// $comment, $defs, definitions. Throws GrammarError, which names the place and the keyword, for everything
 /// else, and for schemas that allow nothing.
 std::vector<GrammarRule> json_schema_grammar(const nlohmann::ordered_json& schema);
+
+/// The same in another notation.
+std::vector<GrammarRule> schema_grammar(const nlohmann::ordered_json& schema, json_rules::Notation notation);
 
 }  // namespace tandem::model

@@ -35,6 +35,7 @@ std::string StopMatcher::push(std::string_view piece) {
 }
 
 std::string StopMatcher::finish() {
+  for (auto& stop : stops_) stop.matched = 0;
   return std::exchange(held_, {});
 }
 

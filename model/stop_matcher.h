@@ -17,7 +17,7 @@ class StopMatcher {
   /// Appends `piece`; returns text safe to emit.  After `stopped()`, nothing more is emitted; the stop string
   /// and what follows it are dropped.
   std::string push(std::string_view piece);
-  /// What was held back, once the stream ended without a stop string.
+  /// What was held back, once the stream ended without a stop string, or was interrupted by what none spans.
   std::string finish();
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }
   /// The stop string that came; empty if none did.

@@ -2,11 +2,17 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
+
+#include "model/answer_parser.h"
 
 namespace tandem::model {
 namespace {
 
 constexpr std::size_t kLongestToken_bytes = 1024;  // longer ones are left out
+
+constexpr std::pair<Marker, std::string_view> kCallBytes[] = {
+    {Marker::call_begin, kCallBeginByte}, {Marker::call_end, kCallEndByte}, {Marker::quote, kQuoteByte}};
 
 bool is_markup(std::string_view text) {
   return text.size() > 2 && (text.starts_with("<|") || text.ends_with("|>"));
@@ -18,13 +24,18 @@ bool may_be_in_an_answer(const Tokenizer& tokenizer, TokenId id) {
   return kind == TokenKind::user_defined && !is_markup(tokenizer.token_text(id));
 }
 
-std::vector<std::string_view> bytes_of(const Tokenizer& tokenizer) {
+std::vector<std::string_view> bytes_of(const Tokenizer& tokenizer, CallMarkup calls) {
   std::vector<std::string_view> bytes(tokenizer.size());
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     const auto id = static_cast<TokenId>(i);
     const bool allowed = may_be_in_an_answer(tokenizer, id) && !tokenizer.ends_generation(id) &&
                          !std::ranges::binary_search(tokenizer.suppressed(), id);
     if (allowed) bytes[i] = tokenizer.token_bytes(id);
+  }
+  if (calls == CallMarkup::left_out) return bytes;
+  for (const auto& [marker, byte] : kCallBytes) {
+    std::ranges::replace(bytes, byte, std::string_view());  // byte tokens, which no text needs
+    if (const auto id = tokenizer.find(text_of(marker))) bytes[static_cast<std::size_t>(*id)] = byte;
   }
   return bytes;
 }
@@ -43,8 +54,8 @@ std::size_t common_prefix(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-TokenTrie::TokenTrie(const Tokenizer& tokenizer)
-    : bytes_(bytes_of(tokenizer)), end_tokens_(end_tokens_of(tokenizer)) {
+TokenTrie::TokenTrie(const Tokenizer& tokenizer, CallMarkup calls)
+    : bytes_(bytes_of(tokenizer, calls)), end_tokens_(end_tokens_of(tokenizer)) {
   build();
 }
 

@@ -9,12 +9,21 @@
 
 namespace tandem::model {
 
+/// How grammars write the tokens that calls are marked with: as bytes that no UTF-8 text has.
+inline constexpr std::string_view kCallBeginByte = "\xF8";  ///< <|tool_call>
+inline constexpr std::string_view kCallEndByte = "\xF9";    ///< <tool_call|>
+inline constexpr std::string_view kQuoteByte = "\xFA";      ///< <|"|>
+
+/// Whether answers may have calls in them.
+enum class CallMarkup { left_out, as_bytes };
+
 /// Which tokens an answer may be made of where it has to keep to a grammar, by their bytes: a tree in which
 /// tokens with the same beginning share a path.  Left out are tokens without bytes, unused ones, those never
-/// to be sampled, and chat markup.  Immutable; one a model, a few MiB.
+/// to be sampled, and chat markup (calls' only where that is wanted).  Immutable; one or two a model, a few
+/// MiB.
 class TokenTrie {
  public:
-  explicit TokenTrie(const Tokenizer& tokenizer);
+  explicit TokenTrie(const Tokenizer& tokenizer, CallMarkup calls = CallMarkup::left_out);
   /// Of tokens with these bytes, ids in order; empty ones are left out.
   TokenTrie(std::span<const std::string_view> bytes, std::vector<TokenId> end_tokens);
 

@@ -6,7 +6,9 @@ namespace tandem::engine {
 
 AnswerText::AnswerText(const model::Tokenizer& tokenizer, const EngineRequest& request)
     : tokenizer_(tokenizer), detokenizer_(tokenizer), stops_(request.stop) {
-  if (request.chat) chat_.emplace(tokenizer, request.chat->format, request.chat->start);
+  if (!request.chat) return;
+  chat_.emplace(tokenizer, request.chat->format, request.chat->start);
+  ends_after_call_ = request.chat->ends_after_call;
 }
 
 bool AnswerText::push(model::TokenId token, TextDelta& delta) {
@@ -21,7 +23,7 @@ bool AnswerText::push(model::TokenId token, TextDelta& delta) {
 }
 
 void AnswerText::finish(TextDelta& delta) {
-  if (stops_.stopped()) return;
+  if (stopped()) return;
   if (chat_) {
     add(chat_->finish(), delta);
   } else {
@@ -32,11 +34,16 @@ void AnswerText::finish(TextDelta& delta) {
 
 void AnswerText::add(std::vector<model::AnswerEvent> events, TextDelta& delta) {
   for (auto& event : events) {
-    if (stops_.stopped()) return;
-    if (const auto* content = std::get_if<model::ContentDelta>(&event))
+    if (stopped()) return;
+    if (const auto* content = std::get_if<model::ContentDelta>(&event)) {
       delta.text += stops_.push(content->text);
-    if (const auto* thought = std::get_if<model::ReasoningDelta>(&event)) delta.reasoning += thought->text;
-    if (auto* call = std::get_if<model::ToolCall>(&event)) delta.calls.push_back(std::move(*call));
+    } else if (const auto* thought = std::get_if<model::ReasoningDelta>(&event)) {
+      delta.reasoning += thought->text;
+    } else {
+      delta.text += stops_.finish();  // no stop string spans a call
+      delta.calls.push_back(std::move(std::get<model::ToolCall>(event)));
+      called_ = ends_after_call_;
+    }
   }
 }
 

@@ -28,8 +28,8 @@ class AnswerText {
   /// Adds what was held back, when nothing more comes.
   void finish(TextDelta& delta);
 
-  /// A stop string came: it and what follows are left out.
-  [[nodiscard]] bool stopped() const noexcept { return stops_.stopped(); }
+  /// A stop string came, or the one call that was wanted: what follows is left out.
+  [[nodiscard]] bool stopped() const noexcept { return stops_.stopped() || called_; }
   [[nodiscard]] const std::string& stop_string() const noexcept { return stops_.found(); }
 
  private:
@@ -39,6 +39,8 @@ class AnswerText {
   model::Detokenizer detokenizer_;         ///< of plain text
   std::optional<model::ChatParser> chat_;  ///< of a chat
   model::StopMatcher stops_;
+  bool ends_after_call_ = false;
+  bool called_ = false;  ///< and that ended the answer
 };
 
 }  // namespace tandem::engine

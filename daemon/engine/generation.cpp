@@ -73,8 +73,10 @@ TextDelta Generation::choose(std::span<float> all_logits, std::vector<float>& sc
 /// may use, so this one is made here and not on the thread that submits.
 model::TokenId Generation::pick(std::span<float> logits) {
   if (!request_.constraint) return sampler_.sample(logits);
-  if (!constraint_)
-    constraint_.emplace(request_.constraint->masks, *tokenizer_, request_.constraint->thought);
+  if (!constraint_) {
+    const auto& wanted = *request_.constraint;
+    constraint_.emplace(wanted.masks, *tokenizer_, wanted.thought, wanted.begun);
+  }
   model::keep_only(constraint_->allowed(), logits);
   const auto token = sampler_.sample(logits);
   if (!constraint_->accept(token)) throw Error("no token of the vocabulary continues what the grammar makes");

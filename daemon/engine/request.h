@@ -19,6 +19,7 @@ namespace tandem::engine {
 struct ChatReading {
   model::ChatTemplate format = model::ChatTemplate::gemma3;
   model::AnswerStart start;
+  bool ends_after_call = false;  ///< the first call is the answer's end
 };
 
 /// The answer keeps to a grammar.
@@ -26,6 +27,7 @@ struct Constraint {
   /// Requests share one; after submission only the engine's worker uses it.
   std::shared_ptr<model::GrammarMasks> masks;
   model::ThoughtFirst thought = model::ThoughtFirst::no;
+  std::string begun;  ///< what of the grammar's text the prompt holds already
 };
 
 /// One sequence to be generated.  Values are in their declared ranges (the wire checks them).

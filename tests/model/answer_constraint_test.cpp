@@ -63,6 +63,19 @@ TEST_F(AnswerConstraintTest, AThoughtNeedNotCome) {
   take(constraint, {"]", "<turn|>"});
 }
 
+TEST_F(AnswerConstraintTest, ACallWouldEndAThoughtSoThereIsNone) {
+  AnswerConstraint constraint(masks_, *tokenizer_, ThoughtFirst::is_open);
+  EXPECT_FALSE(constraint.allowed().contains(id("<|tool_call>")));
+  EXPECT_FALSE(constraint.accept(id("<|tool_call>")));
+}
+
+TEST_F(AnswerConstraintTest, PartOfTheAnswerMayBeThereAlready) {
+  AnswerConstraint constraint(masks_, *tokenizer_, ThoughtFirst::no, "[1");
+  EXPECT_FALSE(constraint.accept(id("[")));
+  take(constraint, {"2", "]", "<turn|>"});
+  EXPECT_THROW(AnswerConstraint(masks_, *tokenizer_, ThoughtFirst::no, "x"), GrammarError);
+}
+
 TEST_F(AnswerConstraintTest, AThoughtMayBeOpenAlready) {
   AnswerConstraint constraint(masks_, *tokenizer_, ThoughtFirst::is_open);
   take(constraint, {"a", "<channel|>", "[", "]", "<turn|>"});

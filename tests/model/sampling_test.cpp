@@ -148,6 +148,27 @@ TEST(Sampler, KeepsTheRightTokensOfARealVocabulary) {
   }
 }
 
+TEST(Sampler, BiasesAreAddedToLogits) {
+  const std::vector<float> logits = {1.0F, 2.0F, 3.0F};
+  SamplingParams params;
+  params.temperature = 0.0F;
+  params.logit_bias = {{0, 2.5F}, {2, -0.25F}, {77, 100.0F}};
+  auto sampler = plain_sampler(params);
+  EXPECT_EQ(sample_copy(sampler, logits), 0);
+  params.logit_bias = {{2, -1.5F}};
+  auto other = plain_sampler(params);
+  EXPECT_EQ(sample_copy(other, logits), 1);
+}
+
+TEST(Sampler, ABiasDoesNotBringSuppressedTokensBack) {
+  SamplingParams params;
+  params.temperature = 0.0F;
+  params.logit_bias = {{1, 100.0F}};
+  const std::vector<TokenId> suppressed = {1};
+  Sampler sampler(params, {}, suppressed);
+  EXPECT_EQ(sample_copy(sampler, std::vector<float>{1.0F, 2.0F, 0.0F}), 0);
+}
+
 TEST(Sampler, StepsAreIndependentOfEachOther) {
   const std::vector<float> flat(8, 1.0F);
   auto sampler = plain_sampler({.top_k = 0, .top_p = 1.0F, .seed = 3});

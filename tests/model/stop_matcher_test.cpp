@@ -86,6 +86,22 @@ TEST(StopMatcher, AnEmptyPieceReleasesNothing) {
   EXPECT_TRUE(matcher.stopped());
 }
 
+TEST(StopMatcher, SaysWhichStringCame) {
+  StopMatcher matcher({"abc", "bc", "x"});
+  EXPECT_EQ(matcher.push("aab"), "a");
+  EXPECT_EQ(matcher.found(), "");
+  EXPECT_EQ(matcher.push("cx"), "");
+  EXPECT_EQ(matcher.found(), "abc");
+}
+
+TEST(StopMatcher, NothingSpansAnInterruption) {
+  StopMatcher matcher({"stop"});
+  EXPECT_EQ(matcher.push("a st"), "a ");
+  EXPECT_EQ(matcher.finish(), "st");
+  EXPECT_EQ(matcher.push("op stop"), "op ");
+  EXPECT_TRUE(matcher.stopped());
+}
+
 TEST(StopMatcher, WithoutStopStringsNothingWaits) {
   StopMatcher matcher({"", ""});
   EXPECT_EQ(matcher.push("all of it"), "all of it");

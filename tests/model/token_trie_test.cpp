@@ -76,6 +76,18 @@ TEST(TokenTrie, LeavesOutWhatIsNotForAnswers) {
   for (const auto& [path, token] : read_back(trie)) EXPECT_EQ(path, tokenizer->token_bytes(token));
 }
 
+TEST(TokenTrie, MayHaveCallMarkupAsBytesNoTextHas) {
+  const auto tokenizer =
+      Tokenizer::from_header(read_header(test_support::reference_path("gemma4_vocab.gguf")));
+  const TokenTrie trie(*tokenizer, CallMarkup::as_bytes);
+  EXPECT_EQ(trie.bytes(tokenizer->find("<|tool_call>").value()), "\xF8");
+  EXPECT_EQ(trie.bytes(tokenizer->find("<tool_call|>").value()), "\xF9");
+  EXPECT_EQ(trie.bytes(tokenizer->find("<|\"|>").value()), "\xFA");
+  for (const auto* text : {"<|channel>", "<|tool_response>", "<0xF8>", "<0xF9>", "<0xFA>"}) {
+    EXPECT_EQ(trie.bytes(tokenizer->find(text).value()), "") << text;
+  }
+}
+
 TEST(TokenTrie, MayBeEmpty) {
   const TokenTrie trie(std::vector<std::string_view>{}, {});
   EXPECT_EQ(trie.nodes().size(), 1U);

@@ -31,6 +31,8 @@ class RecordingSink final : public Sink {
     const std::lock_guard lock(mutex_);
     note_event();
     text_ += delta.text;
+    reasoning_ += delta.reasoning;
+    calls_.insert(calls_.end(), delta.calls.begin(), delta.calls.end());
     tokens_.insert(tokens_.end(), delta.tokens.begin(), delta.tokens.end());
     scores_.insert(scores_.end(), delta.scores.begin(), delta.scores.end());
     ++unread_;
@@ -79,6 +81,8 @@ class RecordingSink final : public Sink {
 
   // For after the end, when nothing changes any more.
   [[nodiscard]] const std::string& text() const { return text_; }
+  [[nodiscard]] const std::string& reasoning() const { return reasoning_; }
+  [[nodiscard]] const std::vector<model::ToolCall>& calls() const { return calls_; }
   [[nodiscard]] const std::vector<model::TokenId>& tokens() const { return tokens_; }
   [[nodiscard]] const std::vector<ScoredToken>& scores() const { return scores_; }
   [[nodiscard]] const std::vector<std::pair<std::uint64_t, std::uint64_t>>& progress() const {
@@ -92,6 +96,8 @@ class RecordingSink final : public Sink {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::string text_;
+  std::string reasoning_;
+  std::vector<model::ToolCall> calls_;
   std::vector<model::TokenId> tokens_;
   std::vector<ScoredToken> scores_;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> progress_;

@@ -11,6 +11,7 @@
 
 #include "daemon/engine/engine.h"
 #include "model/detokenizer.h"
+#include "model/gbnf.h"
 #include "model/gguf.h"
 #include "tests/daemon/engine/history_executor.h"
 #include "tests/daemon/engine/recording_sink.h"
@@ -115,6 +116,51 @@ TEST_F(EngineTest, SeveralAtOnceEachGetTheirOwnContinuation) {
     EXPECT_EQ(finished.usage.completion_tok, expected.size());
   }
   expect_all_free();
+}
+
+TEST_F(EngineTest, AGrammarHoldsAnswersWithoutDisturbingOthers) {
+  const model::TokenTrie trie(*tokenizer_);
+  const auto masks = std::make_shared<model::GrammarMasks>(
+      std::make_shared<const model::Grammar>(model::read_gbnf("root ::= [a-c]{2,5} \"!\" | \"none\""),
+                                             "root"),
+      trie);
+  std::vector<std::shared_ptr<RecordingSink>> held;
+  for (int i = 0; i < 10; ++i) {
+    EngineRequest request;
+    request.prompt = make_prompt(3, i);
+    request.max_new_tok = 30;
+    request.sampling.top_k = 0;
+    request.sampling.seed = static_cast<std::uint64_t>(i);
+    request.constraint = Constraint{masks, model::ThoughtFirst::no, {}};
+    held.push_back(submit(std::move(request)));
+  }
+  const auto free = submit(greedy(make_prompt(3, 1), 12));
+  for (const auto& sink : held) {
+    EXPECT_EQ(sink->wait_finished().reason, FinishReason::stop);
+    EXPECT_THAT(sink->text(), testing::MatchesRegex("[abc]+!|none"));
+  }
+  free->wait_finished();
+  EXPECT_EQ(free->tokens(), expected_tokens(make_prompt(3, 1), 12));
+  expect_all_free();
+}
+
+TEST_F(EngineTest, ABiasedTokenComesAllTheTime) {
+  auto request = greedy(make_prompt(5, 1), 6);
+  request.sampling.logit_bias = {{40, 50.0F}};
+  const auto sink = submit(std::move(request));
+  sink->wait_finished();
+  EXPECT_EQ(sink->tokens(), Tokens(6, 40));
+}
+
+TEST_F(EngineTest, AStopStringIsNamed) {
+  auto request = greedy(make_prompt(5, 1), 60);
+  request.sampling.logit_bias = {{*tokenizer_->find("a"), 50.0F}};
+  request.stop = {"zz", "aa"};
+  const auto sink = submit(std::move(request));
+  const auto finished = sink->wait_finished();
+  EXPECT_EQ(finished.reason, FinishReason::stop);
+  EXPECT_EQ(finished.stop_string, "aa");
+  EXPECT_EQ(sink->text(), "");
 }
 
 TEST_F(EngineTest, ProgressGrowsToTheWholePrompt) {

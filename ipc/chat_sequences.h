@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "ipc/http.h"
+#include "ipc/limits.h"
+#include "ipc/service.h"
+
+namespace tandem::ipc {
+
+/// The sequences that answer `chat`: `answers` of them, named after `id`, with the sampling values of
+/// `settings` (its id, owner, prompt and rules are filled in).  Renders and tokenises, so it belongs on the
+/// helper thread.  Throws RequestError.
+std::vector<GenerationRequest> chat_sequences(const ChatRequest& chat, GenerationRequest settings,
+                                              std::size_t answers, const std::string& id,
+                                              const std::string& owner, const Limits& limits,
+                                              Service& service);
+
+/// A function's name as calls can carry it: 1 to 128 letters, digits and _ - . : /.
+bool is_function_name(const std::string& name) noexcept;
+
+}  // namespace tandem::ipc
