@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 
 #include "cli/open_machine.h"
 #include "model/catalogue.h"
@@ -9,6 +10,7 @@
 #include "planner/errors.h"
 #include "planner/machine_parts.h"
 #include "planner/names.h"
+#include "planner/printable.h"
 #include "planner/size_text.h"
 #include "planner/sweep.h"
 
@@ -89,6 +91,12 @@ double parse_quantity(const std::string& what, const std::string& text,
                     (units.size() > 1 ? ", in s or ms" : ""));
 }
 
+/// What answers call a model: its catalogue name, or its file's without folder and ending.
+std::string alias_of(const std::string& model) {
+  if (model.starts_with(model::kCataloguePrefix)) return model.substr(model::kCataloguePrefix.size());
+  return planner::printable(std::filesystem::path(model).stem().string());
+}
+
 }  // namespace
 
 void add_plan_options(CLI::App& app, PlanOptions& options) {
@@ -112,8 +120,12 @@ planner::Setting setting_of(const PlanOptions& options, const std::string& model
   auto machine = open_machine(options.machine);
   const auto header = model::open_model(model);
   const auto hyper = model::read_hyperparameters(header);
-  return {planner::model_input(header, hyper), budget, workload_of(options, hyper), std::move(machine),
-          devices};
+  return {planner::model_input(header, hyper),
+          budget,
+          workload_of(options, hyper),
+          std::move(machine),
+          devices,
+          alias_of(model)};
 }
 
 bool asks_question(const PlanOptions& options) {

@@ -74,7 +74,7 @@ class Panel {
     const auto y = top_ + kPlotHeight + 48 + kLegendPitch * static_cast<double>(number);
     svg_->line({kLeft, y - 4}, {kLeft + 36, y - 4}, style.hex, 2, kDashes.at(number % kDashes.size()));
     svg_->circle({kLeft + 18, y - 4}, 3.5, style.hex, style.hex);
-    svg_->text({kLeft + 46, y}, chart_->lines[number].name, {12});
+    svg_->text({kLeft + 46, y}, fitted(chart_->lines[number].name, kWidth - kLeft - 80, 12), {12});
   }
 
   Svg* svg_;
@@ -88,7 +88,7 @@ std::string charts_svg(const std::vector<Chart>& charts, const std::string& titl
   double height = kTop;
   for (const auto& chart : charts) height += panel_height(chart);
   Svg svg(kWidth, height, title);
-  svg.text({24, 36}, title, {18, Anchor::start, "#000000", true});
+  svg.text({24, 36}, fitted(title, kWidth - 48, 18), {18, Anchor::start, "#000000", true});
   if (std::ranges::any_of(charts, has_hollow_points)) {
     svg.text({24, 56}, "a hollow point does not fit", {12, Anchor::start, "#555555"});
   }

@@ -32,7 +32,8 @@ class Drawing {
       : plan_(plan), svg_(kWidth, height, plan.model.name + " on " + plan.machine) {}
 
   void heading() {
-    svg_.text({kMargin, 36}, plan_.model.name + " on " + plan_.machine, {18, Anchor::start, "#000000", true});
+    const auto title = fitted(plan_.model.name + " on " + plan_.machine, kWidth - 2 * kMargin, 18);
+    svg_.text({kMargin, 36}, title, {18, Anchor::start, "#000000", true});
     const auto& workload = plan_.workload;
     svg_.text(
         {kMargin, 58},

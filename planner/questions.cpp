@@ -97,7 +97,7 @@ Answer max_context(const Setting& setting) {
   const auto longest_pages = UINT32_MAX / setting.workload.sequences;
   const auto limit = std::min<std::uint64_t>(kMaxContext, std::uint64_t{longest_pages} * kPageTok);
   return {"max-context",
-          setting.model.facts.name,
+          setting.name(),
           "tokens",
           "every context of 1 to " + grouped(limit) + " tokens, by bisection",
           largest_rows(setting, limit, with_context),
@@ -114,14 +114,14 @@ Answer max_sequences(const Setting& setting) {
   const auto pages = (workload.max_seq_len + kPageTok - 1) / kPageTok;
   const auto limit = std::min<std::uint64_t>(
       {kMaxSequences, workload.micro_batch / (workload.draft_rows + 1), UINT32_MAX / pages});
-  return {"max-sequences", setting.model.facts.name, "sequences",
+  return {"max-sequences", setting.name(), "sequences",
           "1 to " + grouped(limit) + " sequences, as many as a micro-batch of " +
               grouped(workload.micro_batch) + " rows holds, by bisection",
           largest_rows(setting, limit, with_sequences)};
 }
 
 Answer min_vram(const Setting& setting) {
-  Answer answer{"min-vram", setting.model.facts.name, "bytes", ""};
+  Answer answer{"min-vram", setting.name(), "bytes", ""};
   if (!setting.devices.gpu) {
     answer.searched = "nothing: only the CPU is allowed";
     answer.rows.push_back(least_vram_row(setting, 0));
@@ -143,7 +143,7 @@ Answer compare(const std::vector<Setting>& settings) {
   for (const auto& setting : settings) {
     auto plan = plan_of(setting);
     const bool fits = plan.fits;
-    answer.rows.push_back({plan.model.name, std::nullopt, std::move(plan), fits});
+    answer.rows.push_back({setting.name(), std::nullopt, std::move(plan), fits});
   }
   return answer;
 }

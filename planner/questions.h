@@ -16,6 +16,9 @@ struct Setting {
   Workload workload;
   MachineProfile machine;
   Devices devices;
+  std::string alias = {};  ///< what answers call the model, as two files may have one name; empty: its name
+
+  [[nodiscard]] const std::string& name() const noexcept { return alias.empty() ? model.facts.name : alias; }
 };
 
 /// The setting's plan, without reasons.
@@ -38,7 +41,7 @@ struct AnswerRow {
 /// What a question comes to.
 struct Answer {
   std::string question;  ///< "max-context"
-  std::string model;     ///< its name; empty where every row has its own
+  std::string model;     ///< Setting::name; empty where every row has its own
   std::string unit;      ///< of the rows' values: "tokens", "sequences", "bytes"; empty where there are none
   std::string searched;  ///< exactly what was looked through, in words
   std::vector<AnswerRow> rows = {};
@@ -62,7 +65,7 @@ Answer max_sequences(const Setting& setting);
 /// everything is on the GPU.  By bisection: what fits a budget fits a larger one.
 Answer min_vram(const Setting& setting);
 
-/// Each setting's plan, a row for each, labelled by its model.
+/// Each setting's plan, a row for each, labelled by its name.
 Answer compare(const std::vector<Setting>& settings);
 
 }  // namespace tandem::planner

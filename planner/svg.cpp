@@ -1,5 +1,6 @@
 #include "planner/svg.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -59,6 +60,18 @@ std::string pixels(double number) {
   std::array<char, 64> text{};
   const auto length = std::snprintf(text.data(), text.size(), "%.2f", number);
   return {text.data(), static_cast<std::size_t>(length)};
+}
+
+std::string fitted(std::string_view text, double width, double size_px) {
+  constexpr double kLetterWidth = 0.68;  // of the size, for a wide sans serif
+  const auto letters = static_cast<std::size_t>(std::max(0.0, width / (kLetterWidth * size_px)));
+  if (text.size() <= letters) return std::string(text);
+  auto end = letters < 3 ? 0 : letters - 3;
+  const auto continues = [text](std::size_t at) {
+    return (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U;
+  };
+  while (end > 0 && continues(end)) --end;
+  return std::string(text.substr(0, end)) + "...";
 }
 
 Svg::Svg(double width, double height, std::string_view title) {

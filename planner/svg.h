@@ -13,6 +13,10 @@ std::string xml_escaped(std::string_view text);
 /// A position or length in pixels with two decimals.
 std::string pixels(double number);
 
+/// `text`, or as much of its beginning as `width` pixels hold at `size_px`, with "..." behind it.  UTF-8 is
+/// not cut within a character.
+std::string fitted(std::string_view text, double width, double size_px);
+
 enum class Anchor { start, middle, end };
 
 /// How text looks beside where it stands.

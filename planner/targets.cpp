@@ -106,7 +106,7 @@ MachineProfile with_card(const MachineProfile& machine, const GpuPart& card, con
 }
 
 Answer what_reaches(const Setting& setting, const Target& target, const std::vector<GpuPart>& cards) {
-  Answer answer{text_of(target), setting.model.facts.name, "bytes", ""};
+  Answer answer{text_of(target), setting.name(), "bytes", ""};
   answer.rows.push_back(row_of("as asked", plan_of(setting), target));
   answer.searched = "the plan as asked; ";
   if (setting.devices.gpu) {

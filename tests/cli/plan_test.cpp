@@ -181,6 +181,8 @@ TEST(TandemPlan, ComparesModels) {
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const auto rows = json::parse(run.out)["answers"][0]["rows"];
   ASSERT_EQ(rows.size(), 3U);
+  EXPECT_EQ(rows[1]["label"], "gemma3-27b-qat-q4_0");
+  EXPECT_EQ(rows[1]["plan"]["model"], "Gemma 3 27B");
   EXPECT_EQ(rows[0]["holds"], true);
   EXPECT_EQ(rows[2]["holds"], false);
   EXPECT_EQ(run_tandem("plan " + models + " --ram 1GB --vram 1GB").exit_code, 2);

@@ -186,10 +186,11 @@ TEST(Compare, HasARowForEachModel) {
   auto small = catalogue_setting("gemma4-12b-qat-q4_0");
   auto large = catalogue_setting("gemma3-27b-bf16");
   large.budget.ram_bytes = 16'000'000'000;
+  large.alias = "27b-bf16";
   const auto answer = compare({small, large});
   ASSERT_EQ(answer.rows.size(), 2U);
   EXPECT_EQ(answer.rows[0].label, "Gemma 4 12B");
-  EXPECT_EQ(answer.rows[1].label, "Gemma 3 27B");
+  EXPECT_EQ(answer.rows[1].label, "27b-bf16");
   EXPECT_TRUE(answer.rows[0].holds);
   EXPECT_FALSE(answer.rows[1].holds);
   EXPECT_TRUE(answer.answered());
