@@ -180,7 +180,7 @@ bool FakeService::advance_prompt(Sequence& sequence) {
 
 bool FakeService::advance_decode(Sequence& sequence) {
   const GenerationRequest& request = sequence.request;
-  if (sequence.new_tok >= request.max_tokens) {
+  if (sequence.new_tok >= std::min<std::uint64_t>(request.max_tokens, options_.answer_tok)) {
     finish(sequence, FinishReason::length);
     return true;
   }

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <limits>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -20,6 +21,7 @@ struct FakeOptions {
   std::size_t max_queued = 512;
   std::size_t context_tok = 4096;
   std::uint64_t prompt_chunk_tok = 512;
+  std::uint64_t answer_tok = std::numeric_limits<std::uint64_t>::max();  ///< of one answer at most
   std::chrono::microseconds token_time{0};  ///< pause after each round over the sequences
 };
 
