@@ -27,6 +27,9 @@ void add_setting(CLI::App& app, PlanOptions& options) {
   app.add_option("--sequences", options.sequences, "sequences at once [4]");
   app.add_option("--micro-batch", options.micro_batch, "rows of a step [512]");
   app.add_option("--kv-type", options.kv_type, "f16, q8_0 or f32 [f16]");
+  app.add_option("--optimise", options.optimise,
+                 "what placement is for: decode (a token of one sequence), prefill (a prompt), throughput "
+                 "(a token of all sequences) or context (a token with the whole context in use) [decode]");
   app.add_option("--devices", options.devices, "auto, cpu, cpu,cuda or cpu,emulated")->capture_default_str();
   app.add_option("--machine", options.machine,
                  "machine profile: a name, a file, CARD+PROCESSOR as in rtx4090+ddr5-5600, or `list`")
@@ -52,6 +55,14 @@ planner::KvType parse_kv_type(const std::string& text) {
   return *type;
 }
 
+planner::Optimise parse_optimise(const std::string& text) {
+  const auto optimise = planner::value_of(planner::kOptimiseNames, text);
+  if (!optimise) {
+    throw BadQuestion("--optimise \"" + text + "\" must be decode, prefill, throughput or context");
+  }
+  return *optimise;
+}
+
 planner::Workload workload_of(const PlanOptions& options, const model::Hyperparameters& hyper) {
   auto workload = planner::default_workload(hyper);
   const auto count = [](const char* what, const std::string& text, auto& value, std::uint64_t max) {
@@ -63,6 +74,7 @@ planner::Workload workload_of(const PlanOptions& options, const model::Hyperpara
   count("--sequences", options.sequences, workload.sequences, planner::kMaxSequences);
   count("--micro-batch", options.micro_batch, workload.micro_batch, planner::kMaxMicroBatch);
   if (!options.kv_type.empty()) workload.kv_type = parse_kv_type(options.kv_type);
+  if (!options.optimise.empty()) workload.optimise = parse_optimise(options.optimise);
   return workload;
 }
 

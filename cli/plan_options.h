@@ -21,6 +21,7 @@ struct PlanOptions {
   std::string sequences;
   std::string micro_batch;
   std::string kv_type;
+  std::string optimise;
   std::string devices = "auto";
   std::string machine = "default";
   bool max_context = false;

@@ -9,14 +9,6 @@ ByteCount rope_table_bytes(const model::RopeSpec& rope) {
   return (ByteCount(rope.inv_freq.size()) * sizeof(double)).aligned(kBufferAlignmentBytes);
 }
 
-ByteCount transfer_bytes(const ModelInput& model, const Workload& workload, std::uint32_t crossings) {
-  constexpr std::uint64_t kBuffersPerDirection = 2;
-  const auto directions = std::min<std::uint64_t>(crossings, 2);
-  const auto buffer =
-      (ByteCount(workload.micro_batch) * model.hyper.width * sizeof(float)).aligned(kBufferAlignmentBytes);
-  return ByteCount(directions) * kBuffersPerDirection * buffer;
-}
-
 EmbeddingPlan embedding_plan(const ModelInput& model, Device head) {
   const bool tied = model.embedding.bytes == 0;
   return tied ? EmbeddingPlan{head, 0} : EmbeddingPlan{Device::cpu, model.embedding.bytes};
@@ -110,17 +102,27 @@ void DeviceLoad::add_attention(std::uint32_t index) {
   (layer.kind == model::LayerKind::sliding ? rotates_sliding_ : rotates_global_) = true;
 }
 
-ByteCount DeviceLoad::weights() const {
-  auto bytes = tensors_;
+ByteCount DeviceLoad::rope_tables() const {
+  ByteCount bytes;
   if (rotates_sliding_) bytes += rope_table_bytes(model_->hyper.rope_sliding);
   if (rotates_global_) bytes += rope_table_bytes(model_->hyper.rope_global);
   return bytes;
 }
 
+ByteCount DeviceLoad::weights() const {
+  return tensors_ + rope_tables();
+}
+
+ByteCount DeviceLoad::drafts() const {
+  return ByteCount(workload_->sequences) * workload_->draft_rows * kv_row_sum_;
+}
+
+ByteCount DeviceLoad::chunk() const {
+  return (ByteCount(workload_->micro_batch) * kv_row_max_).aligned(kBufferAlignmentBytes);
+}
+
 ByteCount DeviceLoad::kv_staging() const {
-  const auto drafts = ByteCount(workload_->sequences) * workload_->draft_rows * kv_row_sum_;
-  const auto chunk = ByteCount(workload_->micro_batch) * kv_row_max_;
-  return drafts.aligned(kBufferAlignmentBytes) + chunk.aligned(kBufferAlignmentBytes);
+  return drafts().aligned(kBufferAlignmentBytes) + chunk();
 }
 
 ByteCount DeviceLoad::activations() const {
@@ -131,8 +133,16 @@ ByteCount DeviceLoad::logits() const {
   return head_ == 0 ? ByteCount() : logit_bytes(*model_, *workload_);
 }
 
-ByteCount DeviceLoad::total() const {
-  return weights() + head() + kv() + kv_staging() + activations() + logits();
+ByteCount DeviceLoad::shared() const {
+  return rope_tables() + chunk() + activations() + logits();
+}
+
+ByteCount transfer_bytes(const ModelInput& model, const Workload& workload, std::uint32_t crossings) {
+  constexpr std::uint64_t kBuffersPerDirection = 2;
+  const auto directions = std::min<std::uint64_t>(crossings, 2);
+  const auto buffer =
+      (ByteCount(workload.micro_batch) * model.hyper.width * sizeof(float)).aligned(kBufferAlignmentBytes);
+  return ByteCount(directions) * kBuffersPerDirection * buffer;
 }
 
 ByteCount logit_bytes(const ModelInput& model, const Workload& workload) {

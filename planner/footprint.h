@@ -51,11 +51,16 @@ class DeviceLoad {
   [[nodiscard]] ByteCount activations() const;
   [[nodiscard]] ByteCount logits() const;
 
-  /// Sum of all lines above.
-  [[nodiscard]] ByteCount total() const;
+  /// What each unit brings with it, and what units of a device share: buffers as large as the largest needs.
+  /// `own`, `drafts` aligned and `shared` are all lines above.
+  [[nodiscard]] ByteCount own() const { return tensors_ + head_ + kv_; }
+  [[nodiscard]] ByteCount drafts() const;  ///< staged rows of draft tokens, not aligned
+  [[nodiscard]] ByteCount shared() const;
 
  private:
   void add_attention(std::uint32_t layer);
+  [[nodiscard]] ByteCount rope_tables() const;
+  [[nodiscard]] ByteCount chunk() const;
 
   const ModelInput* model_;
   const Workload* workload_;
@@ -69,6 +74,9 @@ class DeviceLoad {
   bool rotates_sliding_ = false;
   bool rotates_global_ = false;
 };
+
+/// Pinned buffers of rows that cross, two for each direction: 0, 1 or 2 of them are used.
+ByteCount transfer_bytes(const ModelInput& model, const Workload& workload, std::uint32_t crossings);
 
 /// Bytes of logits kept at once.
 ByteCount logit_bytes(const ModelInput& model, const Workload& workload);

@@ -7,7 +7,7 @@
 #include "planner/cost.h"
 #include "planner/errors.h"
 #include "planner/footprint.h"
-#include "planner/place.h"
+#include "planner/optimum.h"
 #include "planner/reasons.h"
 
 namespace tandem::planner {
@@ -58,10 +58,12 @@ std::uint64_t shortfall(std::uint64_t needed, std::uint64_t budget) {
   return needed > budget ? needed - budget : 0;
 }
 
-std::vector<Candidate> candidates_of(const ModelInput& model, const Budget& budget, const Workload& workload,
-                                     const MachineProfile& machine, Devices devices) {
-  if (devices.gpu) return place(model, budget, workload, machine, *devices.gpu);
-  return {{Placement::all_on(Device::cpu, model.layers.size()), "everything on the CPU", 0, 0}};
+/// The placement to plan.
+Placement choose_placement(const ModelInput& model, const Budget& budget, const Workload& workload,
+                           const MachineProfile& machine, Devices devices) {
+  if (!devices.gpu) return Placement::all_on(Device::cpu, model.layers.size());
+  const auto choice = fastest(model, budget, workload, machine, *devices.gpu);
+  return choice ? choice->placement : roomiest(model, budget, workload, machine, *devices.gpu);
 }
 
 std::vector<LayerPlan> layer_plans(const ModelInput& model, const Workload& workload,
@@ -89,8 +91,9 @@ bool fits_at(std::uint64_t context, const ModelInput& model, const Budget& budge
              const MachineProfile& machine, Devices devices) {
   workload.max_seq_len = context;
   workload.expected_context = std::min(workload.expected_context, context);
-  const auto candidates = candidates_of(model, budget, workload, machine, devices);
-  const auto bytes = footprint(model, budget, workload, machine, candidates.front().placement);
+  const auto placement = devices.gpu ? roomiest(model, budget, workload, machine, *devices.gpu)
+                                     : Placement::all_on(Device::cpu, model.layers.size());
+  const auto bytes = footprint(model, budget, workload, machine, placement);
   return bytes.vram_bytes <= budget.vram_bytes && bytes.ram_bytes <= budget.ram_bytes;
 }
 
@@ -135,18 +138,18 @@ Plan make_plan(const ModelInput& model, const Budget& budget, const Workload& re
                const MachineProfile& machine, Devices devices) {
   check_workload(model.hyper, requested);
   const auto workload = effective_workload(requested);
-  const auto candidates = candidates_of(model, budget, workload, machine, devices);
-  auto plan = plan_for_placement(model, budget, requested, machine, candidates.front().placement);
+  const auto placement = choose_placement(model, budget, workload, machine, devices);
+  auto plan = plan_for_placement(model, budget, requested, machine, placement);
   if (!plan.fits) plan.largest_context = largest_context(model, budget, workload, machine, devices);
-  plan.reasons = reasons_of(plan, model, machine, candidates, devices);
+  plan.reasons = reasons_of(plan, model, machine, devices);
   return plan;
 }
 
 Plan make_bare_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
                     const MachineProfile& machine, Devices devices) {
   check_workload(model.hyper, requested);
-  const auto candidates = candidates_of(model, budget, effective_workload(requested), machine, devices);
-  return plan_for_placement(model, budget, requested, machine, candidates.front().placement);
+  const auto placement = choose_placement(model, budget, effective_workload(requested), machine, devices);
+  return plan_for_placement(model, budget, requested, machine, placement);
 }
 
 Plan plan_for_placement(const ModelInput& model, const Budget& budget, const Workload& requested,

@@ -37,6 +37,9 @@ inline constexpr std::array kKvLayoutNames{Name<KvLayout>{KvLayout::separate, "s
 inline constexpr std::array kUnitKindNames{Name<UnitKind>{UnitKind::attention, "attention"},
                                            Name<UnitKind>{UnitKind::ffn, "ffn"},
                                            Name<UnitKind>{UnitKind::head, "head"}};
+inline constexpr std::array kOptimiseNames{
+    Name<Optimise>{Optimise::decode, "decode"}, Name<Optimise>{Optimise::prefill, "prefill"},
+    Name<Optimise>{Optimise::throughput, "throughput"}, Name<Optimise>{Optimise::context, "context"}};
 inline constexpr std::array kLayerKindNames{Name<model::LayerKind>{model::LayerKind::sliding, "sliding"},
                                             Name<model::LayerKind>{model::LayerKind::global, "global"}};
 

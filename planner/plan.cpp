@@ -34,6 +34,9 @@ std::string_view to_string(KvLayout layout) noexcept {
 std::string_view to_string(UnitKind kind) noexcept {
   return name_of(kUnitKindNames, kind);
 }
+std::string_view to_string(Optimise optimise) noexcept {
+  return name_of(kOptimiseNames, optimise);
+}
 std::string_view to_string(model::LayerKind kind) noexcept {
   return name_of(kLayerKindNames, kind);
 }

@@ -38,6 +38,14 @@ enum class Purpose {
 
 enum class KvType { f32, f16, q8_0 };
 enum class KvLayout { separate, vector, vector_rotated };
+
+/// What a placement is chosen for (planner/optimum.h).
+enum class Optimise {
+  decode,      ///< the next token of one sequence, at the expected context
+  prefill,     ///< a chunk halfway through a prompt of the expected context
+  throughput,  ///< a token of all sequences, at the expected context
+  context      ///< the next token of one sequence, with the whole context in use
+};
 enum class UnitKind { attention, ffn, head };
 
 /// Bytes allowed per device in total, driver line and reserve included.
@@ -58,6 +66,7 @@ struct Workload {
   std::uint32_t draft_rows = 0;     ///< a sequence
   KvType kv_type = KvType::f16;
   std::uint64_t expected_context = 0;  ///< at which context speed counts; 0 = a quarter of max_seq_len
+  Optimise optimise = Optimise::decode;
 
   bool operator==(const Workload&) const = default;
 };
@@ -190,6 +199,7 @@ std::string_view to_string(Purpose) noexcept;
 std::string_view to_string(KvType) noexcept;
 std::string_view to_string(KvLayout) noexcept;
 std::string_view to_string(UnitKind) noexcept;
+std::string_view to_string(Optimise) noexcept;
 std::string_view to_string(model::LayerKind) noexcept;
 
 }  // namespace tandem::planner

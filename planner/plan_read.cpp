@@ -52,6 +52,7 @@ Workload read_workload(ObjectReader reader) {
   workload.draft_rows = reader.uint32("draft_rows", 0, kMaxDraftRows);
   workload.kv_type = reader.choice("kv_type", kKvTypeNames);
   workload.expected_context = reader.uint("expected_context", 0, workload.max_seq_len);
+  workload.optimise = reader.choice("optimise", kOptimiseNames);
   reader.finish();
   return workload;
 }

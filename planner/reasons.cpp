@@ -27,21 +27,7 @@ std::string units_text(const Plan& plan, Device device) {
   return text;
 }
 
-/// How the chosen placement came about, and the fastest other one.
-void add_alternatives(Lines& lines, const std::string& gpu, const std::vector<Candidate>& candidates) {
-  const auto text_of = [](const Candidate& candidate) {
-    return candidate.rule + ": " + three_digits(candidate.decode_us / 1000) + " ms a token, " +
-           short_size(candidate.ram_bytes) + " of RAM";
-  };
-  const auto& chosen = candidates.front();
-  lines.push_back(gpu + " is filled from the last layer on, in the order " + text_of(chosen));
-  const auto other = std::ranges::find_if(
-      candidates, [&chosen](const Candidate& candidate) { return candidate.placement != chosen.placement; });
-  if (other != candidates.end()) lines.push_back("runner-up: " + text_of(*other));
-}
-
-void add_placement(Lines& lines, const Plan& plan, const std::vector<Candidate>& candidates,
-                   Devices devices) {
+void add_placement(Lines& lines, const Plan& plan, Devices devices) {
   if (!devices.gpu) {
     lines.emplace_back("only the CPU is allowed");
     return;
@@ -57,7 +43,6 @@ void add_placement(Lines& lines, const Plan& plan, const std::vector<Candidate>&
     return;
   }
   lines.push_back("VRAM is the limit: on the CPU are " + units_text(plan, Device::cpu));
-  add_alternatives(lines, gpu, candidates);
 }
 
 /// The unit on the CPU that needs the least more VRAM, and how much more that is.
@@ -70,10 +55,11 @@ void add_next_unit(Lines& lines, const Plan& plan, const ModelInput& model, cons
   for (const auto unit : units_on(plan, Device::cpu)) {
     auto grown = load;
     grown.add(unit);
-    const auto needed = gpu_fixed_bytes(*devices.gpu, plan.budget, machine) + grown.total();
+    const auto needed = gpu_fixed_bytes(*devices.gpu, plan.budget, machine) + grown.own() +
+                        grown.drafts().aligned(kBufferAlignmentBytes) + grown.shared();
     if (!least || needed < *least) least = needed;
   }
-  if (!least) return;
+  if (!least || *least <= plan.budget.vram_bytes) return;
   lines.push_back("the next unit needs " + bytes_text(least->value() - plan.budget.vram_bytes) +
                   " of VRAM more");
 }
@@ -133,10 +119,10 @@ void add_shortfall(Lines& lines, const Plan& plan) {
 }  // namespace
 
 std::vector<std::string> reasons_of(const Plan& plan, const ModelInput& model, const MachineProfile& machine,
-                                    const std::vector<Candidate>& candidates, Devices devices) {
+                                    Devices devices) {
   Lines lines;
   add_shortfall(lines, plan);
-  add_placement(lines, plan, candidates, devices);
+  add_placement(lines, plan, devices);
   add_next_unit(lines, plan, model, machine, devices);
   add_workload(lines, plan);
   add_embedding(lines, plan);

@@ -30,14 +30,14 @@ model::TensorType random_type(std::mt19937& random) {
   return kTypes[pick(random, 0, kTypes.size() - 1)];
 }
 
-model::Shape random_shape(std::mt19937& random) {
+model::Shape random_shape(std::mt19937& random, std::uint32_t most_layers) {
   const auto number = [&random](std::uint64_t low, std::uint64_t high) {
     return static_cast<std::uint32_t>(pick(random, low, high));
   };
   model::Shape shape;
   shape.name = "random";
   shape.family = number(0, 1) == 0 ? model::Family::gemma3 : model::Family::gemma4;
-  shape.layers = number(1, 9);
+  shape.layers = number(1, most_layers);
   shape.width = 32 * number(1, 5);
   shape.ffn_width = 32 * number(1, 9);
   shape.kv_heads_sliding = number(1, 3);
@@ -66,11 +66,12 @@ Subject seven_layer_subject() {
   return subject_of(writer);
 }
 
-Subject random_subject(std::mt19937& random) {
-  const auto shape = random_shape(random);
+Subject random_subject(std::mt19937& random, std::uint32_t most_layers) {
+  const auto shape = random_shape(random, most_layers);
   auto recipe = model::QuantRecipe::uniform(random_type(random));
   recipe.embedding = random_type(random);
   recipe.overrides.emplace_back("ffn_down", random_type(random));
+  if (pick(random, 0, 1) == 0) recipe.overrides.emplace_back("blk.0.ffn_up.weight", random_type(random));
   model::GgufWriter writer;
   model::write_model(writer, shape, recipe);
   if (pick(random, 0, 3) == 0) {
@@ -82,6 +83,35 @@ Subject random_subject(std::mt19937& random) {
 
 std::uint64_t pick(std::mt19937& random, std::uint64_t low, std::uint64_t high) {
   return std::uniform_int_distribution<std::uint64_t>(low, high)(random);
+}
+
+planner::MachineProfile random_machine(std::mt19937& random) {
+  const auto rate = [&random](double unit) { return unit * static_cast<double>(pick(random, 1, 6)); };
+  const auto cost = [&random](double unit) {
+    return pick(random, 0, 2) == 0 ? 0.0 : unit * static_cast<double>(pick(random, 1, 9));
+  };
+  planner::MachineProfile machine;
+  machine.name = "random";
+  machine.ram_read_gb_per_s = rate(1);
+  machine.vram_read_gb_per_s = rate(pick(random, 0, 1) == 0 ? 1 : 5);
+  machine.cpu_int8_tops = rate(0.001);
+  machine.cpu_float_tops = rate(0.001);
+  machine.gpu_int8_tops = rate(0.002);
+  machine.gpu_float_tops = rate(0.002);
+  machine.pcie_gb_per_s = rate(0.5);
+  machine.gpu_launch_us = cost(1);
+  machine.cpu_unit_us = cost(1);
+  machine.crossing_us = cost(2);
+  machine.cpu_stage_us = cost(1);
+  machine.gpu_stage_us = cost(1);
+  machine.cpu_attention_gb_per_s = cost(0.5);
+  machine.gpu_attention_tops = cost(0.001);
+  machine.driver_bytes = pick(random, 0, 1) * 12345;
+  if (pick(random, 0, 2) == 0) {
+    machine.cpu_types = {{random_type(random), {rate(1), rate(1), rate(1), rate(1)}, rate(0.001)}};
+    machine.gpu_types = {{random_type(random), {rate(2), rate(2), rate(2), rate(2)}, rate(0.002)}};
+  }
+  return machine;
 }
 
 planner::Workload random_workload(std::mt19937& random) {

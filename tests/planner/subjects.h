@@ -24,9 +24,13 @@ Subject catalogue_subject(const std::string& name);
 /// The first seven layers of Gemma 4 12B in QAT q4_0, six sliding and one global, and its head.
 Subject seven_layer_subject();
 
-/// A small model of either family: 1 to 9 layers, odd sizes, random types, sometimes an output matrix of its
-/// own.
-Subject random_subject(std::mt19937& random);
+/// A small model of either family: 1 to `most_layers` layers, odd sizes, random types, sometimes an output
+/// matrix of its own.
+Subject random_subject(std::mt19937& random, std::uint32_t most_layers = 9);
+
+/// Random rates, such that neither device is always the better one: round ones, at times the same for both,
+/// costs that are often nothing, at times rates for single types.
+planner::MachineProfile random_machine(std::mt19937& random);
 
 /// A number from `low` to `high`.
 std::uint64_t pick(std::mt19937& random, std::uint64_t low, std::uint64_t high);

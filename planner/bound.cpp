@@ -1,0 +1,240 @@
+#include "planner/bound.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "planner/byte_count.h"
+
+namespace tandem::planner {
+namespace {
+
+using Sides = std::vector<std::uint8_t>;
+
+constexpr std::size_t kPriceSteps = 24;   ///< halvings of the price of VRAM
+constexpr std::size_t kRamSteps = 12;     ///< of the price of RAM
+constexpr std::size_t kWeightSteps = 14;  ///< of the golden section
+constexpr double kImpossible = std::numeric_limits<double>::infinity();
+
+/// Finds good prices for one case and keeps the best bound.
+class PriceSearch {
+ public:
+  PriceSearch(const CaseCosts& costs, std::vector<Sides>& tried) : costs_(costs), tried_(tried) {}
+
+  Bound run() {
+    if (costs_.timing == Timing::serial) {
+      search_ram({0, 0, 0, 0, 1});
+      return std::move(*best_);
+    }
+    search_ram({0, 0, 0, 0, 1});
+    search_weights();
+    return std::move(*best_);
+  }
+
+ private:
+  /// Weights for what overlaps: the CPU's against the GPU's, then theirs against the way through.
+  void search_weights() {
+    const auto cpu = best_part([this](double part) { return root_at({0, 0, part, 1 - part, 0}); });
+    const auto weighted = [cpu](double serial) {
+      return Bound::Prices{0, 0, cpu * (1 - serial), (1 - cpu) * (1 - serial), serial};
+    };
+    const auto serial = best_part([&](double part) { return root_at(weighted(part)); });
+    best_part([&](double part) {
+      return root_at({0, 0, part * (1 - serial), (1 - part) * (1 - serial), serial});
+    });
+  }
+
+  /// The highest bound at these weights, whatever bytes cost.
+  double root_at(const Bound::Prices& weights) {
+    highest_ = -kImpossible;
+    search_ram(weights);
+    return highest_;
+  }
+
+  /// Where `value`, concave in 0 to 1, is highest: golden-section search.
+  template <typename Value>
+  static double best_part(Value value) {
+    constexpr double kRatio = 0.6180339887498949;
+    double low = 0;
+    double high = 1;
+    auto left = high - kRatio * (high - low);
+    auto right = low + kRatio * (high - low);
+    auto left_value = value(left);
+    auto right_value = value(right);
+    for (std::size_t step = 0; step < kWeightSteps; ++step) {
+      if (left_value < right_value) {
+        low = std::exchange(left, right);
+        left_value = right_value;
+        right = low + kRatio * (high - low);
+        right_value = value(right);
+      } else {
+        high = std::exchange(right, left);
+        right_value = left_value;
+        left = high - kRatio * (high - low);
+        left_value = value(left);
+      }
+    }
+    return (low + high) / 2;
+  }
+
+  /// Raises the price of RAM until it is kept to.
+  void search_ram(Bound::Prices prices) {
+    if (fits_ram(search_vram(prices)) || !costs_.space->ram_may_bind) return;
+    auto high = 1.0;
+    prices.ram = high;
+    while (!fits_ram(search_vram(prices)) && high < 1e12) prices.ram = high *= 8;
+    double low = 0;
+    for (std::size_t step = 0; step < kRamSteps; ++step) {
+      prices.ram = (low + high) / 2;
+      (fits_ram(search_vram(prices)) ? high : low) = prices.ram;
+    }
+  }
+
+  /// Raises the price of VRAM until it is kept to; what the cheapest placement that does so takes.
+  Spent search_vram(Bound::Prices prices) {
+    prices.vram = 0;
+    auto spent = evaluate(prices);
+    if (fits_vram(spent)) return spent;
+    auto high = 1.0;
+    prices.vram = high;
+    spent = evaluate(prices);
+    while (!fits_vram(spent) && high < 1e12) {
+      prices.vram = high *= 8;
+      spent = evaluate(prices);
+    }
+    double low = 0;
+    for (std::size_t step = 0; step < kPriceSteps && high - low > 1e-6 * high; ++step) {
+      prices.vram = (low + high) / 2;
+      const auto between = evaluate(prices);
+      if (fits_vram(between)) spent = between;
+      (fits_vram(between) ? high : low) = prices.vram;
+    }
+    return spent;
+  }
+
+  Spent evaluate(const Bound::Prices& prices) {
+    Bound bound(costs_, prices);
+    if (bound.root() == kImpossible) {
+      if (!best_) best_ = std::move(bound);
+      return {};
+    }
+    auto sides = bound.cheapest();
+    const auto spent = spent_by(costs_, sides);
+    highest_ = std::max(highest_, bound.root());
+    if (!best_ || bound.root() > best_->root()) best_ = std::move(bound);
+    if (spent.fits(costs_)) tried_.push_back(std::move(sides));
+    return spent;
+  }
+
+  [[nodiscard]] bool fits_vram(const Spent& spent) const {
+    return spent.vram_bytes <= costs_.within->vram_limit_bytes;
+  }
+  [[nodiscard]] bool fits_ram(const Spent& spent) const {
+    return spent.ram_bytes + spent.drafts_bytes <= costs_.ram_limit_bytes();
+  }
+
+  const CaseCosts& costs_;
+  std::vector<Sides>& tried_;
+  std::optional<Bound> best_;
+  double highest_ = -kImpossible;  ///< root since the weights were last changed
+};
+
+}  // namespace
+
+void Spent::add(const CaseCosts& costs, std::size_t i, std::size_t from, std::size_t to) noexcept {
+  const auto& unit = costs.space->units[i];
+  busy_ps[to] += costs.costs->unit_ps[i][to] + costs.entry_ps(from, to);
+  travel_ps += costs.travel_ps(from, to);
+  if (to == kOnGpu) {
+    vram_bytes += unit.vram_bytes;
+    return;
+  }
+  ram_bytes += unit.ram_bytes;
+  drafts_bytes += unit.drafts_bytes;
+}
+
+void Spent::add_head(const CaseCosts& costs, std::size_t from) noexcept {
+  const auto head = costs.within->head;
+  busy_ps[head] += costs.costs->head_ps[head] + costs.entry_ps(from, head);
+  travel_ps += costs.travel_ps(from, head);
+}
+
+bool Spent::fits(const CaseCosts& costs) const noexcept {
+  const auto drafts =
+      (drafts_bytes + kBufferAlignmentBytes - 1) / kBufferAlignmentBytes * kBufferAlignmentBytes;
+  return vram_bytes <= costs.within->vram_limit_bytes && ram_bytes + drafts <= costs.ram_limit_bytes();
+}
+
+Spent spent_by(const CaseCosts& costs, const Sides& sides) {
+  Spent spent;
+  std::size_t from = CaseCosts::kStart;
+  for (std::size_t i = 0; i < sides.size(); ++i) {
+    spent.add(costs, i, from, sides[i]);
+    from = sides[i];
+  }
+  spent.add_head(costs, from);
+  return spent;
+}
+
+void Bound::price_units(const CaseCosts& costs) {
+  const auto head = costs.within->head;
+  unit_.assign(costs.units() + 1, {kImpossible, kImpossible});
+  for (std::size_t i = 0; i < costs.units(); ++i) {
+    const auto& unit = costs.space->units[i];
+    const auto& times = costs.costs->unit_ps[i];
+    if (costs.allows(i, kOnCpu)) {
+      unit_[i][kOnCpu] = busy_price(kOnCpu) * static_cast<double>(times[kOnCpu]) +
+                         prices_.ram * static_cast<double>(unit.ram_bytes + unit.drafts_bytes);
+    }
+    if (costs.allows(i, kOnGpu)) {
+      unit_[i][kOnGpu] = busy_price(kOnGpu) * static_cast<double>(times[kOnGpu]) +
+                         prices_.vram * static_cast<double>(unit.vram_bytes);
+    }
+  }
+  unit_.back()[head] = busy_price(head) * static_cast<double>(costs.costs->head_ps[head]);
+}
+
+void Bound::price_passing(const CaseCosts& costs) {
+  for (std::size_t from = 0; from <= CaseCosts::kStart; ++from) {
+    for (const auto to : {kOnCpu, kOnGpu}) {
+      passing_[from][to] = prices_.serial * static_cast<double>(costs.travel_ps(from, to)) +
+                           busy_price(to) * static_cast<double>(costs.entry_ps(from, to));
+    }
+  }
+}
+
+Bound::Bound(const CaseCosts& costs, const Prices& prices) : prices_(prices) {
+  limits_ = prices.vram * static_cast<double>(costs.within->vram_limit_bytes) +
+            prices.ram * static_cast<double>(costs.ram_limit_bytes());
+  price_units(costs);
+  price_passing(costs);
+  rest_.resize(unit_.size() + 1);
+  for (auto i = unit_.size(); i-- > 0;) {
+    const auto cpu = unit_[i][kOnCpu] + rest_[i + 1][kOnCpu];
+    const auto gpu = unit_[i][kOnGpu] + rest_[i + 1][kOnGpu];
+    for (std::size_t from = 0; from <= CaseCosts::kStart; ++from) {
+      rest_[i][from] = std::min(passing_[from][kOnCpu] + cpu, passing_[from][kOnGpu] + gpu);
+    }
+  }
+  root_ = rest_[0][CaseCosts::kStart] - limits_;
+}
+
+Sides Bound::cheapest() const {
+  Sides sides;
+  sides.reserve(unit_.size());
+  std::size_t from = CaseCosts::kStart;
+  for (std::size_t i = 0; i + 1 < unit_.size(); ++i) {
+    const auto cpu = passing_[from][kOnCpu] + unit_[i][kOnCpu] + rest_[i + 1][kOnCpu];
+    const auto gpu = passing_[from][kOnGpu] + unit_[i][kOnGpu] + rest_[i + 1][kOnGpu];
+    from = gpu <= cpu ? kOnGpu : kOnCpu;
+    sides.push_back(static_cast<std::uint8_t>(from));
+  }
+  return sides;
+}
+
+Bound Bound::best(const CaseCosts& costs, std::vector<Sides>& tried) {
+  return PriceSearch(costs, tried).run();
+}
+
+}  // namespace tandem::planner

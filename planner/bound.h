@@ -1,0 +1,136 @@
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "planner/search_space.h"
+
+namespace tandem::planner {
+
+/// How the two devices' times make up the time of a step.
+enum class Timing {
+  serial,     ///< they take turns
+  overlapped  ///< two steps at once (StepTime::overlapped_ps)
+};
+
+/// A search within one case: what it costs to be where.
+struct CaseCosts {
+  const SearchSpace* space = nullptr;
+  const SearchCase* within = nullptr;
+  const StepCosts* costs = nullptr;
+  Timing timing = Timing::serial;
+
+  /// "Before the first unit": rows come from the embedding.
+  static constexpr std::size_t kStart = 2;
+
+  [[nodiscard]] std::size_t units() const noexcept { return space->units.size(); }
+  [[nodiscard]] bool allows(std::size_t unit, std::size_t side) const {
+    return within->allows(space->units[unit], side);
+  }
+  [[nodiscard]] std::uint64_t ram_limit_bytes() const noexcept {
+    return space->ram_budget_bytes - within->ram_fixed_bytes;
+  }
+  /// Time for which rows travel when the unit after one on `from` is on `to`.
+  [[nodiscard]] Picoseconds travel_ps(std::size_t from, std::size_t to) const noexcept {
+    const auto before = from == kStart ? space->embedding(within->head) : from;
+    return before == to ? 0 : costs->crossing_ps;
+  }
+  /// Time for which `to` is busy entering a stage.
+  [[nodiscard]] Picoseconds entry_ps(std::size_t from, std::size_t to) const noexcept {
+    return from == to ? 0 : costs->stage_ps[to];
+  }
+};
+
+/// What a run of units has taken so far.
+struct Spent {
+  std::array<Picoseconds, 2> busy_ps{};  ///< by side
+  Picoseconds travel_ps = 0;
+  std::uint64_t vram_bytes = 0;
+  std::uint64_t ram_bytes = 0;
+  std::uint64_t drafts_bytes = 0;
+
+  [[nodiscard]] Picoseconds serial_ps() const noexcept {
+    return busy_ps[kOnCpu] + busy_ps[kOnGpu] + travel_ps;
+  }
+  [[nodiscard]] Picoseconds time_ps(Timing timing) const noexcept {
+    const StepTime time{busy_ps[kOnCpu], busy_ps[kOnGpu], travel_ps};
+    return timing == Timing::serial ? time.serial_ps() : time.overlapped_ps();
+  }
+
+  /// Adds unit `i` on `to`, the one before being on `from`.
+  void add(const CaseCosts& costs, std::size_t i, std::size_t from, std::size_t to) noexcept;
+  /// Adds the head.
+  void add_head(const CaseCosts& costs, std::size_t from) noexcept;
+
+  /// Within the limits of the case.
+  [[nodiscard]] bool fits(const CaseCosts& costs) const noexcept;
+
+  bool operator==(const Spent&) const = default;
+};
+
+/// What all units and the head take where `sides` puts them.
+Spent spent_by(const CaseCosts& costs, const std::vector<std::uint8_t>& sides);
+
+/// A lower bound to the time of every placement of a case that fits: prices on bytes instead of limits to
+/// them (Lagrangian relaxation), and a weighted mean instead of the maximum of what overlaps.  The prices
+/// that give the highest bound leave little to search.
+class Bound {
+ public:
+  /// A price per byte, and weights of the CPU's time, the GPU's and the way through, which sum to 1.
+  struct Prices {
+    double vram = 0;
+    double ram = 0;
+    double cpu = 0;  ///< overlapped only: of twice the CPU's time
+    double gpu = 0;
+    double serial = 1;
+  };
+
+  /// Searches for good prices; `tried` collects placements met on the way that fit.
+  static Bound best(const CaseCosts& costs, std::vector<std::vector<std::uint8_t>>& tried);
+
+  /// Of every placement of the case.
+  [[nodiscard]] double root() const noexcept { return root_; }
+
+  /// No placement with a bound above this is faster than `time`: what double arithmetic may lose is in.
+  [[nodiscard]] double beaten_by(Picoseconds time) const noexcept {
+    return static_cast<double>(time) - 1 + kPrecision * (2 * limits_ + std::abs(root_));
+  }
+
+  [[nodiscard]] const Prices& prices() const noexcept { return prices_; }
+
+  /// Of every placement that begins with what `spent` describes, the last unit being i - 1 on `side`.
+  [[nodiscard]] double after(const Spent& spent, std::size_t i, std::size_t side) const noexcept {
+    return prices_.cpu * 2 * static_cast<double>(spent.busy_ps[kOnCpu]) +
+           prices_.gpu * 2 * static_cast<double>(spent.busy_ps[kOnGpu]) +
+           prices_.serial * static_cast<double>(spent.serial_ps()) +
+           prices_.vram * static_cast<double>(spent.vram_bytes) +
+           prices_.ram * static_cast<double>(spent.ram_bytes + spent.drafts_bytes) + rest_[i][side] - limits_;
+  }
+
+  /// At given prices.
+  Bound(const CaseCosts& costs, const Prices& prices);
+
+  /// The cheapest placement at these prices, whether it fits or not.
+  [[nodiscard]] std::vector<std::uint8_t> cheapest() const;
+
+ private:
+  /// Price of the time a side is busy.
+  [[nodiscard]] double busy_price(std::size_t side) const noexcept {
+    return prices_.serial + 2 * (side == kOnCpu ? prices_.cpu : prices_.gpu);
+  }
+  void price_units(const CaseCosts& costs);
+  void price_passing(const CaseCosts& costs);
+
+  static constexpr double kPrecision = 1e-12;
+
+  Prices prices_;
+  std::vector<std::array<double, 2>> unit_;         ///< price of each unit, then of the head, by side
+  std::array<std::array<double, 2>, 3> passing_{};  ///< from one side, or the start, to another
+  std::vector<std::array<double, 3>> rest_;         ///< price of units from i on, by the side before
+  double limits_ = 0;                               ///< price of the limits
+  double root_ = 0;
+};
+
+}  // namespace tandem::planner

@@ -1,0 +1,188 @@
+#include "planner/optimum.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "planner/bound.h"
+#include "planner/footprint.h"
+#include "planner/label_search.h"
+#include "planner/least_ram.h"
+#include "planner/search_space.h"
+
+namespace tandem::planner {
+namespace {
+
+/// A step whose time is to be short, and how devices share it.
+struct Mode {
+  StepShape step;
+  Timing timing = Timing::serial;
+};
+
+/// The objective is the least of these.
+std::vector<Mode> modes_of(const Workload& workload) {
+  switch (workload.optimise) {
+    case Optimise::decode:
+      return {{decode_step(workload)}};
+    case Optimise::prefill:
+      return {{prefill_step(workload)}};
+    case Optimise::context:
+      return {{{1, workload.max_seq_len, 1}}};
+    case Optimise::throughput:
+      break;
+  }
+  const auto all = std::uint64_t{workload.sequences};
+  const StepShape together{1, workload.expected_context, all};
+  if (all == 1) return {{together}};
+  return {{together}, {{1, workload.expected_context, (all + 1) / 2}, Timing::overlapped}};
+}
+
+/// The fastest placement over all cases and modes.
+class Search {
+ public:
+  Search(const ModelInput& model, const Budget& budget, const Workload& workload,
+         const MachineProfile& machine, Device gpu, std::optional<Device> head)
+      : model_(model),
+        budget_(budget),
+        workload_(workload),
+        machine_(machine),
+        space_(search_space(model, budget, workload, machine, gpu, head)) {}
+
+  std::optional<Choice> run() {
+    if (!space_.exact) bound_ps_ = 0;
+    for (const auto& placement : space_.few_crossings) offer(placement);
+    for (const auto& mode : modes_of(workload_)) {
+      const auto costs = step_costs(model_, workload_, machine_, space_.gpu, mode.step);
+      search_mode(costs, mode.timing);
+    }
+    if (best_) best_->bound_ps = std::min(best_->time_ps, bound_ps_);
+    return best_;
+  }
+
+ private:
+  [[nodiscard]] bool fits(const Placement& placement) const {
+    const auto bytes = footprint(model_, budget_, workload_, machine_, placement);
+    return bytes.vram_bytes <= budget_.vram_bytes && bytes.ram_bytes <= budget_.ram_bytes;
+  }
+
+  void offer(const Placement& placement) {
+    const auto time_ps = objective_ps(model_, workload_, machine_, placement);
+    if ((!best_ || time_ps < best_->time_ps) && fits(placement)) best_ = Choice{placement, time_ps, 0};
+  }
+
+  void take(const CaseCosts& costs, const std::vector<std::uint8_t>& sides, Picoseconds time_ps) {
+    if (best_ && best_->time_ps <= time_ps) return;
+    best_ = Choice{placement_of(space_, costs.within->head, sides), time_ps, 0};
+  }
+
+  [[nodiscard]] Picoseconds known_ps() const {
+    return best_ ? best_->time_ps : std::numeric_limits<Picoseconds>::max() / 4;
+  }
+
+  void search_mode(const StepCosts& costs, Timing timing) {
+    struct Open {
+      CaseCosts costs;
+      Bound bound;
+    };
+    std::vector<Open> open;
+    std::optional<Bound::Prices> prices;  // good for one case, good enough to dismiss another
+    for (const auto& within : space_.cases) {
+      if (within.ram_fixed_bytes > space_.ram_budget_bytes) continue;
+      const CaseCosts in_case{&space_, &within, &costs, timing};
+      if (prices) {
+        const Bound quick(in_case, *prices);
+        if (quick.root() > quick.beaten_by(known_ps())) continue;
+      }
+      std::vector<std::vector<std::uint8_t>> tried;
+      auto bound = Bound::best(in_case, tried);
+      prices = bound.prices();
+      for (auto& sides : tried) take(in_case, sides, spent_by(in_case, sides).time_ps(timing));
+      if (!tried.empty()) improve(in_case, tried.back());
+      open.push_back({in_case, std::move(bound)});
+    }
+    std::ranges::stable_sort(open, {}, [](const Open& entry) { return entry.bound.root(); });
+    for (const auto& [in_case, bound] : open) {
+      if (bound.root() > bound.beaten_by(known_ps())) continue;
+      const auto found = search_labels(in_case, bound, known_ps(), labels_left_);
+      if (found.sides) take(in_case, *found.sides, found.time_ps);
+      if (!found.complete)
+        bound_ps_ = std::min(bound_ps_, static_cast<Picoseconds>(std::max(0.0, bound.root())));
+    }
+  }
+
+  /// Moves single units as long as that helps: a better time to beat prunes more.
+  void improve(const CaseCosts& costs, std::vector<std::uint8_t> sides) {
+    auto time_ps = spent_by(costs, sides).time_ps(costs.timing);
+    bool moved = true;
+    for (int pass = 0; moved && pass < kMostPasses; ++pass) {
+      moved = false;
+      for (auto i = sides.size(); i-- > 0;) {
+        if (!costs.allows(i, 1 - sides[i])) continue;
+        sides[i] = static_cast<std::uint8_t>(1 - sides[i]);
+        const auto spent = spent_by(costs, sides);
+        if (spent.fits(costs) && spent.time_ps(costs.timing) < time_ps) {
+          time_ps = spent.time_ps(costs.timing);
+          moved = true;
+        } else {
+          sides[i] = static_cast<std::uint8_t>(1 - sides[i]);
+        }
+      }
+    }
+    take(costs, sides, time_ps);
+  }
+
+  static constexpr int kMostPasses = 4;
+
+  const ModelInput& model_;
+  const Budget& budget_;
+  const Workload& workload_;
+  const MachineProfile& machine_;
+  SearchSpace space_;
+  std::optional<Choice> best_;
+  std::size_t labels_left_ = kMostLabels;
+  Picoseconds bound_ps_ = std::numeric_limits<Picoseconds>::max();  ///< of cases not searched to the end
+};
+
+}  // namespace
+
+Picoseconds objective_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
+                         const Placement& placement) {
+  Picoseconds least = std::numeric_limits<Picoseconds>::max();
+  for (const auto& mode : modes_of(workload)) {
+    const auto time = step_time(model, workload.kv_type, machine, placement, mode.step);
+    least = std::min(least, mode.timing == Timing::serial ? time.serial_ps() : time.overlapped_ps());
+  }
+  return least;
+}
+
+std::optional<Choice> fastest(const ModelInput& model, const Budget& budget, const Workload& workload,
+                              const MachineProfile& machine, Device gpu, std::optional<Device> head) {
+  // The fastest placement leaves little on the CPU, so RAM rarely binds; without it the search is quicker.
+  auto any_ram = budget;
+  any_ram.ram_bytes = std::numeric_limits<std::uint64_t>::max();
+  auto choice = Search(model, any_ram, workload, machine, gpu, head).run();
+  if (!choice) return choice;
+  const auto bytes = footprint(model, budget, workload, machine, choice->placement);
+  if (bytes.ram_bytes <= budget.ram_bytes) return choice;
+  const auto room = roomiest(model, budget, workload, machine, gpu);
+  if (footprint(model, budget, workload, machine, room).ram_bytes > budget.ram_bytes) return std::nullopt;
+  return Search(model, budget, workload, machine, gpu, head).run();
+}
+
+Placement roomiest(const ModelInput& model, const Budget& budget, const Workload& workload,
+                   const MachineProfile& machine, Device gpu) {
+  const auto space = search_space(model, budget, workload, machine, gpu, std::nullopt);
+  std::optional<LeastRam> best;
+  for (const auto& placement : space.few_crossings) {
+    const auto bytes = footprint(model, budget, workload, machine, placement);
+    if (bytes.vram_bytes > budget.vram_bytes || (best && best->ram_bytes <= bytes.ram_bytes)) continue;
+    best = {placement, bytes.ram_bytes};
+    if (best->ram_bytes <= budget.ram_bytes) return best->placement;
+  }
+  auto mixed = least_ram(space);
+  if (mixed && (!best || mixed->ram_bytes < best->ram_bytes)) best = std::move(mixed);
+  return best ? best->placement : Placement::all_on(Device::cpu, model.layers.size());
+}
+
+}  // namespace tandem::planner

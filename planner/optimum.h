@@ -1,0 +1,42 @@
+#pragma once
+
+#include <optional>
+
+#include "planner/cost.h"
+#include "planner/machine.h"
+#include "planner/model_input.h"
+#include "planner/placement.h"
+#include "planner/plan.h"
+
+namespace tandem::planner {
+
+/// What the workload's `optimise` asks to be short, for one placement:
+///  - decode: decode_step, serial;
+///  - prefill: prefill_step, serial;
+///  - throughput: all_sequences_ps;
+///  - context: as decode, with max_seq_len tokens in the cache.
+Picoseconds objective_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
+                         const Placement& placement);
+
+/// A placement and its objective_ps.
+struct Choice {
+  Placement placement;
+  Picoseconds time_ps = 0;
+  Picoseconds bound_ps = 0;  ///< nothing that fits is faster than this
+
+  /// The search went through to the end, as it does but for models whose layers all differ and, for
+  /// `throughput`, devices that are equally busy (kMostLabels).
+  [[nodiscard]] bool proven() const noexcept { return bound_ps == time_ps; }
+};
+
+/// The fastest placement on the CPU and `gpu` that fits both budgets with every buffer; nothing if none fits.
+/// `head` restricts where the head may be.  The workload is effective (make_plan).
+std::optional<Choice> fastest(const ModelInput& model, const Budget& budget, const Workload& workload,
+                              const MachineProfile& machine, Device gpu,
+                              std::optional<Device> head = std::nullopt);
+
+/// A placement within the VRAM budget that fits the RAM budget too, or else needs the least RAM.
+Placement roomiest(const ModelInput& model, const Budget& budget, const Workload& workload,
+                   const MachineProfile& machine, Device gpu);
+
+}  // namespace tandem::planner

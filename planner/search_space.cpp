@@ -1,0 +1,193 @@
+#include "planner/search_space.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "planner/footprint.h"
+
+namespace tandem::planner {
+namespace {
+
+/// More sorts than any model of these families has: 3^5 cases are still quick to go through.
+constexpr std::size_t kMaxSorts = 5;
+
+/// Units of a sort need the same buffers.
+using SortKey = std::tuple<UnitKind, model::LayerKind, std::uint64_t, std::uint64_t, std::uint64_t>;
+
+class Builder {
+ public:
+  Builder(const ModelInput& model, const Budget& budget, const Workload& workload,
+          const MachineProfile& machine, Device gpu)
+      : model_(model), budget_(budget), workload_(workload), machine_(machine), gpu_(gpu) {}
+
+  SearchSpace build(std::optional<Device> head) {
+    space_.gpu = gpu_;
+    space_.ram_budget_bytes = budget_.ram_bytes;
+    space_.tied = model_.embedding.bytes == 0;
+    for (const auto unit : all_units(model_.layers.size())) {
+      if (unit.kind != UnitKind::head) space_.units.push_back(unit_bytes(unit));
+    }
+    if (sorts_.size() > kMaxSorts) merge_sorts();
+    add_few_crossings(head);
+    space_.ram_may_bind = most_ram() > budget_.ram_bytes;
+    for (const auto side : {kOnGpu, kOnCpu}) {
+      const auto device = side == kOnCpu ? Device::cpu : gpu_;
+      if (!head || *head == device) add_cases(side, std::vector<std::array<bool, 2>>());
+    }
+    return std::move(space_);
+  }
+
+ private:
+  [[nodiscard]] SortKey sort_of(UnitRef unit) const {
+    const auto& layer = model_.hyper.layers[unit.layer];
+    if (unit.kind == UnitKind::ffn) return {unit.kind, model::LayerKind::global, layer.ffn_width, 0, 0};
+    return {unit.kind, layer.kind, std::uint64_t{layer.heads} * layer.head_dim,
+            std::uint64_t{layer.kv_heads} * layer.head_dim,
+            kv_row_bytes(layer, kv_layout(layer), workload_.kv_type)};
+  }
+
+  UnitBytes unit_bytes(UnitRef unit) {
+    const auto key = sort_of(unit);
+    auto sort = std::ranges::find(sort_keys_, key);
+    if (sort == sort_keys_.end()) {
+      sort = sort_keys_.insert(sort, key);
+      sorts_.push_back({unit});
+    }
+    DeviceLoad on_gpu(model_, workload_, gpu_);
+    DeviceLoad on_cpu(model_, workload_, Device::cpu);
+    on_gpu.add(unit);
+    on_cpu.add(unit);
+    UnitBytes bytes;
+    bytes.unit = unit;
+    bytes.sort = static_cast<std::uint32_t>(sort - sort_keys_.begin());
+    bytes.vram_bytes = (on_gpu.own() + on_gpu.drafts()).value();
+    bytes.ram_bytes = on_cpu.own().value();
+    const auto drafts = on_cpu.drafts().value();
+    (drafts % kBufferAlignmentBytes == 0 ? bytes.ram_bytes : bytes.drafts_bytes) += drafts;
+    return bytes;
+  }
+
+  void merge_sorts() {
+    space_.exact = false;
+    sorts_ = {{}};
+    for (auto& unit : space_.units) {
+      unit.sort = 0;
+      sorts_.front().push_back(unit.unit);
+    }
+  }
+
+  /// Everything on one device; and, where the CPU gathers rows of an embedding of its own, first units there
+  /// and last ones on the GPU.
+  void add_few_crossings(std::optional<Device> head) {
+    const auto layers = model_.layers.size();
+    auto placement = Placement::all_on(Device::cpu, layers);
+    if (!head || *head == Device::cpu) space_.few_crossings.push_back(placement);
+    if (head == Device::cpu) return;
+    if (space_.tied) {
+      space_.few_crossings.push_back(Placement::all_on(gpu_, layers));
+      return;
+    }
+    auto units = all_units(layers);
+    for (std::ranges::reverse(units); const auto unit : units) {
+      placement.move(unit, gpu_);
+      space_.few_crossings.push_back(placement);
+    }
+  }
+
+  [[nodiscard]] ByteCount most_ram() const {
+    const auto placement = Placement::all_on(Device::cpu, model_.layers.size());
+    return ByteCount(footprint(model_, budget_, workload_, machine_, placement).ram_bytes) +
+           transfer_bytes(model_, workload_, 2);
+  }
+
+  /// All ways to allow each sort on one device or on both.
+  void add_cases(std::size_t head, std::vector<std::array<bool, 2>> allowed) {
+    if (allowed.size() == sorts_.size()) {
+      add_case(head, std::move(allowed));
+      return;
+    }
+    allowed.push_back({true, true});
+    add_cases(head, allowed);
+    allowed.back() = {true, false};
+    add_cases(head, allowed);
+    allowed.back() = {false, true};
+    if (space_.ram_may_bind) add_cases(head, allowed);  // else the CPU's buffers do not matter
+  }
+
+  /// Units of the sorts that may be on `side`, one of each.
+  [[nodiscard]] DeviceLoad load_of(std::size_t side, std::size_t head,
+                                   const std::vector<std::array<bool, 2>>& allowed) const {
+    DeviceLoad load(model_, workload_, side == kOnCpu ? Device::cpu : gpu_);
+    for (std::size_t sort = 0; sort < sorts_.size(); ++sort) {
+      if (!allowed[sort][side]) continue;
+      for (const auto unit : sorts_[sort]) load.add(unit);
+    }
+    if (head == side) load.add({UnitKind::head, 0});
+    return load;
+  }
+
+  void add_case(std::size_t head, std::vector<std::array<bool, 2>> allowed) {
+    const auto on_gpu = load_of(kOnGpu, head, allowed);
+    if (on_gpu.idle()) return;
+    const auto vram = gpu_fixed_bytes(gpu_, budget_, machine_) + on_gpu.shared() + on_gpu.head();
+    const auto on_cpu = load_of(kOnCpu, head, allowed);
+    auto ram = on_cpu.shared() + on_cpu.head() + model_.embedding.bytes + budget_.ram_reserve_bytes +
+               transfer_bytes(model_, workload_, 2);
+    if (head == kOnGpu) ram += logit_bytes(model_, workload_);
+    if (vram > budget_.vram_bytes) return;
+    SearchCase added;
+    added.head = head;
+    added.allowed = std::move(allowed);
+    // All but draft rows is aligned on the GPU, so aligning their sum is aligning the whole.
+    added.vram_limit_bytes =
+        (budget_.vram_bytes - vram.value()) / kBufferAlignmentBytes * kBufferAlignmentBytes;
+    added.ram_fixed_bytes = ram.value();
+    space_.cases.push_back(std::move(added));
+  }
+
+  const ModelInput& model_;
+  const Budget& budget_;
+  const Workload& workload_;
+  const MachineProfile& machine_;
+  Device gpu_;
+  SearchSpace space_;
+  std::vector<SortKey> sort_keys_;
+  std::vector<std::vector<UnitRef>> sorts_;  ///< units that stand for each
+};
+
+}  // namespace
+
+SearchSpace search_space(const ModelInput& model, const Budget& budget, const Workload& workload,
+                         const MachineProfile& machine, Device gpu, std::optional<Device> head) {
+  return Builder(model, budget, workload, machine, gpu).build(head);
+}
+
+Placement placement_of(const SearchSpace& space, std::size_t head, const std::vector<std::uint8_t>& sides) {
+  auto placement = Placement::all_on(Device::cpu, space.units.size() / 2);
+  for (std::size_t i = 0; i < sides.size(); ++i) {
+    if (sides[i] == kOnGpu) placement.move(space.units[i].unit, space.gpu);
+  }
+  if (head == kOnGpu) placement.head = space.gpu;
+  return placement;
+}
+
+StepCosts step_costs(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
+                     Device gpu, StepShape step) {
+  const auto both = [&](UnitRef unit) {
+    return std::array{unit_ps(model, workload.kv_type, machine, Device::cpu, unit, step),
+                      unit_ps(model, workload.kv_type, machine, gpu, unit, step)};
+  };
+  StepCosts costs;
+  for (const auto unit : all_units(model.layers.size())) {
+    if (unit.kind == UnitKind::head) {
+      costs.head_ps = both(unit);
+    } else {
+      costs.unit_ps.push_back(both(unit));
+    }
+  }
+  costs.stage_ps = {stage_ps(machine, Device::cpu), stage_ps(machine, gpu)};
+  costs.crossing_ps = crossing_ps(model, machine, step);
+  return costs;
+}
+
+}  // namespace tandem::planner

@@ -1,0 +1,223 @@
+#include "tests/planner/slow_walk.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <string>
+
+namespace tandem::planner_test {
+namespace {
+
+using planner::Device;
+
+std::uint64_t up_to_64(std::uint64_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
+
+/// What the units of one device need together.
+struct Side {
+  bool used = false;
+  bool has_head = false;
+  std::uint64_t bytes = 0;
+  std::uint64_t drafts = 0;
+  std::uint64_t longest_kv_row = 0;
+  std::uint64_t q = 0;
+  std::uint64_t k = 0;
+  std::uint64_t ffn = 0;
+  std::set<std::pair<bool, std::uint64_t>> rope_tables;  ///< kind of attention and bytes
+};
+
+}  // namespace
+
+SlowWalk::SlowWalk(const model::Header& header, const model::Hyperparameters& hyper,
+                   const planner::Budget& budget, const planner::Workload& workload,
+                   const planner::MachineProfile& machine, Device gpu)
+    : budget_(budget), workload_(workload), machine_(machine), gpu_(gpu), layers_(hyper.layers.size()) {
+  const bool tied = header.find_tensor("output.weight") == nullptr;
+  width_ = header.find_tensor("output_norm.weight")->dims[0];
+  vocab_ = header.find_tensor("token_embd.weight")->dims[1];
+  for (const auto& tensor : header.tensors) {
+    Unit* unit = &head_;
+    if (tensor.name.starts_with("blk.")) {
+      const auto layer = std::stoul(tensor.name.substr(4));
+      const auto stem = tensor.name.substr(tensor.name.find('.', 4) + 1);
+      const bool attends = stem.starts_with("attn_") || stem == "post_attention_norm.weight";
+      unit = &layers_[layer][attends ? 0 : 1];
+      if (stem == "attn_q.weight") unit->q_elems = tensor.dims[1];
+      if (stem == "attn_k.weight") unit->k_elems = tensor.dims[1];
+      if (stem == "attn_q_norm.weight") unit->rope_bytes = up_to_64(tensor.dims[0] / 2 * 8);
+      if (stem == "attn_k.weight" || stem == "attn_v.weight") unit->kv_row_bytes += tensor.dims[1];
+      if (stem == "ffn_gate.weight") unit->ffn_elems = tensor.dims[1];
+    } else if (tensor.name == "token_embd.weight" && !tied) {
+      own_embedding_bytes_ = tensor.size_bytes;
+      continue;
+    } else if (tensor.name == "rope_freqs.weight") {
+      continue;
+    }
+    unit->mapped_bytes += tensor.size_bytes;
+    unit->copied_bytes += up_to_64(tensor.size_bytes);
+    auto share = std::ranges::find(unit->shares, tensor.type, &Share::type);
+    if (share == unit->shares.end()) share = unit->shares.insert(share, {tensor.type, 0, 0});
+    share->bytes += static_cast<double>(tensor.size_bytes);
+    share->elems += static_cast<double>(tensor.elems());
+  }
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    auto& attention = layers_[i][0];
+    attention.attends = true;
+    attention.slides = hyper.layers[i].kind == model::LayerKind::sliding;
+    attention.window = hyper.layers[i].window;
+    add_kv(attention);
+  }
+}
+
+/// Elements of a row become bytes, and rows the cache: a ring of cells, or pages of 64.
+void SlowWalk::add_kv(Unit& unit) const {
+  const auto elems = unit.kv_row_bytes;
+  if (workload_.kv_type == planner::KvType::q8_0) {
+    unit.kv_row_bytes = elems / 32 * 34;
+  } else {
+    unit.kv_row_bytes = elems * (workload_.kv_type == planner::KvType::f16 ? 2 : 4);
+  }
+  const auto pages = (workload_.max_seq_len + 63) / 64;
+  const auto cells = unit.slides ? std::min(workload_.max_seq_len, unit.window) : pages * 64;
+  unit.kv_bytes = up_to_64(workload_.sequences * cells * unit.kv_row_bytes);
+}
+
+double SlowWalk::share_s(const Share& share, double rows, bool on_gpu) const {
+  const auto& measured = on_gpu ? machine_.gpu_types : machine_.cpu_types;
+  const auto ops = 2 * rows * share.elems;
+  for (const auto& rates : measured) {
+    if (rates.type != share.type) continue;
+    const std::array<double, 4> at{1, 2, 4, 8};
+    const auto read_s = [&](std::size_t i) { return share.bytes / (rates.read_gb_per_s[i] * 1e9); };
+    if (rows > 8) return std::max(read_s(3), ops / (rates.tops * 1e12));
+    for (std::size_t i = 0; i + 1 < at.size(); ++i) {
+      if (rows < at[i] || rows > at[i + 1]) continue;
+      return read_s(i) + (read_s(i + 1) - read_s(i)) * (rows - at[i]) / (at[i + 1] - at[i]);
+    }
+  }
+  const std::set<model::TensorType> floats{model::TensorType::f32, model::TensorType::f16,
+                                           model::TensorType::bf16};
+  const auto float_tops = on_gpu ? machine_.gpu_float_tops : machine_.cpu_float_tops;
+  const auto int8_tops = on_gpu ? machine_.gpu_int8_tops : machine_.cpu_int8_tops;
+  const auto bandwidth = on_gpu ? machine_.vram_read_gb_per_s : machine_.ram_read_gb_per_s;
+  const auto tops = floats.contains(share.type) ? float_tops : int8_tops;
+  return std::max(share.bytes / (bandwidth * 1e9), ops / (tops * 1e12));
+}
+
+std::uint64_t SlowWalk::unit_ps(const Unit& unit, bool is_head, bool on_gpu, std::uint64_t rows,
+                                std::uint64_t context, std::uint64_t sequences) const {
+  double seconds = (on_gpu ? machine_.gpu_launch_us : machine_.cpu_unit_us) * 1e-6;
+  const auto all_rows = static_cast<double>((is_head ? 1 : rows) * sequences);
+  for (const auto& share : unit.shares) seconds += share_s(share, all_rows, on_gpu);
+  if (unit.attends) {
+    std::uint64_t pairs = 0;  // of a row and a key it sees
+    std::uint64_t cells = 0;  // that some row sees
+    for (auto position = context - rows; position < context; ++position) {
+      const auto sees = unit.slides ? std::min(position + 1, unit.window) : position + 1;
+      pairs += sees;
+      cells = position == context - rows ? sees : cells + 1;
+    }
+    auto bandwidth = on_gpu ? machine_.gpu_attention_gb_per_s : machine_.cpu_attention_gb_per_s;
+    auto tops = on_gpu ? machine_.gpu_attention_tops : machine_.cpu_attention_tops;
+    if (bandwidth == 0) bandwidth = on_gpu ? machine_.vram_read_gb_per_s : machine_.ram_read_gb_per_s;
+    if (tops == 0) tops = on_gpu ? machine_.gpu_float_tops : machine_.cpu_float_tops;
+    const auto read_s = static_cast<double>(sequences * cells * unit.kv_row_bytes) / (bandwidth * 1e9);
+    const auto ops = 4.0 * static_cast<double>(unit.q_elems) * static_cast<double>(sequences * pairs);
+    seconds += std::max(read_s, ops / (tops * 1e12));
+  }
+  return static_cast<std::uint64_t>(std::llround(seconds * 1e12));
+}
+
+WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t rows, std::uint64_t context,
+                          std::uint64_t sequences) const {
+  WalkResult result;
+  Side cpu;
+  Side gpu;
+  std::set<bool> directions;  // true: to the GPU
+  const auto row_bytes = static_cast<double>(rows * sequences * width_ * 4);
+  const auto crossing_ps = static_cast<std::uint64_t>(
+      std::llround((machine_.crossing_us * 1e-6 + row_bytes / (machine_.pcie_gb_per_s * 1e9)) * 1e12));
+  bool rows_on_gpu = own_embedding_bytes_ == 0 && placement.head != Device::cpu;
+  bool started = false;
+  const auto visit = [&](const Unit& unit, bool is_head, bool on_gpu) {
+    auto& busy_ps = on_gpu ? result.gpu_ps : result.cpu_ps;
+    const bool enters = !started || rows_on_gpu != on_gpu;
+    if (rows_on_gpu != on_gpu) {
+      directions.insert(on_gpu);
+      result.travel_ps += crossing_ps;
+    }
+    if (enters) {
+      const auto stage_us = on_gpu ? machine_.gpu_stage_us : machine_.cpu_stage_us;
+      busy_ps += static_cast<std::uint64_t>(std::llround(stage_us * 1e6));
+    }
+    started = true;
+    rows_on_gpu = on_gpu;
+    busy_ps += unit_ps(unit, is_head, on_gpu, rows, context, sequences);
+    auto& side = on_gpu ? gpu : cpu;
+    side.used = true;
+    side.has_head = side.has_head || is_head;
+    side.bytes += on_gpu ? unit.copied_bytes : unit.mapped_bytes;
+    side.ffn = std::max(side.ffn, unit.ffn_elems);
+    if (!unit.attends) return;
+    side.bytes += unit.kv_bytes;
+    side.drafts += workload_.sequences * workload_.draft_rows * unit.kv_row_bytes;
+    side.longest_kv_row = std::max(side.longest_kv_row, unit.kv_row_bytes);
+    side.q = std::max(side.q, unit.q_elems);
+    side.k = std::max(side.k, unit.k_elems);
+    side.rope_tables.emplace(unit.slides, unit.rope_bytes);
+  };
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    visit(layers_[i][0], false, placement.attention[i] != Device::cpu);
+    visit(layers_[i][1], false, placement.ffn[i] != Device::cpu);
+  }
+  visit(head_, true, placement.head != Device::cpu);
+
+  const std::uint64_t m = workload_.micro_batch;
+  const auto floats = [m](std::uint64_t elems) { return up_to_64(m * elems * 4); };
+  const auto newest = workload_.sequences * (workload_.draft_rows + 1);
+  const auto logits = up_to_64(std::min<std::uint64_t>(m, std::max<std::uint64_t>(8, newest)) * vocab_ * 4);
+  const auto total = [&](const Side& side) {
+    if (!side.used) return std::uint64_t{0};
+    auto bytes = side.bytes + up_to_64(side.drafts) + up_to_64(m * side.longest_kv_row);
+    for (const auto& table : side.rope_tables) bytes += table.second;
+    const auto blocks = (std::max({width_, side.q, side.ffn}) + 31) / 32;
+    return bytes + 3 * floats(width_) + 2 * floats(side.q) + 2 * floats(side.k) + 2 * floats(side.ffn) +
+           up_to_64(m * blocks * 40);
+  };
+  result.ram_bytes = total(cpu) + logits + own_embedding_bytes_ + budget_.ram_reserve_bytes +
+                     directions.size() * 2 * floats(width_);
+  if (gpu.used) {
+    result.vram_bytes = total(gpu) + (gpu.has_head ? logits : 0) + budget_.vram_reserve_bytes +
+                        (gpu_ == Device::cuda0 ? machine_.driver_bytes : 0);
+  }
+  return result;
+}
+
+std::uint64_t SlowWalk::objective_ps(const planner::Placement& placement) const {
+  const auto context = workload_.expected_context;
+  switch (workload_.optimise) {
+    case planner::Optimise::decode:
+      return walk(placement, 1, context, 1).serial_ps();
+    case planner::Optimise::context:
+      return walk(placement, 1, workload_.max_seq_len, 1).serial_ps();
+    case planner::Optimise::prefill: {
+      const auto rows = std::min<std::uint64_t>(workload_.micro_batch, context);
+      return walk(placement, rows, std::max(rows, context / 2), 1).serial_ps();
+    }
+    case planner::Optimise::throughput:
+      break;
+  }
+  const auto together = walk(placement, 1, context, workload_.sequences);
+  if (workload_.sequences == 1) return together.serial_ps();
+  const auto half = walk(placement, 1, context, (workload_.sequences + 1) / 2);
+  const auto overlapped = std::max({2 * half.cpu_ps, 2 * half.gpu_ps, half.serial_ps()});
+  return std::min(together.serial_ps(), overlapped);
+}
+
+bool SlowWalk::fits(const planner::Placement& placement) const {
+  const auto result = walk(placement, 1, workload_.expected_context, 1);
+  return result.vram_bytes <= budget_.vram_bytes && result.ram_bytes <= budget_.ram_bytes;
+}
+
+}  // namespace tandem::planner_test

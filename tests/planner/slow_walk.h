@@ -1,0 +1,83 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/gguf.h"
+#include "model/hyperparameters.h"
+#include "planner/machine.h"
+#include "planner/placement.h"
+#include "planner/plan.h"
+
+namespace tandem::planner_test {
+
+/// What a placement takes, by a walk from unit to unit.
+struct WalkResult {
+  std::uint64_t vram_bytes = 0;
+  std::uint64_t ram_bytes = 0;
+  std::uint64_t cpu_ps = 0;
+  std::uint64_t gpu_ps = 0;
+  std::uint64_t travel_ps = 0;
+
+  [[nodiscard]] std::uint64_t serial_ps() const { return cpu_ps + gpu_ps + travel_ps; }
+};
+
+/// Bytes and times of placements of one model, written from the definitions of plan arenas and of the cost
+/// model, and independently of the planner: sizes come from the tensor directory; nothing of planner/ is
+/// called.  What a unit takes on either device is looked up once, so that thousands of placements can be
+/// walked.
+class SlowWalk {
+ public:
+  SlowWalk(const model::Header& header, const model::Hyperparameters& hyper, const planner::Budget& budget,
+           const planner::Workload& workload, const planner::MachineProfile& machine, planner::Device gpu);
+
+  /// A step of `rows` tokens of each of `sequences`, the last at position context - 1.
+  [[nodiscard]] WalkResult walk(const planner::Placement& placement, std::uint64_t rows,
+                                std::uint64_t context, std::uint64_t sequences) const;
+
+  /// By the workload's `optimise`: the time that is to be short.
+  [[nodiscard]] std::uint64_t objective_ps(const planner::Placement& placement) const;
+
+  [[nodiscard]] bool fits(const planner::Placement& placement) const;
+
+ private:
+  struct Share {
+    model::TensorType type;
+    double bytes;
+    double elems;
+  };
+  /// One half of a layer, or the head.
+  struct Unit {
+    std::vector<Share> shares;
+    std::uint64_t mapped_bytes = 0;  ///< in the file
+    std::uint64_t copied_bytes = 0;  ///< each tensor to a multiple of 64
+    bool attends = false;
+    bool slides = false;
+    std::uint64_t window = 0;
+    std::uint64_t q_elems = 0;  ///< of a row
+    std::uint64_t k_elems = 0;
+    std::uint64_t kv_row_bytes = 0;
+    std::uint64_t kv_bytes = 0;  ///< of all sequences
+    std::uint64_t rope_bytes = 0;
+    std::uint64_t ffn_elems = 0;
+  };
+
+  [[nodiscard]] double share_s(const Share& share, double rows, bool on_gpu) const;
+  [[nodiscard]] std::uint64_t unit_ps(const Unit& unit, bool is_head, bool on_gpu, std::uint64_t rows,
+                                      std::uint64_t context, std::uint64_t sequences) const;
+  void add_kv(Unit& unit) const;
+
+  const planner::Budget& budget_;
+  const planner::Workload& workload_;
+  const planner::MachineProfile& machine_;
+  planner::Device gpu_;
+  std::vector<std::array<Unit, 2>> layers_;  ///< attention, FFN
+  Unit head_;
+  std::uint64_t own_embedding_bytes_ = 0;  ///< 0: the head's matrix is the embedding
+  std::uint64_t width_ = 0;
+  std::uint64_t vocab_ = 0;
+};
+
+}  // namespace tandem::planner_test
