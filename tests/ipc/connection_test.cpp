@@ -2,6 +2,7 @@
 
 #include <future>
 #include <malloc.h>
+#include <random>
 #include <set>
 #include <sys/socket.h>
 
@@ -310,6 +311,56 @@ TEST(Connection, ClosesWhenIdleForLong) {
   used.request("GET", "/health");
   EXPECT_EQ(used.read_reply().status, 200);
   EXPECT_TRUE(used.at_end());
+}
+
+/// `bytes` with a few of them changed, removed or doubled.
+std::string mutated(std::string bytes, std::mt19937& random) {
+  for (auto changes = 1 + random() % 4; changes > 0; --changes) {
+    const std::size_t at = random() % bytes.size();
+    const std::size_t length = std::min<std::size_t>(1 + random() % 8, bytes.size() - at);
+    switch (random() % 4) {
+      case 0:
+        bytes[at] = static_cast<char>(random());
+        break;
+      case 1:
+        if (length < bytes.size()) bytes.erase(at, length);
+        break;
+      case 2:
+        bytes.insert(at, bytes.substr(at, length));
+        break;
+      default:
+        bytes[at] = "\r\n :{}[]\",0"[random() % 11];
+    }
+  }
+  return bytes;
+}
+
+TEST(Connection, EveryMutatedRequestGetsAnEnd) {
+  testing::FakeOptions options;
+  options.answer_tok = 50;
+  Harness harness({}, options);
+  std::mt19937 random(7);
+  const std::string body = R"({"prompt": ["a", "b"], "max_tokens": 3, "stop": "x", "stream": true})";
+  const std::string seeds[] = {
+      "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
+          "\r\n\r\n" + body + "GET /v1/models HTTP/1.1\r\n\r\n",
+      "POST /v1/tokenize HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "5\r\n{\"pro\r\n9\r\nmpt\":\"a\"}\r\n0\r\n\r\n"};
+  int served = 0;
+  int refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    RawClient client(harness.path());
+    client.send(mutated(seeds[i % 2], random));
+    client.close_sending();
+    const auto answer = client.read_to_end();
+    EXPECT_FALSE(answer.starts_with("HTTP/1.1 5")) << answer;
+    if (answer.starts_with("HTTP/1.1 200")) ++served;
+    if (answer.starts_with("HTTP/1.1 4")) ++refused;
+  }
+  EXPECT_GT(served, 50);
+  EXPECT_GT(refused, 200);
+  EXPECT_TRUE(harness.becomes_idle());
+  EXPECT_EQ(harness.get("/health").status, 200);
 }
 
 // ---- Clients that leave, or do not read

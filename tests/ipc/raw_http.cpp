@@ -63,6 +63,11 @@ std::string RawClient::read_exactly(std::size_t size) {
   return text;
 }
 
+std::string RawClient::read_to_end() {
+  while (fill()) continue;
+  return std::exchange(buffer_, {});
+}
+
 bool RawClient::at_end() {
   return buffer_.empty() && !fill();
 }
@@ -96,8 +101,7 @@ RawReply RawClient::read_reply() {
   } else if (reply.headers.contains("transfer-encoding")) {
     read_chunks(reply);
   } else {
-    while (fill()) continue;
-    reply.body = std::exchange(buffer_, {});
+    reply.body = read_to_end();
   }
   return reply;
 }

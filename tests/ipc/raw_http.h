@@ -40,6 +40,8 @@ class RawClient {
   RawReply read_head();
   /// Everything up to and including `mark`.
   std::string read_until(std::string_view mark);
+  /// All there is until the server closes.
+  std::string read_to_end();
   /// True if the server has closed and nothing is left to read.
   bool at_end();
   void close_sending();
