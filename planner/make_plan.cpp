@@ -87,14 +87,20 @@ std::vector<LayerPlan> layer_plans(const ModelInput& model, const Workload& work
   return layers;
 }
 
-bool fits_at(std::uint64_t context, const ModelInput& model, const Budget& budget, Workload workload,
-             const MachineProfile& machine, Devices devices) {
-  workload.max_seq_len = context;
-  workload.expected_context = std::min(workload.expected_context, context);
+/// The workload is effective.
+bool something_fits(const ModelInput& model, const Budget& budget, const Workload& workload,
+                    const MachineProfile& machine, Devices devices) {
   const auto placement = devices.gpu ? roomiest(model, budget, workload, machine, *devices.gpu)
                                      : Placement::all_on(Device::cpu, model.layers.size());
   const auto bytes = footprint(model, budget, workload, machine, placement);
   return bytes.vram_bytes <= budget.vram_bytes && bytes.ram_bytes <= budget.ram_bytes;
+}
+
+bool fits_at(std::uint64_t context, const ModelInput& model, const Budget& budget, Workload workload,
+             const MachineProfile& machine, Devices devices) {
+  workload.max_seq_len = context;
+  workload.expected_context = std::min(workload.expected_context, context);
+  return something_fits(model, budget, workload, machine, devices);
 }
 
 /// The largest context below the one asked for that fits, by bisection.  The bytes of the plan that would be
@@ -143,6 +149,12 @@ Plan make_plan(const ModelInput& model, const Budget& budget, const Workload& re
   if (!plan.fits) plan.largest_context = largest_context(model, budget, workload, machine, devices);
   plan.reasons = reasons_of(plan, model, machine, devices);
   return plan;
+}
+
+bool some_plan_fits(const ModelInput& model, const Budget& budget, const Workload& requested,
+                    const MachineProfile& machine, Devices devices) {
+  check_workload(model.hyper, requested);
+  return something_fits(model, budget, effective_workload(requested), machine, devices);
 }
 
 Plan make_bare_plan(const ModelInput& model, const Budget& budget, const Workload& requested,

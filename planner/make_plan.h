@@ -39,6 +39,10 @@ Workload default_workload(const model::Hyperparameters& hyper);
 Plan make_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
                const MachineProfile& machine, Devices devices);
 
+/// Whether some placement fits: sooner said than which of them is the fastest.  Throws as make_plan.
+bool some_plan_fits(const ModelInput& model, const Budget& budget, const Workload& requested,
+                    const MachineProfile& machine, Devices devices);
+
 /// As make_plan, but without `largest_context` and `reasons`: what a search over many questions asks.
 Plan make_bare_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
                     const MachineProfile& machine, Devices devices);

@@ -28,10 +28,10 @@ Plan all_on_gpu(const Setting& setting, Device gpu) {
                             Placement::all_on(gpu, setting.model.layers.size()));
 }
 
-using PlanAt = std::function<Plan(std::uint64_t)>;
-
-AnswerRow largest_row(std::string label, std::uint64_t limit, const PlanAt& plan_at) {
-  const auto value = largest(limit, [&plan_at](std::uint64_t at) { return plan_at(at).fits; });
+/// The largest value of 1 to `limit` at which `fits_at`, and its plan.
+template <typename FitsAt, typename PlanAt>
+AnswerRow largest_row(std::string label, std::uint64_t limit, FitsAt fits_at, PlanAt plan_at) {
+  const auto value = largest(limit, fits_at);
   if (value == 0) return {std::move(label), std::nullopt, std::nullopt, false};
   return {std::move(label), value, plan_at(value), true};
 }
@@ -40,12 +40,15 @@ AnswerRow largest_row(std::string label, std::uint64_t limit, const PlanAt& plan
 /// GPU.
 template <typename At>
 std::vector<AnswerRow> largest_rows(const Setting& setting, std::uint64_t limit, At at) {
-  auto rows = std::vector{
-      largest_row("fits", limit, [&](std::uint64_t value) { return plan_of(at(setting, value)); })};
+  const auto anywhere_at = [&](std::uint64_t value) { return plan_of(at(setting, value)); };
+  auto rows = std::vector{largest_row(
+      "fits", limit, [&](std::uint64_t value) { return fits(at(setting, value)); }, anywhere_at)};
   if (!setting.devices.gpu) return rows;
-  const auto gpu = *setting.devices.gpu;
-  rows.push_back(largest_row("all on the GPU", limit,
-                             [&](std::uint64_t value) { return all_on_gpu(at(setting, value), gpu); }));
+  const auto on_gpu_at = [&](std::uint64_t value) {
+    return all_on_gpu(at(setting, value), *setting.devices.gpu);
+  };
+  rows.push_back(largest_row(
+      "all on the GPU", limit, [&](std::uint64_t value) { return on_gpu_at(value).fits; }, on_gpu_at));
   return rows;
 }
 
@@ -55,21 +58,18 @@ Setting with_vram(Setting setting, std::uint64_t vram_bytes) {
 }
 
 AnswerRow least_vram_row(const Setting& setting, std::uint64_t enough_bytes) {
-  AnswerRow row{"fits", std::nullopt, std::nullopt, false};
-  std::uint64_t too_small = 0;  // exclusive: bytes below it do not fit
-  for (auto at = enough_bytes;;) {
-    auto plan = plan_of(with_vram(setting, at));
-    if (plan.fits) {
-      row = {"fits", plan.vram_bytes, std::move(plan), true};
-      row.plan->budget.vram_bytes = *row.value;
-    } else if (!row.holds) {
-      return row;
+  if (!fits(with_vram(setting, enough_bytes))) return {"fits", std::nullopt, std::nullopt, false};
+  std::uint64_t least = 0;
+  auto fitting = enough_bytes;
+  while (least < fitting) {
+    const auto middle = least + (fitting - least) / 2;
+    if (fits(with_vram(setting, middle))) {
+      fitting = middle;
     } else {
-      too_small = at + 1;
+      least = middle + 1;
     }
-    if (*row.value <= too_small) return row;
-    at = too_small + (*row.value - 1 - too_small) / 2;
   }
+  return {"fits", fitting, plan_of(with_vram(setting, fitting)), true};
 }
 
 }  // namespace
@@ -80,6 +80,10 @@ bool Answer::answered() const noexcept {
 
 Plan plan_of(const Setting& setting) {
   return make_bare_plan(setting.model, setting.budget, setting.workload, setting.machine, setting.devices);
+}
+
+bool fits(const Setting& setting) {
+  return some_plan_fits(setting.model, setting.budget, setting.workload, setting.machine, setting.devices);
 }
 
 Setting with_context(Setting setting, std::uint64_t max_seq_len) {
@@ -93,7 +97,7 @@ std::string training_note(const ModelInput& model) {
 }
 
 Answer max_context(const Setting& setting) {
-  plan_of(with_context(setting, 1));  // refuses what is out of range beside the context
+  fits(with_context(setting, 1));  // refuses what is out of range beside the context
   const auto longest_pages = UINT32_MAX / setting.workload.sequences;
   const auto limit = std::min<std::uint64_t>(kMaxContext, std::uint64_t{longest_pages} * kPageTok);
   return {"max-context",
@@ -109,7 +113,7 @@ Answer max_sequences(const Setting& setting) {
     other.workload.sequences = static_cast<std::uint32_t>(sequences);
     return other;
   };
-  plan_of(with_sequences(setting, 1));
+  fits(with_sequences(setting, 1));
   const auto& workload = setting.workload;
   const auto pages = (workload.max_seq_len + kPageTok - 1) / kPageTok;
   const auto limit = std::min<std::uint64_t>(

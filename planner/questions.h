@@ -24,6 +24,9 @@ struct Setting {
 /// The setting's plan, without reasons.
 Plan plan_of(const Setting& setting);
 
+/// Some plan of the setting fits.
+bool fits(const Setting& setting);
+
 /// The same setting with another context; the expected one is cut to it.
 Setting with_context(Setting setting, std::uint64_t max_seq_len);
 

@@ -72,6 +72,12 @@ std::vector<GpuPart> sorted(std::vector<GpuPart> cards) {
   return cards;
 }
 
+Setting placed_for(Setting setting, const Target& target) {
+  const bool decodes = target.kind == TargetKind::decode_tok_per_s;
+  setting.workload.optimise = decodes ? Optimise::decode : Optimise::prefill;
+  return setting;
+}
+
 std::string text_of(const Target& target) {
   if (target.kind == TargetKind::decode_tok_per_s) return "target-tps " + three_digits(target.value);
   return "target-ttft " + three_digits(target.value) + " s";
@@ -102,13 +108,20 @@ MachineProfile with_card(const MachineProfile& machine, const GpuPart& card, con
   result.pcie_gb_per_s = of_card.pcie_gb_per_s;
   result.gpu_launch_us = of_card.gpu_launch_us;
   result.driver_bytes = of_card.driver_bytes;
+  // What was measured on the old card says nothing of this one.
+  result.gpu_attention_gb_per_s = of_card.gpu_attention_gb_per_s;
+  result.gpu_attention_tops = of_card.gpu_attention_tops;
+  result.gpu_types = of_card.gpu_types;
+  result.stream_rows = of_card.stream_rows;
   return result;
 }
 
-Answer what_reaches(const Setting& setting, const Target& target, const std::vector<GpuPart>& cards) {
+Answer what_reaches(const Setting& asked, const Target& target, const std::vector<GpuPart>& cards) {
+  const auto setting = placed_for(asked, target);
   Answer answer{text_of(target), setting.name(), "bytes", ""};
   answer.rows.push_back(row_of("as asked", plan_of(setting), target));
-  answer.searched = "the plan as asked; ";
+  answer.searched =
+      "placed for " + std::string(to_string(setting.workload.optimise)) + ": the plan as asked; ";
   if (setting.devices.gpu) {
     const auto enough_bytes = enough_vram(setting, *setting.devices.gpu);
     answer.searched += "VRAM of 0 to " + grouped(enough_bytes) + " bytes, by bisection; ";

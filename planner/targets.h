@@ -23,7 +23,8 @@ double first_token_s(const Plan& plan) noexcept;
 /// The plan fits and its prediction reaches the target.
 bool reaches(const Plan& plan, const Target& target) noexcept;
 
-/// What reaches the target.  Each row differs in one thing from the setting:
+/// What reaches the target, everything being placed for it: for decode, or for prefill (Workload::optimise).
+/// Each row differs in one more thing from the setting:
 ///  - as asked;
 ///  - the least VRAM, to the byte, from 0 to what everything on the GPU takes.  By bisection: a plan within a
 ///    budget is within a larger one, so the fastest one's time does not rise with the budget.  Where no VRAM

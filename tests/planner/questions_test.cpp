@@ -182,6 +182,71 @@ TEST(MinVram, HasNoAnswerWhereRamIsShortOnAnyCard) {
   EXPECT_FALSE(min_vram(setting).answered());
 }
 
+/// Placement number `index` of a model's 2^(2 * layers + 1).
+Placement placement_number(std::size_t layers, std::uint64_t index, Device gpu) {
+  auto placement = Placement::all_on(Device::cpu, layers);
+  for (const auto unit : all_units(layers)) {
+    if (index % 2 == 1) placement.move(unit, gpu);
+    index /= 2;
+  }
+  return placement;
+}
+
+TEST(MinVram, IsTheLeastOverAllPlacements) {
+  std::mt19937 random(44);
+  int found = 0;
+  for (int round = 0; round < 200; ++round) {
+    const auto subject = planner_test::random_subject(random);
+    const auto layers = subject.hyper.layers.size();
+    if (layers > 4) continue;
+    const auto setting = random_setting(subject, random);
+    std::optional<std::uint64_t> least;
+    for (std::uint64_t index = 0; index < (std::uint64_t{2} << (2 * layers)); ++index) {
+      const auto bytes = footprint(setting.model, setting.budget, setting.workload, setting.machine,
+                                   placement_number(layers, index, Device::emulated0));
+      if (bytes.ram_bytes <= setting.budget.ram_bytes)
+        least = std::min(least.value_or(~0ULL), bytes.vram_bytes);
+    }
+    EXPECT_EQ(row_called(min_vram(setting), "fits").value, least) << "round " << round;
+    found += least && *least > 0 ? 1 : 0;
+  }
+  EXPECT_GT(found, 10);
+}
+
+TEST(Speed, NeverFallsWithMoreVram) {
+  std::mt19937 random(46);
+  int grew = 0;
+  for (int round = 0; round < 150; ++round) {
+    const auto subject = planner_test::random_subject(random);
+    auto setting = random_setting(subject, random);
+    setting.budget.ram_bytes = 1ULL << 40;
+    const auto most = setting.budget.vram_bytes;
+    double before = 0;
+    for (int step = 0; step <= 12; ++step) {
+      setting.budget.vram_bytes = most * step / 12;
+      const auto speed = plan_of(setting).predicted.decode_tok_per_s;
+      EXPECT_GE(speed, before) << "round " << round << ", " << setting.budget.vram_bytes << " bytes";
+      grew += speed > before && step > 0 ? 1 : 0;
+      before = speed;
+    }
+  }
+  EXPECT_GT(grew, 100);
+}
+
+TEST(Speed, OfPublishedModelsNeverFallsWithMoreVram) {
+  for (const auto* model :
+       {"gemma3-12b-qat-q4_0", "gemma3-27b-qat-q4_0", "gemma4-12b-q8_0", "gemma4-31b-q4_k_m"}) {
+    auto setting = catalogue_setting(model);
+    double before = 0;
+    for (std::uint64_t vram = 0; vram <= 24ULL << 30; vram += 1717986918) {  // 1.6 GiB
+      setting.budget.vram_bytes = vram;
+      const auto speed = plan_of(setting).predicted.decode_tok_per_s;
+      EXPECT_GE(speed, before) << model << " with " << vram << " bytes";
+      before = speed;
+    }
+  }
+}
+
 TEST(Compare, HasARowForEachModel) {
   auto small = catalogue_setting("gemma4-12b-qat-q4_0");
   auto large = catalogue_setting("gemma3-27b-bf16");

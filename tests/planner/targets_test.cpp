@@ -50,9 +50,9 @@ TEST(WhatReaches, FindsTheLeastVramToTheByte) {
     EXPECT_GE(speed(plan_of(setting)), tok_per_s);
     setting.budget.vram_bytes = *row->value - 1;
     EXPECT_LT(speed(plan_of(setting)), tok_per_s);
-    // No smaller budget reaches it either, in steps of 64 MiB.
-    for (auto vram = *row->value; vram > (64U << 20); vram -= 64U << 20) {
-      setting.budget.vram_bytes = vram - (64U << 20);
+    // No smaller budget reaches it either, in steps of 512 MiB.
+    for (auto vram = *row->value; vram > (512U << 20); vram -= 512U << 20) {
+      setting.budget.vram_bytes = vram - (512U << 20);
       EXPECT_LT(speed(plan_of(setting)), tok_per_s) << setting.budget.vram_bytes;
     }
   }
