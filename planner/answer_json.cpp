@@ -36,6 +36,7 @@ json summary(const Plan& plan) {
           {"ram_short_bytes", plan.ram_short_bytes},
           {"decode_tok_per_s", plan.predicted.decode_tok_per_s},
           {"prefill_tok_per_s", plan.predicted.prefill_tok_per_s},
+          {"throughput_tok_per_s", plan.predicted.throughput_tok_per_s},
           {"first_token_s", first_token_s(plan)},
           {"on_gpu", units_on_gpu(plan)}};
 }

@@ -22,12 +22,18 @@ std::size_t label_columns(const Answer& answer) {
   return answer.unit.empty() ? kLabelColumns + kValueColumns : kLabelColumns;
 }
 
+/// Where sequences are counted, speed of all of them says more than one's first token.
+bool shows_throughput(const Answer& answer) {
+  return answer.unit == "sequences";
+}
+
 std::string heading(const Answer& answer) {
   auto text = padded_right("", kMarkColumns + label_columns(answer));
   if (!answer.unit.empty()) text += padded_left(answer.unit, kValueColumns);
   text += padded_left("VRAM", kSizeColumns) + padded_left("RAM", kSizeColumns);
   text += padded_left("tok/s", kSpeedColumns) + padded_left("prompt", kSpeedColumns);
-  return text + padded_left("first", kSpeedColumns) + padded_left("GPU", kUnitColumns) + "\n";
+  return text + padded_left(shows_throughput(answer) ? "all" : "first", kSpeedColumns) +
+         padded_left("GPU", kUnitColumns) + "\n";
 }
 
 /// Units on the GPU, of 100: "all", "87%", "none".
@@ -39,20 +45,21 @@ std::string gpu_share(const Plan& plan) {
   return std::to_string(std::clamp<std::size_t>(100 * on_gpu / units, 1, 99)) + "%";
 }
 
-std::string plan_columns(const Plan& plan) {
+std::string plan_columns(const Answer& answer, const Plan& plan) {
+  const auto last_speed = shows_throughput(answer) ? three_digits(plan.predicted.throughput_tok_per_s)
+                                                   : three_digits(first_token_s(plan)) + "s";
   return padded_left(short_size(plan.vram_bytes), kSizeColumns) +
          padded_left(short_size(plan.ram_bytes), kSizeColumns) +
          padded_left(three_digits(plan.predicted.decode_tok_per_s), kSpeedColumns) +
          padded_left(three_digits(plan.predicted.prefill_tok_per_s), kSpeedColumns) +
-         padded_left(three_digits(first_token_s(plan)) + "s", kSpeedColumns) +
-         padded_left(gpu_share(plan), kUnitColumns);
+         padded_left(last_speed, kSpeedColumns) + padded_left(gpu_share(plan), kUnitColumns);
 }
 
 std::string row_text(const Answer& answer, const AnswerRow& row) {
   auto text =
       padded_right(row.holds ? "yes" : "no", kMarkColumns) + padded_right(row.label, label_columns(answer));
   if (!answer.unit.empty()) text += padded_left(row.value ? grouped(*row.value) : "-", kValueColumns);
-  return text + (row.plan ? plan_columns(*row.plan) : "  nothing does") + "\n";
+  return text + (row.plan ? plan_columns(answer, *row.plan) : "  nothing does") + "\n";
 }
 
 }  // namespace
@@ -65,10 +72,13 @@ std::string answer_table(const Answer& answer) {
   const auto with_plan =
       std::ranges::find_if(answer.rows, [](const auto& row) { return row.plan.has_value(); });
   if (with_plan == answer.rows.end()) return text;
+  const auto* const last_column = shows_throughput(answer) ? "all: tok/s of all sequences together."
+                                                           : "first: seconds to its first token.";
   return text + "\n" +
-         wrapped("",
-                 "tok/s: one sequence decoding at its expected context. prompt: tok/s of a prompt as long; "
-                 "first: seconds to its first token. GPU: units there.");
+         wrapped("", std::string(
+                         "tok/s: one sequence decoding at its expected context. prompt: tok/s of a prompt "
+                         "as long. ") +
+                         last_column + " GPU: units there.");
 }
 
 }  // namespace tandem::planner

@@ -115,21 +115,24 @@ Axis axis_over(std::string title, const std::vector<double>& values) {
 std::vector<Chart> charts_of(const std::vector<Answer>& sweeps) {
   if (sweeps.empty() || !sweeps.front().question.starts_with("sweep")) return {};
   const auto x = x_axis(sweeps.front());
+  const bool counts_sequences = sweeps.front().unit == "sequences";
   std::vector<ChartLine> decode;
-  std::vector<ChartLine> prompt;
+  std::vector<ChartLine> second;
   std::vector<ChartLine> memory;
   for (const auto& sweep : sweeps) {
     const auto suffix = sweeps.size() == 1 ? "" : ", " + sweep.model;
     decode.push_back(
         line_of(sweep, sweep.model, [](const Plan& plan) { return plan.predicted.decode_tok_per_s; }));
-    prompt.push_back(
-        line_of(sweep, sweep.model, [](const Plan& plan) { return plan.predicted.prefill_tok_per_s; }));
+    second.push_back(line_of(sweep, sweep.model, [counts_sequences](const Plan& plan) {
+      return counts_sequences ? plan.predicted.throughput_tok_per_s : plan.predicted.prefill_tok_per_s;
+    }));
     memory.push_back(line_of(sweep, "VRAM" + suffix,
                              [](const Plan& plan) { return static_cast<double>(plan.vram_bytes) / kGB; }));
     memory.push_back(line_of(sweep, "RAM" + suffix,
                              [](const Plan& plan) { return static_cast<double>(plan.ram_bytes) / kGB; }));
   }
-  return {chart_of(x, "decode, tok/s", std::move(decode)), chart_of(x, "prompt, tok/s", std::move(prompt)),
+  return {chart_of(x, "decode, tok/s", std::move(decode)),
+          chart_of(x, counts_sequences ? "all sequences, tok/s" : "prompt, tok/s", std::move(second)),
           chart_of(x, "memory used, GB", std::move(memory))};
 }
 

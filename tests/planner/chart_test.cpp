@@ -94,6 +94,9 @@ TEST(Charts, HaveALineForEachModel) {
   EXPECT_EQ(charts[2].lines.size(), 4U);
   EXPECT_EQ(charts[0].lines[1].points[0].y, other.rows[0].plan->predicted.decode_tok_per_s);
   EXPECT_DOUBLE_EQ(charts[0].lines[1].points[2].x, 24);
+  const auto sequences = sweep(setting_of("gemma4-12b-qat-q4_0"), parse_sweep("sequences=1:8:x2"));
+  EXPECT_EQ(charts_of({sequences})[1].lines[0].points[3].y,
+            sequences.rows[3].plan->predicted.throughput_tok_per_s);
   EXPECT_TRUE(charts_of({}).empty());
   EXPECT_TRUE(charts_of({max_context(setting_of("gemma4-12b-qat-q4_0"))}).empty());
 }

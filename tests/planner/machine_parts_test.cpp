@@ -117,6 +117,25 @@ TEST(MachineParts, AMachineIsPeaksTimesWhatIsReached) {
   EXPECT_EQ(machine.driver_bytes, 320ULL << 20);
 }
 
+TEST(MachineParts, WholeProfilesAgreeWithTheirParts) {
+  const auto expect_near = [](double whole, double parts, const char* rate) {
+    EXPECT_NEAR(whole / parts, 1, 0.1) << rate;
+  };
+  for (const auto& [whole_name, parts_name] : std::map<std::string, std::string>{
+           {"default", "rtx3060-12gb+ddr5-5600"}, {"rtx3060-12gb-ddr4", "rtx3060-12gb+ddr4-3200"}}) {
+    const auto whole = builtin_machine(whole_name);
+    const auto parts = builtin_machine(parts_name);
+    expect_near(whole.ram_read_gb_per_s, parts.ram_read_gb_per_s, "ram_read_gb_per_s");
+    expect_near(whole.vram_read_gb_per_s, parts.vram_read_gb_per_s, "vram_read_gb_per_s");
+    expect_near(whole.cpu_int8_tops, parts.cpu_int8_tops, "cpu_int8_tops");
+    expect_near(whole.cpu_float_tops, parts.cpu_float_tops, "cpu_float_tops");
+    expect_near(whole.gpu_int8_tops, parts.gpu_int8_tops, "gpu_int8_tops");
+    expect_near(whole.gpu_float_tops, parts.gpu_float_tops, "gpu_float_tops");
+    expect_near(whole.pcie_gb_per_s, parts.pcie_gb_per_s, "pcie_gb_per_s");
+    EXPECT_EQ(whole.driver_bytes, parts.driver_bytes);
+  }
+}
+
 TEST(MachineParts, PcieRunsAtTheOlderGenerationAndTheCardsLanes) {
   const auto pcie = [](const char* name) { return builtin_machine(name).pcie_gb_per_s / 0.76; };
   EXPECT_NEAR(pcie("t4+ddr5-5600"), 15.754, 0.001);
