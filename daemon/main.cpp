@@ -16,6 +16,7 @@
 #include "daemon/config.h"
 #include "daemon/engine/engine.h"
 #include "daemon/engine/plan_executor.h"
+#include "daemon/model_card.h"
 #include "daemon/options.h"
 #include "daemon/plan_choice.h"
 #include "daemon/service.h"
@@ -97,28 +98,6 @@ planner::Plan fitting_plan(const Config& config, const planner::ModelInput& mode
                    plan.largest_context
                        ? "the largest context that fits is " + std::to_string(*plan.largest_context)
                        : "no context fits");
-}
-
-ipc::ModelCard card_of(const model::Header& header, const planner::Plan& plan,
-                       const model::Hyperparameters& hyper, const std::optional<model::ChatFormat>& chat) {
-  ipc::ModelCard card;
-  card.id = header.parts.front().path.stem().string();
-  card.created_unix_s = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-          .count());
-  card.context_tok = plan.workload.max_seq_len;
-  card.vocab = hyper.vocab;
-  card.noise = header.find_bool("tandem.noise").value_or(false);
-  if (!chat) return card;
-  card.chat = chat->rendering == model::ChatTemplate::gemma3 ? "gemma3" : "gemma4";
-  card.tools = model::has_tools(chat->rendering);
-  card.thinking = model::has_thinking(chat->rendering);
-  if (!chat->template_known) {
-    card.warnings.emplace_back(
-        "the file has no chat template that Tandem knows; conversations are written as the newest " +
-        card.chat + " template has it");
-  }
-  return card;
 }
 
 void log_access(const ipc::AccessRecord& record) {
@@ -208,7 +187,7 @@ void serve(const Config& config) {
   const auto tokenizer = model::Tokenizer::from_header(header);
   const auto chat =
       model::detect_chat_format(*tokenizer, header.find_string("tokenizer.chat_template").value_or(""));
-  const auto card = card_of(header, plan, hyper, chat);
+  const auto card = model_card(header, plan, hyper, chat);
   for (const auto& warning : card.warnings) spdlog::warn("{}", warning);
   DaemonService service(*tokenizer, {card, chat, plan, model::recommended_sampling(header)});
   std::unique_ptr<Running> running;  // before the server: what it serves from goes last

@@ -41,6 +41,10 @@ void append(TextDelta& to, TextDelta&& from) {
   append(to.scores, std::move(from.scores));
 }
 
+void count_reasoning(Choice& choice, const TextDelta& delta) {
+  if (!delta.reasoning.empty()) choice.reasoning_tok += delta.tokens.size();
+}
+
 }  // namespace
 
 Usage total_usage(std::span<const Choice> choices, std::size_t per_prompt) {
@@ -111,7 +115,10 @@ Output GenerationAnswer::next_whole() {
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     Choice& choice = choices_[i];
     for (StreamEvent& event : sources_[i].events->drain()) {
-      if (auto* delta = std::get_if<TextDelta>(&event)) append(choice.said, std::move(*delta));
+      if (auto* delta = std::get_if<TextDelta>(&event)) {
+        count_reasoning(choice, *delta);
+        append(choice.said, std::move(*delta));
+      }
       if (auto* finished = std::get_if<Finished>(&event)) choice.finished = std::move(*finished);
     }
     if (!choice.finished) continue;
@@ -122,6 +129,7 @@ Output GenerationAnswer::next_whole() {
 }
 
 Output GenerationAnswer::next_piece() {
+  const std::string opening = std::exchange(begun_, true) ? std::string() : begin();
   std::string bytes;
   bool progressed = false;
   for (std::size_t i = 0; i < sources_.size(); ++i) {
@@ -131,17 +139,18 @@ Output GenerationAnswer::next_piece() {
         choice.progress = *progress;
         progressed = true;
       } else if (const auto* delta = std::get_if<TextDelta>(&event)) {
+        count_reasoning(choice, *delta);
         bytes += on_delta(i, *delta);
       } else {
         choice.finished = std::move(std::get<Finished>(event));
         if (const auto failed = failure_of(*choice.finished))
-          return StreamPiece{bytes + failure(*failed), true};
+          return StreamPiece{opening + bytes + failure(*failed), true};
         bytes += on_finish(i, *choice.finished);
       }
     }
   }
   if (progressed) bytes = on_progress(progress_of_all()) + bytes;
-  if (!std::exchange(begun_, true)) bytes = begin() + bytes;
+  bytes = opening + bytes;
   if (all_finished()) return StreamPiece{bytes + end(), true};
   if (bytes.empty()) return NotYet{};
   return StreamPiece{std::move(bytes)};

@@ -19,12 +19,16 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "ipc/anthropic_messages.h"
 #include "ipc/connection.h"
 #include "ipc/native_routes.h"
+#include "ipc/ollama_generation.h"
+#include "ipc/ollama_models.h"
 #include "ipc/openai_chat.h"
 #include "ipc/openai_completions.h"
 #include "ipc/openai_error.h"
 #include "ipc/openai_models.h"
+#include "ipc/openai_responses.h"
 #include "ipc/status_routes.h"
 
 namespace tandem::ipc {
@@ -75,6 +79,10 @@ Router all_routes(RouteContext& context) {
   router.add(openai_chat_routes(context));
   router.add(openai_completion_routes(context));
   router.add(status_routes(context));
+  router.add(openai_response_routes(context));
+  router.add(anthropic_routes(context));
+  router.add(ollama_model_routes(context));
+  router.add(ollama_generation_routes(context));
   return router;
 }
 

@@ -109,6 +109,11 @@ struct ModelCard {
   bool tools = false;     ///< the chat format has markup for calls
   bool thinking = false;  ///< the chat format has a channel for thoughts
   std::vector<std::string> warnings;  ///< for whoever lists models
+  std::string family;                 ///< "gemma3", "gemma4"
+  std::uint64_t parameters = 0;
+  std::uint64_t tensor_bytes = 0;
+  std::string main_type;    ///< the element type with the most bytes: "Q4_0"
+  std::string fingerprint;  ///< SHA-256 of the file's header in hex: names the model, not its weights
 };
 
 enum class ServiceState { loading, ok, draining };

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <openssl/evp.h>
+#include <span>
 
-#include "model/error.h"
+#include "model/sha256.h"
 
 namespace tandem::model {
 namespace {
@@ -51,18 +51,7 @@ bool has_thinking(ChatTemplate format) noexcept {
 std::string template_hash(std::string_view template_text) {
   const auto end = template_text.find_last_not_of('\n');
   const auto text = template_text.substr(0, end == std::string_view::npos ? 0 : end + 1);
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int digest_bytes = 0;
-  if (EVP_Digest(text.data(), text.size(), digest.data(), &digest_bytes, EVP_sha256(), nullptr) != 1) {
-    throw Error("SHA-256 is not available from libcrypto");
-  }
-  constexpr std::string_view kHex = "0123456789abcdef";
-  std::string hash;
-  for (unsigned int i = 0; i < digest_bytes; ++i) {
-    hash += kHex[digest.at(i) >> 4];
-    hash += kHex[digest.at(i) & 15U];
-  }
-  return hash;
+  return sha256_hex(std::as_bytes(std::span(text)));
 }
 
 std::optional<ChatTemplate> find_template(std::string_view hash) noexcept {

@@ -331,7 +331,7 @@ Health FakeService::health() {
 }
 
 std::string FakeService::plan_json() {
-  return "{\"schema\":\"tandem.plan/1\"}\n";
+  return R"({"plan":{"schema":"tandem.plan/1","totals":{"vram_bytes":3,"ram_bytes":5}},"ledger":[]})";
 }
 
 std::string FakeService::metrics_text() {

@@ -36,7 +36,7 @@ TEST(NativeRoutes, MetricsAndPlanAreTheServices) {
   EXPECT_THAT(metrics.body, HasSubstr("\ntandem_requests_total 0\n"));
   RawReply plan = harness.get("/v1/plan");
   EXPECT_EQ(plan.headers["content-type"], "application/json");
-  EXPECT_EQ(plan.json()["schema"], "tandem.plan/1");
+  EXPECT_EQ(plan.json()["plan"]["schema"], "tandem.plan/1");
 }
 
 TEST(NativeRoutes, RequestsAreListed) {

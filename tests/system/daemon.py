@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -60,6 +61,10 @@ class Daemon:
                 self.process.wait()
                 raise
         self._directory.cleanup()
+
+    def tcp_url(self) -> str:
+        """Where the log says that it listens; only with --listen."""
+        return re.search(r"listening on (http://\S+)", self.log.read_text()).group(1)
 
     def new_client(self, timeout_s: float = 120.0) -> httpx.Client:
         transport = httpx.HTTPTransport(uds=str(self.socket))

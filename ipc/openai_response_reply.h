@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "ipc/event_stream.h"
+#include "ipc/json_fields.h"
+
+namespace tandem::ipc {
+
+/// What every object of one answer of POST /v1/responses begins with.
+struct ResponseHead {
+  std::string id;
+  std::string model;
+  std::uint64_t created_unix_s = 0;
+  OrderedJson repeated;  ///< OpenaiResponseRequest::repeated
+};
+
+/// The object "response": `status` is in_progress, completed, incomplete or failed.
+OrderedJson response_object(const ResponseHead& head, const std::string& status, OrderedJson output);
+
+/// "completed" or, where the answer met a limit, "incomplete".
+const char* response_status(const Finished& finished);
+/// Adds "usage", and why an incomplete answer is so.
+void add_response_end(OrderedJson& object, const Finished& finished, std::uint64_t reasoning_tok);
+
+/// The items of a whole answer: thoughts, a message, calls.
+OrderedJson response_output(const TextDelta& said);
+
+/// Writes a streamed answer's items as events: opens one where the kind of what is said changes, closes it
+/// again, and keeps what was said for the last event, which repeats everything.
+class ResponseItems {
+ public:
+  /// The events that say `delta`.
+  std::string say(const TextDelta& delta);
+  /// The events that close what is open.
+  std::string close();
+
+  /// An event of this stream, numbered.
+  std::string event(const std::string& type, OrderedJson members);
+  [[nodiscard]] const OrderedJson& output() const noexcept { return output_; }
+
+ private:
+  enum class Kind { none, reasoning, message };
+
+  std::string open(Kind kind);
+  std::string text(Kind kind, const std::string& piece);
+  std::string call(const ToolCall& call);
+  /// Members that name the part of the item being written.
+  [[nodiscard]] OrderedJson part_of() const;
+
+  Kind open_ = Kind::none;
+  std::string item_id_;
+  std::string said_;  ///< in the open item
+  std::uint64_t events_ = 0;
+  OrderedJson output_ = OrderedJson::array();  ///< items that are closed
+};
+
+}  // namespace tandem::ipc
