@@ -17,7 +17,7 @@ using namespace tandem::ipc::testing;
 
 constexpr int kInputsAServer = 500;  // it keeps what it was sent, for tests to look at
 constexpr int kFirstByteMs = 10'000;
-constexpr int kNextByteMs = 300;  // some streams have no end: it is the client that leaves
+constexpr int kNextByteMs = 50;  // some streams have no end: it is the client that leaves
 constexpr std::size_t kEnoughBytes = 65536;
 
 Harness& harness() {
