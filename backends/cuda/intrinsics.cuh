@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #if !defined(__CUDACC__)
 #include "backends/cuda/emulation/lanes.h"
@@ -27,6 +28,13 @@ struct Half {
 struct BFloat16 {
   std::uint16_t bits;
 };
+
+/// A number by its bits.
+__host__ __device__ __forceinline__ float bits_to_float(std::uint32_t bits) {
+  float number;
+  memcpy(&number, &bits, sizeof number);
+  return number;
+}
 
 #if defined(__CUDACC__)
 
@@ -144,6 +152,17 @@ __device__ __forceinline__ std::int32_t dot4(std::uint32_t a, std::int32_t b, st
   return sum;
 }
 
+/// Byte i of the result is byte (selector >> 4i) & 7 of high:low.
+__device__ __forceinline__ std::uint32_t select_bytes(std::uint32_t low, std::uint32_t high,
+                                                      std::uint32_t selector) {
+  return __byte_perm(low, high, selector);
+}
+
+/// cos and sin of an angle in turns, a fraction in units of 2^-32.
+__device__ __forceinline__ void cos_sin_of_turns(std::uint32_t turns, float* cos, float* sin) {
+  sincospif(static_cast<float>(static_cast<std::int32_t>(turns)) * 0x1p-31f, sin, cos);
+}
+
 /// d (16, 8) += a (16, 16) b (16, 8), spread over the warp as PTX says for mma.m16n8k16: lane l, g = l / 4,
 /// t = l % 4.  a: pairs of columns 2t at (g, 2t), (g + 8, 2t), (g, 2t + 8), (g + 8, 2t + 8); b: pairs of rows
 /// at (2t, g), (2t + 8, g); d: (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1).
@@ -179,9 +198,11 @@ using emulation::arrive_named;
 using emulation::atomic_add;
 using emulation::atomic_exchange;
 using emulation::atomic_max;
+using emulation::cos_sin_of_turns;
 using emulation::dot4;
 using emulation::fence_device;
 using emulation::lane_id;
+using emulation::select_bytes;
 using emulation::shuffle;
 using emulation::shuffle_xor;
 using emulation::sync_named;

@@ -177,6 +177,12 @@ std::uint16_t float_to_half(float value) {
   return static_cast<std::uint16_t>(sign | ((static_cast<unsigned>(exponent + 14) << 10) + units));
 }
 
+void cos_sin_of_turns(std::uint32_t turns, float* cos, float* sin) {
+  const double angle = static_cast<std::int32_t>(turns) * 0x1p-31 * 3.14159265358979323846;
+  *cos = static_cast<float>(std::cos(angle));
+  *sin = static_cast<float>(std::sin(angle));
+}
+
 void multiply_tiles(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], TileType type,
                     Place place) {
   const Fragments<float> in{&a, &b, &d};

@@ -74,6 +74,17 @@ inline std::int32_t dot4(std::uint32_t a, std::int32_t b, std::int32_t sum) {
   return sum;
 }
 
+inline std::uint32_t select_bytes(std::uint32_t low, std::uint32_t high, std::uint32_t selector) {
+  const std::uint64_t bytes = static_cast<std::uint64_t>(high) << 32 | low;
+  std::uint32_t selected = 0;
+  for (int i = 0; i < 4; ++i) {
+    selected |= static_cast<std::uint32_t>(bytes >> (8 * (selector >> (4 * i) & 7)) & 255) << (8 * i);
+  }
+  return selected;
+}
+
+void cos_sin_of_turns(std::uint32_t turns, float* cos, float* sin);
+
 enum class TileType { f16, bf16 };
 void multiply_tiles(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], TileType type,
                     Place place);

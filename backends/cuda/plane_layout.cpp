@@ -1,0 +1,58 @@
+#include "backends/cuda/plane_layout.h"
+
+#include <cstring>
+
+namespace tandem::cuda {
+
+// The block layouts are those of model-spec 4.3.
+PlaneLayout plane_layout(device::BlockType type) noexcept {
+  using device::BlockType;
+  switch (type) {
+    case BlockType::f32:
+      return {1, 4, {{0, 4}}};
+    case BlockType::f16:
+    case BlockType::bf16:
+      return {1, 2, {{0, 2}}};
+    case BlockType::q4_0:
+    case BlockType::iq4_nl:
+      return {32, 18, {{2, 16}, {0, 2}}};
+    case BlockType::q4_1:
+      return {32, 20, {{4, 16}, {0, 4}}};
+    case BlockType::q5_0:
+      return {32, 22, {{6, 16}, {2, 4}, {0, 2}}};
+    case BlockType::q5_1:
+      return {32, 24, {{8, 16}, {4, 4}, {0, 4}}};
+    case BlockType::q8_0:
+      return {32, 34, {{2, 32}, {0, 2}}};
+    case BlockType::q2_k:
+      return {256, 84, {{16, 64}, {0, 16}, {80, 4}}};
+    case BlockType::q3_k:
+      return {256, 110, {{32, 64}, {0, 32}, {96, 12}, {108, 2}}};
+    case BlockType::q4_k:
+      return {256, 144, {{0, 144}}};
+    case BlockType::q5_k:
+      return {256, 176, {{0, 176}}};
+    case BlockType::q6_k:
+      return {256, 210, {{0, 128}, {128, 64}, {192, 16}, {208, 2}}};
+    case BlockType::iq4_xs:
+      return {256, 136, {{8, 128}, {0, 8}}};
+    case BlockType::mxfp4:
+      return {32, 17, {{1, 16}, {0, 1}}};
+  }
+  return {};
+}
+
+void split_into_planes(const PlaneLayout& layout, const void* from, std::uint64_t first, std::uint64_t n,
+                       std::uint64_t blocks, std::byte* to) noexcept {
+  const auto* source = static_cast<const std::byte*>(from);
+  std::uint64_t plane = 0;
+  for (const BlockPart& part : layout.parts) {
+    std::byte* target = to + plane + first * part.bytes;
+    for (std::uint64_t i = 0; i < n && part.bytes > 0; ++i) {
+      std::memcpy(target + i * part.bytes, source + i * layout.block_bytes + part.at, part.bytes);
+    }
+    plane += blocks * part.bytes;
+  }
+}
+
+}  // namespace tandem::cuda

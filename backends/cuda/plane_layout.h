@@ -1,0 +1,36 @@
+#pragma once
+
+// How weights lie on the device.  A GGUF block of 18 or 210 bytes cannot be read sixteen bytes at a time, so
+// a matrix is taken apart into planes: first the largest part of every block, one after another, then the
+// next part of every block.  It takes the same number of bytes as in the file.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "backends/device.h"
+
+namespace tandem::cuda {
+
+/// A part of a block that has a plane of its own.
+struct BlockPart {
+  std::uint32_t at;     ///< its first byte in the GGUF block
+  std::uint32_t bytes;  ///< 0 = no such part
+};
+
+constexpr std::uint32_t kMaxParts = 4;
+
+/// A block type's parts in the order of their planes.
+struct PlaneLayout {
+  std::uint32_t block_elems;  ///< 0 = a type that this backend does not know
+  std::uint32_t block_bytes;
+  BlockPart parts[kMaxParts];
+};
+
+PlaneLayout plane_layout(device::BlockType type) noexcept;
+
+/// Takes blocks [first, first + n) of a matrix of `blocks` blocks apart: each part goes to its place in `to`,
+/// the whole matrix.
+void split_into_planes(const PlaneLayout& layout, const void* from, std::uint64_t first, std::uint64_t n,
+                       std::uint64_t blocks, std::byte* to) noexcept;
+
+}  // namespace tandem::cuda
