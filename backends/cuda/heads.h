@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+
+#include "backends/cuda/runtime.h"
+#include "backends/cuda/step_rows.h"
+#include "backends/device.h"
+
+namespace tandem::cuda {
+
+/// Buffers of an attention half; its matrices are not used.
+struct HeadStep {
+  device::AttentionHalf half;
+  std::uint32_t rotated_pairs = 0;  ///< pairs of a head beyond these have inv_freq 0
+  float eps = 1e-6f;
+  StepRows step;
+  float* q = nullptr;            ///< (rows, heads, head_dim)
+  const float* k = nullptr;      ///< (rows, kv_heads, head_dim)
+  const float* v = nullptr;      ///< as k; null where there is no V projection
+  std::byte* staging = nullptr;  ///< (rows, KV row)
+};
+
+/// Norms and rotates every head; q is scaled and rounded in place, K and V go to staging in the KV type
+/// (model-spec 2.2 and 2.3, steps 3 to 6).
+void finish_heads(Stream& stream, const HeadStep& heads);
+
+/// Copies K and V of every row from staging to the cache, unless a later row takes the same cell.
+void commit_rows(Stream& stream, const HeadStep& heads);
+
+}  // namespace tandem::cuda

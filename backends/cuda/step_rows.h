@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+
+namespace tandem::cuda {
+
+/// A row of a micro-batch and what it must know of its sequence (device.h, SequenceRows).
+struct StepRow {
+  std::uint64_t position = 0;
+  std::uint64_t first_position = 0;  ///< of the sequence's first row in this micro-batch
+  std::uint64_t first_key = 0;       ///< oldest position that exists
+  std::uint32_t first_row = 0;       ///< the micro-batch's row at first_position
+  std::uint32_t end_row = 0;         ///< the row after the sequence's last one
+  std::uint32_t slot = 0;
+  std::uint32_t pages = 0;  ///< where the sequence's page table begins in StepRows::pages
+};
+
+/// A micro-batch as kernels see it; both arrays lie where the device can read them.
+struct StepRows {
+  const StepRow* rows = nullptr;
+  const std::uint32_t* pages = nullptr;
+  std::uint32_t n_rows = 0;
+};
+
+}  // namespace tandem::cuda
