@@ -153,8 +153,10 @@ class Stage {
  public:
   virtual ~Stage() = default;
 
-  /// Runs the units in order over `x` (batch.rows, width), changed in place, and commits the rows' K and V.
-  virtual void step(const MicroBatch& batch, float* x) noexcept = 0;
+  /// Runs the units in order over `x` (batch.rows, width) on the stage's device, changed in place, and
+  /// commits the rows' K and V.  On an accelerator it may return before that is done.  Throws
+  /// std::runtime_error if the device fails; a CPU does not.
+  virtual void step(const MicroBatch& batch, float* x) = 0;
 };
 
 /// Embedding and head, on whichever device has them.
@@ -162,12 +164,59 @@ class HeadStage {
  public:
   virtual ~HeadStage() = default;
 
-  /// x[r] = embedding row tokens[r] * embedding_scale.  tokens are in range.
-  virtual void embed(const std::int32_t* tokens, std::uint32_t rows, float* x) noexcept = 0;
+  /// x[r] = embedding row tokens[r] * embedding_scale.  tokens are in range.  `x` is on the device; as
+  /// Stage::step.
+  virtual void embed(const std::int32_t* tokens, std::uint32_t rows, float* x) = 0;
 
-  /// logits (n, vocab) of the `n` rows of `x` that `row_indices` names.
-  virtual void logits(const float* x, const std::uint32_t* row_indices, std::uint32_t n,
-                      float* logits) noexcept = 0;
+  /// logits (n, vocab) of the `n` rows of `x` that `row_indices` names; both on the device; as Stage::step.
+  virtual void logits(const float* x, const std::uint32_t* row_indices, std::uint32_t n, float* logits) = 0;
+};
+
+/// Where an accelerator keeps what changes with every micro-batch, once on the device and once in pinned host
+/// memory; sizes are the planner's (planner/activations.h).
+struct StepBuffers {
+  std::byte* on_device = nullptr;
+  std::byte* pinned = nullptr;
+  std::uint64_t bytes = 0;
+};
+
+/// A device beside the CPU: its memory, its stages, and the way there and back.  Calls come from one thread.
+/// All of them throw std::runtime_error if the device fails.
+class Accelerator {
+ public:
+  virtual ~Accelerator() = default;
+
+  /// Memory at a multiple of 256 bytes that lives as long as the accelerator, on the device or pinned on the
+  /// host.
+  virtual std::byte* allocate(std::uint64_t bytes) = 0;
+  virtual std::byte* allocate_pinned(std::uint64_t bytes) = 0;
+
+  /// Copies host memory to the device; done when it returns.  A matrix takes as many bytes as in the file,
+  /// and how they lie is the device's own business.
+  virtual void upload(std::byte* to, const void* from, std::uint64_t bytes) = 0;
+  virtual void upload_matrix(std::byte* to, const Matrix& from) = 0;
+
+  /// As cpu::make_stage, for what was uploaded.  Throws std::invalid_argument if a unit is not what this
+  /// device can run.
+  virtual std::unique_ptr<Stage> make_stage(const Unit* units, std::size_t n_units, const StageShape& shape,
+                                            const Scratch& scratch) = 0;
+  virtual std::unique_ptr<HeadStage> make_head_stage(const Embedding& embedding, const Head& head,
+                                                     const StageShape& shape, const Scratch& scratch) = 0;
+
+  /// Where `begin` may put things; before the first one.
+  virtual void set_step_buffers(const StepBuffers& buffers) = 0;
+
+  /// Tells the device of the micro-batch that its stages run next.
+  virtual void begin(const MicroBatch& batch) = 0;
+
+  /// Rows from pinned memory to the device; they must not change before `receive` or `wait`.
+  virtual void send(float* to, const float* from_pinned, std::uint64_t bytes) = 0;
+
+  /// Rows from the device to pinned memory, after all work so far; they are there when it returns.
+  virtual void receive(float* to_pinned, const float* from, std::uint64_t bytes) = 0;
+
+  /// Returns when all work so far is done.
+  virtual void wait() = 0;
 };
 
 }  // namespace tandem::device

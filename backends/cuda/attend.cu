@@ -7,7 +7,8 @@
 // What limits it: shared memory.  Every product reads one element of K or V from it, 32 products a clock and
 // SM: enough to keep up with the bytes of the cache for up to 8 heads a KV head in f16, not for the 16 of
 // Gemma 4's global layers nor for prefill, which want tensor cores.  At head_dim 512 an SM holds one block of
-// four warps.  The next keys are not loaded before the last ones are done with.
+// four warps.  Keys that are derived cost a double product and a cos/sin a pair.  The next keys are not
+// loaded before the last ones are done with.
 
 #include "backends/cuda/attend.h"
 #include "backends/cuda/kv_rows.cuh"
@@ -166,8 +167,9 @@ __device__ void load_keys(const AttendStep& attention, const Queries& queries, s
         for (unsigned e = 0; e < kChunk; ++e) {
           keys[0][e] = values[0][e] * half.k_norm[element + e];
           keys[1][e] = values[1][e] * half.k_norm[element + e + head_dim / 2];
-          if (element + e >= attention.rotated_pairs) continue;
-          rotate_pair(position, turns_per_position(half.inv_freq[element + e]), &keys[0][e], &keys[1][e]);
+          const double inv_freq = half.inv_freq[element + e];
+          if (inv_freq == 0) continue;
+          rotate_pair(position, turns_per_position(inv_freq), &keys[0][e], &keys[1][e]);
         }
       }
     }

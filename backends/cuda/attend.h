@@ -10,8 +10,7 @@ namespace tandem::cuda {
 
 /// Attention of a micro-batch: what `finish_heads` made, and where the results go.
 struct AttendStep {
-  device::AttentionHalf half;       ///< head_dim a multiple of 16, at most 512
-  std::uint32_t rotated_pairs = 0;  ///< pairs of a head beyond these have inv_freq 0
+  device::AttentionHalf half;  ///< head_dim a multiple of 16, at most 512
   StepRows step;
   const float* q = nullptr;            ///< (rows, heads, head_dim), scaled and rounded
   const std::byte* staging = nullptr;  ///< (rows, KV row)

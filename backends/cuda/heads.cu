@@ -12,11 +12,11 @@
 namespace tandem::cuda {
 namespace {
 
-constexpr unsigned kThreads = 128;
+constexpr unsigned kThreads = 128;  ///< of a block, at most
 constexpr unsigned kMaxHeadDim = 512;
-constexpr unsigned kPairs = kMaxHeadDim / 2 / kThreads;  ///< of a thread
+constexpr unsigned kPairs = kMaxHeadDim / 2 / kThreads;  ///< of a thread, at most
 
-/// A thread's pairs (i, i + head_dim / 2) of a head, i = thread, thread + 128, ...
+/// A thread's pairs (i, i + head_dim / 2) of a head, i = thread, thread + blockDim.x, ...
 struct Pairs {
   float first[kPairs] = {};
   float second[kPairs] = {};
@@ -26,7 +26,7 @@ struct Pairs {
 template <class Work>
 __device__ __forceinline__ void for_pairs(std::uint32_t head_dim, const Work& work) {
   for (unsigned p = 0; p < kPairs; ++p) {
-    const std::uint32_t i = threadIdx.x + p * kThreads;
+    const std::uint32_t i = threadIdx.x + p * blockDim.x;
     if (i < head_dim / 2) work(p, i);
   }
 }
@@ -55,7 +55,7 @@ __device__ __forceinline__ void norm_and_rotate(const HeadStep& heads, std::uint
   for_pairs(heads.half.head_dim, [&](unsigned p, std::uint32_t i) {
     pairs.first[p] = pairs.first[p] * factor * weight[i];
     pairs.second[p] = pairs.second[p] * factor * weight[i + heads.half.head_dim / 2];
-    if (i >= heads.rotated_pairs) return;
+    if (heads.half.inv_freq[i] == 0) return;
     rotate_pair(position, turns_per_position(heads.half.inv_freq[i]), &pairs.first[p], &pairs.second[p]);
   });
 }
@@ -70,16 +70,16 @@ __device__ __forceinline__ void store_pairs(const Pairs& pairs, std::uint32_t he
 /// A head in shared memory to the KV type.  q8_0 is the GGUF block: fp16 scale, int8 quants to nearest.
 __device__ void encode(const float* head, std::uint32_t n, device::KvType type, std::byte* to) {
   if (type == device::KvType::f32) {
-    for (std::uint32_t i = threadIdx.x; i < n; i += kThreads) reinterpret_cast<float*>(to)[i] = head[i];
+    for (std::uint32_t i = threadIdx.x; i < n; i += blockDim.x) reinterpret_cast<float*>(to)[i] = head[i];
     return;
   }
   if (type == device::KvType::f16) {
-    for (std::uint32_t i = threadIdx.x; i < n; i += kThreads) {
+    for (std::uint32_t i = threadIdx.x; i < n; i += blockDim.x) {
       reinterpret_cast<Half*>(to)[i] = to_half(head[i]);
     }
     return;
   }
-  for (std::uint32_t b = threadIdx.x / kWarp; b < n / 32; b += kThreads / kWarp) {
+  for (std::uint32_t b = threadIdx.x / kWarp; b < n / 32; b += blockDim.x / kWarp) {
     const float value = head[32 * b + lane_id()];
     const Half scale = to_half(warp_max(fabsf(value)) / 127.0f);
     const float rounded = to_float(scale);
@@ -157,26 +157,36 @@ __global__ void __launch_bounds__(kThreads) commit_row(HeadStep heads) {
   const std::byte* from = heads.staging + blockIdx.x * kv.row_bytes;
   std::byte* to = kv.rows + kv_cell(kv, heads.step, row, row.position) * kv.row_bytes;
   if (kv.row_bytes % sizeof(Bits128) == 0) {
-    for (std::uint64_t i = threadIdx.x; i < kv.row_bytes / sizeof(Bits128); i += kThreads) {
+    for (std::uint64_t i = threadIdx.x; i < kv.row_bytes / sizeof(Bits128); i += blockDim.x) {
       reinterpret_cast<Bits128*>(to)[i] = reinterpret_cast<const Bits128*>(from)[i];
     }
     return;
   }
-  for (std::uint64_t i = threadIdx.x; i < kv.row_bytes / sizeof(Half); i += kThreads) {
+  for (std::uint64_t i = threadIdx.x; i < kv.row_bytes / sizeof(Half); i += blockDim.x) {
     reinterpret_cast<Half*>(to)[i] = reinterpret_cast<const Half*>(from)[i];
   }
+}
+
+/// Whole warps for `pieces` pieces of work.
+dim3 threads_for(std::uint32_t pieces) {
+  const unsigned threads = divide_up(pieces, kWarp) * kWarp;
+  return dim3(threads < kThreads ? threads : kThreads);
 }
 
 }  // namespace
 
 void finish_heads(Stream& stream, const HeadStep& heads) {
   launch(stream,
-         {"finish_heads", dim3(heads.half.heads + heads.half.kv_heads, heads.step.n_rows), dim3(kThreads)},
+         {"finish_heads", dim3(heads.half.heads + heads.half.kv_heads, heads.step.n_rows),
+          threads_for(heads.half.head_dim / 2)},
          finish_head, heads);
 }
 
 void commit_rows(Stream& stream, const HeadStep& heads) {
-  launch(stream, {"commit_rows", dim3(heads.step.n_rows), dim3(kThreads)}, commit_row, heads);
+  launch(stream,
+         {"commit_rows", dim3(heads.step.n_rows),
+          threads_for(static_cast<std::uint32_t>(heads.half.kv.row_bytes / sizeof(Bits128) + 1))},
+         commit_row, heads);
 }
 
 }  // namespace tandem::cuda

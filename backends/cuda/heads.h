@@ -11,7 +11,6 @@ namespace tandem::cuda {
 /// Buffers of an attention half; its matrices are not used.
 struct HeadStep {
   device::AttentionHalf half;
-  std::uint32_t rotated_pairs = 0;  ///< pairs of a head beyond these have inv_freq 0
   float eps = 1e-6f;
   StepRows step;
   float* q = nullptr;            ///< (rows, heads, head_dim)

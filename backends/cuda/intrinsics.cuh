@@ -79,6 +79,17 @@ __device__ __forceinline__ T shuffle_xor(T value, unsigned bits) {
   return __shfl_xor_sync(0xffffffffu, value, static_cast<int>(bits));
 }
 
+/// Sum and maximum over the warp, for every lane the same: pairs first, so the order is fixed.
+template <class T>
+__device__ __forceinline__ T warp_sum(T value) {
+  for (unsigned bits = 1; bits < kWarp; bits *= 2) value += shuffle_xor(value, bits);
+  return value;
+}
+__device__ __forceinline__ float warp_max(float value) {
+  for (unsigned bits = 1; bits < kWarp; bits *= 2) value = fmaxf(value, shuffle_xor(value, bits));
+  return value;
+}
+
 /// One bit a lane.
 __device__ __forceinline__ std::uint32_t votes_of_lanes(bool vote) {
   return __ballot_sync(0xffffffffu, vote);
@@ -215,6 +226,14 @@ T* shared_memory() {
   return reinterpret_cast<T*>(emulation::shared_memory());
 }
 
+template <class T>
+T warp_sum(T value, emulation::Place place = emulation::here()) {
+  return emulation::sum_of_lanes(value, place);
+}
+inline float warp_max(float value, emulation::Place place = emulation::here()) {
+  return emulation::max_of_lanes(value, place);
+}
+
 inline Bits128 load16(const void* from, emulation::Place place = emulation::here()) {
   emulation::check_aligned(from, sizeof(Bits128), place);
   return *static_cast<const Bits128*>(from);
@@ -247,16 +266,5 @@ inline void multiply_tiles_s8(std::int32_t (&d)[4], const std::uint32_t (&a)[4],
 }
 
 #endif
-
-/// Sum and maximum over the warp, for every lane the same: pairs first, so the order is fixed.
-template <class T>
-__device__ __forceinline__ T warp_sum(T value) {
-  for (unsigned bits = 1; bits < kWarp; bits *= 2) value += shuffle_xor(value, bits);
-  return value;
-}
-__device__ __forceinline__ float warp_max(float value) {
-  for (unsigned bits = 1; bits < kWarp; bits *= 2) value = fmaxf(value, shuffle_xor(value, bits));
-  return value;
-}
 
 }  // namespace tandem::cuda

@@ -8,7 +8,7 @@
 // twice the fp32 work.  More than eight rows read the weights again for every eight: a prefill wants tensor
 // cores.
 
-#include "backends/cuda/formats.cuh"
+#include "backends/cuda/for_block_type.cuh"
 #include "backends/cuda/launch.cuh"
 #include "backends/cuda/multiply.h"
 
@@ -184,41 +184,12 @@ QuantisedRows QuantisedRows::in_bytes(std::byte* bytes, std::uint32_t rows, std:
 }
 
 void multiply(Stream& stream, const device::Matrix& w, const ProductInput& input, float* y) {
-  using device::BlockType;
-  switch (w.type) {
-    case BlockType::f32:
-      return launch_floats<F32Elements>(stream, w, input, y);
-    case BlockType::f16:
-      return launch_floats<F16Elements>(stream, w, input, y);
-    case BlockType::bf16:
-      return launch_floats<BF16Elements>(stream, w, input, y);
-    case BlockType::q4_0:
-      return launch_blocks<Q4_0>(stream, w, input, y);
-    case BlockType::q4_1:
-      return launch_blocks<Q4_1>(stream, w, input, y);
-    case BlockType::q5_0:
-      return launch_blocks<Q5_0>(stream, w, input, y);
-    case BlockType::q5_1:
-      return launch_blocks<Q5_1>(stream, w, input, y);
-    case BlockType::q8_0:
-      return launch_blocks<Q8_0>(stream, w, input, y);
-    case BlockType::q2_k:
-      return launch_blocks<Q2_K>(stream, w, input, y);
-    case BlockType::q3_k:
-      return launch_blocks<Q3_K>(stream, w, input, y);
-    case BlockType::q4_k:
-      return launch_blocks<Q4_K>(stream, w, input, y);
-    case BlockType::q5_k:
-      return launch_blocks<Q5_K>(stream, w, input, y);
-    case BlockType::q6_k:
-      return launch_blocks<Q6_K>(stream, w, input, y);
-    case BlockType::iq4_nl:
-      return launch_blocks<IQ4_NL>(stream, w, input, y);
-    case BlockType::iq4_xs:
-      return launch_blocks<IQ4_XS>(stream, w, input, y);
-    case BlockType::mxfp4:
-      return launch_blocks<MXFP4>(stream, w, input, y);
-  }
+  const bool blocks =
+      for_block_type(w.type, [&](auto format) { launch_blocks<decltype(format)>(stream, w, input, y); });
+  if (blocks) return;
+  if (w.type == device::BlockType::f32) return launch_floats<F32Elements>(stream, w, input, y);
+  if (w.type == device::BlockType::f16) return launch_floats<F16Elements>(stream, w, input, y);
+  return launch_floats<BF16Elements>(stream, w, input, y);
 }
 
 }  // namespace tandem::cuda

@@ -42,16 +42,10 @@ PlaneLayout plane_layout(device::BlockType type) noexcept {
   return {};
 }
 
-void split_into_planes(const PlaneLayout& layout, const void* from, std::uint64_t first, std::uint64_t n,
-                       std::uint64_t blocks, std::byte* to) noexcept {
-  const auto* source = static_cast<const std::byte*>(from);
-  std::uint64_t plane = 0;
-  for (const BlockPart& part : layout.parts) {
-    std::byte* target = to + plane + first * part.bytes;
-    for (std::uint64_t i = 0; i < n && part.bytes > 0; ++i) {
-      std::memcpy(target + i * part.bytes, source + i * layout.block_bytes + part.at, part.bytes);
-    }
-    plane += blocks * part.bytes;
+void gather_part(const PlaneLayout& layout, const BlockPart& part, const std::byte* from, std::uint64_t n,
+                 std::byte* to) noexcept {
+  for (std::uint64_t i = 0; i < n; ++i) {
+    std::memcpy(to + i * part.bytes, from + i * layout.block_bytes + part.at, part.bytes);
   }
 }
 

@@ -28,9 +28,8 @@ struct PlaneLayout {
 
 PlaneLayout plane_layout(device::BlockType type) noexcept;
 
-/// Takes blocks [first, first + n) of a matrix of `blocks` blocks apart: each part goes to its place in `to`,
-/// the whole matrix.
-void split_into_planes(const PlaneLayout& layout, const void* from, std::uint64_t first, std::uint64_t n,
-                       std::uint64_t blocks, std::byte* to) noexcept;
+/// Copies one part of `n` blocks, which begin at `from`, one after another.
+void gather_part(const PlaneLayout& layout, const BlockPart& part, const std::byte* from, std::uint64_t n,
+                 std::byte* to) noexcept;
 
 }  // namespace tandem::cuda

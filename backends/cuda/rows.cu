@@ -12,7 +12,7 @@
 namespace tandem::cuda {
 namespace {
 
-constexpr unsigned kThreads = 256;
+constexpr unsigned kThreads = 256;     ///< of a block, at most
 constexpr unsigned kGroup = 32;        ///< elements that share an activation scale
 constexpr unsigned kGeluPiece = 1024;  ///< columns a block takes
 
@@ -112,21 +112,27 @@ __global__ void __launch_bounds__(kThreads) softcap_elements(float* x, std::uint
   if (i < n) x[i] = cap * tanhf(x[i] / cap);
 }
 
+/// Whole warps for a row of `width` elements, four a thread.
+dim3 threads_for(std::uint32_t width) {
+  const unsigned threads = divide_up(divide_up(width, 4u), kWarp) * kWarp;
+  return dim3(threads < kThreads ? threads : kThreads);
+}
+
 }  // namespace
 
 void finish_and_norm(Stream& stream, const RowStep& step, std::uint32_t rows) {
-  launch(stream, {"finish_and_norm", dim3(rows), dim3(kThreads)}, finish_and_norm_row, step);
+  launch(stream, {"finish_and_norm", dim3(rows), threads_for(step.width)}, finish_and_norm_row, step);
 }
 
 void gelu_multiply(Stream& stream, float* gate, const float* up, const QuantisedRows& quantised,
                    std::uint32_t rows, std::uint32_t width) {
-  launch(stream, {"gelu_multiply", dim3(divide_up(width, kGeluPiece), rows), dim3(kThreads)},
+  launch(stream, {"gelu_multiply", dim3(divide_up(width, kGeluPiece), rows), threads_for(width)},
          gelu_multiply_piece, gate, up, quantised, width);
 }
 
 void quantise(Stream& stream, const float* x, const QuantisedRows& quantised, std::uint32_t rows,
               std::uint32_t width) {
-  launch(stream, {"quantise", dim3(rows), dim3(kThreads)}, quantise_row, x, quantised, width);
+  launch(stream, {"quantise", dim3(rows), threads_for(width)}, quantise_row, x, quantised, width);
 }
 
 void softcap(Stream& stream, float* x, std::uint64_t n, float cap) {

@@ -15,7 +15,7 @@ constexpr unsigned kBarriers = 16;
 thread_local BlockRunner* runner = nullptr;
 
 bool same(Place a, Place b) {
-  return a.line == b.line && std::strcmp(a.file, b.file) == 0;
+  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
 std::string text(Place place) {
@@ -126,8 +126,9 @@ TANDEM_UNSEEN void BlockRunner::start(unsigned thread) noexcept {
 /// False if nobody could go on.
 TANDEM_UNSEEN bool BlockRunner::run_round(const Order& order) noexcept {
   bool progress = false;
-  for (unsigned i = 0; i < n_threads_ && !abandoned_; ++i) {
-    Thread& thread = *threads_[order[i]];
+  std::uint64_t number = order.first();
+  for (unsigned i = 0; i < n_threads_ && !abandoned_; ++i, number = order.after(number)) {
+    Thread& thread = *threads_[number];
     if (thread.ended || thread.waits_for != nullptr) continue;
     progress = true;
     current_ = &thread;

@@ -17,7 +17,8 @@ namespace context = boost::context::detail;
 constexpr std::size_t kStackBytes = std::size_t{256} << 10;
 
 std::size_t page_bytes() noexcept {
-  return static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  static const auto bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
 }
 
 /// Leaves this stack for another; `fake_stack` keeps what AddressSanitizer knows of this one.

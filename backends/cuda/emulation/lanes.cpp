@@ -20,6 +20,32 @@ void exchange(const void* const (&in)[32], void* const (&out)[32]) {
   }
 }
 
+template <class T>
+T sum_of_pair(T a, T b) {
+  return a + b;
+}
+float max_of_pair(float a, float b) {
+  return std::fmax(a, b);
+}
+
+/// Folds the lanes' values as a tree: neighbours, then neighbouring pairs ...
+template <class T, T (*kFold)(T, T)>
+void fold(const void* const (&in)[32], void* const (&out)[32]) {
+  T values[32];
+  for (unsigned i = 0; i < 32; ++i) values[i] = *static_cast<const T*>(in[i]);
+  for (unsigned width = 1; width < 32; width *= 2) {
+    for (unsigned i = 0; i < 32; i += 2 * width) values[i] = kFold(values[i], values[i + width]);
+  }
+  for (void* to : out) *static_cast<T*>(to) = values[0];
+}
+
+template <class T, T (*kFold)(T, T)>
+T folded(T value, Place place) {
+  T out{};
+  warp_collective(kAllLanes, fold<T, kFold>, &value, &out, place);
+  return out;
+}
+
 void collect_votes(const void* const (&in)[32], void* const (&out)[32]) {
   std::uint32_t votes = 0;
   for (unsigned i = 0; i < 32; ++i) {
@@ -117,6 +143,19 @@ std::uint32_t shuffle_bits(std::uint32_t bits, unsigned from, Place place) {
   std::uint32_t out = 0;
   warp_collective(kAllLanes, exchange, &in, &out, place);
   return out;
+}
+
+float sum_of_lanes(float value, Place place) {
+  return folded<float, sum_of_pair>(value, place);
+}
+std::int32_t sum_of_lanes(std::int32_t value, Place place) {
+  return folded<std::int32_t, sum_of_pair>(value, place);
+}
+std::uint32_t sum_of_lanes(std::uint32_t value, Place place) {
+  return folded<std::uint32_t, sum_of_pair>(value, place);
+}
+float max_of_lanes(float value, Place place) {
+  return folded<float, max_of_pair>(value, place);
 }
 
 std::uint32_t votes_of_lanes(bool vote, Place place) {

@@ -47,6 +47,12 @@ T shuffle_xor(T value, unsigned bits, Place place = here()) {
   return shuffle(value, lane() ^ bits, place);
 }
 
+/// Sums and the maximum over all lanes, as pairs first: what shuffles give, at a fifth of the switches.
+float sum_of_lanes(float value, Place place);
+std::int32_t sum_of_lanes(std::int32_t value, Place place);
+std::uint32_t sum_of_lanes(std::uint32_t value, Place place);
+float max_of_lanes(float value, Place place);
+
 std::uint32_t votes_of_lanes(bool vote, Place place = here());
 inline bool any_lane(bool vote, Place place = here()) {
   return votes_of_lanes(vote, place) != 0;

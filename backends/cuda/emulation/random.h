@@ -36,6 +36,13 @@ class Order {
 
   std::uint64_t operator[](std::uint64_t i) const noexcept { return (stride_ * i + offset_) % n_; }
 
+  /// (*this)[0], and (*this)[i + 1] from (*this)[i].
+  std::uint64_t first() const noexcept { return offset_; }
+  std::uint64_t after(std::uint64_t number) const noexcept {
+    const std::uint64_t next = number + stride_;
+    return next >= n_ ? next - n_ : next;
+  }
+
  private:
   std::uint64_t n_;
   std::uint64_t offset_;

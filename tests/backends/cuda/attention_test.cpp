@@ -198,7 +198,6 @@ struct OnDevice {
                                          (half.head_dim + 2) * sizeof(float));
     cuda::AttendStep attention;
     attention.half = half;
-    attention.rotated_pairs = fixture.rotated_pairs();
     attention.step = {step.rows + first, step.pages, n};
     attention.q = q + first * row_elems;
     attention.staging = staging;
@@ -357,7 +356,6 @@ TEST_P(Heads, AreNormedRotatedAndRoundedAsOnTheCpu) {
   OnDevice on_device(fixture, 3);
   cuda::HeadStep heads;
   heads.half = on_device.half;
-  heads.rotated_pairs = fixture.rotated_pairs();
   heads.step = on_device.step;
   heads.q = on_device.q;
   heads.k = on_device.keep(fixture.k);
@@ -420,7 +418,6 @@ TEST(Rotation, KeepsItsPrecisionAtFarPositions) {
     row.end_row = 1;
     cuda::HeadStep heads;
     heads.half = on_device.half;
-    heads.rotated_pairs = 24;
     heads.step = {on_device.keep(std::vector<StepRow>{row}), nullptr, 1};
     const DeviceMemory q = upload<float>(on_device.device, on_device.stream, fixture.q);
     heads.q = as<float>(q);

@@ -8,6 +8,7 @@
 #include "backends/cpu/dequantise.h"
 #include "backends/cpu/kernel_set.h"
 #include "backends/cpu/quantised_row.h"
+#include "backends/cuda/embed.h"
 #include "backends/cuda/multiply.h"
 #include "backends/cuda/plane_layout.h"
 #include "backends/cuda/rows.h"
@@ -75,7 +76,11 @@ struct Bench {
     const auto layout = cuda::plane_layout(matrix.type);
     const std::uint64_t blocks = std::uint64_t{matrix.in} / layout.block_elems * matrix.out;
     std::vector<std::byte> planes(blocks * layout.block_bytes);
-    cuda::split_into_planes(layout, matrix.data, 0, blocks, blocks, planes.data());
+    std::byte* plane = planes.data();
+    for (const auto& part : layout.parts) {
+      cuda::gather_part(layout, part, static_cast<const std::byte*>(matrix.data), blocks, plane);
+      plane += blocks * part.bytes;
+    }
     return upload<std::byte>(device, stream, planes);
   }
 
@@ -152,6 +157,34 @@ TEST_P(Projection, GivesARowTheSameWhateverSharesTheBatch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryType, Projection, testing::ValuesIn(test_support::kAllBlockTypes),
+                         [](const auto& of) { return test_support::block_type_name(of.param); });
+
+class Embedding : public testing::TestWithParam<device::BlockType> {};
+
+TEST_P(Embedding, IsTheRowAsTheCpuDequantisesIt) {
+  constexpr std::uint32_t kWidth = 512, kVocab = 7;
+  std::mt19937 random(9);
+  const RandomMatrix table(GetParam(), kWidth, kVocab, random);
+  Bench bench(2, std::vector<float>(kWidth), kWidth);
+  const auto planes = bench.upload_matrix(table.view);
+  device::Embedding embedding{table.view, 3.0f};
+  embedding.table.data = planes.data();
+  const std::vector<std::int32_t> tokens = {6, 0, 3};
+  const auto on_device = upload<std::int32_t>(bench.device, bench.stream, tokens);
+  const DeviceMemory x(bench.device, tokens.size() * kWidth * sizeof(float));
+  cuda::embed(bench.stream, embedding, as<const std::int32_t>(on_device), 3, as<float>(x));
+  const auto rows = download<float>(bench.device, bench.stream, x, tokens.size() * kWidth);
+  std::vector<float> expected(kWidth);
+  for (std::size_t r = 0; r < tokens.size(); ++r) {
+    cpu::dequantise(GetParam(), table.data.data() + tokens[r] * cpu::row_bytes(GetParam(), kWidth), kWidth,
+                    expected.data());
+    for (std::uint32_t i = 0; i < kWidth; ++i) {
+      ASSERT_EQ(rows[r * kWidth + i], expected[i] * 3.0f) << "row " << r << ", column " << i;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryType, Embedding, testing::ValuesIn(test_support::kAllBlockTypes),
                          [](const auto& of) { return test_support::block_type_name(of.param); });
 
 TEST(Quantise, IsTheCpusQuantiserToTheBit) {

@@ -1,0 +1,226 @@
+#include "tests/backends/cuda/placed_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "backends/cpu/dequantise.h"
+#include "backends/cuda/accelerator.h"
+#include "backends/cuda/emulation/device.h"
+
+namespace tandem::cuda_test {
+namespace {
+
+using device::Unit;
+using device::UnitKind;
+using test_support::Chunk;
+using test_support::CpuModelOptions;
+using test_support::ModelViews;
+
+/// `options` that also say where the views of the model are.
+CpuModelOptions with_views(CpuModelOptions options, ModelViews** views) {
+  options.mistake = [views](ModelViews& made) { *views = &made; };
+  return options;
+}
+
+bool is_on_device(const Placement& placement, std::size_t unit) {
+  return (placement.units >> unit & 1) != 0;
+}
+
+}  // namespace
+
+PlacedModel::PlacedModel(const std::string& gguf_name, const CpuModelOptions& options,
+                         const Placement& placement, std::uint64_t seed)
+    : host_(gguf_name, with_views(options, &views_)),
+      team_(options.threads),
+      shape_{host_.hyper().width, host_.hyper().norm_eps, options.micro_batch},
+      accelerator_(cuda::make_accelerator(
+          cuda::emulation::make_device({.memory_bytes = std::size_t{1} << 28, .seed = seed}))) {
+  const std::uint32_t page_tok = 4;  // as in CpuModel
+  const std::uint32_t pages = (options.max_seq_len + page_tok - 1) / page_tok;
+  for (std::uint32_t s = 0; s < options.sequences; ++s) {
+    auto& table = pages_.emplace_back(pages);
+    for (std::uint32_t i = 0; i < pages; ++i) table[i] = (pages - 1 - i) * options.sequences + s;
+  }
+  device::StepBuffers buffers;
+  buffers.bytes = std::size_t{options.micro_batch} * 80 + std::size_t{options.sequences} * pages * 4 + 512;
+  buffers.on_device = accelerator_->allocate(buffers.bytes);
+  buffers.pinned = accelerator_->allocate_pinned(buffers.bytes);
+  accelerator_->set_step_buffers(buffers);
+  const std::size_t x_bytes = std::size_t{options.micro_batch} * shape_.width * sizeof(float);
+  const std::size_t logits_bytes = std::size_t{options.micro_batch} * host_.hyper().vocab * sizeof(float);
+  x_on_device_ = reinterpret_cast<float*>(accelerator_->allocate(x_bytes));
+  pinned_x_ = reinterpret_cast<float*>(accelerator_->allocate_pinned(x_bytes));
+  logits_on_device_ = reinterpret_cast<float*>(accelerator_->allocate(logits_bytes));
+  pinned_logits_ = reinterpret_cast<float*>(accelerator_->allocate_pinned(logits_bytes));
+  make_head(*views_, placement.head);
+  make_stages(placement, options);
+}
+
+std::vector<float> PlacedModel::step(std::span<const Chunk> chunks) {
+  std::vector<device::SequenceRows> sequences;
+  std::vector<std::int32_t> tokens;
+  for (const Chunk& chunk : chunks) {
+    const auto first_row = static_cast<std::uint32_t>(tokens.size());
+    const auto rows = static_cast<std::uint32_t>(chunk.tokens.size());
+    sequences.push_back(
+        {chunk.slot, first_row, rows, chunk.first_position, chunk.first_key, pages_.at(chunk.slot).data()});
+    tokens.insert(tokens.end(), chunk.tokens.begin(), chunk.tokens.end());
+  }
+  const auto rows = static_cast<std::uint32_t>(tokens.size());
+  const device::MicroBatch batch{sequences.data(), static_cast<std::uint32_t>(sequences.size()), rows};
+  x_.assign(std::size_t{rows} * shape_.width, NAN);
+  accelerator_->begin(batch);
+  bool on_device = head_on_device_;
+  head_->embed(tokens.data(), rows, on_device ? x_on_device_ : x_.data());
+  for (const auto& placed : stages_) {
+    if (placed.on_device != on_device) carry(placed.on_device, rows);
+    on_device = placed.on_device;
+    placed.stage->step(batch, on_device ? x_on_device_ : x_.data());
+  }
+  if (head_on_device_ != on_device) carry(head_on_device_, rows);
+  std::vector<std::uint32_t> indices(rows);
+  std::iota(indices.begin(), indices.end(), 0u);
+  std::vector<float> logits(std::size_t{rows} * host_.hyper().vocab, NAN);
+  if (!head_on_device_) {
+    head_->logits(x_.data(), indices.data(), rows, logits.data());
+    return logits;
+  }
+  head_->logits(x_on_device_, indices.data(), rows, logits_on_device_);
+  accelerator_->receive(pinned_logits_, logits_on_device_, logits.size() * sizeof(float));
+  std::memcpy(logits.data(), pinned_logits_, logits.size() * sizeof(float));
+  return logits;
+}
+
+std::vector<float> PlacedModel::run(std::span<const std::int32_t> tokens, std::size_t chunk_tok) {
+  std::vector<float> all;
+  for (std::size_t at = 0; at < tokens.size(); at += chunk_tok) {
+    const Chunk chunk{0, at, tokens.subspan(at, std::min(chunk_tok, tokens.size() - at))};
+    const std::vector<float> logits = step({&chunk, 1});
+    all.insert(all.end(), logits.begin(), logits.end());
+  }
+  return all;
+}
+
+void PlacedModel::carry(bool to_device, std::uint32_t rows) {
+  const std::size_t bytes = std::size_t{rows} * shape_.width * sizeof(float);
+  if (to_device) {
+    accelerator_->wait();
+    std::memcpy(pinned_x_, x_.data(), bytes);
+    accelerator_->send(x_on_device_, pinned_x_, bytes);
+  } else {
+    accelerator_->receive(pinned_x_, x_on_device_, bytes);
+    std::memcpy(x_.data(), pinned_x_, bytes);
+  }
+}
+
+void PlacedModel::make_stages(const Placement& placement, const CpuModelOptions& options) {
+  const auto& units = views_->units;
+  const auto device_scratch = make_scratch(units, true);
+  const auto host_scratch = make_scratch(units, false);
+  for (std::size_t first = 0; first < units.size();) {
+    const bool on_device = is_on_device(placement, first);
+    std::vector<Unit> stage;
+    for (; first < units.size() && is_on_device(placement, first) == on_device; ++first) {
+      stage.push_back(on_device ? upload(units[first], options) : units[first]);
+    }
+    if (on_device) {
+      stages_.push_back({true, accelerator_->make_stage(stage.data(), stage.size(), shape_, device_scratch)});
+    } else {
+      stages_.push_back({false, cpu::make_stage(stage, shape_, host_scratch, team_)});
+    }
+  }
+}
+
+void PlacedModel::make_head(const ModelViews& views, bool on_device) {
+  head_on_device_ = on_device;
+  if (!on_device) {
+    head_ =
+        cpu::make_head_stage(views.embedding, views.head, shape_, make_scratch(views.units, false), team_);
+    return;
+  }
+  device::Head head = views.head;
+  head.norm = upload(head.norm, shape_.width);
+  head.out = upload(head.out);
+  device::Embedding embedding = views.embedding;
+  embedding.table = head.out;  // tied
+  head_ = accelerator_->make_head_stage(embedding, head, shape_, make_scratch(views.units, true));
+}
+
+Unit PlacedModel::upload(const Unit& unit, const CpuModelOptions& options) {
+  Unit on_device = unit;
+  if (unit.kind == UnitKind::ffn) {
+    device::FfnHalf& half = on_device.ffn;
+    half.norm = upload(half.norm, shape_.width);
+    half.post_norm = upload(half.post_norm, shape_.width);
+    half.gate = upload(half.gate);
+    half.up = upload(half.up);
+    half.down = upload(half.down);
+    return on_device;
+  }
+  device::AttentionHalf& half = on_device.attention;
+  half.norm = upload(half.norm, shape_.width);
+  half.post_norm = upload(half.post_norm, shape_.width);
+  half.q_norm = upload(half.q_norm, half.head_dim);
+  half.k_norm = upload(half.k_norm, half.head_dim);
+  half.inv_freq = upload(half.inv_freq, half.head_dim / 2);
+  half.q = upload(half.q);
+  half.k = upload(half.k);
+  if (half.v.data != nullptr) half.v = upload(half.v);
+  half.out = upload(half.out);
+  const std::size_t rows = half.kv.cells != 0 ? std::size_t{half.kv.cells} * options.sequences
+                                              : pages_[0].size() * options.sequences * half.kv.page_tok;
+  half.kv.rows = allocate(rows * half.kv.row_bytes, true);
+  return on_device;
+}
+
+device::Matrix PlacedModel::upload(const device::Matrix& matrix) {
+  device::Matrix on_device = matrix;
+  std::byte* memory = allocate(cpu::row_bytes(matrix.type, matrix.in) * matrix.out, true);
+  accelerator_->upload_matrix(memory, matrix);
+  on_device.data = memory;
+  return on_device;
+}
+
+template <class T>
+const T* PlacedModel::upload(const T* values, std::size_t n) {
+  std::byte* memory = allocate(n * sizeof(T), true);
+  accelerator_->upload(memory, values, n * sizeof(T));
+  return reinterpret_cast<const T*>(memory);
+}
+
+device::Scratch PlacedModel::make_scratch(const std::vector<Unit>& units, bool on_device) {
+  std::size_t q = 0, kv = 0, ffn = 0, kv_row = 0;
+  for (const Unit& unit : units) {
+    const device::AttentionHalf& half = unit.attention;
+    q = std::max(q, std::size_t{half.heads} * half.head_dim);
+    kv = std::max(kv, std::size_t{half.kv_heads} * half.head_dim);
+    kv_row = std::max<std::size_t>(kv_row, half.kv.row_bytes);
+    ffn = std::max<std::size_t>(ffn, unit.ffn.gate.out);
+  }
+  const std::size_t widest = std::max({std::size_t{shape_.width}, q, ffn});
+  const std::size_t rows = shape_.max_rows;
+  const auto floats = [&](std::size_t elems) {
+    return reinterpret_cast<float*>(allocate(rows * elems * sizeof(float), on_device));
+  };
+  device::Scratch scratch;
+  scratch.normed = floats(shape_.width);
+  scratch.projected = floats(shape_.width);
+  scratch.q = floats(q);
+  scratch.k = floats(kv);
+  scratch.v = floats(kv);
+  scratch.attended = floats(q);
+  scratch.gate = floats(ffn);
+  scratch.up = floats(ffn);
+  scratch.quantised = allocate(rows * (widest + 31) / 32 * 40, on_device);
+  scratch.kv_staging = allocate(rows * kv_row, on_device);
+  return scratch;
+}
+
+std::byte* PlacedModel::allocate(std::size_t bytes, bool on_device) {
+  if (on_device) return accelerator_->allocate(bytes);
+  return memory_.emplace_back(bytes, std::byte{0xff}).data();
+}
+
+}  // namespace tandem::cuda_test

@@ -1,0 +1,112 @@
+// A model gives the same answer wherever its halves run: logits of every position, teacher-forced, against
+// all units on the CPU.
+
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "backends/cuda/runtime.h"
+#include "tests/backends/cuda/placed_model.h"
+
+namespace tandem::cuda_test {
+namespace {
+
+using device::KvType;
+using test_support::Chunk;
+using test_support::CpuModel;
+using test_support::CpuModelOptions;
+using test_support::difference_of_range;
+
+/// Of the range of the logits: what fp32 sums in another order make of it.
+constexpr double kBound = 1e-4;
+
+std::vector<std::int32_t> random_tokens(std::size_t n, std::uint32_t vocab, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<std::int32_t> tokens(n);
+  for (auto& token : tokens) token = static_cast<std::int32_t>(random() % vocab);
+  return tokens;
+}
+
+CpuModelOptions options_for(KvType type, std::uint32_t sequences = 1) {
+  CpuModelOptions options;
+  options.kv_type = type;
+  options.max_seq_len = 48;
+  options.sequences = sequences;
+  options.micro_batch = 24;
+  return options;
+}
+
+/// Logits of `tokens` in chunks of 10, then one by one.
+template <class Model>
+std::vector<float> chunks_and_steps(Model& model, std::span<const std::int32_t> tokens) {
+  std::vector<float> all;
+  for (std::size_t at = 0; at < tokens.size();) {
+    const std::size_t n = at < 30 ? std::min<std::size_t>(10, tokens.size() - at) : 1;
+    const Chunk chunk{0, at, tokens.subspan(at, n)};
+    const auto logits = model.step({&chunk, 1});
+    all.insert(all.end(), logits.begin(), logits.end());
+    at += n;
+  }
+  return all;
+}
+
+class AnyPlacement : public testing::TestWithParam<const char*> {};
+
+TEST_P(AnyPlacement, OfHalvesGivesTheSameLogits) {
+  const auto options = options_for(KvType::f32);
+  CpuModel on_cpu(GetParam(), options);
+  const auto tokens = random_tokens(36, on_cpu.hyper().vocab, 1);
+  const auto expected = chunks_and_steps(on_cpu, tokens);
+  std::mt19937 random(2);
+  const std::uint64_t all = (std::uint64_t{1} << (2 * on_cpu.hyper().layers.size())) - 1;
+  const Placement placements[] = {
+      {all, true}, {0x55 & all, false}, {0xaa & all, true}, {random() & all, false}, {random() & all, true}};
+  for (const auto& placement : placements) {
+    PlacedModel placed(GetParam(), options, placement, random());
+    EXPECT_LT(difference_of_range(chunks_and_steps(placed, tokens), expected), kBound)
+        << "units " << std::hex << placement.units << " head " << placement.head;
+  }
+}
+
+TEST_P(AnyPlacement, DiffersLessThanARoundedCacheDoes) {
+  CpuModel exact(GetParam(), options_for(KvType::f32));
+  const auto tokens = random_tokens(36, exact.hyper().vocab, 3);
+  const auto unrounded = chunks_and_steps(exact, tokens);
+  const bool takes_q8_0 = std::string(GetParam()) == "gemma3_4l.gguf";  // head_dim in multiples of 32
+  for (const auto type : {KvType::f16, takes_q8_0 ? KvType::q8_0 : KvType::f16}) {
+    const auto options = options_for(type);
+    CpuModel on_cpu(GetParam(), options);
+    PlacedModel placed(GetParam(), options, {~std::uint64_t{0}, true}, 4);
+    const auto expected = chunks_and_steps(on_cpu, tokens);
+    // Another order of sums can make K, V or q round to the neighbour, which moves logits no further than
+    // rounding does.
+    EXPECT_LT(difference_of_range(chunks_and_steps(placed, tokens), expected),
+              difference_of_range(expected, unrounded));
+  }
+}
+
+TEST_P(AnyPlacement, GivesASequenceTheSameBitsWhateverSharesTheBatch) {
+  const auto options = options_for(KvType::f16, 3);
+  const Placement placement{~std::uint64_t{0}, true};
+  PlacedModel alone(GetParam(), options, placement, 5);
+  PlacedModel shared(GetParam(), options, placement, 6);
+  const auto tokens = random_tokens(24, 50, 7), others = random_tokens(24, 50, 8);
+  const std::span<const std::int32_t> mine(tokens), theirs(others);
+  for (std::size_t at = 0; at < 24; at += 3) {
+    const std::size_t n = at < 12 ? 3 : 1;
+    const Chunk chunk{1, at, mine.subspan(at, n)};
+    const Chunk with[] = {{0, at, theirs.subspan(at, n)}, chunk, {2, at, theirs.subspan(at, 1)}};
+    const auto expected = alone.step({&chunk, 1});
+    const auto together = shared.step(with);
+    const auto begin = together.begin() + static_cast<std::ptrdiff_t>(expected.size());
+    ASSERT_EQ(std::vector<float>(begin, begin + static_cast<std::ptrdiff_t>(expected.size())), expected)
+        << at;
+    if (n == 1) break;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, AnyPlacement, testing::Values("gemma3_4l.gguf", "gemma4_4l.gguf"),
+                         [](const auto& of) { return std::string(of.param).substr(0, 9); });
+
+}  // namespace
+}  // namespace tandem::cuda_test
