@@ -1,5 +1,7 @@
 #include "planner/sweep.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "planner/errors.h"
@@ -70,6 +72,30 @@ TEST(ParseSweep, NamesTheNearestVariable) {
   } catch (const BadQuestion& error) {
     EXPECT_NE(std::string(error.what()).find("\"context\""), std::string::npos) << error.what();
   }
+}
+
+TEST(ParseSweep, ReadsOrRefusesAnyText) {
+  std::mt19937 random(61);
+  constexpr std::string_view kPieces = "vram=ram=context=sequences=1234567890:::xkmGiB.-+ ";
+  int read = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    std::string text = round % 2 == 0 ? "context=4k:256k:x2" : "vram=6GiB:24GiB:1GiB";
+    for (auto edits = planner_test::pick(random, 1, 3); edits > 0 && !text.empty(); --edits) {
+      const auto at = planner_test::pick(random, 0, text.size() - 1);
+      const char piece = kPieces[planner_test::pick(random, 0, kPieces.size() - 1)];
+      text.replace(at, planner_test::pick(random, 0, 2), planner_test::pick(random, 0, 2), piece);
+    }
+    try {
+      const auto sweep = parse_sweep(text);
+      ++read;
+      EXPECT_FALSE(sweep.values.empty()) << text;
+      EXPECT_LE(sweep.values.size(), kMaxSweepPoints) << text;
+      EXPECT_TRUE(std::ranges::is_sorted(sweep.values)) << text;
+    } catch (const BadQuestion&) {
+    }
+  }
+  EXPECT_GT(read, 1000);
+  EXPECT_LT(read, 19'000);
 }
 
 TEST(ParseTokens, KnowsThousandsOf1024) {
