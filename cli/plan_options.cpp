@@ -30,6 +30,8 @@ void add_setting(CLI::App& app, PlanOptions& options) {
   app.add_option("--optimise", options.optimise,
                  "what placement is for: decode (a token of one sequence), prefill (a prompt), throughput "
                  "(a token of all sequences) or context (a token with the whole context in use) [decode]");
+  app.add_option("--head-type", options.head_type,
+                 "store an F32, F16 or BF16 head as q8_0 or q6_k when it is loaded [keep]");
   app.add_option("--devices", options.devices, "auto, cpu, cpu,cuda or cpu,emulated")->capture_default_str();
   app.add_option("--machine", options.machine,
                  "machine profile: a name, a file, CARD+PROCESSOR as in rtx4090+ddr5-5600, or `list`")
@@ -63,6 +65,12 @@ planner::Optimise parse_optimise(const std::string& text) {
   return *optimise;
 }
 
+planner::HeadType parse_head_type(const std::string& text) {
+  const auto type = planner::value_of(planner::kHeadTypeNames, text);
+  if (!type) throw BadQuestion("--head-type \"" + text + "\" must be keep, q8_0 or q6_k");
+  return *type;
+}
+
 planner::Workload workload_of(const PlanOptions& options, const model::Hyperparameters& hyper) {
   auto workload = planner::default_workload(hyper);
   const auto count = [](const char* what, const std::string& text, auto& value, std::uint64_t max) {
@@ -74,6 +82,7 @@ planner::Workload workload_of(const PlanOptions& options, const model::Hyperpara
   count("--sequences", options.sequences, workload.sequences, planner::kMaxSequences);
   count("--micro-batch", options.micro_batch, workload.micro_batch, planner::kMaxMicroBatch);
   if (!options.kv_type.empty()) workload.kv_type = parse_kv_type(options.kv_type);
+  if (!options.head_type.empty()) workload.head_type = parse_head_type(options.head_type);
   if (!options.optimise.empty()) workload.optimise = parse_optimise(options.optimise);
   return workload;
 }

@@ -22,6 +22,7 @@ struct PlanOptions {
   std::string micro_batch;
   std::string kv_type;
   std::string optimise;
+  std::string head_type;
   std::string devices = "auto";
   std::string machine = "default";
   bool max_context = false;

@@ -143,7 +143,9 @@ planner::Plan placement_of(const Json& status) {
   for (const Json& layer : status.at("layers")) plan.layers.push_back(layer_of(layer));
   for (const Json& device : status.at("devices")) add_device(plan, device);
   const Json& head = status.at("head");
-  plan.head = {named(planner::kDeviceNames, head.at("device")), text_of(head, "type"), head.at("bytes")};
+  plan.head.device = named(planner::kDeviceNames, head.at("device"));
+  plan.head.type = text_of(head, "type");
+  plan.head.bytes = head.at("bytes");
   return plan;
 }
 

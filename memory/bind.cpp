@@ -110,11 +110,16 @@ void BoundPlan::allocate() {
     if (line.purpose == Purpose::weights) {
       arenas_.push_back(Arena::around_file(line, plan_.weights_overhead_bytes));
     } else if (line.purpose == Purpose::head) {
-      arenas_.push_back(Arena::around_file(line, 0));
+      arenas_.push_back(Arena::around_file(line, quantised_head_bytes()));
     } else {
       arenas_.push_back(Arena::host(line));
     }
   }
+}
+
+std::uint64_t BoundPlan::quantised_head_bytes() const {
+  if (plan_.head.type == plan_.head.file_type) return 0;
+  return plan_.head.bytes - weights_.size_bytes(model::kOutputNorm);
 }
 
 void BoundPlan::bind_rope_tables() {
@@ -191,11 +196,15 @@ void BoundPlan::bind_head() {
   embedding_.scale = hyper_.embedding_scale;
   head_.norm = weights_.vector(model::kOutputNorm, head);
   head_.softcap = hyper_.final_softcap;
+  const auto head_matrix = [&](std::string_view name) {
+    if (plan_.head.type == plan_.head.file_type) return weights_.matrix(name, head);
+    return weights_.quantised(name, model::tensor_type_from_name(plan_.head.type).value(), head);
+  };
   if (weights_.contains(model::kOutput)) {
-    head_.out = weights_.matrix(model::kOutput, head);
+    head_.out = head_matrix(model::kOutput);
     embedding_.table = weights_.matrix(model::kTokenEmbedding, arena(Purpose::weights));
   } else {
-    head_.out = weights_.matrix(model::kTokenEmbedding, head);
+    head_.out = head_matrix(model::kTokenEmbedding);
     embedding_.table = head_.out;
   }
 }

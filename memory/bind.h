@@ -50,6 +50,7 @@ class BoundPlan {
  private:
   Arena& arena(planner::Purpose purpose);
   void allocate();
+  [[nodiscard]] std::uint64_t quantised_head_bytes() const;
   void bind_rope_tables();
   void bind_stages();
   void bind_head();

@@ -11,4 +11,7 @@ namespace tandem::memory {
 bool populate_for_reading(std::span<const std::byte> bytes) noexcept;
 bool populate_for_writing(std::span<std::byte> bytes) noexcept;
 
+/// Lets the system take the pages under `bytes` of a mapped file away; they are read again if needed.
+void release(std::span<const std::byte> bytes) noexcept;
+
 }  // namespace tandem::memory

@@ -8,11 +8,6 @@
 
 namespace tandem::planner {
 
-/// Labels that one search may keep, over all its cases.  Placements for one sequence need a tenth of them; a
-/// model whose layers all differ, or two devices that are equally busy, may need more, and then the best
-/// placement so far is taken.
-inline constexpr std::size_t kMostLabels = 400'000;
-
 struct LabelResult {
   std::optional<std::vector<std::uint8_t>> sides;  ///< faster than what was known; nothing if none is
   Picoseconds time_ps = 0;

@@ -7,6 +7,7 @@
 #include "planner/cost.h"
 #include "planner/errors.h"
 #include "planner/footprint.h"
+#include "planner/head_type.h"
 #include "planner/optimum.h"
 #include "planner/reasons.h"
 
@@ -47,8 +48,9 @@ void check_workload(const model::Hyperparameters& hyper, const Workload& workloa
   check_kv_type(hyper, workload.kv_type);
 }
 
-Workload effective_workload(const Workload& requested) {
+Workload effective_workload(const ModelInput& model, const Workload& requested) {
   auto workload = requested;
+  if (!has_float_head(model)) workload.head_type = HeadType::keep;
   if (workload.expected_context == 0)
     workload.expected_context = std::max<std::uint64_t>(1, requested.max_seq_len / 4);
   return workload;
@@ -59,11 +61,18 @@ std::uint64_t shortfall(std::uint64_t needed, std::uint64_t budget) {
 }
 
 /// The placement to plan.
-Placement choose_placement(const ModelInput& model, const Budget& budget, const Workload& workload,
-                           const MachineProfile& machine, Devices devices) {
-  if (!devices.gpu) return Placement::all_on(Device::cpu, model.layers.size());
-  const auto choice = fastest(model, budget, workload, machine, *devices.gpu);
-  return choice ? choice->placement : roomiest(model, budget, workload, machine, *devices.gpu);
+Choice choose(const ModelInput& model, const Budget& budget, const Workload& workload,
+              const MachineProfile& machine, Devices devices) {
+  if (devices.gpu) {
+    const auto choice = fastest(model, budget, workload, machine, *devices.gpu);
+    if (choice) return *choice;
+  }
+  Choice choice;
+  choice.placement = devices.gpu ? roomiest(model, budget, workload, machine, *devices.gpu)
+                                 : Placement::all_on(Device::cpu, model.layers.size());
+  choice.time_ps = objective_ps(model, workload, machine, choice.placement);
+  choice.bound_ps = choice.time_ps;
+  return choice;
 }
 
 std::vector<LayerPlan> layer_plans(const ModelInput& model, const Workload& workload,
@@ -143,11 +152,12 @@ Workload default_workload(const model::Hyperparameters& hyper) {
 Plan make_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
                const MachineProfile& machine, Devices devices) {
   check_workload(model.hyper, requested);
-  const auto workload = effective_workload(requested);
-  const auto placement = choose_placement(model, budget, workload, machine, devices);
-  auto plan = plan_for_placement(model, budget, requested, machine, placement);
-  if (!plan.fits) plan.largest_context = largest_context(model, budget, workload, machine, devices);
-  plan.reasons = reasons_of(plan, model, machine, devices);
+  const auto workload = effective_workload(model, requested);
+  const auto loaded = with_head_type(model, workload.head_type);
+  const auto choice = choose(loaded, budget, workload, machine, devices);
+  auto plan = plan_for_placement(model, budget, requested, machine, choice.placement);
+  if (!plan.fits) plan.largest_context = largest_context(loaded, budget, workload, machine, devices);
+  plan.reasons = reasons_of(plan, choice, model, machine, devices);
   return plan;
 }
 
@@ -160,21 +170,23 @@ bool some_plan_fits(const ModelInput& model, const Budget& budget, const Workloa
 Plan make_bare_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
                     const MachineProfile& machine, Devices devices) {
   check_workload(model.hyper, requested);
-  const auto placement = choose_placement(model, budget, effective_workload(requested), machine, devices);
-  return plan_for_placement(model, budget, requested, machine, placement);
+  const auto workload = effective_workload(model, requested);
+  const auto choice = choose(with_head_type(model, workload.head_type), budget, workload, machine, devices);
+  return plan_for_placement(model, budget, requested, machine, choice.placement);
 }
 
-Plan plan_for_placement(const ModelInput& model, const Budget& budget, const Workload& requested,
+Plan plan_for_placement(const ModelInput& file, const Budget& budget, const Workload& requested,
                         const MachineProfile& machine, const Placement& placement) {
   Plan plan;
-  plan.model = model.facts;
   plan.requested = requested;
-  plan.workload = effective_workload(requested);
+  plan.workload = effective_workload(file, requested);
+  const auto model = with_head_type(file, plan.workload.head_type);
+  plan.model = model.facts;
   plan.budget = budget;
   plan.machine = machine.name;
   auto bytes = footprint(model, budget, plan.workload, machine, placement);
   plan.layers = layer_plans(model, plan.workload, placement);
-  plan.head = {placement.head, model.head_type, model.head.bytes};
+  plan.head = {placement.head, model.head_type, model.head.bytes, file.head_type, file.head.bytes};
   plan.embedding = bytes.embedding;
   plan.kv_pages = bytes.kv_pages;
   plan.weights_overhead_bytes = bytes.weights_overhead_bytes;

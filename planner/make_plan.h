@@ -35,7 +35,8 @@ Workload default_workload(const model::Hyperparameters& hyper);
 /// The plan is complete also where it does not fit; then `fits` is false, the shortfalls say by how many
 /// bytes and `largest_context` is the largest context that would fit with all else as asked (nothing if none
 /// does). Nothing asked for is changed, except that an expected context of 0 becomes a quarter of the
-/// context. Throws BadQuestion for numbers out of range.
+/// context, and a head type asked for a head that is quantised already becomes `keep`. Throws BadQuestion for
+/// numbers out of range.
 Plan make_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
                const MachineProfile& machine, Devices devices);
 
@@ -49,7 +50,7 @@ Plan make_bare_plan(const ModelInput& model, const Budget& budget, const Workloa
 
 /// The plan of a given placement: all of it but `largest_context` and `reasons`.  The workload is taken as it
 /// is, in range.
-Plan plan_for_placement(const ModelInput& model, const Budget& budget, const Workload& requested,
+Plan plan_for_placement(const ModelInput& file, const Budget& budget, const Workload& requested,
                         const MachineProfile& machine, const Placement& placement);
 
 }  // namespace tandem::planner

@@ -40,6 +40,9 @@ inline constexpr std::array kUnitKindNames{Name<UnitKind>{UnitKind::attention, "
 inline constexpr std::array kOptimiseNames{
     Name<Optimise>{Optimise::decode, "decode"}, Name<Optimise>{Optimise::prefill, "prefill"},
     Name<Optimise>{Optimise::throughput, "throughput"}, Name<Optimise>{Optimise::context, "context"}};
+inline constexpr std::array kHeadTypeNames{Name<HeadType>{HeadType::keep, "keep"},
+                                           Name<HeadType>{HeadType::q8_0, "q8_0"},
+                                           Name<HeadType>{HeadType::q6_k, "q6_k"}};
 inline constexpr std::array kLayerKindNames{Name<model::LayerKind>{model::LayerKind::sliding, "sliding"},
                                             Name<model::LayerKind>{model::LayerKind::global, "global"}};
 

@@ -42,12 +42,13 @@ std::vector<Mode> modes_of(const Workload& workload) {
 class Search {
  public:
   Search(const ModelInput& model, const Budget& budget, const Workload& workload,
-         const MachineProfile& machine, Device gpu, std::optional<Device> head)
+         const MachineProfile& machine, Device gpu, const SearchLimits& limits)
       : model_(model),
         budget_(budget),
         workload_(workload),
         machine_(machine),
-        space_(search_space(model, budget, workload, machine, gpu, head)) {}
+        space_(search_space(model, budget, workload, machine, gpu, limits.head)),
+        labels_left_(limits.most_labels) {}
 
   std::optional<Choice> run() {
     if (!space_.exact) bound_ps_ = 0;
@@ -140,7 +141,7 @@ class Search {
   const MachineProfile& machine_;
   SearchSpace space_;
   std::optional<Choice> best_;
-  std::size_t labels_left_ = kMostLabels;
+  std::size_t labels_left_;
   Picoseconds bound_ps_ = std::numeric_limits<Picoseconds>::max();  ///< of cases not searched to the end
 };
 
@@ -157,17 +158,17 @@ Picoseconds objective_ps(const ModelInput& model, const Workload& workload, cons
 }
 
 std::optional<Choice> fastest(const ModelInput& model, const Budget& budget, const Workload& workload,
-                              const MachineProfile& machine, Device gpu, std::optional<Device> head) {
+                              const MachineProfile& machine, Device gpu, const SearchLimits& limits) {
   // The fastest placement leaves little on the CPU, so RAM rarely binds; without it the search is quicker.
   auto any_ram = budget;
   any_ram.ram_bytes = std::numeric_limits<std::uint64_t>::max();
-  auto choice = Search(model, any_ram, workload, machine, gpu, head).run();
+  auto choice = Search(model, any_ram, workload, machine, gpu, limits).run();
   if (!choice) return choice;
   const auto bytes = footprint(model, budget, workload, machine, choice->placement);
   if (bytes.ram_bytes <= budget.ram_bytes) return choice;
   const auto room = roomiest(model, budget, workload, machine, gpu);
   if (footprint(model, budget, workload, machine, room).ram_bytes > budget.ram_bytes) return std::nullopt;
-  return Search(model, budget, workload, machine, gpu, head).run();
+  return Search(model, budget, workload, machine, gpu, limits).run();
 }
 
 Placement roomiest(const ModelInput& model, const Budget& budget, const Workload& workload,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 
 #include "planner/cost.h"
@@ -29,11 +30,20 @@ struct Choice {
   [[nodiscard]] bool proven() const noexcept { return bound_ps == time_ps; }
 };
 
+/// Labels that one search may keep.  Placements for one sequence need a tenth of them; a model whose layers
+/// all differ, or two devices that are equally busy, may need more, and then the best placement so far is
+/// taken.
+inline constexpr std::size_t kMostLabels = 400'000;
+
+struct SearchLimits {
+  std::optional<Device> head = std::nullopt;  ///< where the head must be
+  std::size_t most_labels = kMostLabels;
+};
+
 /// The fastest placement on the CPU and `gpu` that fits both budgets with every buffer; nothing if none fits.
-/// `head` restricts where the head may be.  The workload is effective (make_plan).
+/// The workload is effective (make_plan).
 std::optional<Choice> fastest(const ModelInput& model, const Budget& budget, const Workload& workload,
-                              const MachineProfile& machine, Device gpu,
-                              std::optional<Device> head = std::nullopt);
+                              const MachineProfile& machine, Device gpu, const SearchLimits& limits = {});
 
 /// A placement within the VRAM budget that fits the RAM budget too, or else needs the least RAM.
 Placement roomiest(const ModelInput& model, const Budget& budget, const Workload& workload,

@@ -37,6 +37,9 @@ std::string_view to_string(UnitKind kind) noexcept {
 std::string_view to_string(Optimise optimise) noexcept {
   return name_of(kOptimiseNames, optimise);
 }
+std::string_view to_string(HeadType type) noexcept {
+  return name_of(kHeadTypeNames, type);
+}
 std::string_view to_string(model::LayerKind kind) noexcept {
   return name_of(kLayerKindNames, kind);
 }

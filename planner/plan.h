@@ -46,6 +46,9 @@ enum class Optimise {
   throughput,  ///< a token of all sequences, at the expected context
   context      ///< the next token of one sequence, with the whole context in use
 };
+
+/// What an F32, F16 or BF16 head is stored as when it is loaded.
+enum class HeadType { keep, q8_0, q6_k };
 enum class UnitKind { attention, ffn, head };
 
 /// Bytes allowed per device in total, driver line and reserve included.
@@ -67,6 +70,7 @@ struct Workload {
   KvType kv_type = KvType::f16;
   std::uint64_t expected_context = 0;  ///< at which context speed counts; 0 = a quarter of max_seq_len
   Optimise optimise = Optimise::decode;
+  HeadType head_type = HeadType::keep;
 
   bool operator==(const Workload&) const = default;
 };
@@ -88,8 +92,10 @@ struct LayerPlan {
 
 struct HeadPlan {
   Device device = Device::cpu;
-  std::string type;         ///< "Q6_K"
-  std::uint64_t bytes = 0;  ///< the matrix and output_norm
+  std::string type;              ///< of the matrix once loaded, "Q6_K"
+  std::uint64_t bytes = 0;       ///< the matrix and output_norm, once loaded
+  std::string file_type;         ///< of the matrix in the file; another than `type` is quantised at load
+  std::uint64_t file_bytes = 0;  ///< of both there
 
   bool operator==(const HeadPlan&) const = default;
 };
@@ -200,6 +206,7 @@ std::string_view to_string(KvType) noexcept;
 std::string_view to_string(KvLayout) noexcept;
 std::string_view to_string(UnitKind) noexcept;
 std::string_view to_string(Optimise) noexcept;
+std::string_view to_string(HeadType) noexcept;
 std::string_view to_string(model::LayerKind) noexcept;
 
 }  // namespace tandem::planner

@@ -98,7 +98,7 @@ void check_embedding(const Plan& plan) {
 void check_tensor_bytes(const Plan& plan) {
   ByteCount layers;
   for (const auto& layer : plan.layers) layers += layer.weight_bytes;
-  const auto placed = layers + plan.head.bytes + plan.embedding.bytes;
+  const auto placed = layers + plan.head.file_bytes + plan.embedding.bytes;
   require_equal("model.tensor_bytes", plan.model.tensor_bytes, placed + plan.model.unplaced_bytes,
                 "layers + head + embedding + unplaced");
   const auto weights = ByteCount(plan.arena_bytes(Device::cpu, Purpose::weights)) +
@@ -137,6 +137,20 @@ void check_kv(const Plan& plan) {
   for (const auto& layer : plan.layers) cells += ByteCount(layer.kv_bytes) * workload.sequences;
   require_equal("kv_pages.rounding_bytes", cells + plan.kv_pages.rounding_bytes, allocated,
                 "what makes up the kv arenas");
+}
+
+/// A head is what the file has, or what the workload asks to make of it.
+void check_head_type(const Plan& plan) {
+  const auto& head = plan.head;
+  if (plan.workload.head_type == HeadType::keep) {
+    require(head.type == head.file_type, "head.type",
+            "must be head.file_type, as workload.head_type is keep");
+    require_equal("head.bytes", head.bytes, head.file_bytes, "head.file_bytes");
+    return;
+  }
+  const auto* const type = plan.workload.head_type == HeadType::q8_0 ? "Q8_0" : "Q6_K";
+  require(head.type == type, "head.type", "must be " + std::string(type) + ", as workload.head_type says");
+  require(head.file_type != type, "head.file_type", "must be another type, one that is quantised at load");
 }
 
 void check_head_arenas(const Plan& plan) {
@@ -233,6 +247,7 @@ void check_consistency(const Plan& plan) {
   check_totals(plan);
   check_tensor_bytes(plan);
   check_kv(plan);
+  check_head_type(plan);
   check_head_arenas(plan);
   for (const auto device : {Device::cpu, Device::cuda0, Device::emulated0}) check_presence(plan, device);
   check_fit(plan);

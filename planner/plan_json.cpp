@@ -21,10 +21,10 @@ Json model_json(const ModelFacts& model) {
 }
 
 Json workload_json(const Workload& workload) {
-  return {{"max_seq_len", workload.max_seq_len},     {"sequences", workload.sequences},
-          {"micro_batch", workload.micro_batch},     {"draft_rows", workload.draft_rows},
-          {"kv_type", to_string(workload.kv_type)},  {"expected_context", workload.expected_context},
-          {"optimise", to_string(workload.optimise)}};
+  return {{"max_seq_len", workload.max_seq_len},      {"sequences", workload.sequences},
+          {"micro_batch", workload.micro_batch},      {"draft_rows", workload.draft_rows},
+          {"kv_type", to_string(workload.kv_type)},   {"expected_context", workload.expected_context},
+          {"optimise", to_string(workload.optimise)}, {"head_type", to_string(workload.head_type)}};
 }
 
 Json budget_json(const Budget& budget) {
@@ -85,8 +85,11 @@ nlohmann::ordered_json plan_to_json(const Plan& plan) {
   json["shortfalls"] = {{"vram_bytes", plan.vram_short_bytes}, {"ram_bytes", plan.ram_short_bytes}};
   json["largest_context"] = plan.largest_context ? Json(*plan.largest_context) : Json(nullptr);
   json["layers"] = array_json(plan.layers, layer_json);
-  json["head"] = {
-      {"device", to_string(plan.head.device)}, {"type", plan.head.type}, {"bytes", plan.head.bytes}};
+  json["head"] = {{"device", to_string(plan.head.device)},
+                  {"type", plan.head.type},
+                  {"bytes", plan.head.bytes},
+                  {"file_type", plan.head.file_type},
+                  {"file_bytes", plan.head.file_bytes}};
   json["embedding"] = {{"device", to_string(plan.embedding.device)}, {"bytes", plan.embedding.bytes}};
   json["kv_pages"] = {{"page_tok", plan.kv_pages.page_tok},
                       {"pages", plan.kv_pages.pages},

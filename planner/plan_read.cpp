@@ -53,6 +53,7 @@ Workload read_workload(ObjectReader reader) {
   workload.kv_type = reader.choice("kv_type", kKvTypeNames);
   workload.expected_context = reader.uint("expected_context", 0, workload.max_seq_len);
   workload.optimise = reader.choice("optimise", kOptimiseNames);
+  workload.head_type = reader.choice("head_type", kHeadTypeNames);
   reader.finish();
   return workload;
 }
@@ -142,6 +143,8 @@ void read_ends(ObjectReader& root, Plan& plan) {
   plan.head.device = head.choice("device", kDeviceNames);
   plan.head.type = head.text("type");
   plan.head.bytes = head.uint("bytes", 1);
+  plan.head.file_type = head.text("file_type");
+  plan.head.file_bytes = head.uint("file_bytes", 1);
   head.finish();
   auto embedding = root.object("embedding");
   plan.embedding.device = embedding.choice("device", kDeviceNames);

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
+#include "planner/alternatives.h"
 #include "planner/footprint.h"
+#include "planner/head_type.h"
 #include "planner/printable.h"
 #include "planner/size_text.h"
 
@@ -27,41 +30,62 @@ std::string units_text(const Plan& plan, Device device) {
   return text;
 }
 
-void add_placement(Lines& lines, const Plan& plan, Devices devices) {
-  if (!devices.gpu) {
+/// VRAM that the smallest unit on the CPU lacks to fit on the GPU; 0 if it would fit, or all are there.
+std::uint64_t next_unit_bytes(const Considered& considered) {
+  const auto& plan = considered.plan;
+  const auto gpu = *considered.devices.gpu;
+  const auto model = with_head_type(considered.file, plan.workload.head_type);
+  DeviceLoad load(model, plan.workload, gpu);
+  for (const auto unit : units_on(plan, gpu)) load.add(unit);
+  std::optional<ByteCount> least;
+  for (const auto unit : units_on(plan, Device::cpu)) {
+    auto grown = load;
+    grown.add(unit);
+    const auto needed = gpu_fixed_bytes(gpu, plan.budget, considered.machine) + grown.own() +
+                        grown.drafts().aligned(kBufferAlignmentBytes) + grown.shared();
+    if (!least || needed < *least) least = needed;
+  }
+  if (!least || *least <= plan.budget.vram_bytes) return 0;
+  return least->value() - plan.budget.vram_bytes;
+}
+
+/// What limits the plan, what was chosen by, and what was not chosen.
+void add_placement(Lines& lines, const Considered& considered) {
+  const auto& plan = considered.plan;
+  if (!considered.devices.gpu) {
     lines.emplace_back("only the CPU is allowed");
     return;
   }
-  const std::string gpu(to_string(*devices.gpu));
-  const auto on_gpu = units_on(plan, *devices.gpu).size();
+  const std::string gpu(to_string(*considered.devices.gpu));
+  const auto on_gpu = units_on(plan, *considered.devices.gpu).size();
   if (on_gpu == 2 * plan.layers.size() + 1) {
     lines.push_back("everything is on " + gpu);
     return;
   }
   if (on_gpu == 0) {
-    lines.push_back("no unit fits on " + gpu + ", so everything is on the CPU");
-    return;
+    lines.push_back(next_unit_bytes(considered) > 0
+                        ? "no unit fits on " + gpu + ", so everything is on the CPU"
+                        : "nothing is faster on " + gpu + ", so everything is on the CPU");
+  } else {
+    const auto limit =
+        next_unit_bytes(considered) > 0 ? "VRAM is the limit" : "this is the fastest, with VRAM left";
+    lines.push_back(std::string(limit) + ": on the CPU are " + units_text(plan, Device::cpu));
   }
-  lines.push_back("VRAM is the limit: on the CPU are " + units_text(plan, Device::cpu));
+  if (!plan.fits) return;
+  const auto time = objective_text(plan.workload, considered.choice.time_ps);
+  if (considered.choice.proven()) {
+    lines.push_back("no placement that fits is faster: " + time);
+  } else {
+    lines.push_back("the search was cut short; none is faster than " +
+                    objective_text(plan.workload, considered.choice.bound_ps) + ", this takes " + time);
+  }
+  for (auto& line : runner_up_lines(considered)) lines.push_back(std::move(line));
 }
 
-/// The unit on the CPU that needs the least more VRAM, and how much more that is.
-void add_next_unit(Lines& lines, const Plan& plan, const ModelInput& model, const MachineProfile& machine,
-                   Devices devices) {
-  if (!devices.gpu) return;
-  DeviceLoad load(model, plan.workload, *devices.gpu);
-  for (const auto unit : units_on(plan, *devices.gpu)) load.add(unit);
-  std::optional<ByteCount> least;
-  for (const auto unit : units_on(plan, Device::cpu)) {
-    auto grown = load;
-    grown.add(unit);
-    const auto needed = gpu_fixed_bytes(*devices.gpu, plan.budget, machine) + grown.own() +
-                        grown.drafts().aligned(kBufferAlignmentBytes) + grown.shared();
-    if (!least || needed < *least) least = needed;
-  }
-  if (!least || *least <= plan.budget.vram_bytes) return;
-  lines.push_back("the next unit needs " + bytes_text(least->value() - plan.budget.vram_bytes) +
-                  " of VRAM more");
+void add_next_unit(Lines& lines, const Considered& considered) {
+  if (!considered.devices.gpu) return;
+  const auto bytes = next_unit_bytes(considered);
+  if (bytes > 0) lines.push_back("the next unit needs " + bytes_text(bytes) + " of VRAM more");
 }
 
 void add_workload(Lines& lines, const Plan& plan) {
@@ -70,6 +94,14 @@ void add_workload(Lines& lines, const Plan& plan) {
   if (asked.expected_context != planned.expected_context) {
     lines.push_back("speed is predicted at a context of " + grouped(planned.expected_context) +
                     " tokens, as none was asked for");
+  }
+  if (asked.head_type != planned.head_type) {
+    lines.push_back("the head stays as it is: it is " + plan.head.file_type +
+                    " in the file, not a float type");
+  } else if (plan.head.type != plan.head.file_type) {
+    lines.push_back("the head is stored as " + plan.head.type + " when it is loaded, from " +
+                    plan.head.file_type + " in the file: " + short_size(plan.head.bytes) + " instead of " +
+                    short_size(plan.head.file_bytes));
   }
   if (planned.max_seq_len > plan.model.context_length) {
     lines.push_back("warning: the context of " + grouped(planned.max_seq_len) + " is beyond the " +
@@ -118,16 +150,21 @@ void add_shortfall(Lines& lines, const Plan& plan) {
 
 }  // namespace
 
-std::vector<std::string> reasons_of(const Plan& plan, const ModelInput& model, const MachineProfile& machine,
-                                    Devices devices) {
+std::vector<std::string> reasons_of(const Plan& plan, const Choice& choice, const ModelInput& file,
+                                    const MachineProfile& machine, Devices devices) {
+  const Considered considered{file, plan, choice, machine, devices};
   Lines lines;
   add_shortfall(lines, plan);
-  add_placement(lines, plan, devices);
-  add_next_unit(lines, plan, model, machine, devices);
+  add_placement(lines, considered);
+  add_next_unit(lines, considered);
+  for (auto& line : what_if_lines(considered)) lines.push_back(std::move(line));
+  if (devices.gpu && plan.fits) {
+    for (auto& line : not_yet_lines(considered)) lines.push_back(std::move(line));
+  }
   add_workload(lines, plan);
   add_embedding(lines, plan);
   add_single_vectors(lines, plan);
-  add_file(lines, plan, model);
+  add_file(lines, plan, file);
   return lines;
 }
 

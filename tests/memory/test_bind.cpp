@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -213,6 +215,54 @@ TEST(Bind, PlansThatCannotBeExecutedAreRefused) {
   EXPECT_THAT(refusal(subject, plan), HasSubstr("plan: "));
   plan = subject.plan(workload(64, 2, 16), {.ram_bytes = 1000});
   EXPECT_THAT(refusal(subject, plan), HasSubstr("fits"));
+}
+
+/// Element `index` of Q8_0 blocks, and the distance between its levels.
+std::pair<float, float> q8_0_element(const std::byte* blocks, std::size_t index) {
+  constexpr std::size_t kBlockElems = 32;
+  constexpr std::size_t kBlockBytes = 34;
+  const auto* block = blocks + index / kBlockElems * kBlockBytes;
+  std::uint16_t half = 0;
+  std::memcpy(&half, block, sizeof half);
+  const auto exponent = half >> 10U;
+  const auto fraction = static_cast<float>(half & 0x3ffU) / 1024;
+  const auto scale = exponent == 0 ? std::ldexp(fraction, -14) : std::ldexp(1 + fraction, exponent - 15);
+  return {scale * static_cast<std::int8_t>(block[2 + index % kBlockElems]), scale};
+}
+
+TEST(Bind, AFloatHeadIsStoredAsThePlanSays) {
+  for (const auto* name : kModels) {
+    const Subject subject(name);
+    auto asked = workload(64, 2, 16);
+    asked.head_type = planner::HeadType::q8_0;
+    const auto plan = subject.plan(asked);
+    ASSERT_EQ(plan.head.type, "Q8_0");
+    ASSERT_EQ(plan.head.file_type, "F32");
+    const auto bound = subject.bind(plan);
+    for (const auto& line : bound.ledger()) EXPECT_EQ(line.used_bytes, line.planned_bytes);
+    const auto& head = bound.head().out;
+    EXPECT_EQ(head.type, device::BlockType::q8_0);
+    EXPECT_EQ(bound.embedding().table.data, head.data);
+    const auto* tensor = subject.header.find_tensor("token_embd.weight");
+    const auto file = subject.header.data(*tensor);
+    const auto* floats = reinterpret_cast<const float*>(file.data());
+    for (std::size_t i = 0; i < tensor->elems(); ++i) {
+      const auto [value, step] = q8_0_element(static_cast<const std::byte*>(head.data), i);
+      // Half a step, and what the half-precision scale is off by, 127 times 2^-11 of a step.
+      ASSERT_LE(std::fabs(value - floats[i]), step * (0.5F + 127.0F / 2048)) << name << " element " << i;
+    }
+    std::uint64_t last_bytes = 0;
+    bound.prefault([&](std::uint64_t done_bytes, std::uint64_t) { last_bytes = done_bytes; });
+    EXPECT_LT(last_bytes, plan.ram_bytes + plan.head.file_bytes)
+        << "the file's copy of the head is read again";
+  }
+}
+
+TEST(Bind, AHeadWhoseRowsAreNoWholeBlocksIsNotPlanned) {
+  const Subject subject("gemma3_4l.gguf");  // rows of 64, Q6_K stores 256
+  auto asked = workload(64, 2, 16);
+  asked.head_type = planner::HeadType::q6_k;
+  EXPECT_THROW(subject.plan(asked), planner::BadQuestion);
 }
 
 TEST(Bind, EveryArenaLineIsHeldToTheByte) {

@@ -46,7 +46,7 @@ struct Question {
     return {subject.header, subject.hyper, budget, workload, machine, gpu};
   }
   [[nodiscard]] std::optional<Choice> answer(std::optional<Device> head = std::nullopt) const {
-    return fastest(subject.input, budget, workload, machine, gpu, head);
+    return fastest(subject.input, budget, workload, machine, gpu, {head});
   }
 };
 

@@ -62,6 +62,12 @@ Setting setting_of(const json& question) {
   workload.expected_context = question.value("expect_context", workload.expected_context);
   workload.sequences = question.value("sequences", workload.sequences);
   workload.micro_batch = question.value("micro_batch", workload.micro_batch);
+  if (question.contains("optimise")) {
+    workload.optimise = value_of(kOptimiseNames, question["optimise"].get<std::string>()).value();
+  }
+  if (question.contains("head_type")) {
+    workload.head_type = value_of(kHeadTypeNames, question["head_type"].get<std::string>()).value();
+  }
   if (question.contains("kv_type")) {
     workload.kv_type = value_of(kKvTypeNames, question["kv_type"].get<std::string>()).value();
   }

@@ -1,0 +1,171 @@
+#include "planner/alternatives.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "planner/head_type.h"
+#include "planner/names.h"
+#include "planner/plan_consistency.h"
+#include "planner/rules.h"
+#include "planner/sharing.h"
+#include "planner/size_text.h"
+
+namespace tandem::planner {
+namespace {
+
+constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
+
+/// A question beside the one that was asked.
+struct Variant {
+  std::string change;  ///< "with 1 GiB more of VRAM"
+  Budget budget;
+  Workload workload;
+};
+
+/// The best time of a variant; nothing if it does not fit.  A rough search does: nothing is planned by it.
+std::optional<Picoseconds> best_ps(const Considered& considered, const Variant& variant) {
+  constexpr std::size_t kFewLabels = kMostLabels / 8;
+  const auto model = with_head_type(considered.file, variant.workload.head_type);
+  if (considered.devices.gpu) {
+    const auto choice = fastest(model, variant.budget, variant.workload, considered.machine,
+                                *considered.devices.gpu, {std::nullopt, kFewLabels});
+    return choice ? std::optional(choice->time_ps) : std::nullopt;
+  }
+  const auto placement = Placement::all_on(Device::cpu, model.layers.size());
+  const auto plan =
+      plan_for_placement(considered.file, variant.budget, variant.workload, considered.machine, placement);
+  if (!plan.fits) return std::nullopt;
+  return objective_ps(model, variant.workload, considered.machine, placement);
+}
+
+void add_head_types(std::vector<Variant>& variants, const Considered& considered) {
+  const auto& plan = considered.plan;
+  if (!has_float_head(considered.file)) return;
+  for (const auto& type : kHeadTypeNames) {
+    if (type.value == plan.workload.head_type) continue;
+    const auto block_elems = type.value == HeadType::q6_k ? 256 : 32;
+    if (type.value != HeadType::keep && considered.file.hyper.width % block_elems != 0) continue;
+    Variant variant{"with the head kept in " + considered.file.head_type, plan.budget, plan.workload};
+    if (type.value != HeadType::keep) variant.change = "with --head-type " + std::string(type.text);
+    variant.workload.head_type = type.value;
+    variants.push_back(std::move(variant));
+  }
+}
+
+std::vector<Variant> variants_of(const Considered& considered) {
+  const auto& plan = considered.plan;
+  std::vector<Variant> variants;
+  if (considered.devices.gpu) {
+    variants.push_back({"with 1 GiB more of VRAM", plan.budget, plan.workload});
+    variants.back().budget.vram_bytes += kGiB;
+  }
+  if (plan.workload.kv_type != KvType::q8_0) {
+    const bool whole_blocks = std::ranges::all_of(considered.file.hyper.layers,
+                                                  [](const auto& layer) { return layer.head_dim % 32 == 0; });
+    variants.push_back({"with --kv-type q8_0", plan.budget, plan.workload});
+    variants.back().workload.kv_type = KvType::q8_0;
+    if (!whole_blocks) variants.pop_back();
+  }
+  const auto smaller = plan.workload.micro_batch / 4;
+  if (plan.workload.optimise != Optimise::prefill &&
+      smaller >= std::uint64_t{plan.workload.sequences} * (plan.workload.draft_rows + 1)) {
+    variants.push_back({"with --micro-batch " + std::to_string(smaller), plan.budget, plan.workload});
+    variants.back().workload.micro_batch = smaller;
+  }
+  if (plan.workload.optimise != Optimise::throughput && plan.workload.sequences > 1) {
+    variants.push_back({"with --sequences 1", plan.budget, plan.workload});
+    variants.back().workload.sequences = 1;
+  }
+  add_head_types(variants, considered);
+  return variants;
+}
+
+}  // namespace
+
+std::string objective_text(const Workload& workload, Picoseconds time) {
+  const auto ms = three_digits(milliseconds(time)) + " ms ";
+  switch (workload.optimise) {
+    case Optimise::decode:
+      return ms + "a token";
+    case Optimise::prefill:
+      return ms + "a prompt's chunk";
+    case Optimise::throughput:
+      return ms + "a token of every sequence";
+    case Optimise::context:
+      return ms + "a token with the context full";
+  }
+  return ms;
+}
+
+std::vector<std::string> runner_up_lines(const Considered& considered) {
+  constexpr std::size_t kMost = 3;
+  const auto& plan = considered.plan;
+  const auto chosen = placement_of(plan);
+  const auto gpu = *considered.devices.gpu;
+  const auto model = with_head_type(considered.file, plan.workload.head_type);
+  std::vector<std::pair<Picoseconds, std::string>> others;
+  const auto other_head = chosen.head == Device::cpu ? gpu : Device::cpu;
+  const auto turned =
+      fastest(model, plan.budget, plan.workload, considered.machine, gpu, {other_head, kMostLabels / 8});
+  if (turned) others.emplace_back(turned->time_ps, "the head on " + std::string(to_string(other_head)));
+  for (const auto& [rule, placement] :
+       rules_of_thumb(model, plan.budget, plan.workload, considered.machine, gpu)) {
+    if (placement == chosen) continue;
+    others.emplace_back(objective_ps(model, plan.workload, considered.machine, placement), rule);
+  }
+  std::ranges::stable_sort(others, {}, &std::pair<Picoseconds, std::string>::first);
+  std::vector<std::string> lines;
+  for (const auto& [time, how] : others) {
+    if (lines.size() < kMost)
+      lines.push_back("runner-up: " + how + ", " + objective_text(plan.workload, time));
+  }
+  return lines;
+}
+
+std::vector<std::string> what_if_lines(const Considered& considered) {
+  const auto& plan = considered.plan;
+  std::vector<std::string> lines;
+  for (const auto& variant : variants_of(considered)) {
+    const auto time = best_ps(considered, variant);
+    if (!time) continue;
+    const auto text = objective_text(variant.workload, *time);
+    if (!plan.fits) {
+      lines.push_back(variant.change + " it would fit, at " + text);
+      continue;
+    }
+    const auto before = static_cast<double>(considered.choice.time_ps);
+    const auto change = (static_cast<double>(*time) - before) / before;
+    if (change > 0.01) lines.push_back(variant.change + " it would be slower: " + text);
+    if (change < -0.01) lines.push_back(variant.change + " it would be faster: " + text);
+  }
+  return lines;
+}
+
+std::vector<std::string> not_yet_lines(const Considered& considered) {
+  const auto& plan = considered.plan;
+  const auto gpu = *considered.devices.gpu;
+  const auto model = with_head_type(considered.file, plan.workload.head_type);
+  std::vector<std::string> lines;
+  const auto shared = shared_ffn(model, plan.budget, plan.workload, considered.machine, gpu);
+  const auto decode = step_time(model, plan.workload.kv_type, considered.machine, placement_of(plan),
+                                decode_step(plan.workload));
+  if (shared && shared->time_ps < decode.serial_ps()) {
+    lines.push_back("not yet executed: with every FFN half shared by both devices at once, " +
+                    grouped(shared->gpu_rows) + " of " + grouped(model.hyper.layers.front().ffn_width) +
+                    " rows on " + std::string(to_string(gpu)) + ", and all else there, " +
+                    three_digits(milliseconds(shared->time_ps)) + " ms a token instead of " +
+                    three_digits(milliseconds(decode.serial_ps())));
+  }
+  const auto streamed = streamed_prefill(model, plan.workload, considered.machine, placement_of(plan), gpu);
+  if (streamed && streamed->tok_per_s > plan.predicted.prefill_tok_per_s) {
+    lines.push_back("not yet executed: with weights of the CPU's FFN halves streamed to " +
+                    std::string(to_string(gpu)) + " in chunks of " + grouped(streamed->from_rows) +
+                    " rows and more, prompts at " + three_digits(streamed->tok_per_s) + " tok/s instead of " +
+                    three_digits(plan.predicted.prefill_tok_per_s) + ", for " +
+                    short_size(streamed->buffer_bytes) + " of VRAM");
+  }
+  return lines;
+}
+
+}  // namespace tandem::planner

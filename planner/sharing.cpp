@@ -1,0 +1,104 @@
+#include "planner/sharing.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "planner/footprint.h"
+
+namespace tandem::planner {
+namespace {
+
+/// `part` of a unit's time, its fixed cost apart.
+double part_ps(Picoseconds unit, double fixed_us, double part) {
+  const auto fixed_ps = fixed_us * 1e6;
+  return fixed_ps + std::max(0.0, static_cast<double>(unit) - fixed_ps) * part;
+}
+
+Picoseconds transfer_ps(const MachineProfile& machine, std::uint64_t bytes) {
+  return static_cast<Picoseconds>(static_cast<double>(bytes) / (machine.pcie_gb_per_s * 1e9) * 1e12);
+}
+
+/// The step's time where every FFN half has `rows` of its rows on the GPU.
+Picoseconds shared_step_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
+                           Device gpu, std::uint32_t rows) {
+  const auto step = decode_step(workload);
+  const auto unit = [&](Device device, UnitRef ref) {
+    return unit_ps(model, workload.kv_type, machine, device, ref, step);
+  };
+  auto total = stage_ps(machine, gpu) + unit(gpu, {UnitKind::head, 0});
+  for (std::uint32_t i = 0; i < model.layers.size(); ++i) {
+    const auto part = static_cast<double>(rows) / model.hyper.layers[i].ffn_width;
+    const UnitRef ffn{UnitKind::ffn, i};
+    const auto on_gpu = part_ps(unit(gpu, ffn), machine.gpu_launch_us, part);
+    const auto on_cpu = part_ps(unit(Device::cpu, ffn), machine.cpu_unit_us, 1 - part);
+    total += unit(gpu, {UnitKind::attention, i}) + static_cast<Picoseconds>(std::max(on_gpu, on_cpu)) +
+             2 * crossing_ps(model, machine, step);
+  }
+  return total;
+}
+
+/// VRAM with all on the GPU but the FFN rows beyond `rows`.
+double shared_vram(const ModelInput& model, const Footprint& everything, std::uint32_t rows) {
+  auto bytes = static_cast<double>(everything.vram_bytes);
+  for (std::size_t i = 0; i < model.layers.size(); ++i) {
+    const auto part = static_cast<double>(rows) / model.hyper.layers[i].ffn_width;
+    bytes -= static_cast<double>(model.layers[i].ffn.copied_bytes) * (1 - part);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::optional<SharedFfn> shared_ffn(const ModelInput& model, const Budget& budget, const Workload& workload,
+                                    const MachineProfile& machine, Device gpu) {
+  const auto width = std::ranges::min(model.hyper.layers, {}, &model::LayerSpec::ffn_width).ffn_width;
+  const auto everything =
+      footprint(model, budget, workload, machine, Placement::all_on(gpu, model.layers.size()));
+  if (everything.vram_bytes <= budget.vram_bytes) return std::nullopt;
+  std::optional<SharedFfn> best;
+  for (std::uint32_t rows = kSharedRows; rows < width; rows += kSharedRows) {
+    if (shared_vram(model, everything, rows) > static_cast<double>(budget.vram_bytes)) break;
+    const auto time_ps = shared_step_ps(model, workload, machine, gpu, rows);
+    if (!best || time_ps < best->time_ps) best = {rows, time_ps};
+  }
+  return best;
+}
+
+std::optional<StreamedPrefill> streamed_prefill(const ModelInput& model, const Workload& workload,
+                                                const MachineProfile& machine, const Placement& placement,
+                                                Device gpu) {
+  const auto first = std::ranges::find(placement.ffn, Device::cpu);
+  if (first == placement.ffn.end()) return std::nullopt;
+  const auto step = prefill_step(workload);
+  const UnitRef some{UnitKind::ffn, static_cast<std::uint32_t>(first - placement.ffn.begin())};
+  const auto some_transfer = transfer_ps(machine, model.layers[some.layer].ffn.copied_bytes);
+  const auto pays = [&](std::uint64_t rows) {
+    const StepShape chunk{rows, rows, 1};
+    const auto on_gpu = unit_ps(model, workload.kv_type, machine, gpu, some, chunk);
+    return std::max(some_transfer, on_gpu) <=
+           unit_ps(model, workload.kv_type, machine, Device::cpu, some, chunk);
+  };
+  StreamedPrefill streamed;
+  streamed.from_rows = static_cast<std::uint64_t>(std::ceil(machine.stream_rows));
+  if (streamed.from_rows == 0) {
+    streamed.from_rows = 1;
+    while (streamed.from_rows <= step.rows && !pays(streamed.from_rows)) ++streamed.from_rows;
+  }
+  if (streamed.from_rows > step.rows) return std::nullopt;
+  auto computed = placement;
+  Picoseconds waiting = 0;
+  for (std::uint32_t i = 0; i < placement.ffn.size(); ++i) {
+    if (placement.ffn[i] != Device::cpu) continue;
+    const UnitRef ffn{UnitKind::ffn, i};
+    computed.move(ffn, gpu);
+    const auto on_gpu = unit_ps(model, workload.kv_type, machine, gpu, ffn, step);
+    const auto transfer = transfer_ps(machine, model.layers[i].ffn.copied_bytes);
+    waiting += transfer > on_gpu ? transfer - on_gpu : 0;
+    streamed.buffer_bytes = std::max(streamed.buffer_bytes, 2 * model.layers[i].ffn.copied_bytes);
+  }
+  const auto total = step_time(model, workload.kv_type, machine, computed, step).serial_ps() + waiting;
+  streamed.tok_per_s = static_cast<double>(step.rows) * 1e12 / static_cast<double>(total);
+  return streamed;
+}
+
+}  // namespace tandem::planner

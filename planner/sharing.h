@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "planner/cost.h"
+
+namespace tandem::planner {
+
+/// FFN halves that both devices compute at once: rows 0 to gpu_rows of gate, up and down's inputs on the GPU,
+/// the others on the CPU.  Reckoned, never planned: no engine here executes it.
+struct SharedFfn {
+  std::uint32_t gpu_rows = 0;  ///< of each FFN half, a multiple of kSharedRows
+  Picoseconds time_ps = 0;     ///< of a decode step
+};
+
+inline constexpr std::uint32_t kSharedRows = 256;
+
+/// All FFN halves shared at the share at which both devices finish together, or the largest that fits the
+/// VRAM budget; attention, KV and the head on `gpu`.  Each half takes the slower side's time and two
+/// crossings: the normalised rows out, the sums back.  Nothing where all fits on the GPU, or where attention
+/// does not.
+std::optional<SharedFfn> shared_ffn(const ModelInput& model, const Budget& budget, const Workload& workload,
+                                    const MachineProfile& machine, Device gpu);
+
+/// Prompts for which weights of the CPU's FFN halves pass through two VRAM buffers to be computed on the GPU:
+/// while one half is computed the next one is on its way, so each takes the longer of both.
+struct StreamedPrefill {
+  std::uint64_t from_rows = 0;     ///< chunks of fewer are computed in place: the profile's stream_rows, or
+                                   ///< where a half's streaming is as fast as the CPU
+  std::uint64_t buffer_bytes = 0;  ///< of VRAM, on top of the plan's
+  double tok_per_s = 0;            ///< of the chunk that Predicted::prefill_tok_per_s speaks of
+};
+
+/// Nothing where no FFN half is on the CPU, or the workload's chunks have fewer than `from_rows` rows.
+std::optional<StreamedPrefill> streamed_prefill(const ModelInput& model, const Workload& workload,
+                                                const MachineProfile& machine, const Placement& placement,
+                                                Device gpu);
+
+}  // namespace tandem::planner
