@@ -164,7 +164,8 @@ Plan make_plan(const ModelInput& model, const Budget& budget, const Workload& re
 bool some_plan_fits(const ModelInput& model, const Budget& budget, const Workload& requested,
                     const MachineProfile& machine, Devices devices) {
   check_workload(model.hyper, requested);
-  return something_fits(model, budget, effective_workload(requested), machine, devices);
+  const auto workload = effective_workload(model, requested);
+  return something_fits(with_head_type(model, workload.head_type), budget, workload, machine, devices);
 }
 
 Plan make_bare_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
