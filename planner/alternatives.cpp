@@ -84,18 +84,18 @@ std::vector<Variant> variants_of(const Considered& considered) {
 }  // namespace
 
 std::string objective_text(const Workload& workload, Picoseconds time) {
-  const auto ms = three_digits(milliseconds(time)) + " ms ";
+  const auto ms = three_digits(milliseconds(time));
   switch (workload.optimise) {
     case Optimise::decode:
-      return ms + "a token";
+      return ms + " ms a token";
     case Optimise::prefill:
-      return ms + "a prompt's chunk";
+      return ms + " ms a prompt's chunk";
     case Optimise::throughput:
-      return ms + "a token of every sequence";
+      return ms + " ms a token of every sequence";
     case Optimise::context:
-      return ms + "a token with the context full";
+      return ms + " ms a token with the context full";
   }
-  return ms;
+  return ms + " ms";
 }
 
 std::vector<std::string> runner_up_lines(const Considered& considered) {

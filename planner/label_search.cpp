@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <compare>
 #include <tuple>
 #include <utility>
 
@@ -19,7 +18,10 @@ struct Rank {
   Picoseconds gpu_ps = 0;
   Picoseconds serial_ps = 0;
 
-  auto operator<=>(const Rank&) const = default;
+  /// In the order in which labels are compared.
+  [[nodiscard]] auto values() const noexcept {
+    return std::tie(vram_bytes, ram_bytes, drafts_bytes, cpu_ps, gpu_ps, serial_ps);
+  }
 
   /// No more of anything.
   [[nodiscard]] bool dominates(const Rank& other) const noexcept {
@@ -172,8 +174,9 @@ class LabelSearch {
     origins_.emplace_back();
     for (const auto side : {kOnCpu, kOnGpu}) {
       auto& all = labels[side];
-      std::ranges::sort(
-          all, {}, [](const Label& label) { return std::tie(label.rank, label.parent_side, label.parent); });
+      std::ranges::sort(all, {}, [](const Label& label) {
+        return std::tuple_cat(label.rank.values(), std::tie(label.parent_side, label.parent));
+      });
       Front front;
       for (const auto& label : all) front.offer(label);
       all = std::move(front).take();
