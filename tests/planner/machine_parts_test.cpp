@@ -237,7 +237,8 @@ TEST(MachineParts, RefuseMissingUnknownAndAbsurdNumbers) {
 
 TEST(MachineParts, WhatIsAssumedSaysSo) {
   // A number without a document behind it must be recognisable as such.
-  for (const auto& [name, fact] : read_json(kFolder / "assumed.json").at("facts").items()) {
+  const auto assumed = read_json(kFolder / "assumed.json");
+  for (const auto& [name, fact] : assumed.at("facts").items()) {
     const auto source = fact.at("source").get<std::string>();
     const bool is_named =
         source.find("assumed") != std::string::npos || source.find("README") != std::string::npos;
