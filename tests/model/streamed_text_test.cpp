@@ -107,8 +107,8 @@ TEST(StreamedText, IsTheSameHoweverBytesAreCutIntoTokens) {
     for (auto n = random() % 3; n > 0; --n)
       stops.push_back(some_of(text, random) + (random() % 2 == 0 ? "" : "!"));
     Cutter cutter(random);
-    std::vector<std::vector<TokenId>> cuts;
-    for (int i = 0; i < 8; ++i) cuts.push_back(cutter.cut(fixture.text_row("bytes", row)));
+    std::vector<std::vector<TokenId>> cuts(8);
+    for (auto& tokens : cuts) tokens = cutter.cut(fixture.text_row("bytes", row));
     const auto tokenizer = cutter.tokenizer();
     const auto expected = until_stop(text, stops);
     for (const auto& tokens : cuts) ASSERT_EQ(streamed(tokens, *tokenizer, stops), expected) << "row " << row;
