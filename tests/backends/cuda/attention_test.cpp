@@ -43,7 +43,8 @@ struct Case {
   std::uint32_t max_splits = 8;
 };
 
-constexpr std::uint32_t kSlots = 3, kPageTok = 16, kMaxPosition = 2000;
+constexpr std::uint32_t kSlots = 3, kPageTok = 16;
+constexpr std::size_t kPages = 125;  ///< of a sequence
 
 /// One attention half with everything it needs, in host memory.
 struct Fixture {
@@ -101,17 +102,18 @@ struct Fixture {
   }
 
   void make_pages() {
-    std::vector<std::uint32_t> all(kSlots * (kMaxPosition / kPageTok));
+    std::vector<std::uint32_t> all(kSlots * kPages);
     for (std::uint32_t i = 0; i < all.size(); ++i) all[i] = i;
     std::shuffle(all.begin(), all.end(), random);
     for (std::uint32_t s = 0; s < kSlots; ++s) {
-      const auto first = all.begin() + s * (kMaxPosition / kPageTok);
-      pages.emplace_back(first, first + kMaxPosition / kPageTok);
+      const auto first = all.begin() + static_cast<std::ptrdiff_t>(s * kPages);
+      pages.emplace_back(first, first + kPages);
     }
   }
 
   std::vector<std::byte> kv_rows(std::size_t n) {
-    const std::size_t elems = (half.kv.layout == KvLayout::separate ? 2 : 1) * half.kv_heads * half.head_dim;
+    const std::size_t vectors = half.kv.layout == KvLayout::separate ? 2 : 1;
+    const std::size_t elems = vectors * half.kv_heads * half.head_dim;
     std::vector<std::byte> bytes(n * half.kv.row_bytes);
     for (std::size_t i = 0; i < n; ++i) {
       const auto values = floats(elems);
@@ -308,7 +310,7 @@ struct CpuHeads {
           norm_and_rotate(half.q_norm, head);
           cpu_kernels().round_query(half.attention_scale, half.kv.type, dim, head);
         }
-        for (std::uint32_t h = 0; h < half.kv_heads; ++h) {
+        for (std::size_t h = 0; h < half.kv_heads; ++h) {
           const std::size_t at = (std::size_t{r} * half.kv_heads + h) * dim;
           std::vector<float> key(fixture.k.begin() + at, fixture.k.begin() + at + dim);
           std::vector<float> value(dim);

@@ -134,7 +134,8 @@ TEST_P(Projection, IsTheSumOfProductsOfWhatIsStored) {
 }
 
 TEST_P(Projection, GivesARowTheSameWhateverSharesTheBatch) {
-  constexpr std::uint32_t kIn = 512, kOut = 9, kRows = 11;
+  constexpr std::uint32_t kIn = 512, kRows = 11;
+  constexpr std::ptrdiff_t kOut = 9;
   std::mt19937 random(5);
   const RandomMatrix w(GetParam(), kIn, kOut, random);
   const auto x = random_floats(std::size_t{kRows} * kIn, 6);
@@ -253,7 +254,7 @@ TEST(FinishAndNorm, IsTheCpusPostNormAdditionAndNorm) {
 }
 
 TEST(FinishAndNorm, GathersRowsForTheHead) {
-  constexpr std::uint32_t kWidth = 96;
+  constexpr std::size_t kWidth = 96;
   const auto x = random_floats(4 * kWidth, 12);
   const auto norm = random_floats(kWidth, 13);
   const std::vector<std::uint32_t> wanted = {3, 1};

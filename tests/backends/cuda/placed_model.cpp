@@ -7,7 +7,6 @@
 
 #include "backends/cpu/dequantise.h"
 #include "backends/cuda/accelerator.h"
-#include "backends/cuda/emulation/device.h"
 
 namespace tandem::cuda_test {
 namespace {
@@ -31,12 +30,11 @@ bool is_on_device(const Placement& placement, std::size_t unit) {
 }  // namespace
 
 PlacedModel::PlacedModel(const std::string& gguf_name, const CpuModelOptions& options,
-                         const Placement& placement, std::uint64_t seed)
+                         const Placement& placement, const cuda::emulation::Options& emulated)
     : host_(gguf_name, with_views(options, &views_)),
       team_(options.threads),
       shape_{host_.hyper().width, host_.hyper().norm_eps, options.micro_batch},
-      accelerator_(cuda::make_accelerator(
-          cuda::emulation::make_device({.memory_bytes = std::size_t{1} << 28, .seed = seed}))) {
+      accelerator_(cuda::make_accelerator(cuda::emulation::make_device(emulated))) {
   const std::uint32_t page_tok = 4;  // as in CpuModel
   const std::uint32_t pages = (options.max_seq_len + page_tok - 1) / page_tok;
   for (std::uint32_t s = 0; s < options.sequences; ++s) {

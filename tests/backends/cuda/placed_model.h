@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/cuda/emulation/device.h"
 #include "backends/device.h"
 #include "tests/backends/cpu_model.h"
 
@@ -22,7 +23,7 @@ struct Placement {
 class PlacedModel {
  public:
   PlacedModel(const std::string& gguf_name, const test_support::CpuModelOptions& options,
-              const Placement& placement, std::uint64_t seed);
+              const Placement& placement, const cuda::emulation::Options& emulated);
 
   /// As CpuModel's.
   std::vector<float> step(std::span<const test_support::Chunk> chunks);

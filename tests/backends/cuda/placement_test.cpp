@@ -62,7 +62,7 @@ TEST_P(AnyPlacement, OfHalvesGivesTheSameLogits) {
   const Placement placements[] = {
       {all, true}, {0x55 & all, false}, {0xaa & all, true}, {random() & all, false}, {random() & all, true}};
   for (const auto& placement : placements) {
-    PlacedModel placed(GetParam(), options, placement, random());
+    PlacedModel placed(GetParam(), options, placement, {.seed = random()});
     EXPECT_LT(difference_of_range(chunks_and_steps(placed, tokens), expected), kBound)
         << "units " << std::hex << placement.units << " head " << placement.head;
   }
@@ -76,7 +76,7 @@ TEST_P(AnyPlacement, DiffersLessThanARoundedCacheDoes) {
   for (const auto type : {KvType::f16, takes_q8_0 ? KvType::q8_0 : KvType::f16}) {
     const auto options = options_for(type);
     CpuModel on_cpu(GetParam(), options);
-    PlacedModel placed(GetParam(), options, {~std::uint64_t{0}, true}, 4);
+    PlacedModel placed(GetParam(), options, {~std::uint64_t{0}, true}, {.seed = 4});
     const auto expected = chunks_and_steps(on_cpu, tokens);
     // Another order of sums can make K, V or q round to the neighbour, which moves logits no further than
     // rounding does.
@@ -88,8 +88,8 @@ TEST_P(AnyPlacement, DiffersLessThanARoundedCacheDoes) {
 TEST_P(AnyPlacement, GivesASequenceTheSameBitsWhateverSharesTheBatch) {
   const auto options = options_for(KvType::f16, 3);
   const Placement placement{~std::uint64_t{0}, true};
-  PlacedModel alone(GetParam(), options, placement, 5);
-  PlacedModel shared(GetParam(), options, placement, 6);
+  PlacedModel alone(GetParam(), options, placement, {.seed = 5});
+  PlacedModel shared(GetParam(), options, placement, {.seed = 6});
   const auto tokens = random_tokens(24, 50, 7), others = random_tokens(24, 50, 8);
   const std::span<const std::int32_t> mine(tokens), theirs(others);
   for (std::size_t at = 0; at < 24; at += 3) {
@@ -103,6 +103,23 @@ TEST_P(AnyPlacement, GivesASequenceTheSameBitsWhateverSharesTheBatch) {
         << at;
     if (n == 1) break;
   }
+}
+
+TEST(FailingDevice, IsAnExceptionAtEveryCall) {
+  const auto options = options_for(KvType::f16);
+  const auto tokens = random_tokens(4, 50, 9);
+  const Placement placement{0b10'1101'0110, true};
+  std::uint64_t calls = 0;
+  for (bool works = false; !works; ++calls) {
+    try {
+      PlacedModel placed("gemma3_4l.gguf", options, placement, {.failing_call = calls + 1});
+      placed.run(tokens, 4);
+      works = true;
+    } catch (const cuda::DeviceError& error) {
+      ASSERT_NE(std::string(error.what()).find("fails, as was asked for"), std::string::npos);
+    }
+  }
+  EXPECT_GT(calls, 100u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, AnyPlacement, testing::Values("gemma3_4l.gguf", "gemma4_4l.gguf"),
