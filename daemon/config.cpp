@@ -108,12 +108,18 @@ planner::KvType kv_type_of(const std::string& name) {
   return name == "q8_0" ? planner::KvType::q8_0 : planner::KvType::f16;
 }
 
+planner::HeadType head_type_of(const std::string& name) {
+  if (name == "q8_0") return planner::HeadType::q8_0;
+  return name == "q6_k" ? planner::HeadType::q6_k : planner::HeadType::keep;
+}
+
 void read_workload(const json& workload, Config& config) {
   config.context_set = !workload.at("context").is_null();
   if (config.context_set) config.workload.max_seq_len = workload.at("context");
   config.workload.sequences = workload.at("sequences");
   config.workload.micro_batch = workload.at("micro_batch");
   config.workload.kv_type = kv_type_of(workload.at("kv_type"));
+  config.workload.head_type = head_type_of(workload.at("head_type"));
 }
 
 ListenConfig read_listen(const json& listen) {

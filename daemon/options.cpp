@@ -44,6 +44,8 @@ std::variant<Options, int> read_options(int argc, const char* const* argv) {
   add<std::uint64_t>(app, "--sequences", "/workload/sequences", flags, "Sequences that run at once");
   add<std::uint64_t>(app, "--micro-batch", "/workload/micro_batch", flags, "Rows of a micro-batch");
   add<std::string>(app, "--kv-type", "/workload/kv_type", flags, "f16, q8_0 or f32");
+  add<std::string>(app, "--head-type", "/workload/head_type", flags,
+                   "Store a float head as q8_0 or q6_k at load, or keep it");
   add<std::string>(app, "--devices", "/devices", flags, "auto or cpu");
   add<std::uint64_t>(app, "--threads", "/threads", flags, "CPU threads; 0: one for each physical core");
   add<std::uint64_t>(app, "--grace", "/grace_s", flags, "Seconds that running requests get at SIGTERM");

@@ -32,6 +32,7 @@ TEST(Config, DefaultsAreThoseOfTheDocumentedFile) {
   EXPECT_EQ(config.workload.sequences, 4U);
   EXPECT_EQ(config.workload.micro_batch, 512U);
   EXPECT_EQ(config.workload.kv_type, planner::KvType::f16);
+  EXPECT_EQ(config.workload.head_type, planner::HeadType::keep);
   EXPECT_EQ(config.socket.mode, 0600U);
   EXPECT_EQ(config.grace, std::chrono::seconds(30));
 }
@@ -96,6 +97,7 @@ TEST(Config, ValuesOutOfRangeAreRefusedWithTheirKey) {
       {{{"workload", {{"sequences", 2.5}}}}, "sequences"},
       {{{"workload", {{"context", -1}}}}, "context"},
       {{{"workload", {{"kv_type", "q4_0"}}}}, "kv_type"},
+      {{{"workload", {{"head_type", "q4_0"}}}}, "head_type"},
       {{{"budget", {{"ram", "12XB"}}}}, "ram"},
       {{{"budget", {{"ram", "99999999999999999999GiB"}}}}, "ram"},
       {{{"budget", "much"}}, "budget"},
