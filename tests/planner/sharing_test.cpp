@@ -46,7 +46,7 @@ TEST_F(Sharing, DevicesThatAreAlikeTakeHalfOfTheRowsEach) {
     ffn_ps += unit_ps(subject_.input, workload_.kv_type, machine_, Device::cuda0, {UnitKind::ffn, i},
                       decode_step(workload_));
   }
-  const auto crossings = 2 * 62 * crossing_ps(subject_.input, machine_, decode_step(workload_));
+  const auto crossings = 124 * crossing_ps(subject_.input, machine_, decode_step(workload_));
   const auto expected = step_ps(on_gpu(), decode_step(workload_)) - ffn_ps / 2 + crossings;
   EXPECT_NEAR(static_cast<double>(shared->time_ps), static_cast<double>(expected), 62);
 }

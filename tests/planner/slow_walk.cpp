@@ -161,7 +161,7 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
     side.ffn = std::max(side.ffn, unit.ffn_elems);
     if (!unit.attends) return;
     side.bytes += unit.kv_bytes;
-    side.drafts += workload_.sequences * workload_.draft_rows * unit.kv_row_bytes;
+    side.drafts += unit.kv_row_bytes * workload_.sequences * workload_.draft_rows;
     side.longest_kv_row = std::max(side.longest_kv_row, unit.kv_row_bytes);
     side.q = std::max(side.q, unit.q_elems);
     side.k = std::max(side.k, unit.k_elems);
@@ -175,7 +175,7 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
 
   const std::uint64_t m = workload_.micro_batch;
   const auto floats = [m](std::uint64_t elems) { return up_to_64(m * elems * 4); };
-  const auto newest = workload_.sequences * (workload_.draft_rows + 1);
+  const auto newest = std::uint64_t{workload_.sequences} * (workload_.draft_rows + 1);
   const auto logits = up_to_64(std::min<std::uint64_t>(m, std::max<std::uint64_t>(8, newest)) * vocab_ * 4);
   const auto total = [&](const Side& side) {
     if (!side.used) return std::uint64_t{0};
