@@ -36,11 +36,11 @@ function(tandem_test name)
     set(ARG_TIMEOUT 120)
   endif()
   add_executable(test_${name} ${ARG_UNPARSED_ARGUMENTS})
-  target_compile_options(test_${name} PRIVATE -O1)  # what is tested is compiled as it is shipped; this only drives it
   set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(test_${name} PRIVATE tandem_options ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_definitions(test_${name} PRIVATE TANDEM_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     TANDEM_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  tandem_compile_fast(test_${name} tandem_test_headers)  # what is tested is compiled as it is shipped; this only drives it
   add_test(NAME ${name} COMMAND test_${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()
