@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "cli/chat_turn.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
 #include "ipc/service.h"
@@ -80,31 +79,26 @@ void wait_until_loaded(ipc::Client& client, StatusLine& status) {
   }
 }
 
-void append_tokens(ipc::Client& client, Json& tokens, const std::string& text, bool first, bool markers) {
-  const Json request = {{"prompt", text}, {"add_special_tokens", first}, {"parse_special_tokens", markers}};
-  const Json answer = ipc::json_of(client.post("/v1/tokenize", to_body(request)));
-  tokens.insert(tokens.end(), answer.at("tokens").begin(), answer.at("tokens").end());
-}
+/// A route and what to post there.
+struct Question {
+  const char* path;
+  Json body;
+};
 
-/// A chat turn goes as ids, so that no text of the user's can pass for a marker.
-Json chat_tokens(ipc::Client& client, const std::string& markers, const std::string& text) {
-  const ChatTurn turn = chat_turn(markers, text);
-  Json tokens = Json::array();
-  append_tokens(client, tokens, turn.before, true, true);
-  append_tokens(client, tokens, turn.text, false, false);
-  append_tokens(client, tokens, turn.after, false, true);
-  return tokens;
-}
-
-Json completion_request(const RunOptions& options, Json prompt) {
-  Json request = {{"prompt", std::move(prompt)}, {"max_tokens", options.max_tokens}};
+Question question(const RunOptions& options, const std::string& prompt) {
+  Question asked{"/v1/completions", {{"prompt", prompt}}};
+  if (options.chat) {
+    asked = {"/v1/chat/completions", {{"messages", Json::array({{{"role", "user"}, {"content", prompt}}})}}};
+  }
+  Json& request = asked.body;
+  request["max_tokens"] = options.max_tokens;
   if (options.temperature) request["temperature"] = *options.temperature;
   if (options.top_k) request["top_k"] = *options.top_k;
   if (options.top_p) request["top_p"] = *options.top_p;
   if (options.min_p) request["min_p"] = *options.min_p;
   if (options.seed) request["seed"] = *options.seed;
   if (!options.stop.empty()) request["stop"] = options.stop;
-  return request;
+  return asked;
 }
 
 /// Writes text as it comes; remembers what the end of the stream says.
@@ -120,7 +114,7 @@ class StreamPrinter {
     }
     if (event.contains("usage") && event["usage"].is_object()) usage_ = event["usage"];
     for (const Json& choice : event.at("choices")) {
-      print(choice.at("text").get<std::string>());
+      print(choice.contains("delta") ? choice["delta"].value("content", "") : choice.value("text", ""));
       if (choice.contains("timings")) timings_ = choice["timings"];
     }
     return true;
@@ -178,13 +172,14 @@ class StreamPrinter {
   char last_ = '\n';
 };
 
-int print_stream(ipc::Client& client, Json request, StatusLine& status) {
+int print_stream(ipc::Client& client, const Question& asked, StatusLine& status) {
+  Json request = asked.body;
   request["stream"] = true;
   request["stream_options"] = {{"include_usage", true}};
   StreamPrinter printer(status);
   try {
     const auto reply =
-        client.stream("/v1/completions", to_body(request),
+        client.stream(asked.path, to_body(request),
                       {[&](const std::string& data) { return printer.on_data(data); },
                        [&](const std::string& comment) { return printer.on_comment(comment); }});
     if (reply.status != 200) ipc::json_of(reply);
@@ -197,8 +192,8 @@ int print_stream(ipc::Client& client, Json request, StatusLine& status) {
   return kOk;
 }
 
-int print_json(ipc::Client& client, const Json& request) {
-  const auto reply = client.post("/v1/completions", to_body(request));
+int print_json(ipc::Client& client, const Question& asked) {
+  const auto reply = client.post(asked.path, to_body(asked.body));
   ipc::json_of(reply);
   std::cout << reply.body << std::flush;
   return kOk;
@@ -210,11 +205,8 @@ int answer(ipc::Client& client, const RunOptions& options, const std::string& pr
   const Json card = ipc::json_of(client.get("/v1/models")).at("data").at(0);
   status.clear();
   if (card.value("noise", false)) std::cerr << "note: this model has random weights; its answers are noise\n";
-  const Json& markers = card.at("chat");
-  const std::string chat = markers.is_string() ? markers.get<std::string>() : "";
-  const Json request =
-      completion_request(options, options.chat ? chat_tokens(client, chat, prompt) : Json(prompt));
-  return options.json ? print_json(client, request) : print_stream(client, request, status);
+  const Question asked = question(options, prompt);
+  return options.json ? print_json(client, asked) : print_stream(client, asked, status);
 }
 
 int run(const RunOptions& options) {

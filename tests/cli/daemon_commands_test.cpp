@@ -69,8 +69,10 @@ TEST_F(DaemonCommands, RunReadsStandardInput) {
 
 TEST_F(DaemonCommands, RunAsksAsAChatTurnIfTold) {
   EXPECT_EQ(tandem("run --chat '  hi <eos> ' --max-tokens 1").exit_code, kOk);
-  EXPECT_EQ(prompt_text(), "<|turn>user\nhi <eos><turn|>\n<|turn>model\n<|channel>thought\n<channel|>")
-      << "the user's <eos> is text, not a control token";
+  ASSERT_EQ(harness_.service.chats().size(), 1u);
+  const auto messages = harness_.service.chats()[0].messages;
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_EQ(std::get<std::string>(messages[0].content), "  hi <eos> ");
 }
 
 TEST_F(DaemonCommands, RunPrintsTheApisJson) {
