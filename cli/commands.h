@@ -9,6 +9,7 @@ namespace tandem::cli {
 Command plan_command(CLI::App& parent);
 Command inspect_command(CLI::App& parent);
 Command run_command(CLI::App& parent);
+Command chat_command(CLI::App& parent);
 Command ps_command(CLI::App& parent);
 Command top_command(CLI::App& parent);
 Command stop_command(CLI::App& parent);

@@ -35,6 +35,7 @@ std::string to_body(const ipc::Json& request) {
 }
 
 CtrlC::CtrlC(ipc::Client& client) {
+  interrupted = 0;
   interruptible = &client;
   struct sigaction action {};
   action.sa_handler = on_interrupt;

@@ -27,6 +27,7 @@ class CtrlC {
   CtrlC(const CtrlC&) = delete;
   CtrlC& operator=(const CtrlC&) = delete;
 
+  /// Since the latest one was made.
   [[nodiscard]] static bool pressed() noexcept;
 
  private:

@@ -3,7 +3,6 @@
 #include <iterator>
 #include <memory>
 #include <optional>
-#include <poll.h>
 #include <string>
 #include <unistd.h>
 #include <utility>
@@ -11,6 +10,8 @@
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/prompt_files.h"
+#include "cli/waiting.h"
 #include "ipc/service.h"
 #include "model/error.h"
 
@@ -18,8 +19,6 @@ namespace tandem::cli {
 namespace {
 
 using ipc::Json;
-
-constexpr int kLoadPollMs = 200;
 
 struct RunOptions {
   std::optional<std::string> prompt;
@@ -31,52 +30,22 @@ struct RunOptions {
   std::optional<double> min_p;
   std::optional<std::int64_t> seed;
   std::vector<std::string> stop;
+  std::vector<std::string> files;
   bool chat = false;
   bool json = false;
-};
-
-/// A line on stderr that is overwritten in place, where stderr is a terminal.
-class StatusLine {
- public:
-  StatusLine() = default;
-  ~StatusLine() { clear(); }
-  StatusLine(const StatusLine&) = delete;
-  StatusLine& operator=(const StatusLine&) = delete;
-
-  void show(const std::string& text) {
-    if (!terminal_) return;
-    std::cerr << "\r\033[K" << text << std::flush;
-    shown_ = true;
-  }
-  void clear() {
-    if (std::exchange(shown_, false)) std::cerr << "\r\033[K" << std::flush;
-  }
-
- private:
-  const bool terminal_ = ::isatty(STDERR_FILENO) != 0;
-  bool shown_ = false;
 };
 
 /// The argument, or standard input for "-" and where input is piped; one newline at its end is not part of
 /// it.
 std::string read_prompt(const RunOptions& options) {
   if (options.prompt && *options.prompt != "-") return *options.prompt;
+  if (!options.prompt && !options.files.empty()) return {};
   if (!options.prompt && ::isatty(STDIN_FILENO) != 0) {
-    throw Error("no prompt", "give it as an argument, or pipe it in");
+    throw Error("no prompt", "give it as an argument, pipe it in, or name a --file");
   }
   std::string text{std::istreambuf_iterator<char>(std::cin), {}};
   if (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
-}
-
-void wait_until_loaded(ipc::Client& client, StatusLine& status) {
-  while (!CtrlC::pressed()) {
-    const Json health = Json::parse(client.get("/health").body, nullptr, false);
-    if (!health.is_object() || health.value("status", "") != "loading") return;
-    const auto percent = static_cast<int>(health.value("load_progress", 0.0) * 100.0);
-    status.show("the daemon loads its model: " + std::to_string(percent) + "%");
-    ::poll(nullptr, 0, kLoadPollMs);  // Ctrl-C ends it
-  }
 }
 
 /// A route and what to post there.
@@ -210,7 +179,7 @@ int answer(ipc::Client& client, const RunOptions& options, const std::string& pr
 }
 
 int run(const RunOptions& options) {
-  const std::string prompt = read_prompt(options);
+  const std::string prompt = with_files(read_prompt(options), options.files);
   ipc::Client client = connect_to_daemon(options.socket);
   const CtrlC ctrl_c(client);
   try {
@@ -231,6 +200,12 @@ void add_options(CLI::App& app, RunOptions& options) {
   app.add_option("--min-p", options.min_p, "leave out tokens less probable than this share of the best");
   app.add_option("--seed", options.seed, "the same seed gives the same answer");
   app.add_option("--stop", options.stop, "end before this text; may be given several times")
+      ->expected(1)
+      ->take_all();
+  app.add_option(
+         "--file", options.files,
+         "add this text file to the prompt, after a blank line and its name; - is standard input; may be "
+         "given several times, up to 1 MiB each")
       ->expected(1)
       ->take_all();
   app.add_flag("--chat", options.chat, "ask as a chat turn, in the loaded model's format");

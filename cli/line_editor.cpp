@@ -1,0 +1,138 @@
+#include "cli/line_editor.h"
+
+#include <clocale>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <histedit.h>
+#include <iostream>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "model/error.h"
+
+namespace tandem::cli {
+namespace {
+
+constexpr int kHistoryLines = 1000;
+
+/// The history's file in a folder of this user's own; empty if there can be none.
+std::string open_history_folder() {
+  const auto path = history_path(std::getenv("XDG_STATE_HOME"), std::getenv("HOME"));
+  if (!path) return {};
+  const auto folder = std::filesystem::path(*path).parent_path();
+  std::error_code error;
+  std::filesystem::create_directories(folder.parent_path(), error);
+  if (::mkdir(folder.c_str(), 0700) != 0 && !std::filesystem::is_directory(folder, error)) return {};
+  return *path;
+}
+
+/// Text beyond ASCII can be typed in a locale that has it only.
+void use_utf8() {
+  std::setlocale(LC_CTYPE, "");
+  if (MB_CUR_MAX == 1) std::setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+}  // namespace
+
+class LineEditor::Terminal {
+ public:
+  Terminal() : path_(open_history_folder()) {
+    use_utf8();
+    editor_.reset(el_init("tandem", stdin, stdout, stderr));
+    history_.reset(history_init());
+    if (!editor_ || !history_) throw Error("cannot edit lines at this terminal");
+    EditLine* const editor = editor_.get();
+    HistEvent event{};
+    history(history_.get(), &event, H_SETSIZE, kHistoryLines);
+    history(history_.get(), &event, H_SETUNIQUE, 1);
+    if (!path_.empty()) history(history_.get(), &event, H_LOAD, path_.c_str());
+    el_set(editor, EL_CLIENTDATA, this);
+    el_set(editor, EL_PROMPT, &prompt_of);
+    el_set(editor, EL_EDITOR, "emacs");
+    el_set(editor, EL_SIGNAL, 1);
+    el_set(editor, EL_HIST, &history, history_.get());
+    // Ctrl-C comes as a key: it gives up the line, not the program.
+    el_set(editor, EL_SETTY, "-d", "-isig", nullptr);
+    el_set(editor, EL_ADDFN, "tandem-cancel", "give up the line", &cancel);
+    el_set(editor, EL_BIND, "^C", "tandem-cancel", nullptr);
+    el_set(editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+  }
+
+  ~Terminal() {
+    if (path_.empty()) return;
+    const mode_t before = ::umask(0077);
+    HistEvent event{};
+    history(history_.get(), &event, H_SAVE, path_.c_str());
+    ::umask(before);
+  }
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
+
+  Line read(const std::string& prompt) {
+    prompt_ = prompt;
+    cancelled_ = false;
+    int length = 0;
+    const char* const text = el_gets(editor_.get(), &length);
+    if (cancelled_) {
+      std::fputs("^C\n", stdout);
+      return {End::cancelled, {}};
+    }
+    if (text == nullptr || length <= 0) {
+      std::fputs("\n", stdout);
+      return {End::input, {}};
+    }
+    std::string line(text, static_cast<std::size_t>(length));
+    if (line.back() == '\n') line.pop_back();
+    HistEvent event{};
+    if (!line.empty()) history(history_.get(), &event, H_ENTER, line.c_str());
+    return {End::line, std::move(line)};
+  }
+
+ private:
+  static Terminal& self_of(EditLine* editor) {
+    Terminal* self = nullptr;
+    el_get(editor, EL_CLIENTDATA, &self);
+    return *self;
+  }
+  static char* prompt_of(EditLine* editor) { return self_of(editor).prompt_.data(); }
+  static unsigned char cancel(EditLine* editor, int /*key*/) {
+    self_of(editor).cancelled_ = true;
+    return CC_EOF;
+  }
+
+  struct EndEditor {
+    void operator()(EditLine* editor) const { el_end(editor); }
+  };
+  struct EndHistory {
+    void operator()(History* list) const { history_end(list); }
+  };
+
+  const std::string path_;
+  std::unique_ptr<History, EndHistory> history_;
+  std::unique_ptr<EditLine, EndEditor> editor_;
+  std::string prompt_;
+  bool cancelled_ = false;
+};
+
+LineEditor::LineEditor() {
+  if (::isatty(STDIN_FILENO) != 0) terminal_ = std::make_unique<Terminal>();
+}
+
+LineEditor::~LineEditor() = default;
+
+LineEditor::Line LineEditor::read(const std::string& prompt) {
+  if (terminal_) return terminal_->read(prompt);
+  std::string line;
+  if (!std::getline(std::cin, line)) return {End::input, {}};
+  return {End::line, std::move(line)};
+}
+
+std::optional<std::string> history_path(const char* state_home, const char* home) {
+  // The XDG rules: a path that is not absolute is as good as none.
+  if (state_home != nullptr && *state_home == '/') return std::string(state_home) + "/tandem/history";
+  if (home != nullptr && *home == '/') return std::string(home) + "/.local/state/tandem/history";
+  return std::nullopt;
+}
+
+}  // namespace tandem::cli
