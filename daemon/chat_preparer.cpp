@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 #include "model/call_grammar.h"
 #include "model/chat.h"
@@ -44,17 +45,54 @@ std::optional<std::string> if_any(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
 }
 
-std::vector<model::ChatMessage> messages_of(const ipc::ChatRequest& chat) {
+/// Gemma 3's format knows no developer; there it is the system that speaks.
+model::Role role_in(model::ChatTemplate format, ipc::ChatRole role) noexcept {
+  const bool is_developer = role == ipc::ChatRole::developer;
+  return is_developer && format == model::ChatTemplate::gemma3 ? model::Role::system : role_of(role);
+}
+
+/// Templates take one text of the system; of several parts some leave all but the first out.
+model::MessageContent content_of(const ipc::ChatMessage& message) {
+  const auto* parts = std::get_if<std::vector<std::string>>(&message.content);
+  const bool is_system = message.role == ipc::ChatRole::system || message.role == ipc::ChatRole::developer;
+  if (parts == nullptr || !is_system) return message.content;
+  std::string joined;
+  for (const auto& part : *parts) joined += (joined.empty() ? "" : "\n") + part;
+  return joined;
+}
+
+/// Templates leave a result out that does not follow the calls it may answer.
+void check_results(const ipc::ChatRequest& chat) {
+  bool after_calls = false;
+  for (std::size_t i = 0; i < chat.messages.size(); ++i) {
+    const auto& message = chat.messages[i];
+    if (message.role != ipc::ChatRole::tool) {
+      after_calls = !message.calls.empty();
+    } else if (!after_calls) {
+      throw refused("message " + std::to_string(i + 1) +
+                        " is a tool's result, but does not follow an assistant's calls",
+                    "messages");
+    }
+  }
+}
+
+/// A result without an id is its tool's by name, and not of any call without an id.
+std::optional<std::string> call_id_of(const ipc::ChatMessage& message) {
+  if (message.call_id.empty() && message.tool_name.empty()) return std::nullopt;
+  return message.call_id;
+}
+
+std::vector<model::ChatMessage> messages_of(const ipc::ChatRequest& chat, model::ChatTemplate format) {
   std::vector<model::ChatMessage> messages;
   for (const auto& message : chat.messages) {
     auto& out = messages.emplace_back();
-    out.role = role_of(message.role);
-    out.content = message.content;
+    out.role = role_in(format, message.role);
+    out.content = content_of(message);
     out.reasoning = message.reasoning;
     for (const auto& call : message.calls) {
       out.tool_calls.push_back({if_any(call.id), call.name, call.arguments});
     }
-    out.tool_call_id = if_any(message.call_id);
+    out.tool_call_id = call_id_of(message);
     out.tool_name = if_any(message.tool_name);
   }
   return messages;
@@ -134,8 +172,9 @@ ipc::PreparedChat ChatPreparer::prepare_chat(const ipc::ChatRequest& chat) {
     throw refused("this model's chat format has no thoughts", "thinking");
   }
   auto rules = std::make_shared<EngineRules>();
+  check_results(chat);
   try {
-    const auto prompt = model::render_chat(format, messages_of(chat), options);
+    const auto prompt = model::render_chat(format, messages_of(chat, format), options);
     rules->chat = engine::ChatReading{format, prompt.answer, one_call_only(chat)};
     rules->constraint = constraint_of(chat, prompt.answer);
     return {model::encode(prompt.pieces, tokenizer_), std::move(rules)};

@@ -340,7 +340,15 @@ void HttpConnection::on_outcome(Outcome outcome) {
 
 void HttpConnection::pump() {
   if (sending_ || !answer_) return;
-  emit(answer_->next());
+  Output output;
+  try {
+    output = answer_->next();
+  } catch (...) {
+    answer_.reset();
+    if (status_ != 0) return close();  // a stream that has begun cannot become an error
+    return send_reply(reply_to(std::current_exception()));
+  }
+  emit(std::move(output));
 }
 
 void HttpConnection::emit(Output output) {
@@ -350,6 +358,10 @@ void HttpConnection::emit(Output output) {
   }
   if (const auto* start = std::get_if<StreamHead>(&output)) {
     status_ = start->head.status;
+    if (head_only_) {
+      answer_.reset();
+      return send(head_of(start->head, ""), AfterSend::finish);
+    }
     if (http_1_0_) keep_alive_ = false;  // without chunks only the connection's end marks the answer's
     return send(head_of(start->head, http_1_0_ ? "" : "Transfer-Encoding: chunked\r\n"), AfterSend::pump);
   }

@@ -115,7 +115,8 @@ std::optional<std::string> Fields::text(std::string_view name) {
 
 void Fields::refuse_others() const {
   for (const auto& [name, value] : object_.items()) {
-    if (!known_.contains(name)) refuse_field(full(name), "is not a field that Tandem knows here");
+    if (!value.is_null() && !known_.contains(name))
+      refuse_field(full(name), "is not a field that Tandem knows here");
   }
 }
 

@@ -36,7 +36,8 @@ class OllamaAnswer final : public GenerationAnswer {
       return {};
     }
     OrderedJson object = head();
-    add_ollama_text(object, style_.kind, delta, style_.scored);
+    add_ollama_text(object, style_.kind, delta, style_.scored, calls_);
+    calls_ += delta.calls.size();
     add_ollama_more(object);
     return json_line(object);
   }
@@ -67,6 +68,7 @@ class OllamaAnswer final : public GenerationAnswer {
   }
 
   const Style style_;
+  std::size_t calls_ = 0;  ///< streamed so far
 };
 
 /// What a client gets that sends no prompt, to have the model loaded.

@@ -13,13 +13,14 @@ namespace {
 
 constexpr std::uint64_t kNsPerUs = 1000;
 
-OrderedJson calls_json(const std::vector<ToolCall>& calls) {
+OrderedJson calls_json(const std::vector<ToolCall>& calls, std::size_t first) {
   OrderedJson list = OrderedJson::array();
   for (const ToolCall& call : calls) {
-    list.push_back(
-        {{"id", new_id("call_")},
-         {"function",
-          {{"index", list.size()}, {"name", call.name}, {"arguments", OrderedJson::parse(call.arguments)}}}});
+    list.push_back({{"id", new_id("call_")},
+                    {"function",
+                     {{"index", first + list.size()},
+                      {"name", call.name},
+                      {"arguments", OrderedJson::parse(call.arguments)}}}});
   }
   return list;
 }
@@ -62,11 +63,12 @@ OrderedJson ollama_head(const std::string& model, std::chrono::system_clock::tim
   return {{"model", model}, {"created_at", rfc3339(time)}};
 }
 
-void add_ollama_text(OrderedJson& object, OllamaKind kind, const TextDelta& said, bool scored) {
+void add_ollama_text(OrderedJson& object, OllamaKind kind, const TextDelta& said, bool scored,
+                     std::size_t first_call) {
   if (kind == OllamaKind::chat) {
     OrderedJson message = {{"role", "assistant"}, {"content", said.text}};
     if (!said.reasoning.empty()) message["thinking"] = said.reasoning;
-    if (!said.calls.empty()) message["tool_calls"] = calls_json(said.calls);
+    if (!said.calls.empty()) message["tool_calls"] = calls_json(said.calls, first_call);
     object["message"] = std::move(message);
   } else {
     object["response"] = said.text;

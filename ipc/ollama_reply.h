@@ -19,8 +19,9 @@ enum class OllamaKind { chat, generate };
 OrderedJson ollama_head(const std::string& model, std::chrono::system_clock::time_point time);
 
 /// Adds what was said to `object`: "message", or "response" and "thinking"; and its "logprobs" if `scored`.
-/// Text that is not there is an empty string, as in Ollama's own answers.
-void add_ollama_text(OrderedJson& object, OllamaKind kind, const TextDelta& said, bool scored);
+/// Text that is not there is an empty string, as in Ollama's own answers.  `first_call` calls came before.
+void add_ollama_text(OrderedJson& object, OllamaKind kind, const TextDelta& said, bool scored,
+                     std::size_t first_call = 0);
 
 /// Adds "done": false.
 void add_ollama_more(OrderedJson& object);

@@ -71,14 +71,15 @@ void add_response_end(OrderedJson& object, const Finished& finished, std::uint64
                      {"total_tokens", usage.prompt_tok + usage.completion_tok}};
 }
 
-OrderedJson response_output(const TextDelta& said) {
+OrderedJson response_output(const TextDelta& said, const Finished& finished) {
   OrderedJson output = OrderedJson::array();
   if (!said.reasoning.empty()) {
     output.push_back(
         thought_item(new_id("rs_"), kClosed, OrderedJson::array({thought_part(said.reasoning)})));
   }
   if (!said.text.empty()) {
-    output.push_back(message_item(new_id("msg_"), kClosed, OrderedJson::array({text_part(said.text)})));
+    output.push_back(
+        message_item(new_id("msg_"), response_status(finished), OrderedJson::array({text_part(said.text)})));
   }
   for (const ToolCall& call : said.calls) {
     output.push_back(call_item(new_id("fc_"), new_id("call_"), kClosed, call.name, call.arguments));
@@ -116,7 +117,7 @@ OrderedJson ResponseItems::part_of() const {
 
 std::string ResponseItems::open(Kind kind) {
   if (open_ == kind) return {};
-  std::string events = close();
+  std::string events = close(kClosed);
   open_ = kind;
   const bool is_message = kind == Kind::message;
   item_id_ = new_id(is_message ? "msg_" : "rs_");
@@ -129,7 +130,7 @@ std::string ResponseItems::open(Kind kind) {
   return events + event("response.content_part.added", std::move(members));
 }
 
-std::string ResponseItems::close() {
+std::string ResponseItems::close(const char* status) {
   const Kind kind = std::exchange(open_, Kind::none);
   if (kind == Kind::none) return {};
   const bool is_message = kind == Kind::message;
@@ -144,7 +145,7 @@ std::string ResponseItems::close() {
   events += event("response.content_part.done", std::move(part_done));
   const auto content = OrderedJson::array({part});
   const auto item =
-      is_message ? message_item(item_id_, kClosed, content) : thought_item(item_id_, kClosed, content);
+      is_message ? message_item(item_id_, status, content) : thought_item(item_id_, status, content);
   events += event("response.output_item.done", {{"output_index", output_.size()}, {"item", item}});
   output_.push_back(item);
   return events;
@@ -152,7 +153,7 @@ std::string ResponseItems::close() {
 
 /// A call comes whole: its item is opened, filled and closed.
 std::string ResponseItems::call(const ToolCall& call) {
-  std::string events = close();
+  std::string events = close(kClosed);
   const auto id = new_id("fc_");
   const auto call_id = new_id("call_");
   const OrderedJson index = output_.size();

@@ -26,7 +26,7 @@ const char* response_status(const Finished& finished);
 void add_response_end(OrderedJson& object, const Finished& finished, std::uint64_t reasoning_tok);
 
 /// The items of a whole answer: thoughts, a message, calls.
-OrderedJson response_output(const TextDelta& said);
+OrderedJson response_output(const TextDelta& said, const Finished& finished);
 
 /// Writes a streamed answer's items as events: opens one where the kind of what is said changes, closes it
 /// again, and keeps what was said for the last event, which repeats everything.
@@ -34,8 +34,8 @@ class ResponseItems {
  public:
   /// The events that say `delta`.
   std::string say(const TextDelta& delta);
-  /// The events that close what is open.
-  std::string close();
+  /// The events that close what is open; `status` is "completed" or "incomplete".
+  std::string close(const char* status);
 
   /// An event of this stream, numbered.
   std::string event(const std::string& type, OrderedJson members);

@@ -37,7 +37,7 @@ class ResponseAnswer final : public GenerationAnswer {
   std::string on_delta(std::size_t /*choice*/, const TextDelta& delta) override { return items_.say(delta); }
 
   std::string on_finish(std::size_t /*choice*/, const Finished& finished) override {
-    const std::string events = items_.close();
+    const std::string events = items_.close(response_status(finished));
     OrderedJson response = response_object(head_, response_status(finished), items_.output());
     add_response_end(response, finished, choices().front().reasoning_tok);
     return events + items_.event(std::string("response.") + response_status(finished),
@@ -47,7 +47,7 @@ class ResponseAnswer final : public GenerationAnswer {
   std::string end() override { return {}; }
 
   std::string failure(const RequestError& error) override {
-    const std::string events = items_.close();
+    const std::string events = items_.close("incomplete");
     OrderedJson response = response_object(head_, "failed", items_.output());
     response["error"] = {{"code", error.code().empty() ? "server_error" : error.code()},
                          {"message", error.what()}};
@@ -57,7 +57,8 @@ class ResponseAnswer final : public GenerationAnswer {
   HttpReply whole() override {
     const Choice& choice = choices().front();
     const Finished& finished = *choice.finished;
-    OrderedJson response = response_object(head_, response_status(finished), response_output(choice.said));
+    OrderedJson response =
+        response_object(head_, response_status(finished), response_output(choice.said, finished));
     add_response_end(response, finished, choice.reasoning_tok);
     return json_reply(response);
   }

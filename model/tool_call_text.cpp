@@ -1,5 +1,6 @@
 #include "model/tool_call_text.h"
 
+#include <charconv>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -18,6 +19,12 @@ std::string_view trimmed(std::string_view text) {
 
 std::string json_text(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// Whether a number is in range of a double: readers of JSON refuse others.
+bool is_finite(std::string_view number) {
+  double value = 0;
+  return std::from_chars(number.data(), number.data() + number.size(), value).ec == std::errc();
 }
 
 /// A number as JSON writes them.
@@ -145,7 +152,8 @@ class CallReader {
 
   bool word(std::string_view word) {
     if (word == "None") word = "null";
-    if (word != "true" && word != "false" && word != "null" && !is_number(word)) return false;
+    const bool named = word == "true" || word == "false" || word == "null";
+    if (!named && !(is_number(word) && is_finite(word))) return false;
     json_ += word;
     return true;
   }

@@ -153,9 +153,10 @@ TEST(StopCommand, WaitsUntilTheDaemonIsGone) {
   const ipc::testing::TemporaryDirectory directory;
   const std::string socket = directory.file("s");
   for (const std::string flag : {"", " --json"}) {
-    const Outcome started = run_shell(TANDEM_BINARY_DIR "/tests/fake_daemon " + socket + " >" +
-                                      directory.file("log") + " 2>&1 & echo $!; until grep -q listening " +
-                                      directory.file("log") + "; do sleep 0.01; done");
+    const Outcome started =
+        run_shell("rm -f " + directory.file("log") + "; " TANDEM_BINARY_DIR "/tests/fake_daemon " + socket +
+                  " >" + directory.file("log") + " 2>&1 & echo $!; until grep -qs listening " +
+                  directory.file("log") + "; do sleep 0.01; done");
     ASSERT_EQ(started.exit_code, 0);
     const pid_t pid = std::stoi(started.out);
     const Outcome stopped = run_tandem("stop --socket " + socket + flag);

@@ -120,6 +120,39 @@ TEST_F(ChatPreparerTest, ARequiredCallIsBegunAndHeldToItsSchema) {
   EXPECT_TRUE(text_of(preparer_.prepare_chat(chat).prompt).ends_with("<|tool_call>call:"));
 }
 
+TEST_F(ChatPreparerTest, ResultsWithoutIdsGoToTheirToolsByName) {
+  auto chat = hello();
+  chat.tools = {weather()};
+  ipc::ChatMessage calls{ipc::ChatRole::assistant, {}, {}, {}, {}, {}};
+  calls.calls = {{"", "weather", ipc::Json::object()}, {"", "clock", ipc::Json::object()}};
+  chat.messages.push_back(calls);
+  chat.messages.push_back({ipc::ChatRole::tool, "rain", {}, {}, {}, "weather"});
+  chat.messages.push_back({ipc::ChatRole::tool, "noon", {}, {}, {}, "clock"});
+  const auto text = text_of(preparer_.prepare_chat(chat).prompt);
+  EXPECT_THAT(text, HasSubstr("response:weather{value:<|\"|>rain"));
+  EXPECT_THAT(text, HasSubstr("response:clock{value:<|\"|>noon"));
+}
+
+TEST_F(ChatPreparerTest, AResultThatFollowsNoCallsIsNotLost) {
+  auto chat = hello();
+  chat.messages.push_back({ipc::ChatRole::tool, "rain", {}, {}, "c1", {}});
+  EXPECT_THAT(refusal(chat), HasSubstr("does not follow an assistant's calls"));
+}
+
+TEST_F(ChatPreparerTest, NoPartOfWhatTheSystemSaysIsLost) {
+  const auto gemma3 = tokenizer_of("gemma3_vocab.gguf");
+  ChatPreparer preparer(*gemma3, model::ChatFormat{model::ChatTemplate::gemma3, true});
+  for (const auto role : {ipc::ChatRole::system, ipc::ChatRole::developer}) {
+    ipc::ChatRequest chat;
+    chat.messages.push_back({role, std::vector<std::string>{"ab", "ba"}, {}, {}, {}, {}});
+    chat.messages.push_back({ipc::ChatRole::user, "hello", {}, {}, {}, {}});
+    ipc::ChatRequest as_one_text = chat;
+    as_one_text.messages[0].role = ipc::ChatRole::system;
+    as_one_text.messages[0].content = "ab\nba";
+    EXPECT_EQ(preparer.prepare_chat(chat).prompt, preparer.prepare_chat(as_one_text).prompt);
+  }
+}
+
 TEST_F(ChatPreparerTest, FormatsAndStrictToolsGoTogether) {
   auto chat = hello();
   chat.tools = {weather()};

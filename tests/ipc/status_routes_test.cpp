@@ -67,6 +67,15 @@ TEST(StatusRoutes, StreamOnePictureAfterAnother) {
   }
 }
 
+TEST(StatusRoutes, TheStreamsHeadAloneHasAnEnd) {
+  Harness harness;
+  RawClient client(harness.path());
+  client.request("HEAD", "/v1/status/stream");
+  EXPECT_EQ(client.read_head().status, 200);
+  client.request("GET", "/health");
+  EXPECT_EQ(client.read_reply().json()["status"], "ok") << "nothing came between";
+}
+
 TEST(StatusRoutes, TheStreamEndsWithTheDaemon) {
   Harness harness;
   RawClient client(harness.path());

@@ -70,6 +70,7 @@ TEST(ToolCallText, RefusesEverythingElse) {
                            "call:f{,a:1}",
                            "call:f{a:1 b:2}",
                            "call:f{a:1,a:2}",
+                           "call:f{a:1e999}",
                            "call:f{a:word}",
                            "call:f{a:01}",
                            "call:f{a:+1}",
