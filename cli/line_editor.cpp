@@ -72,6 +72,8 @@ class LineEditor::Terminal {
   Line read(const std::string& prompt) {
     prompt_ = prompt;
     cancelled_ = false;
+    // Before the prompt is there: el_gets does it only after, and a Ctrl-C in between would end the program.
+    el_set(editor_.get(), EL_PREP_TERM, 1);
     int length = 0;
     const char* const text = el_gets(editor_.get(), &length);
     if (cancelled_) {
