@@ -1,6 +1,5 @@
 #include "ipc/anthropic_content.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -190,10 +189,6 @@ ChatTool read_tool(const Json& json, const std::string& where) {
   fields.boolean("eager_input_streaming");
   fields.refuse_others();
   return tool;
-}
-
-bool has_tool(const std::vector<ChatTool>& tools, const std::string& name) {
-  return std::ranges::any_of(tools, [&](const ChatTool& tool) { return tool.name == name; });
 }
 
 }  // namespace

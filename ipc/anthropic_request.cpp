@@ -10,10 +10,6 @@ namespace tandem::ipc {
 
 namespace {
 
-std::optional<float> as_float(std::optional<double> value) {
-  return value ? std::optional(static_cast<float>(*value)) : std::nullopt;
-}
-
 Thinking read_thinking(Fields& fields, const ModelCard& card) {
   const Json* thinking = fields.value("thinking");
   if (thinking == nullptr) return Thinking::model_default;

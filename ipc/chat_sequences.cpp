@@ -1,5 +1,6 @@
 #include "ipc/chat_sequences.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "ipc/sampling_fields.h"
@@ -27,6 +28,10 @@ std::vector<GenerationRequest> chat_sequences(const ChatRequest& chat, Generatio
 bool is_function_name(const std::string& name) noexcept {
   constexpr const char* kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:/";
   return !name.empty() && name.size() <= 128 && name.find_first_not_of(kAllowed) == std::string::npos;
+}
+
+bool has_tool(const std::vector<ChatTool>& tools, const std::string& name) {
+  return std::ranges::any_of(tools, [&](const ChatTool& tool) { return tool.name == name; });
 }
 
 }  // namespace tandem::ipc

@@ -21,4 +21,7 @@ std::vector<GenerationRequest> chat_sequences(const ChatRequest& chat, Generatio
 /// A function's name as calls can carry it: 1 to 128 letters, digits and _ - . : /.
 bool is_function_name(const std::string& name) noexcept;
 
+/// Whether `name` is one of `tools`.
+bool has_tool(const std::vector<ChatTool>& tools, const std::string& name);
+
 }  // namespace tandem::ipc

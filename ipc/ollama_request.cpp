@@ -12,10 +12,6 @@ namespace tandem::ipc {
 
 namespace {
 
-std::optional<float> as_float(std::optional<double> value) {
-  return value ? std::optional(static_cast<float>(*value)) : std::nullopt;
-}
-
 /// Where the model lives and how it is computed was decided when the daemon started.
 void accept_loading_options(Fields& options, const ModelCard& card) {
   for (const char* name : {"numa", "low_vram", "f16_kv", "logits_all", "vocab_only", "use_mmap", "use_mlock",

@@ -1,6 +1,5 @@
 #include "ipc/openai_chat_messages.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -135,10 +134,6 @@ ChatTool read_tool(const Json& json, const std::string& where) {
   tool.strict = inner.boolean("strict").value_or(false);
   inner.refuse_others();
   return tool;
-}
-
-bool has_tool(const std::vector<ChatTool>& tools, const std::string& name) {
-  return std::ranges::any_of(tools, [&](const ChatTool& tool) { return tool.name == name; });
 }
 
 }  // namespace

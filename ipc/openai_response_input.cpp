@@ -1,6 +1,5 @@
 #include "ipc/openai_response_input.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -162,10 +161,6 @@ ChatTool read_tool(const Json& json, const std::string& where) {
   tool.strict = fields.boolean("strict").value_or(false);
   fields.refuse_others();
   return tool;
-}
-
-bool has_tool(const std::vector<ChatTool>& tools, const std::string& name) {
-  return std::ranges::any_of(tools, [&](const ChatTool& tool) { return tool.name == name; });
 }
 
 }  // namespace

@@ -14,10 +14,6 @@ namespace tandem::ipc {
 
 namespace {
 
-std::optional<float> as_float(std::optional<double> value) {
-  return value ? std::optional(static_cast<float>(*value)) : std::nullopt;
-}
-
 OrderedJson or_null(const Json* value) {
   return value == nullptr ? OrderedJson(nullptr) : *value;
 }

@@ -8,10 +8,6 @@ namespace tandem::ipc {
 
 namespace {
 
-std::optional<float> as_float(std::optional<double> value) {
-  return value ? std::optional(static_cast<float>(*value)) : std::nullopt;
-}
-
 /// The id that `name` writes in decimal, below `vocab`.
 std::int32_t read_token_id(const std::string& name, std::uint32_t vocab) {
   std::uint32_t id = 0;
@@ -25,6 +21,10 @@ std::int32_t read_token_id(const std::string& name, std::uint32_t vocab) {
 }
 
 }  // namespace
+
+std::optional<float> as_float(std::optional<double> value) {
+  return value ? std::optional(static_cast<float>(*value)) : std::nullopt;
+}
 
 void read_sampling(Fields& fields, GenerationRequest& settings) {
   settings.temperature = as_float(fields.number("temperature", 0.0, 2.0));

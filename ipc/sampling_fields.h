@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,9 @@
 namespace tandem::ipc {
 
 // Readers of request members that several dialects share.  All throw RequestError 400 naming the member.
+
+/// A number of a request as the sampler takes it; nothing for nothing.
+std::optional<float> as_float(std::optional<double> value);
 
 /// temperature, top_k, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty and seed.
 void read_sampling(Fields& fields, GenerationRequest& settings);
