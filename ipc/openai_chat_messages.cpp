@@ -160,17 +160,22 @@ std::vector<ChatTool> read_openai_tools(const Json* tools) {
   return read;
 }
 
-ToolChoice read_openai_tool_choice(const Json* choice, const std::vector<ChatTool>& tools) {
+std::optional<ToolChoice> read_tool_choice_word(const Json* choice, const std::vector<ChatTool>& tools) {
   using Mode = ToolChoice::Mode;
-  if (choice == nullptr || *choice == "auto") return {Mode::automatic, {}};
-  if (*choice == "none") return {Mode::none, {}};
+  if (choice == nullptr || *choice == "auto") return ToolChoice{Mode::automatic, {}};
+  if (*choice == "none") return ToolChoice{Mode::none, {}};
   if (*choice == "required") {
     if (tools.empty()) refuse_field("tool_choice", "requires a call, but there are no tools");
-    return {Mode::required, {}};
+    return ToolChoice{Mode::required, {}};
   }
   if (!choice->is_object()) {
     refuse_field("tool_choice", "must be 'none', 'auto', 'required' or an object naming a function");
   }
+  return std::nullopt;
+}
+
+ToolChoice read_openai_tool_choice(const Json* choice, const std::vector<ChatTool>& tools) {
+  if (const auto word = read_tool_choice_word(choice, tools)) return *word;
   Fields fields(*choice, "tool_choice.");
   if (fields.text("type").value_or("") != "function") refuse_field("tool_choice.type", "must be 'function'");
   const Json* function = fields.value("function");
@@ -181,7 +186,7 @@ ToolChoice read_openai_tool_choice(const Json* choice, const std::vector<ChatToo
   inner.refuse_others();
   if (!has_tool(tools, name))
     refuse_field("tool_choice.function.name", "'" + name + "' is not one of the tools");
-  return {Mode::named, std::move(name)};
+  return {ToolChoice::Mode::named, std::move(name)};
 }
 
 AnswerFormat read_openai_response_format(const Json* format) {

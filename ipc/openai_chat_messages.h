@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "ipc/chat.h"
@@ -14,6 +15,9 @@ std::vector<ChatMessage> read_openai_messages(const Json* messages, std::size_t 
 
 /// "tools"; nothing for nullptr.
 std::vector<ChatTool> read_openai_tools(const Json* tools);
+
+/// "tool_choice" where it is a word or absent, which is "auto"; nothing where it is an object.
+std::optional<ToolChoice> read_tool_choice_word(const Json* choice, const std::vector<ChatTool>& tools);
 
 /// "tool_choice": "none", "auto", "required" or a function of `tools`; nullptr is "auto".
 ToolChoice read_openai_tool_choice(const Json* choice, const std::vector<ChatTool>& tools);

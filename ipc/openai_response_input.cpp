@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "ipc/chat_sequences.h"
+#include "ipc/openai_chat_messages.h"
 
 namespace tandem::ipc {
 
@@ -200,22 +201,13 @@ std::vector<ChatTool> read_response_tools(const Json* tools) {
 }
 
 ToolChoice read_response_tool_choice(const Json* choice, const std::vector<ChatTool>& tools) {
-  using Mode = ToolChoice::Mode;
-  if (choice == nullptr || *choice == "auto") return {Mode::automatic, {}};
-  if (*choice == "none") return {Mode::none, {}};
-  if (*choice == "required") {
-    if (tools.empty()) refuse_field("tool_choice", "requires a call, but there are no tools");
-    return {Mode::required, {}};
-  }
-  if (!choice->is_object()) {
-    refuse_field("tool_choice", "must be 'none', 'auto', 'required' or an object naming a function");
-  }
+  if (const auto word = read_tool_choice_word(choice, tools)) return *word;
   Fields fields(*choice, "tool_choice.");
   if (fields.text("type").value_or("") != "function") refuse_field("tool_choice.type", "must be 'function'");
   auto name = fields.text("name").value_or("");
   fields.refuse_others();
   if (!has_tool(tools, name)) refuse_field("tool_choice.name", "'" + name + "' is not one of the tools");
-  return {Mode::named, std::move(name)};
+  return {ToolChoice::Mode::named, std::move(name)};
 }
 
 }  // namespace tandem::ipc
