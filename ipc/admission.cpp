@@ -4,6 +4,7 @@
 #include <cctype>
 #include <string_view>
 
+#include "ipc/error_dialect.h"
 #include "ipc/openai_error.h"
 
 namespace tandem::ipc {
@@ -76,8 +77,8 @@ HttpReply preflight_reply(const RequestHead& head) {
   return reply;
 }
 
-HttpReply refusal(const RequestError& error) {
-  HttpReply reply = openai_error_reply(error);
+HttpReply refusal(const RequestHead& head, const RequestError& error) {
+  HttpReply reply = error_reply_at(head.path, error);
   if (error.status() == 401) reply.headers.emplace_back("WWW-Authenticate", "Bearer");
   return reply;
 }
@@ -89,7 +90,7 @@ Admission admit_peer(const RequestHead& head, uid_t uid, const std::vector<uid_t
   try {
     admission.sender = sender_of_peer(head, uid, proxies);
   } catch (const RequestError& error) {
-    admission.reply = refusal(error);
+    admission.reply = refusal(head, error);
   }
   return admission;
 }
@@ -128,7 +129,7 @@ Admission TcpGate::admit(const RequestHead& head) const {
     if (!head.owner.empty()) refuse_owner();
     admission.sender = sender_of(account_of(head), head);
   } catch (const RequestError& error) {
-    admission.reply = refusal(error);
+    admission.reply = refusal(head, error);
   }
   return admission;
 }

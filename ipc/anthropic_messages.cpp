@@ -8,7 +8,6 @@
 #include "ipc/anthropic_reply.h"
 #include "ipc/anthropic_request.h"
 #include "ipc/chat_sequences.h"
-#include "ipc/error_dialect.h"
 #include "ipc/generation_answer.h"
 #include "ipc/stream_text.h"
 
@@ -91,16 +90,11 @@ Outcome count_tokens(RouteContext& context, const HttpRequest& http) {
 }  // namespace
 
 std::vector<Route> anthropic_routes(RouteContext& context) {
-  return {with_errors({"POST", "/v1/messages",
-                       [&context](const HttpRequest& request, const std::string&) {
-                         return messages(context, request);
-                       }},
-                      anthropic_error_reply),
-          with_errors({"POST", "/v1/messages/count_tokens",
-                       [&context](const HttpRequest& request, const std::string&) {
-                         return count_tokens(context, request);
-                       }},
-                      anthropic_error_reply)};
+  return {{"POST", "/v1/messages",
+           [&context](const HttpRequest& request, const std::string&) { return messages(context, request); }},
+          {"POST", "/v1/messages/count_tokens", [&context](const HttpRequest& request, const std::string&) {
+             return count_tokens(context, request);
+           }}};
 }
 
 }  // namespace tandem::ipc

@@ -17,6 +17,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 
+#include "ipc/error_dialect.h"
 #include "ipc/openai_error.h"
 #include "ipc/request_target.h"
 
@@ -110,6 +111,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   void on_body(error_code error);
   bool take_header(const http::request<http::string_body>& message);
   void begin_answer();
+  [[nodiscard]] std::string path_so_far() const;
   void read_failed(error_code error);
 
   // Noticing that the client leaves while its request is answered
@@ -240,10 +242,19 @@ void HttpConnection::begin_answer() {
   status_ = 0;
 }
 
+/// The path of the request that is being read, as far as it is known; empty if it is not.
+std::string HttpConnection::path_so_far() const {
+  if (!request_.path.empty()) return request_.path;
+  auto target = parser_->get().target();
+  if (!target.empty()) return parse_target({target.data(), target.size()}).path;
+  const auto unparsed = buffer_.cdata();  // of a header that is not complete, all there is
+  return parse_target(target_of({static_cast<const char*>(unparsed.data()), unparsed.size()})).path;
+}
+
 void HttpConnection::read_failed(error_code error) {
   const Limits& limits = context_.limits;
   const auto refuse_with = [this](unsigned status, const std::string& message) {
-    refuse(openai_error_reply(RequestError(status, kInvalidRequest, message)));
+    refuse(error_reply_at(path_so_far(), RequestError(status, kInvalidRequest, message)));
   };
   if (timed_out_) return refuse_with(408, "the request did not arrive in time");
   if (error == http::error::buffer_overflow && parser_->is_header_done()) {
@@ -299,12 +310,14 @@ void HttpConnection::watch_hangup() {
 
 void HttpConnection::dispatch() {
   if (context_.draining) {
-    return on_outcome(openai_error_reply(RequestError(503, kServerError, "the daemon is shutting down")));
+    return on_outcome(
+        error_reply_at(request_.path, RequestError(503, kServerError, "the daemon is shutting down")));
   }
   const std::string& owner = request_.sender.owner;
   const auto label_at = owner.find('/');
   if (label_at != std::string::npos && !is_label(std::string_view(owner).substr(label_at + 1))) {
-    return on_outcome(openai_error_reply(
+    return on_outcome(error_reply_at(
+        request_.path,
         RequestError(400, kInvalidRequest, "X-Tandem-Client must be 1 to 64 letters, digits, '.', '_' or '-'",
                      "X-Tandem-Client")));
   }
@@ -333,7 +346,7 @@ void HttpConnection::on_outcome(Outcome outcome) {
   try {
     answer_ = std::get<StartAnswer>(outcome)(wake);
   } catch (...) {
-    return send_reply(reply_to(std::current_exception()));
+    return send_reply(error_reply_at(request_.path, std::current_exception()));
   }
   pump();
 }
@@ -346,7 +359,7 @@ void HttpConnection::pump() {
   } catch (...) {
     answer_.reset();
     if (status_ != 0) return close();  // a stream that has begun cannot become an error
-    return send_reply(reply_to(std::current_exception()));
+    return send_reply(error_reply_at(request_.path, std::current_exception()));
   }
   emit(std::move(output));
 }

@@ -1,14 +1,18 @@
 #pragma once
 
-#include "ipc/router.h"
+#include <exception>
+#include <string_view>
+
+#include "ipc/http.h"
+#include "ipc/service.h"
 
 namespace tandem::ipc {
 
-/// How a dialect writes an error as a whole answer.
-using ErrorReply = HttpReply (*)(const RequestError& error);
+/// `error` as a whole answer in the words of the dialect that `path` belongs to: Anthropic's for
+/// /v1/messages and below, Ollama's for /api and below, OpenAI's for every other, also for none (empty).
+HttpReply error_reply_at(std::string_view path, const RequestError& error);
 
-/// `route` with every error, whether its handler throws it or the answer it starts, in a dialect's words
-/// instead of OpenAI's.
-Route with_errors(Route route, ErrorReply error_reply);
+/// The same for whatever was thrown: RequestError as it says, everything else as 500.
+HttpReply error_reply_at(std::string_view path, const std::exception_ptr& error) noexcept;
 
 }  // namespace tandem::ipc

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "ipc/chat_sequences.h"
-#include "ipc/error_dialect.h"
 #include "ipc/generation_answer.h"
 #include "ipc/ollama_error.h"
 #include "ipc/ollama_reply.h"
@@ -139,15 +138,11 @@ Outcome generate(RouteContext& context, const HttpRequest& http) {
 }  // namespace
 
 std::vector<Route> ollama_generation_routes(RouteContext& context) {
-  return {with_errors(
-              {"POST", "/api/chat",
-               [&context](const HttpRequest& request, const std::string&) { return chat(context, request); }},
-              ollama_error_reply),
-          with_errors({"POST", "/api/generate",
-                       [&context](const HttpRequest& request, const std::string&) {
-                         return generate(context, request);
-                       }},
-                      ollama_error_reply)};
+  return {{"POST", "/api/chat",
+           [&context](const HttpRequest& request, const std::string&) { return chat(context, request); }},
+          {"POST", "/api/generate", [&context](const HttpRequest& request, const std::string&) {
+             return generate(context, request);
+           }}};
 }
 
 }  // namespace tandem::ipc

@@ -4,8 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "ipc/error_dialect.h"
-#include "ipc/ollama_error.h"
 #include "ipc/ollama_reply.h"
 
 namespace tandem::ipc {
@@ -95,23 +93,20 @@ Outcome show(RouteContext& context, const HttpRequest& http) {
 
 std::vector<Route> ollama_model_routes(RouteContext& context) {
   Service& service = context.service;
-  std::vector<Route> routes = {
-      {"GET", "/api/version",
-       [&service](const HttpRequest&, const std::string&) -> Outcome {
-         return json_reply({{"version", service.health().version}});
-       }},
-      {"GET", "/api/tags",
-       [&service](const HttpRequest&, const std::string&) -> Outcome {
-         return json_reply(one_model(listed(service.model())));
-       }},
-      {"GET", "/api/ps",
-       [&service](const HttpRequest&, const std::string&) -> Outcome {
-         return json_reply(one_model(running(service)));
-       }},
-      {"POST", "/api/show",
-       [&context](const HttpRequest& request, const std::string&) { return show(context, request); }}};
-  for (Route& route : routes) route = with_errors(std::move(route), ollama_error_reply);
-  return routes;
+  return {{"GET", "/api/version",
+           [&service](const HttpRequest&, const std::string&) -> Outcome {
+             return json_reply({{"version", service.health().version}});
+           }},
+          {"GET", "/api/tags",
+           [&service](const HttpRequest&, const std::string&) -> Outcome {
+             return json_reply(one_model(listed(service.model())));
+           }},
+          {"GET", "/api/ps",
+           [&service](const HttpRequest&, const std::string&) -> Outcome {
+             return json_reply(one_model(running(service)));
+           }},
+          {"POST", "/api/show",
+           [&context](const HttpRequest& request, const std::string&) { return show(context, request); }}};
 }
 
 }  // namespace tandem::ipc

@@ -16,4 +16,12 @@ RequestTarget parse_target(std::string_view target) {
   return result;
 }
 
+std::string_view target_of(std::string_view request) {
+  const std::string_view line = request.substr(0, request.find_first_of("\r\n"));
+  const auto space = line.find(' ');
+  if (space == std::string_view::npos) return {};
+  const std::string_view rest = line.substr(space + 1);
+  return rest.substr(0, rest.find(' '));
+}
+
 }  // namespace tandem::ipc

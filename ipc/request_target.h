@@ -13,4 +13,7 @@ struct RequestTarget {
 
 RequestTarget parse_target(std::string_view target);
 
+/// The target in the first line of what there is of a request; empty if it is not there yet.
+std::string_view target_of(std::string_view request);
+
 }  // namespace tandem::ipc

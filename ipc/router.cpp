@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "ipc/error_dialect.h"
 #include "ipc/openai_error.h"
 
 namespace tandem::ipc {
@@ -45,8 +46,9 @@ std::optional<std::string> match(const std::string& route, const std::string& pa
 }
 
 HttpReply wrong_method(const HttpRequest& request, const std::string& allowed) {
-  HttpReply reply = openai_error_reply(RequestError(
-      405, kInvalidRequest, request.method + " is not a method of " + request.path + "; use " + allowed));
+  HttpReply reply = error_reply_at(request.path, RequestError(405, kInvalidRequest,
+                                                              request.method + " is not a method of " +
+                                                                  request.path + "; use " + allowed));
   reply.headers.emplace_back("Allow", allowed);
   return reply;
 }
@@ -62,7 +64,7 @@ Outcome Router::handle(const HttpRequest& request) const noexcept {
   try {
     return dispatch(request);
   } catch (...) {
-    return reply_to(std::current_exception());
+    return error_reply_at(request.path, std::current_exception());
   }
 }
 
@@ -76,16 +78,6 @@ Outcome Router::dispatch(const HttpRequest& request) const {
   }
   if (!allowed.empty()) return wrong_method(request, allowed);
   throw RequestError(404, kInvalidRequest, "there is no " + request.path + " here", {}, "unknown_url");
-}
-
-HttpReply reply_to(const std::exception_ptr& error) noexcept {
-  try {
-    std::rethrow_exception(error);
-  } catch (const RequestError& refused) {
-    return openai_error_reply(refused);
-  } catch (const std::exception& unexpected) {
-    return openai_error_reply(RequestError(500, kServerError, unexpected.what()));
-  }
 }
 
 }  // namespace tandem::ipc

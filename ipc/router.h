@@ -43,7 +43,7 @@ class Router {
   void add(std::vector<Route> routes);
 
   /// The route's outcome.  Unknown paths are answered 404, other methods 405, what a handler throws as an
-  /// error object.
+  /// error object, all in the words of the path's dialect.
   [[nodiscard]] Outcome handle(const HttpRequest& request) const noexcept;
 
  private:
@@ -51,8 +51,5 @@ class Router {
 
   std::vector<Route> routes_;
 };
-
-/// An error object for whatever was thrown: RequestError as it says, everything else as 500.
-HttpReply reply_to(const std::exception_ptr& error) noexcept;
 
 }  // namespace tandem::ipc

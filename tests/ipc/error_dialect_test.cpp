@@ -2,54 +2,40 @@
 
 #include <gtest/gtest.h>
 
+#include "ipc/json_fields.h"
+
 namespace tandem::ipc {
 namespace {
 
-HttpReply plain(const RequestError& error) {
-  HttpReply reply;
-  reply.status = error.status();
-  reply.body = std::string("plain: ") + error.what();
-  return reply;
+Json body_at(const char* path) {
+  return Json::parse(error_reply_at(path, RequestError(404, "some_type", "no", "field", "some_code")).body);
 }
 
-/// What a route makes of a request, errors in plain words.
-HttpReply outcome_of(Route::Handler handler) {
-  const Route route = with_errors({"POST", "/x", std::move(handler)}, plain);
-  Outcome outcome = route.handler({}, "");
-  if (auto* reply = std::get_if<HttpReply>(&outcome)) return *reply;
-  const auto answer = std::get<StartAnswer>(outcome)([] {});
-  return std::get<HttpReply>(answer->next());
+TEST(ErrorDialect, IsThatOfThePath) {
+  for (const char* path :
+       {"/v1/messages", "/v1/messages/", "/v1/messages/count_tokens", "/v1/messages/x/y"}) {
+    EXPECT_EQ(body_at(path).dump(), R"({"type":"error","error":{"type":"not_found_error","message":"no"}})")
+        << path;
+  }
+  for (const char* path : {"/api", "/api/", "/api/chat", "/api/nothing/here"}) {
+    EXPECT_EQ(body_at(path).dump(), R"({"error":"no"})") << path;
+  }
+  for (const char* path : {"", "/", "/v1", "/v1/message", "/v1/messages2", "/v1/chat/completions", "/apis",
+                           "/health", "/x/api/chat", "v1/messages", "*"}) {
+    EXPECT_EQ(body_at(path).dump(),
+              R"({"error":{"message":"no","type":"some_type","param":"field","code":"some_code"}})")
+        << path;
+  }
 }
 
-TEST(ErrorDialect, TranslatesWhatAHandlerThrows) {
-  const HttpReply refused = outcome_of([](const HttpRequest&, const std::string&) -> Outcome {
-    throw RequestError(404, "t", "no such thing");
-  });
-  EXPECT_EQ(refused.status, 404u);
-  EXPECT_EQ(refused.body, "plain: no such thing");
-  const HttpReply broken =
-      outcome_of([](const HttpRequest&, const std::string&) -> Outcome { throw std::runtime_error("oops"); });
-  EXPECT_EQ(broken.status, 500u);
-  EXPECT_EQ(broken.body, "plain: oops");
-}
-
-TEST(ErrorDialect, TranslatesWhatTheStartOfAnAnswerThrows) {
-  const HttpReply refused = outcome_of([](const HttpRequest&, const std::string&) -> Outcome {
-    return StartAnswer(
-        [](const Wake&) -> std::unique_ptr<Answer> { throw RequestError(503, "t", "queue is full"); });
-  });
-  EXPECT_EQ(refused.status, 503u);
-  EXPECT_EQ(refused.body, "plain: queue is full");
-}
-
-TEST(ErrorDialect, LeavesAnswersAlone) {
-  const HttpReply reply = outcome_of([](const HttpRequest&, const std::string&) -> Outcome {
-    HttpReply fine;
-    fine.body = "fine";
-    return fine;
-  });
-  EXPECT_EQ(reply.status, 200u);
-  EXPECT_EQ(reply.body, "fine");
+TEST(ErrorDialect, WhateverIsThrownBecomesAnAnswer) {
+  const auto refused = std::make_exception_ptr(RequestError(422, "t", "no such thing"));
+  EXPECT_EQ(error_reply_at("/api/chat", refused).status, 422u);
+  EXPECT_EQ(Json::parse(error_reply_at("/api/chat", refused).body)["error"], "no such thing");
+  const auto broken = std::make_exception_ptr(std::runtime_error("oops"));
+  EXPECT_EQ(error_reply_at("/v1/messages", broken).status, 500u);
+  EXPECT_EQ(Json::parse(error_reply_at("/v1/messages", broken).body)["error"]["type"], "api_error");
+  EXPECT_EQ(Json::parse(error_reply_at("/", broken).body)["error"]["type"], "server_error");
 }
 
 }  // namespace

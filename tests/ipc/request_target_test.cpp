@@ -22,5 +22,14 @@ TEST(RequestTarget, HasAPathAndPerhapsAnAuthority) {
   }
 }
 
+TEST(RequestTarget, OfWhatThereIsOfARequest) {
+  for (const auto& [request, target] :
+       {std::pair("GET /a?b HTTP/1.1\r\nHost: x y\r\n", "/a?b"), std::pair("GET /a\nX: y", "/a"),
+        std::pair("POST /v1/mess", "/v1/mess"), std::pair("POST  /a", ""), std::pair("GE", ""),
+        std::pair("GET", ""), std::pair("GET\r\nX: /a HTTP", ""), std::pair("", "")}) {
+    EXPECT_EQ(target_of(request), target) << request;
+  }
+}
+
 }  // namespace
 }  // namespace tandem::ipc
