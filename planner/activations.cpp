@@ -81,6 +81,15 @@ std::uint64_t kv_row_bytes(const model::LayerSpec& layer, KvLayout layout, KvTyp
   return 0;
 }
 
+std::uint64_t step_buffer_bytes(std::uint32_t micro_batch, std::uint64_t pages) {
+  constexpr std::uint64_t kRowBytes = 80;
+  constexpr std::uint64_t kPageBytes = 4;
+  constexpr std::uint64_t kPiecesBytes = 512;
+  return (ByteCount(micro_batch) * kRowBytes + ByteCount(pages) * kPageBytes + kPiecesBytes)
+      .aligned(kBufferAlignmentBytes)
+      .value();
+}
+
 std::uint32_t logit_rows(const Workload& workload) noexcept {
   const auto newest = std::uint64_t{workload.sequences} * (std::uint64_t{workload.draft_rows} + 1);
   const auto wanted = std::max<std::uint64_t>(newest, 8);

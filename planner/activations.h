@@ -62,6 +62,14 @@ std::uint64_t kv_row_elems(const model::LayerSpec& layer, KvLayout layout) noexc
 /// multiple of 32.  Throws BadQuestion on overflow.
 std::uint64_t kv_row_bytes(const model::LayerSpec& layer, KvLayout layout, KvType type);
 
+/// What an accelerator is told of a micro-batch (device::StepBuffers), once on the device and once pinned:
+/// for each row its token, whether its logits are wanted and where it stands, the page tables, and what
+/// aligning the pieces takes.  `pages` is PagePlan's.  Throws BadQuestion on overflow.
+std::uint64_t step_buffer_bytes(std::uint32_t micro_batch, std::uint64_t pages);
+
+/// Pinned memory through which weights go to an accelerator when they are loaded.
+inline constexpr std::uint64_t kLoadBufferBytes = std::uint64_t{1} << 20;
+
 /// Rows of logits kept at once: every sequence's newest and its drafts, and at least 8 so that prompts can be
 /// scored in groups; never more than a micro-batch has.
 std::uint32_t logit_rows(const Workload& workload) noexcept;

@@ -39,6 +39,7 @@ void add_gpu_lines(Lines& lines, Device gpu, const DeviceLoad& load, const Budge
   lines.add(gpu, Purpose::kv_staging, load.kv_staging());
   lines.add(gpu, Purpose::activations, load.activations());
   lines.add(gpu, Purpose::logits, load.logits());
+  lines.add(gpu, Purpose::transfer, load.transfer());
   if (gpu == Device::cuda0) lines.add(gpu, Purpose::driver, machine.driver_bytes);
   lines.add(gpu, Purpose::reserve, budget.vram_reserve_bytes);
 }
@@ -133,8 +134,13 @@ ByteCount DeviceLoad::logits() const {
   return head_ == 0 ? ByteCount() : logit_bytes(*model_, *workload_);
 }
 
+ByteCount DeviceLoad::transfer() const {
+  if (device_ == Device::cpu) return {};
+  return step_buffer_bytes(workload_->micro_batch, kv_pages(*workload_).value());
+}
+
 ByteCount DeviceLoad::shared() const {
-  return rope_tables() + chunk() + activations() + logits();
+  return rope_tables() + chunk() + activations() + logits() + transfer();
 }
 
 ByteCount transfer_bytes(const ModelInput& model, const Workload& workload, std::uint32_t crossings) {
@@ -142,7 +148,8 @@ ByteCount transfer_bytes(const ModelInput& model, const Workload& workload, std:
   const auto directions = std::min<std::uint64_t>(crossings, 2);
   const auto buffer =
       (ByteCount(workload.micro_batch) * model.hyper.width * sizeof(float)).aligned(kBufferAlignmentBytes);
-  return ByteCount(directions) * kBuffersPerDirection * buffer;
+  const ByteCount steps = step_buffer_bytes(workload.micro_batch, kv_pages(workload).value());
+  return steps + kLoadBufferBytes + ByteCount(directions) * kBuffersPerDirection * buffer;
 }
 
 ByteCount logit_bytes(const ModelInput& model, const Workload& workload) {
@@ -175,7 +182,7 @@ Footprint footprint(const ModelInput& model, const Budget& budget, const Workloa
   lines.add(Device::cpu, Purpose::kv_staging, cpu_load.kv_staging());
   lines.add(Device::cpu, Purpose::activations, cpu_load.activations());
   lines.add(Device::cpu, Purpose::logits, logit_bytes(model, workload));
-  lines.add(Device::cpu, Purpose::transfer, transfer_bytes(model, workload, crossings));
+  if (!gpu_load.idle()) lines.add(Device::cpu, Purpose::transfer, transfer_bytes(model, workload, crossings));
   lines.add(Device::cpu, Purpose::reserve, budget.ram_reserve_bytes);
   add_gpu_lines(lines, gpu, gpu_load, budget, machine);
 

@@ -33,7 +33,8 @@ ByteCount kv_arena_bytes(const model::LayerSpec& layer, const Workload& workload
 ///  - kv: `kv_arena_bytes` of its attention halves;
 ///  - kv_staging: sequences * draft_rows rows of KV of all its layers, and micro_batch rows of the largest;
 ///  - activations: `activation_layout`;
-///  - logits: `logit_rows` rows of vocab floats, on the head's device.
+///  - logits: `logit_rows` rows of vocab floats, on the head's device;
+///  - transfer: `step_buffer_bytes`, on a GPU.
 class DeviceLoad {
  public:
   DeviceLoad(const ModelInput& model, const Workload& workload, Device device) noexcept
@@ -50,6 +51,7 @@ class DeviceLoad {
   [[nodiscard]] ByteCount kv_staging() const;
   [[nodiscard]] ByteCount activations() const;
   [[nodiscard]] ByteCount logits() const;
+  [[nodiscard]] ByteCount transfer() const;
 
   /// What each unit brings with it, and what units of a device share: buffers as large as the largest needs.
   /// `own`, `drafts` aligned and `shared` are all lines above.
@@ -75,7 +77,8 @@ class DeviceLoad {
   bool rotates_global_ = false;
 };
 
-/// Pinned buffers of rows that cross, two for each direction: 0, 1 or 2 of them are used.
+/// Pinned memory beside a GPU: the other end of its step buffers, the buffer that weights are loaded through,
+/// and two buffers of rows for each direction in which they cross; 0, 1 or 2 of them are used.
 ByteCount transfer_bytes(const ModelInput& model, const Workload& workload, std::uint32_t crossings);
 
 /// Bytes of logits kept at once.
@@ -97,8 +100,8 @@ struct Footprint {
 /// Beside the lines of DeviceLoad, the CPU has
 ///  - weights: an embedding of its own, if the head is not tied to it, in place in the mapped file;
 ///  - logits, where the head is elsewhere: tokens are sampled on the CPU;
-///  - transfer: pinned buffers of (micro_batch, width) floats, two for each direction in which rows cross.
-///    The devices take turns, so stages share them: one is filled while the other is read.
+///  - transfer: pinned memory for the GPU (`transfer_bytes`), rows of it (micro_batch, width) floats.  Two
+///    micro-batches are on their way at once, each with a buffer of its own, which all stages share.
 /// A GPU with no unit on it has no lines at all.  Throws BadQuestion on overflow.
 Footprint footprint(const ModelInput& model, const Budget& budget, const Workload& workload,
                     const MachineProfile& machine, const Placement& placement);

@@ -149,7 +149,15 @@ struct Counter {
       go(placement.ffn[i]);
     }
     go(placement.head);
-    bytes[{Device::cpu, Purpose::transfer}] = directions.size() * 2 * buffer;
+    std::uint64_t pages = 0;
+    for (std::uint64_t position = 0; position < workload.max_seq_len; position += 64)
+      pages += workload.sequences;
+    const auto steps = up_to_64(workload.micro_batch * 80 + pages * 4 + 512);
+    for (const auto gpu : {Device::cuda0, Device::emulated0}) {
+      if (!bytes.contains({gpu, Purpose::activations})) continue;
+      bytes[{gpu, Purpose::transfer}] = steps;
+      bytes[{Device::cpu, Purpose::transfer}] = steps + 1024 * 1024 + directions.size() * 2 * buffer;
+    }
   }
 
   void count_fixed(const planner::Budget& budget, std::uint64_t driver_bytes) {
