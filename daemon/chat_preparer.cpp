@@ -175,7 +175,7 @@ ipc::PreparedChat ChatPreparer::prepare_chat(const ipc::ChatRequest& chat) {
   check_results(chat);
   try {
     const auto prompt = model::render_chat(format, messages_of(chat, format), options);
-    rules->chat = engine::ChatReading{format, prompt.answer, one_call_only(chat)};
+    rules->chat = engine::ChatReading{format, prompt.answer, one_call_only(chat), call_depth_};
     rules->constraint = constraint_of(chat, prompt.answer);
     return {model::encode(prompt.pieces, tokenizer_), std::move(rules)};
   } catch (const model::ChatError& error) {

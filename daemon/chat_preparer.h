@@ -14,9 +14,11 @@ namespace tandem::daemon {
 /// Makes prompts of conversations and grammars of answer formats.  Thread-safe.
 class ChatPreparer {
  public:
-  /// No `format`: the model cannot chat.  `tokenizer` outlives the object.
-  ChatPreparer(const model::Tokenizer& tokenizer, std::optional<model::ChatFormat> format)
-      : tokenizer_(tokenizer), format_(format), grammars_(tokenizer) {}
+  /// No `format`: the model cannot chat.  Calls whose arguments nest deeper than `call_depth` are to be read
+  /// as text.  `tokenizer` outlives the object.
+  ChatPreparer(const model::Tokenizer& tokenizer, std::optional<model::ChatFormat> format,
+               std::size_t call_depth = model::kCallDepth)
+      : tokenizer_(tokenizer), format_(format), call_depth_(call_depth), grammars_(tokenizer) {}
 
   /// As Service::prepare_chat; all its errors are RequestError 400.
   ipc::PreparedChat prepare_chat(const ipc::ChatRequest& chat);
@@ -31,6 +33,7 @@ class ChatPreparer {
 
   const model::Tokenizer& tokenizer_;
   const std::optional<model::ChatFormat> format_;
+  const std::size_t call_depth_;
   GrammarCache grammars_;
 };
 

@@ -71,7 +71,7 @@ DaemonService::DaemonService(const model::Tokenizer& tokenizer, Loaded loaded)
     : tokenizer_(tokenizer),
       loaded_(std::move(loaded)),
       plan_json_(planner::plan_to_text(loaded_.plan)),
-      preparer_(tokenizer, loaded_.chat) {}
+      preparer_(tokenizer, loaded_.chat, loaded_.call_depth) {}
 
 void DaemonService::attach(engine::Engine& engine, std::function<std::vector<memory::LedgerLine>()> ledger) {
   ledger_ = std::move(ledger);

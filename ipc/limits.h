@@ -25,4 +25,11 @@ struct Limits {
   std::chrono::milliseconds stall_timeout{300'000};  ///< without a byte of the answer being read
 };
 
+/// How deep the arguments of a call may nest, themselves counted as 1, so that the client's next request can
+/// send the call back: in Ollama's dialect, where they stand deepest, six levels of the body are around them.
+constexpr std::size_t call_depth(const Limits& limits) noexcept {
+  constexpr std::size_t kAround = 6;
+  return limits.json_depth > kAround ? limits.json_depth - kAround : 0;
+}
+
 }  // namespace tandem::ipc

@@ -25,8 +25,8 @@ std::string_view text_of(Marker marker) noexcept {
   return "";
 }
 
-AnswerParser::AnswerParser(const AnswerStart& start)
-    : state_(start.in_thought ? State::thought : State::content) {
+AnswerParser::AnswerParser(const AnswerStart& start, std::size_t call_depth)
+    : call_depth_(call_depth), state_(start.in_thought ? State::thought : State::content) {
   if (!start.call) return;
   begin_call();
   pending_ = *start.call;
@@ -148,7 +148,7 @@ void AnswerParser::begin_call() {
 }
 
 void AnswerParser::end_call() {
-  if (auto call = read_tool_call(pending_, quotes_)) {
+  if (auto call = read_tool_call(pending_, quotes_, call_depth_)) {
     events_.emplace_back(std::move(*call));
     pending_.clear();
     state_ = State::content;

@@ -48,11 +48,13 @@ struct AnswerStart {
 
 /// Takes an answer apart: <|channel>thought\n...<channel|> is reasoning,
 /// <|tool_call>call:NAME{...}<tool_call|> a call, everything else content.  Markup that leads nowhere (a
-/// malformed or unfinished call, a marker out of place) is content, in its own words: nothing is lost.  How
-/// the text is cut into pieces does not matter, but each piece is whole characters.
+/// malformed or unfinished call or one that no request could send back, a marker out of place) is content, in
+/// its own words: nothing is lost.  How the text is cut into pieces does not matter, but each piece is whole
+/// characters.
 class AnswerParser {
  public:
-  explicit AnswerParser(const AnswerStart& start);
+  /// `call_depth`: as read_tool_call takes it.
+  explicit AnswerParser(const AnswerStart& start, std::size_t call_depth = kCallDepth);
 
   void text(std::string_view piece);
   void marker(Marker marker);
@@ -84,6 +86,7 @@ class AnswerParser {
   void end_call();
   void give_up_markup();
 
+  const std::size_t call_depth_;
   State state_;
   bool newline_held_ = false;        ///< of a thought: the one before <channel|> is markup
   std::string pending_;              ///< text of a thought's name or of a call

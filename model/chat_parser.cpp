@@ -2,8 +2,9 @@
 
 namespace tandem::model {
 
-ChatParser::ChatParser(const Tokenizer& tokenizer, ChatTemplate format, const AnswerStart& start)
-    : tokenizer_(&tokenizer), detokenizer_(tokenizer), answer_(start) {
+ChatParser::ChatParser(const Tokenizer& tokenizer, ChatTemplate format, const AnswerStart& start,
+                       std::size_t call_depth)
+    : tokenizer_(&tokenizer), detokenizer_(tokenizer), answer_(start, call_depth) {
   if (!has_tools(format)) return;
   for (const auto marker : kMarkers) {
     if (const auto id = tokenizer.find(text_of(marker))) markers_.emplace_back(*id, marker);

@@ -19,8 +19,10 @@ namespace tandem::model {
 /// never cuts a call or a thought.
 class ChatParser {
  public:
-  /// `start` is ChatPrompt::answer.  The tokenizer outlives the parser.
-  ChatParser(const Tokenizer& tokenizer, ChatTemplate format, const AnswerStart& start);
+  /// `start` is ChatPrompt::answer, `call_depth` as read_tool_call takes it.  The tokenizer outlives the
+  /// parser.
+  ChatParser(const Tokenizer& tokenizer, ChatTemplate format, const AnswerStart& start,
+             std::size_t call_depth = kCallDepth);
 
   /// What is certain after `token`; often nothing.
   std::vector<AnswerEvent> push(TokenId token);

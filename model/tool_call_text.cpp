@@ -8,7 +8,8 @@
 namespace tandem::model {
 namespace {
 
-constexpr int kDeepest = 100;
+constexpr std::size_t kLongestName = 128;
+constexpr std::size_t kMostMembers = 1024;  // of one map
 constexpr std::string_view kSpaces = " \t\r\n";
 
 std::string_view trimmed(std::string_view text) {
@@ -25,6 +26,13 @@ std::string json_text(std::string_view text) {
 bool is_finite(std::string_view number) {
   double value = 0;
   return std::from_chars(number.data(), number.data() + number.size(), value).ec == std::errc();
+}
+
+/// The names that requests may have for functions.
+bool is_name(std::string_view name) {
+  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:/";
+  return !name.empty() && name.size() <= kLongestName &&
+         name.find_first_not_of(kAllowed) == std::string_view::npos;
 }
 
 /// A number as JSON writes them.
@@ -53,7 +61,8 @@ bool is_number(std::string_view text) {
 /// is not as it should be.
 class CallReader {
  public:
-  CallReader(std::string_view text, std::span<const std::size_t> quotes) : text_(text), quotes_(quotes) {}
+  CallReader(std::string_view text, std::span<const std::size_t> quotes, std::size_t max_depth)
+      : text_(text), quotes_(quotes), max_depth_(max_depth) {}
 
   bool call(ToolCall& call) {
     constexpr std::string_view kCall = "call:";
@@ -61,7 +70,7 @@ class CallReader {
     if (!text_.substr(at_).starts_with(kCall)) return false;
     at_ += kCall.size();
     const auto name = trimmed(until("{"));
-    if (name.empty() || !map(0)) return false;
+    if (!is_name(name) || !map(1)) return false;
     skip_spaces();
     call = {std::string(name), std::move(json_)};
     return at_ == text_.size();
@@ -106,24 +115,24 @@ class CallReader {
     return take(':');
   }
 
-  bool map(int depth) {
-    if (depth > kDeepest || !take('{')) return false;
+  bool map(std::size_t depth) {
+    if (depth > max_depth_ || !take('{')) return false;
     json_ += '{';
     std::set<std::string_view> keys;
     for (bool more = !take('}'); more; more = take(',')) {
       if (!keys.empty()) json_ += ',';
       std::string_view name;
-      if (!key(name) || !keys.insert(name).second) return false;
+      if (!key(name) || !keys.insert(name).second || keys.size() > kMostMembers) return false;
       json_ += json_text(name);
       json_ += ':';
-      if (!value(depth + 1)) return false;
+      if (!value(depth)) return false;
     }
     json_ += '}';
     return keys.empty() || take('}');
   }
 
-  bool list(int depth) {
-    if (depth > kDeepest || !take('[')) return false;
+  bool list(std::size_t depth) {
+    if (depth > max_depth_ || !take('[')) return false;
     json_ += '[';
     if (take(']')) {
       json_ += ']';
@@ -131,13 +140,14 @@ class CallReader {
     }
     do {
       if (json_.back() != '[') json_ += ',';
-      if (!value(depth + 1)) return false;
+      if (!value(depth)) return false;
     } while (take(','));
     json_ += ']';
     return take(']');
   }
 
-  bool value(int depth) {
+  /// A value in something that is nested `depth` deep.
+  bool value(std::size_t depth) {
     skip_spaces();
     if (at_quote()) {
       std::string_view content;
@@ -145,8 +155,8 @@ class CallReader {
       json_ += json_text(content);
       return true;
     }
-    if (front() == '{') return map(depth);
-    if (front() == '[') return list(depth);
+    if (front() == '{') return map(depth + 1);
+    if (front() == '[') return list(depth + 1);
     return word(trimmed(until(",{}[]")));
   }
 
@@ -160,15 +170,17 @@ class CallReader {
 
   std::string_view text_;
   std::span<const std::size_t> quotes_;  ///< those from at_ on
+  const std::size_t max_depth_;
   std::size_t at_ = 0;
   std::string json_;
 };
 
 }  // namespace
 
-std::optional<ToolCall> read_tool_call(std::string_view text, std::span<const std::size_t> quotes) {
+std::optional<ToolCall> read_tool_call(std::string_view text, std::span<const std::size_t> quotes,
+                                       std::size_t max_depth) {
   ToolCall call;
-  if (!CallReader(text, quotes).call(call)) return std::nullopt;
+  if (!CallReader(text, quotes, max_depth).call(call)) return std::nullopt;
   return call;
 }
 

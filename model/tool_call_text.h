@@ -19,12 +19,19 @@ struct ToolCall {
 /// What delimits texts in calls, one token.
 inline constexpr std::string_view kQuoteMark = "<|\"|>";
 
+/// Arguments nest at most so deep unless told otherwise; an object in which nothing nests counts as 1.
+inline constexpr std::size_t kCallDepth = 100;
+
 /// Reads what stands between <|tool_call> and <tool_call|>: call:NAME{key:value,...} (model-spec 5.6).
 /// `quotes` are the byte offsets in `text`, ascending, where kQuoteMark is the token and not a spelling of
 /// it. Values are quoted texts, JSON numbers (kept digit by digit), true, false, null, maps and lists; None
 /// counts as null, which is what older templates show the model.  Keys are bare or quoted; bare ones have
-/// none of : , { } [ ] in them, and spaces around them do not count.  Nothing where the text is anything
-/// else, has a key twice in one map or is nested more than 100 deep.
-std::optional<ToolCall> read_tool_call(std::string_view text, std::span<const std::size_t> quotes);
+/// none of : , { } [ ] in them, and spaces around them do not count.
+///
+/// Nothing where the text is anything else, has a key twice in one map, or is what a client could not send
+/// back in its next request: a name that is not 1 to 128 letters, digits and _ - . : /, arguments that nest
+/// deeper than `max_depth`, a map of more than 1024 members.
+std::optional<ToolCall> read_tool_call(std::string_view text, std::span<const std::size_t> quotes,
+                                       std::size_t max_depth = kCallDepth);
 
 }  // namespace tandem::model

@@ -7,7 +7,7 @@ namespace tandem::engine {
 AnswerText::AnswerText(const model::Tokenizer& tokenizer, const EngineRequest& request)
     : tokenizer_(tokenizer), detokenizer_(tokenizer), stops_(request.stop) {
   if (!request.chat) return;
-  chat_.emplace(tokenizer, request.chat->format, request.chat->start);
+  chat_.emplace(tokenizer, request.chat->format, request.chat->start, request.chat->call_depth);
   ends_after_call_ = request.chat->ends_after_call;
 }
 

@@ -19,7 +19,8 @@ namespace tandem::engine {
 struct ChatReading {
   model::ChatTemplate format = model::ChatTemplate::gemma3;
   model::AnswerStart start;
-  bool ends_after_call = false;  ///< the first call is the answer's end
+  bool ends_after_call = false;                ///< the first call is the answer's end
+  std::size_t call_depth = model::kCallDepth;  ///< a call whose arguments nest deeper is text
 };
 
 /// The answer keeps to a grammar.

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "ipc/chat_sequences.h"
 #include "model/answer_parser.h"
+#include "model/tool_call_text.h"
 #include "tests/support/fixture.h"
 
 namespace tandem::daemon {
@@ -218,6 +220,30 @@ TEST_F(ChatPreparerTest, AModelWithoutTurnMarkersCannotChat) {
   ChatPreparer preparer(*tokenizer_, std::nullopt);
   EXPECT_THAT(refusal_of(preparer, hello()),
               testing::AllOf(HasSubstr("turn markers"), HasSubstr("/v1/completions")));
+}
+
+/// What is read as a call, a client can send back: both ends have the same names and bounds.
+TEST_F(ChatPreparerTest, CallsAreWhatRequestsMayHave) {
+  for (int byte = 1; byte < 256; ++byte) {
+    const std::string name = std::string("f") + static_cast<char>(byte) + "g";
+    if (name.find_first_of("{") != std::string::npos) continue;  // where the name ends
+    const auto call = model::read_tool_call("call:" + name + "{}", {});
+    EXPECT_EQ(call.has_value(), ipc::is_function_name(name)) << name;
+  }
+  for (const std::size_t size : {1, 128, 129}) {
+    const std::string name(size, 'f');
+    const auto call = model::read_tool_call("call:" + name + "{}", {});
+    EXPECT_EQ(call.has_value(), ipc::is_function_name(name)) << size;
+  }
+  std::string members = "m0:0";
+  for (std::size_t i = 1; i < ipc::kMaxJsonMembers; ++i) members += ",m" + std::to_string(i) + ":0";
+  EXPECT_TRUE(model::read_tool_call("call:f{" + members + "}", {}));
+  EXPECT_FALSE(model::read_tool_call("call:f{" + members + ",more:0}", {}));
+}
+
+TEST_F(ChatPreparerTest, CallsNestAsDeepAsItIsTold) {
+  ChatPreparer preparer(*tokenizer_, model::ChatFormat{model::ChatTemplate::gemma4_r4, true}, 7);
+  EXPECT_EQ(rules_of(preparer.prepare_chat(hello())).chat->call_depth, 7U);
 }
 
 }  // namespace

@@ -109,9 +109,40 @@ TEST(ToolCallText, RefusesWhatIsNestedTooDeep) {
   const auto nested = [](std::size_t levels) {
     return "call:f{a:" + std::string(levels, '[') + std::string(levels, ']') + "}";
   };
-  EXPECT_TRUE(read(nested(90)));
-  EXPECT_FALSE(read(nested(110)));
+  EXPECT_TRUE(read(nested(kCallDepth - 1)));
+  EXPECT_FALSE(read(nested(kCallDepth)));
   EXPECT_FALSE(read(nested(1'000'000)));
+}
+
+/// The depth is that of the JSON: as many brackets as are open at once.
+TEST(ToolCallText, NestingIsThatOfTheArguments) {
+  struct Case {
+    const char* text;
+    std::size_t depth;
+  };
+  for (const auto& [text, depth] : {Case{"call:f{}", 1}, Case{"call:f{a:1}", 1}, Case{"call:f{a:[],b:{}}", 2},
+                                    Case{"call:f{a:[1,[2]],b:{}}", 3}, Case{"call:f{a:{b:{c:{}}},d:1}", 4}}) {
+    EXPECT_TRUE(read_tool_call(text, {}, depth)) << text;
+    EXPECT_FALSE(read_tool_call(text, {}, depth - 1)) << text;
+  }
+}
+
+TEST(ToolCallText, RefusesWhatNoRequestCouldSendBack) {
+  for (const char* name : {"f", "get_time", "a-b.c:d/E9"})
+    EXPECT_TRUE(read(std::string("call:") + name + "{}"));
+  for (const char* name : {"get time", "größe", "f()", "a\nb", "a,b", "a}", "f\x7f", "\"f\""}) {
+    EXPECT_FALSE(read(std::string("call:") + name + "{}")) << name;
+  }
+  EXPECT_TRUE(read("call:" + std::string(128, 'f') + "{}"));
+  EXPECT_FALSE(read("call:" + std::string(129, 'f') + "{}"));
+
+  const auto with_members = [](int count) {
+    std::string text = "call:f{b:{";
+    for (int i = 0; i < count; ++i) text += (i == 0 ? "k" : ",k") + std::to_string(i) + ":0";
+    return text + "}}";
+  };
+  EXPECT_TRUE(read(with_members(1024)));
+  EXPECT_FALSE(read(with_members(1025)));
 }
 
 /// Random values with keys that bare notation can carry.

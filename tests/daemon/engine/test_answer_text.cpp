@@ -63,6 +63,17 @@ TEST(AnswerText, AChatComesInParts) {
   EXPECT_FALSE(parts.stopped);
 }
 
+TEST(AnswerText, ACallThatCouldNotBeSentBackIsText) {
+  auto shallow = chat();
+  shallow.chat->call_depth = 2;
+  const std::string fits = "<|tool_call>call:f{a:[1]}<tool_call|>";
+  const std::string deeper = "<|tool_call>call:f{a:[[1]]}<tool_call|>";
+  const std::string strange = "<|tool_call>call:get time{}<tool_call|>";
+  const auto parts = read(shallow, "A" + deeper + "B" + fits + "C" + strange);
+  EXPECT_THAT(parts.all.calls, ElementsAre(model::ToolCall{"f", R"({"a":[1]})"}));
+  EXPECT_EQ(parts.all.text, "A" + deeper + "BC" + strange);
+}
+
 TEST(AnswerText, TokensOfThoughtsAndCallsDoNotCount) {
   const auto parts = read(chat(), std::string("<|channel>thought\nHm.\n<channel|>Yes.") + kCall + "<turn|>");
   std::string counted;
