@@ -22,10 +22,13 @@ struct Planes {
   }
 };
 
-struct Columns32 {
-  std::uint32_t quants[8];
+struct GroupScales {
   float scale[2];  ///< of each half
   float min[2];
+};
+
+struct Columns32 : GroupScales {
+  std::uint32_t quants[8];
 };
 
 __device__ __forceinline__ std::uint16_t load_u16(const std::uint8_t* from) {

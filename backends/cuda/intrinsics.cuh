@@ -163,6 +163,11 @@ __device__ __forceinline__ std::int32_t dot4(std::uint32_t a, std::int32_t b, st
   return sum;
 }
 
+/// a * b + c, rounded once.
+__device__ __forceinline__ float fused_multiply_add(float a, float b, float c) {
+  return __fmaf_rn(a, b, c);
+}
+
 /// Byte i of the result is byte (selector >> 4i) & 7 of high:low.
 __device__ __forceinline__ std::uint32_t select_bytes(std::uint32_t low, std::uint32_t high,
                                                       std::uint32_t selector) {
@@ -201,6 +206,15 @@ __device__ __forceinline__ void multiply_tiles_s8(std::int32_t (&d)[4], const st
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+/// The same with half the depth, mma.m16n8k16: a (16, 16): four columns 4t at (g, 4t), (g + 8, 4t); b (16,
+/// 8): four rows at (4t, g).
+__device__ __forceinline__ void multiply_half_tiles_s8(std::int32_t (&d)[4], const std::uint32_t (&a)[2],
+                                                       std::uint32_t b) {
+  asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(b));
+}
+
 #else
 
 using emulation::all_lanes;
@@ -212,6 +226,7 @@ using emulation::atomic_max;
 using emulation::cos_sin_of_turns;
 using emulation::dot4;
 using emulation::fence_device;
+using emulation::fused_multiply_add;
 using emulation::lane_id;
 using emulation::select_bytes;
 using emulation::shuffle;
@@ -263,6 +278,10 @@ inline void multiply_tiles_bf16(float (&d)[4], const std::uint32_t (&a)[4], cons
 inline void multiply_tiles_s8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                               emulation::Place place = emulation::here()) {
   emulation::multiply_tiles_s8(d, a, b, place);
+}
+inline void multiply_half_tiles_s8(std::int32_t (&d)[4], const std::uint32_t (&a)[2], std::uint32_t b,
+                                   emulation::Place place = emulation::here()) {
+  emulation::multiply_half_tiles_s8(d, a, b, place);
 }
 
 #endif

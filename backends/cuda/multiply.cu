@@ -5,12 +5,14 @@
 // What limits it: at one row the bytes of the weights, if enough loads are in flight: a lane has one to four
 // 16-byte loads outstanding, 4 warps a block and 12 blocks an SM.  From four rows on, the loads of
 // activations (2 x 16 bytes of L1 for 8 to 16 products of four) and dp4a.  Types with 16-column scales need
-// twice the fp32 work.  More than eight rows read the weights again for every eight: a prefill wants tensor
-// cores.
+// twice the fp32 work.  More rows of block types are multiply_many.cu's; of float types they read the weights
+// again for every eight, in fp32.
 
+#include "backends/cuda/block_terms.cuh"
 #include "backends/cuda/for_block_type.cuh"
 #include "backends/cuda/launch.cuh"
 #include "backends/cuda/multiply.h"
+#include "backends/cuda/multiply_many.h"
 
 namespace tandem::cuda {
 namespace {
@@ -18,17 +20,10 @@ namespace {
 constexpr unsigned kWarps = 4;    ///< of a block, an output each
 constexpr unsigned kMaxRows = 8;  ///< of activations in one pass
 
-/// A matrix as kernels see it.
-struct Weights {
-  const std::uint8_t* data;
-  std::uint32_t in;
-  std::uint32_t out;
-};
-
 /// What 32 columns of W times those of one row add to its sum.
 template <class Format>
-__device__ __forceinline__ float multiply_columns(const Columns32& w, const QuantisedRows& x,
-                                                  std::uint64_t group) {
+__device__ __forceinline__ float add_columns(float sum, const Columns32& w, const QuantisedRows& x,
+                                             std::uint64_t group) {
   std::uint32_t quants[8];
   load_words(reinterpret_cast<const std::uint8_t*>(x.quants) + 32 * group, quants);
   load_words(reinterpret_cast<const std::uint8_t*>(x.quants) + 32 * group + 16, quants + 4);
@@ -41,24 +36,12 @@ __device__ __forceinline__ float multiply_columns(const Columns32& w, const Quan
       products[i / 4] = dot4(w.quants[i], x_four, products[i / 4]);
     }
   }
-  std::int32_t x_sums[2] = {0, 0};
-  if (Format::kOffset != 0 || Format::kHasMin) {
-    x_sums[0] = x.sums[2 * group];
-    x_sums[1] = x.sums[2 * group + 1];
+  InputScales input{x.scales[group], {0, 0}};
+  for (int half = 0; half < 2 && (Format::kOffset != 0 || Format::kHasMin); ++half) {
+    input.sums[half] = x.sums[2 * group + half];
+    products[half] -= Format::kOffset * input.sums[half];
   }
-  for (int half = 0; half < 2; ++half) products[half] -= Format::kOffset * x_sums[half];
-  const float scale = x.scales[group];
-  if (Format::kGroup == 32) {
-    float sum = w.scale[0] * scale * static_cast<float>(products[0] + products[1]);
-    if (Format::kHasMin) sum += w.min[0] * (scale * static_cast<float>(x_sums[0] + x_sums[1]));
-    return sum;
-  }
-  float sum = 0;
-  for (int half = 0; half < 2; ++half) {
-    sum += w.scale[half] * scale * static_cast<float>(products[half]);
-    if (Format::kHasMin) sum += w.min[half] * (scale * static_cast<float>(x_sums[half]));
-  }
-  return sum;
+  return add_term<Format>(sum, w, input, products);
 }
 
 template <class Format, unsigned kRows>
@@ -68,16 +51,13 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   const std::uint32_t first_row = blockIdx.y * kRows;
   if (out >= w.out) return;
   const std::uint32_t groups = w.in / 32;
-  constexpr unsigned kGroups = Format::kElems / 32;  // of a block
-  const Planes planes{w.data, std::uint64_t{w.out} * (groups / kGroups)};
   float sums[kRows] = {};
   for (std::uint32_t group = lane_id(); group < groups; group += kWarp) {
-    const std::uint64_t number = std::uint64_t{out} * groups + group;
     Columns32 columns;
-    Format::unpack(planes, number / kGroups, static_cast<unsigned>(number % kGroups), columns);
+    unpack_group<Format>(w, out, group, columns);
     for (unsigned r = 0; r < kRows; ++r) {
       if (first_row + r >= rows) break;
-      sums[r] += multiply_columns<Format>(columns, x, std::uint64_t{first_row + r} * groups + group);
+      sums[r] = add_columns<Format>(sums[r], columns, x, std::uint64_t{first_row + r} * groups + group);
     }
   }
   for (unsigned r = 0; r < kRows; ++r) {
@@ -131,7 +111,7 @@ __global__ void __launch_bounds__(kWarps* kWarp)
       for (unsigned i = 0; i < kElems; i += 4) {
         float four[4];
         F32Elements::unpack(load16(row + i), four);
-        for (unsigned k = 0; k < 4; ++k) sums[r] += weights[i + k] * four[k];
+        for (unsigned k = 0; k < 4; ++k) sums[r] = fused_multiply_add(weights[i + k], four[k], sums[r]);
       }
     }
   }
@@ -184,6 +164,7 @@ QuantisedRows QuantisedRows::in_bytes(std::byte* bytes, std::uint32_t rows, std:
 }
 
 void multiply(Stream& stream, const device::Matrix& w, const ProductInput& input, float* y) {
+  if (!takes_floats(w.type) && input.rows > kMaxRows) return multiply_many(stream, w, input, y);
   const bool blocks =
       for_block_type(w.type, [&](auto format) { launch_blocks<decltype(format)>(stream, w, input, y); });
   if (blocks) return;

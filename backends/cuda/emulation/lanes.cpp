@@ -57,13 +57,14 @@ void collect_votes(const void* const (&in)[32], void* const (&out)[32]) {
 /// A lane's part of d = d + a b (intrinsics.cuh).
 template <class Number>
 struct Fragments {
-  const std::uint32_t (*a)[4];
-  const std::uint32_t (*b)[2];
-  Number (*d)[4];
+  const std::uint32_t* a;
+  const std::uint32_t* b;
+  Number* d;
 };
 
 /// Register and position within it that hold an element of a (16, k), b (k, 8) or d (16, 8), where a register
-/// holds `per_register` elements: PTX ISA, "Matrix Fragments for mma.m16n8k16" and "m16n8k32".
+/// holds `per_register` elements: PTX ISA, "Matrix Fragments for mma.m16n8k16" (of 16-bit and of 8-bit types)
+/// and "m16n8k32".
 struct Where {
   unsigned lane;
   unsigned reg;
@@ -87,25 +88,24 @@ Where in_d(unsigned row, unsigned column) {
 }
 
 /// d += a b for all lanes; `Element` turns a register and a position into a number, sums are made in `Sum`.
-template <class Number, class Sum, unsigned kDepth, class Element>
+template <class Number, class Sum, unsigned kDepth, unsigned kPerRegister, class Element>
 void multiply_fragments(const void* const (&in)[32], Element element) {
-  constexpr unsigned kPerRegister = kDepth / 8;
   const auto lane_in = [&in](unsigned i) { return static_cast<const Fragments<Number>*>(in[i]); };
   Sum a[16][kDepth], b[kDepth][8];
   for (unsigned k = 0; k < kDepth; ++k) {
     for (unsigned row = 0; row < 16; ++row) {
       const Where at = in_a(row, k, kPerRegister);
-      a[row][k] = element((*lane_in(at.lane)->a)[at.reg], at.part);
+      a[row][k] = element(lane_in(at.lane)->a[at.reg], at.part);
     }
     for (unsigned column = 0; column < 8; ++column) {
       const Where at = in_b(k, column, kPerRegister);
-      b[k][column] = element((*lane_in(at.lane)->b)[at.reg], at.part);
+      b[k][column] = element(lane_in(at.lane)->b[at.reg], at.part);
     }
   }
   for (unsigned row = 0; row < 16; ++row) {
     for (unsigned column = 0; column < 8; ++column) {
       const Where at = in_d(row, column);
-      Number& d = (*lane_in(at.lane)->d)[at.reg];
+      Number& d = lane_in(at.lane)->d[at.reg];
       Sum sum = d;
       for (unsigned k = 0; k < kDepth; ++k) sum += a[row][k] * b[k][column];
       d = static_cast<Number>(sum);
@@ -114,21 +114,24 @@ void multiply_fragments(const void* const (&in)[32], Element element) {
 }
 
 void multiply_f16(const void* const (&in)[32], void* const (&)[32]) {
-  multiply_fragments<float, double, 16>(in, [](std::uint32_t reg, unsigned part) {
+  multiply_fragments<float, double, 16, 2>(in, [](std::uint32_t reg, unsigned part) {
     return half_to_float(static_cast<std::uint16_t>(reg >> (16 * part)));
   });
 }
 
 void multiply_bf16(const void* const (&in)[32], void* const (&)[32]) {
-  multiply_fragments<float, double, 16>(in, [](std::uint32_t reg, unsigned part) {
+  multiply_fragments<float, double, 16, 2>(in, [](std::uint32_t reg, unsigned part) {
     return bfloat16_to_float(static_cast<std::uint16_t>(reg >> (16 * part)));
   });
 }
 
+std::int32_t signed_byte(std::uint32_t reg, unsigned part) {
+  return static_cast<std::int32_t>(reg << (24 - 8 * part)) >> 24;
+}
+
+template <unsigned kDepth>
 void multiply_s8(const void* const (&in)[32], void* const (&)[32]) {
-  multiply_fragments<std::int32_t, std::int32_t, 32>(in, [](std::uint32_t reg, unsigned part) {
-    return static_cast<std::int32_t>(reg << (24 - 8 * part)) >> 24;
-  });
+  multiply_fragments<std::int32_t, std::int32_t, kDepth, 4>(in, signed_byte);
 }
 
 }  // namespace
@@ -224,14 +227,19 @@ void cos_sin_of_turns(std::uint32_t turns, float* cos, float* sin) {
 
 void multiply_tiles(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], TileType type,
                     Place place) {
-  const Fragments<float> in{&a, &b, &d};
+  const Fragments<float> in{a, b, d};
   warp_collective(kAllLanes, type == TileType::f16 ? multiply_f16 : multiply_bf16, &in, nullptr, place);
 }
 
 void multiply_tiles_s8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                        Place place) {
-  const Fragments<std::int32_t> in{&a, &b, &d};
-  warp_collective(kAllLanes, multiply_s8, &in, nullptr, place);
+  const Fragments<std::int32_t> in{a, b, d};
+  warp_collective(kAllLanes, multiply_s8<32>, &in, nullptr, place);
+}
+
+void multiply_half_tiles_s8(std::int32_t (&d)[4], const std::uint32_t (&a)[2], std::uint32_t b, Place place) {
+  const Fragments<std::int32_t> in{a, &b, d};
+  warp_collective(kAllLanes, multiply_s8<16>, &in, nullptr, place);
 }
 
 }  // namespace tandem::cuda::emulation

@@ -2,6 +2,7 @@
 
 // The emulation's body of intrinsics.cuh.
 
+#include <cmath>
 #include <cstdint>
 
 #include "backends/cuda/emulation/device_code.h"
@@ -80,6 +81,10 @@ inline std::int32_t dot4(std::uint32_t a, std::int32_t b, std::int32_t sum) {
   return sum;
 }
 
+inline float fused_multiply_add(float a, float b, float c) {
+  return std::fma(a, b, c);
+}
+
 inline std::uint32_t select_bytes(std::uint32_t low, std::uint32_t high, std::uint32_t selector) {
   const std::uint64_t bytes = static_cast<std::uint64_t>(high) << 32 | low;
   std::uint32_t selected = 0;
@@ -96,5 +101,6 @@ void multiply_tiles(float (&d)[4], const std::uint32_t (&a)[4], const std::uint3
                     Place place);
 void multiply_tiles_s8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                        Place place);
+void multiply_half_tiles_s8(std::int32_t (&d)[4], const std::uint32_t (&a)[2], std::uint32_t b, Place place);
 
 }  // namespace tandem::cuda::emulation

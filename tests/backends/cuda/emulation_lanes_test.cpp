@@ -151,6 +151,27 @@ __global__ void multiply_16_bit(const std::uint16_t* a, const std::uint16_t* b, 
   }
 }
 
+/// Half the depth: "Matrix Fragments for mma.m16n8k16" with integer type.
+__global__ void multiply_8_bit_half(const std::int8_t* a, const std::int8_t* b, std::int32_t* d) {
+  const unsigned lane = threadIdx.x, group = lane / 4, in_group = lane % 4;
+  std::int8_t a_parts[8], b_parts[4];
+  for (unsigned i = 0; i < 8; ++i) {
+    a_parts[i] = a[(i < 4 ? group : group + 8) * 16 + in_group * 4 + (i & 3)];
+  }
+  for (unsigned i = 0; i < 4; ++i) b_parts[i] = b[(in_group * 4 + i) * 8 + group];
+  std::uint32_t a_fragment[2], b_fragment;
+  std::int32_t d_fragment[4];
+  std::memcpy(a_fragment, a_parts, sizeof a_fragment);
+  std::memcpy(&b_fragment, b_parts, sizeof b_fragment);
+  for (unsigned i = 0; i < 4; ++i) {
+    d_fragment[i] = d[(i < 2 ? group : group + 8) * 8 + in_group * 2 + (i & 1)];
+  }
+  cuda::multiply_half_tiles_s8(d_fragment, a_fragment, b_fragment);
+  for (unsigned i = 0; i < 4; ++i) {
+    d[(i < 2 ? group : group + 8) * 8 + in_group * 2 + (i & 1)] = d_fragment[i];
+  }
+}
+
 __global__ void multiply_8_bit(const std::int8_t* a, const std::int8_t* b, std::int32_t* d) {
   const unsigned lane = threadIdx.x, group = lane / 4, in_group = lane % 4;
   std::int8_t a_parts[16], b_parts[8];
@@ -238,6 +259,9 @@ TEST(TileProduct, BytesAsThreeLoops) {
     expect_product<std::int8_t, std::int32_t>(seed, 32, multiply_8_bit, numbers<std::int8_t>(512, 1, make),
                                               numbers<std::int8_t>(256, 2, make),
                                               numbers<std::int32_t>(128, 3, [](int n) { return n; }), value);
+    expect_product<std::int8_t, std::int32_t>(
+        seed, 16, multiply_8_bit_half, numbers<std::int8_t>(256, 1, make), numbers<std::int8_t>(128, 2, make),
+        numbers<std::int32_t>(128, 3, [](int n) { return n; }), value);
   }
 }
 

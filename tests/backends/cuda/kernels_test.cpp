@@ -134,8 +134,8 @@ TEST_P(Projection, IsTheSumOfProductsOfWhatIsStored) {
 }
 
 TEST_P(Projection, GivesARowTheSameWhateverSharesTheBatch) {
-  constexpr std::uint32_t kIn = 512, kRows = 11;
-  constexpr std::ptrdiff_t kOut = 9;
+  constexpr std::uint32_t kIn = 2304, kRows = 35;  // more than one tile, and columns left over
+  constexpr std::ptrdiff_t kOut = 37;
   std::mt19937 random(5);
   const RandomMatrix w(GetParam(), kIn, kOut, random);
   const auto x = random_floats(std::size_t{kRows} * kIn, 6);
@@ -147,8 +147,8 @@ TEST_P(Projection, GivesARowTheSameWhateverSharesTheBatch) {
     const auto together = bench.multiply(w.view, planes, 0, kRows);
     if (seed == 0) expected = together;
     EXPECT_EQ(together, expected) << "seed " << seed;
-    for (const std::uint32_t n : {1u, 2u, 3u, 5u, 8u}) {
-      for (std::uint32_t first = 0; first + n <= kRows; first += 4) {
+    for (const std::uint32_t n : {1u, 2u, 3u, 5u, 8u, 12u}) {  // up to 8 through the kernels of a decode
+      for (std::uint32_t first = seed; first + n <= kRows; first += 11) {
         const auto some = bench.multiply(w.view, planes, first, n);
         const std::vector<float> same(expected.begin() + first * kOut, expected.begin() + (first + n) * kOut);
         EXPECT_EQ(some, same) << n << " rows from " << first;
