@@ -50,14 +50,18 @@ Sender proxied(const RequestHead& head) {
 }
 
 Sender sender_of_peer(const RequestHead& head, uid_t uid, const std::vector<uid_t>& proxies) {
-  const std::string account = std::to_string(uid);
+  const bool trusted = std::find(proxies.begin(), proxies.end(), uid) != proxies.end();
   if (!head.owner.empty()) {
-    if (std::find(proxies.begin(), proxies.end(), uid) == proxies.end()) refuse_owner();
+    if (!trusted) refuse_owner();
     return proxied(head);
   }
+  const std::string account = std::to_string(uid);
+  if (head.forwarded || trusted) {
+    const std::string nobody = account + "/forwarded-" + head.id;
+    return {nobody, nobody, false};
+  }
   Sender sender = sender_of(account, head);
-  if (head.forwarded) sender.owner = account + "/forwarded-" + head.id;
-  sender.root = uid == 0 && !head.forwarded;
+  sender.root = uid == 0;
   return sender;
 }
 

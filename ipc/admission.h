@@ -42,9 +42,10 @@ struct Admission {
 using Admit = std::function<Admission(const RequestHead&)>;
 
 /// On the Unix socket the kernel says who the peer is, and any Host will do.  A peer whose uid is one of
-/// `proxies` may name the user it speaks for in X-Tandem-Owner; from others that field is refused.  What a
-/// proxy forwards without naming a user gets an owner of its own, request by request, so that it shares
-/// nothing with anybody.
+/// `proxies` may name the user it speaks for in X-Tandem-Owner; from others that field is refused.  What one
+/// of them sends without naming a user, and what any peer says that it forwards, is nobody's in particular:
+/// it gets an account of its own, request by request, so that it shares nothing with anybody, and no other
+/// client of the proxy can end it.
 Admission admit_peer(const RequestHead& head, uid_t uid, const std::vector<uid_t>& proxies);
 
 /// A TCP port besides the Unix socket.

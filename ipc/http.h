@@ -12,7 +12,8 @@ inline constexpr const char* kRequestIdHeader = "X-Request-Id";
 /// Who a request is from.
 struct Sender {
   std::string account;  ///< "1000" (the peer's uid), "key:LABEL" (an API key's owner), "proxy:NAME" (a user
-                        ///< that a trusted proxy speaks for), "tcp" (anybody at a port without keys)
+                        ///< that a trusted proxy speaks for), "1000/forwarded-ID" (whoever is behind a
+                        ///< proxy, for this one request), "tcp" (anybody at a port without keys)
   std::string owner;    ///< account, or account/label if the client sent X-Tandem-Client
   bool root = false;    ///< may end the requests of others
 };

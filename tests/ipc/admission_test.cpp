@@ -74,12 +74,22 @@ TEST(AdmitPeer, AProxySpeaksForOthersOnlyIfItIsTrusted) {
 TEST(AdmitPeer, WhatIsForwardedForNobodyInParticularSharesNothing) {
   RequestHead head = head_to("x");
   head.forwarded = true;
+  head.client = "editor";
   const Admission first = admit_peer(head, 0, {});
-  EXPECT_EQ(first.sender.account, "0");
+  EXPECT_EQ(first.sender.account, "0/forwarded-0011") << "nor may the proxy's other clients end it";
   EXPECT_EQ(first.sender.owner, "0/forwarded-0011");
   EXPECT_FALSE(first.sender.root) << "the proxy's rights are not those of whom it serves";
   head.id = "0022";
   EXPECT_NE(admit_peer(head, 0, {}).sender.owner, first.sender.owner);
+  EXPECT_NE(admit_peer(head, 0, {}).sender.account, first.sender.account);
+}
+
+TEST(AdmitPeer, ATrustedProxyThatNamesNobodySpeaksForNobodyInParticular) {
+  RequestHead head = head_to("x");
+  EXPECT_EQ(admit_peer(head, 33, {33}).sender.account, "33/forwarded-0011");
+  EXPECT_EQ(admit_peer(head, 33, {33}).sender.owner, "33/forwarded-0011");
+  EXPECT_EQ(admit_peer(head, 34, {33}).sender.account, "34") << "no proxy";
+  EXPECT_FALSE(admit_peer(head, 0, {0}).sender.root);
 }
 
 // ---- At a port

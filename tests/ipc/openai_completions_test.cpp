@@ -257,6 +257,25 @@ TEST_P(CancelInPhase, EndsTheRequest) {
   EXPECT_EQ(client.read_reply().status, 200) << "the connection goes on";
 }
 
+/// Clients of one proxy have one uid, and one does not end what another asked for.
+TEST(CancelBehindAProxy, NobodyEndsWhatWasForwardedForNobodyInParticular) {
+  Harness harness;
+  harness.service.hold("decode");
+  const std::string forwarded = "X-Forwarded-For: 192.0.2.7\r\n";
+  {
+    testing::RawClient client(harness.path());
+    client.request("POST", "/v1/completions", R"({"prompt": "a", "max_tokens": 9})", forwarded);
+    ASSERT_TRUE(harness.service.wait_until([&] { return harness.service.unfinished() == 1; }));
+    const std::string target = "/v1/requests/" + harness.service.submitted()[0].id;
+    const int refused = ::geteuid() == 0 ? 200 : 403;  // root may, if it comes by itself
+    EXPECT_EQ(testing::once(harness.path(), "DELETE", target, {}, forwarded).status, 403);
+    EXPECT_EQ(testing::once(harness.path(), "DELETE", target, {}, "Via: 1.1 x\r\n").status, 403);
+    EXPECT_EQ(harness.service.cancelled(), 0u);
+    EXPECT_EQ(testing::once(harness.path(), "DELETE", target).status, refused);
+  }
+  EXPECT_TRUE(harness.becomes_idle()) << "its client has left";
+}
+
 INSTANTIATE_TEST_SUITE_P(Phases, CancelInPhase,
                          ::testing::Combine(::testing::Values("queued", "prompt", "decode"),
                                             ::testing::Bool()));
