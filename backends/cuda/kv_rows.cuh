@@ -33,8 +33,8 @@ __device__ __forceinline__ std::uint64_t turns_per_position(double inv_freq) {
 __device__ __forceinline__ void rotate_pair(std::uint64_t position, std::uint64_t rate, float* a, float* b) {
   float cos, sin;
   cos_sin_of_turns(static_cast<std::uint32_t>((position * rate) >> 32), &cos, &sin);
-  const float turned = *a * cos - *b * sin;
-  *b = *a * sin + *b * cos;
+  const float turned = fused_multiply_add(*a, cos, -(*b * sin));
+  *b = fused_multiply_add(*a, sin, *b * cos);
   *a = turned;
 }
 

@@ -90,6 +90,7 @@ struct Fixture {
     half.kv.rows = cache.data();
     staging = kv_rows(rows);
     q = floats(std::size_t{rows} * of.heads * of.head_dim);
+    cpu_kernels().round_query(1.0f, of.type, static_cast<std::uint32_t>(q.size()), q.data());
     k = floats(std::size_t{rows} * of.kv_heads * of.head_dim);
     v = floats(k.size());
   }
@@ -257,6 +258,11 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"decode_vector_512", KvType::f16, KvLayout::vector, 16, 1, 512, 0, {{1, 1, 530}}},
         Case{"decode_q8_0", KvType::q8_0, KvLayout::separate, 4, 2, 64, 0, {{2, 1, 333}}},
         Case{"decode_vector_q8_0", KvType::q8_0, KvLayout::vector, 8, 1, 128, 0, {{2, 1, 333}}},
+        Case{"decode_vector_f32", KvType::f32, KvLayout::vector, 16, 1, 512, 0, {{2, 1, 300}}},
+        Case{"decode_vector_q8_0_512", KvType::q8_0, KvLayout::vector, 16, 1, 512, 0, {{2, 1, 270}}},
+        Case{"decode_q8_0_512", KvType::q8_0, KvLayout::separate, 16, 1, 512, 0, {{2, 1, 40}}},
+        Case{"decode_q8_0_32", KvType::q8_0, KvLayout::separate, 4, 2, 32, 0, {{2, 1, 40}}},
+        Case{"decode_heads_of_16", KvType::f16, KvLayout::separate, 3, 1, 16, 20, {{2, 1, 40}}},
         Case{"decode_f32", KvType::f32, KvLayout::separate, 2, 1, 64, 0, {{0, 1, 270}}},
         Case{"decode_first_key", KvType::f16, KvLayout::separate, 4, 2, 64, 0, {{1, 1, 700, 290}}},
         Case{"decode_no_parts", KvType::f16, KvLayout::separate, 4, 2, 64, 0, {{1, 1, 700}}, 1},
@@ -264,15 +270,26 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"prefill_f16", KvType::f16, KvLayout::separate, 4, 2, 64, 0, {{1, 21, 290}}},
         Case{"prefill_window", KvType::f16, KvLayout::separate, 4, 2, 128, 40, {{1, 19, 101}, {0, 9, 0}}},
         Case{"prefill_window_f32", KvType::f32, KvLayout::separate, 2, 2, 48, 24, {{1, 60, 30}}},
+        Case{"prefill_f16_48", KvType::f16, KvLayout::separate, 2, 2, 48, 24, {{1, 40, 30}}},
+        Case{"prefill_window_q8_0",
+             KvType::q8_0,
+             KvLayout::separate,
+             4,
+             2,
+             128,
+             40,
+             {{1, 19, 101}, {0, 9, 0}}},
         Case{"prefill_vector_512", KvType::f16, KvLayout::vector, 16, 1, 512, 0, {{1, 9, 40}}},
         Case{"prefill_q8_0", KvType::q8_0, KvLayout::separate, 2, 1, 256, 0, {{0, 12, 3}}}),
     [](const auto& of) { return of.param.name; });
 
 TEST(AttentionBits, DoNotDependOnTheBatch) {
-  for (const auto layout : {KvLayout::separate, KvLayout::vector}) {
-    const Fixture fixture({"", KvType::f16, layout, 4, 2, 64, 0, {{1, 12, 600}, {0, 3, 255}}});
+  const std::pair<KvType, KvLayout> caches[] = {
+      {KvType::f16, KvLayout::separate}, {KvType::q8_0, KvLayout::vector}, {KvType::f32, KvLayout::separate}};
+  for (const auto& [type, layout] : caches) {
+    const Fixture fixture({"", type, layout, 4, 2, 64, 0, {{1, 12, 600}, {0, 3, 255}}});
     std::vector<float> expected;
-    for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    for (std::uint64_t seed = 0; seed < 2; ++seed) {
       OnDevice on_device(fixture, seed);
       const auto whole = on_device.attend(0, fixture.rows, 6);  // a block merges the parts of its rows
       if (seed == 0) expected = whole;
