@@ -8,8 +8,10 @@
 
 #include "cli/child_daemon.h"
 #include "cli/commands.h"
+#include "cli/manual/description.h"
 #include "ipc/client.h"
 #include "model/error.h"
+#include "planner/names.h"
 
 namespace tandem::cli {
 
@@ -130,16 +132,29 @@ Command bench_command(CLI::App& parent) {
   const auto options = std::make_shared<BenchOptions>();
   auto* const app =
       parent.add_subcommand("bench", "Measure prompt and decode speed of MODEL in a daemon of its own");
-  app->add_option("MODEL", options->model, "GGUF file")->required();
-  app->add_option("--prompt", options->prompt_tok, "Prompt tokens")->check(CLI::Range(1U, 1U << 20U));
-  app->add_option("--generate", options->generate_tok, "Tokens to generate")
+  app->add_option("MODEL", options->model, "GGUF file")->type_name("FILE")->required();
+  app->add_option("--prompt", options->prompt_tok, "prompt tokens")
+      ->type_name("COUNT")
+      ->capture_default_str()
+      ->check(CLI::Range(1U, 1U << 20U));
+  app->add_option("--generate", options->generate_tok, "tokens to generate")
+      ->type_name("COUNT")
+      ->capture_default_str()
       ->check(CLI::Range(2U, 1U << 20U));
-  app->add_option("--runs", options->runs, "Measured runs, after one to warm up")
+  app->add_option("--runs", options->runs, "measured runs, after one to warm up")
+      ->type_name("COUNT")
+      ->capture_default_str()
       ->check(CLI::Range(1U, 1000U));
-  app->add_option("--seed", options->seed, "Of the prompts and of sampling");
-  app->add_option("--threads", options->threads, "CPU threads; 0: one for each physical core");
-  app->add_option("--kv-type", options->kv_type, "f16, q8_0 or f32");
-  app->add_flag("--json", options->json, "Print JSON");
+  app->add_option("--seed", options->seed, "of the prompts and of sampling")
+      ->type_name("INTEGER")
+      ->capture_default_str();
+  app->add_option("--threads", options->threads, "CPU threads; 0: one for each physical core")
+      ->type_name("COUNT")
+      ->capture_default_str();
+  app->add_option("--kv-type", options->kv_type, "element type of KV")
+      ->type_name(manual::choice_of(planner::kKvTypeNames))
+      ->capture_default_str();
+  app->add_flag("--json", options->json, "print JSON");
   return {app, [options] { return bench(*options); }};
 }
 

@@ -240,13 +240,13 @@ Command chat_command(CLI::App& parent) {
               kDaemonExitCodes);
   const auto options = std::make_shared<ChatOptions>();
   add_socket_option(*app, options->socket);
-  app->add_option("--system", options->system, "what the model is told before everything");
-  app->add_option("--set", options->set, "NAME=VALUE, as /set takes them; may be given several times")
+  app->add_option("--system", options->system, "what the model is told before everything")->type_name("TEXT");
+  app->add_option("--set", options->set, "as /set takes them; may be given several times")
+      ->type_name("NAME=VALUE")
       ->expected(1)
       ->take_all();
-  app->add_option("--load", options->load, "go on with a conversation that /save kept");
-  app->add_option("--color", options->color, "auto, always or never; thoughts are shown with colour only")
-      ->capture_default_str();
+  app->add_option("--load", options->load, "go on with a conversation that /save kept")->type_name("FILE");
+  add_color_option(*app, options->color, "auto minds NO_COLOR; thoughts are shown with colour only");
   return {app, [options] { return Chat(*options).run(); }};
 }
 

@@ -16,5 +16,6 @@ Command stop_command(CLI::App& parent);
 Command wait_command(CLI::App& parent);
 Command bench_command(CLI::App& parent);
 Command perplexity_command(CLI::App& parent);
+Command completions_command(CLI::App& parent);
 
 }  // namespace tandem::cli

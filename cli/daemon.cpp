@@ -19,6 +19,7 @@ void on_interrupt(int) {
 
 void add_socket_option(CLI::App& app, std::string& path) {
   app.add_option("--socket", path, "the daemon's socket [$TANDEM_SOCKET, else its default path]")
+      ->type_name("FILE")
       ->envname("TANDEM_SOCKET");
 }
 

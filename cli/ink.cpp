@@ -25,4 +25,8 @@ planner::Ink ink_for(const std::string& choice) {
   return !unwanted && isatty(STDOUT_FILENO) == 1 ? planner::Ink::colour : planner::Ink::plain;
 }
 
+void add_color_option(CLI::App& app, std::string& choice, const std::string& help) {
+  app.add_option("--color", choice, help)->type_name("auto|always|never")->capture_default_str();
+}
+
 }  // namespace tandem::cli

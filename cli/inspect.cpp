@@ -230,6 +230,7 @@ Command inspect_command(CLI::App& parent) {
   const auto options = std::make_shared<InspectOptions>();
   app->add_option("MODEL", options->model,
                   "GGUF file, first part of a split, header alone, or catalogue:NAME")
+      ->type_name("FILE|catalogue:NAME")
       ->required();
   app->add_flag("--json", options->json, "print JSON");
   return {app, [options] { return run_inspect(*options); }};

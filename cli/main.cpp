@@ -28,10 +28,12 @@ int parse_and_run(int argc, char** argv) {
   CLI::App app("Plan, run and watch large models on one machine.", "tandem");
   app.require_subcommand(1);
   const std::vector<tandem::cli::Command> commands{
-      tandem::cli::plan_command(app),      tandem::cli::inspect_command(app), tandem::cli::run_command(app),
-      tandem::cli::chat_command(app),      tandem::cli::ps_command(app),      tandem::cli::top_command(app),
-      tandem::cli::stop_command(app),      tandem::cli::wait_command(app),    tandem::cli::bench_command(app),
-      tandem::cli::perplexity_command(app)};
+      tandem::cli::plan_command(app),       tandem::cli::inspect_command(app),
+      tandem::cli::run_command(app),        tandem::cli::chat_command(app),
+      tandem::cli::ps_command(app),         tandem::cli::top_command(app),
+      tandem::cli::stop_command(app),       tandem::cli::wait_command(app),
+      tandem::cli::bench_command(app),      tandem::cli::perplexity_command(app),
+      tandem::cli::completions_command(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

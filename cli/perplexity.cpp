@@ -10,8 +10,10 @@
 #include "cli/child_daemon.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/manual/description.h"
 #include "ipc/client.h"
 #include "model/error.h"
+#include "planner/names.h"
 
 namespace tandem::cli {
 
@@ -115,11 +117,16 @@ int perplexity(const PerplexityOptions& options) {
 Command perplexity_command(CLI::App& parent) {
   const auto options = std::make_shared<PerplexityOptions>();
   auto* const app = parent.add_subcommand("perplexity", "Measure how well a model predicts a text");
-  app->add_option("--model", options->model, "GGUF file")->required();
-  app->add_option("--text", options->text, "Text file, UTF-8")->required();
-  app->add_option("--context", options->context_tok, "Tokens of a window")->check(CLI::Range(8U, 1U << 20U));
-  app->add_option("--kv-type", options->kv_type, "f16, q8_0 or f32");
-  app->add_flag("--json", options->json, "Print JSON");
+  app->add_option("--model", options->model, "GGUF file")->type_name("FILE")->required();
+  app->add_option("--text", options->text, "text file, UTF-8")->type_name("FILE")->required();
+  app->add_option("--context", options->context_tok, "tokens of a window")
+      ->type_name("TOKENS")
+      ->capture_default_str()
+      ->check(CLI::Range(8U, 1U << 20U));
+  app->add_option("--kv-type", options->kv_type, "element type of KV")
+      ->type_name(manual::choice_of(planner::kKvTypeNames))
+      ->capture_default_str();
+  app->add_flag("--json", options->json, "print JSON");
   return {app, [options] { return perplexity(*options); }};
 }
 

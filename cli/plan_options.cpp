@@ -4,6 +4,8 @@
 #include <cmath>
 #include <filesystem>
 
+#include "cli/ink.h"
+#include "cli/manual/description.h"
 #include "cli/open_machine.h"
 #include "model/catalogue.h"
 #include "model/hyperparameters.h"
@@ -20,21 +22,32 @@ namespace {
 using planner::BadQuestion;
 
 void add_setting(CLI::App& app, PlanOptions& options) {
-  app.add_option("--vram", options.vram, "GPU memory allowed in total [the named card's, else 12GiB]");
-  app.add_option("--ram", options.ram, "main memory allowed in total")->capture_default_str();
-  app.add_option("--context", options.context, "tokens a sequence can hold [the model's, at most 8192]");
-  app.add_option("--expect-context", options.expect_context, "context at which speed counts [a quarter]");
-  app.add_option("--sequences", options.sequences, "sequences at once [4]");
-  app.add_option("--micro-batch", options.micro_batch, "rows of a step [512]");
-  app.add_option("--kv-type", options.kv_type, "f16, q8_0 or f32 [f16]");
+  app.add_option("--vram", options.vram, "GPU memory allowed in total [the named card's, else 12GiB]")
+      ->type_name("SIZE");
+  app.add_option("--ram", options.ram, "main memory allowed in total")
+      ->type_name("SIZE")
+      ->capture_default_str();
+  app.add_option("--context", options.context, "tokens a sequence can hold [the model's, at most 8192]")
+      ->type_name("TOKENS");
+  app.add_option("--expect-context", options.expect_context, "context at which speed counts [a quarter]")
+      ->type_name("TOKENS");
+  app.add_option("--sequences", options.sequences, "sequences at once [4]")->type_name("COUNT");
+  app.add_option("--micro-batch", options.micro_batch, "rows of a step [512]")->type_name("ROWS");
+  app.add_option("--kv-type", options.kv_type, "element type of KV [f16]")
+      ->type_name(manual::choice_of(planner::kKvTypeNames));
   app.add_option("--optimise", options.optimise,
                  "what placement is for: decode (a token of one sequence), prefill (a prompt), throughput "
-                 "(a token of all sequences) or context (a token with the whole context in use) [decode]");
+                 "(a token of all sequences) or context (a token with the whole context in use) [decode]")
+      ->type_name(manual::choice_of(planner::kOptimiseNames));
   app.add_option("--head-type", options.head_type,
-                 "store an F32, F16 or BF16 head as q8_0 or q6_k when it is loaded [keep]");
-  app.add_option("--devices", options.devices, "auto, cpu, cpu,cuda or cpu,emulated")->capture_default_str();
+                 "what an F32, F16 or BF16 head is stored as when it is loaded [keep]")
+      ->type_name(manual::choice_of(planner::kHeadTypeNames));
+  app.add_option("--devices", options.devices, "what units may be placed on; auto is cpu,cuda")
+      ->type_name("auto|cpu|cpu,cuda|cpu,emulated")
+      ->capture_default_str();
   app.add_option("--machine", options.machine,
                  "machine profile: a name, a file, CARD+PROCESSOR as in rtx4090+ddr5-5600, or `list`")
+      ->type_name("MACHINE|FILE|list")
       ->capture_default_str();
 }
 
@@ -43,11 +56,16 @@ void add_questions(CLI::App& app, PlanOptions& options) {
   questions->add_flag("--max-context", options.max_context, "the largest context that fits");
   questions->add_flag("--max-sequences", options.max_sequences, "the most sequences that fit");
   questions->add_flag("--min-vram", options.min_vram, "the least VRAM, to the byte");
-  questions->add_option("--sweep", options.sweep,
-                        "vram, ram, context or sequences: vram=6GiB:24GiB:1GiB, context=4k:256k:x2");
-  questions->add_option("--target-tps", options.target_tps, "what decodes this many tokens a second");
-  questions->add_option("--target-ttft", options.target_ttft,
-                        "what gives the first token within this time: 2s, 500ms");
+  questions
+      ->add_option("--sweep", options.sweep,
+                   "vram, ram, context or sequences: vram=6GiB:24GiB:1GiB, context=4k:256k:x2")
+      ->type_name("RANGE");
+  questions->add_option("--target-tps", options.target_tps, "what decodes this many tokens a second")
+      ->type_name("RATE");
+  questions
+      ->add_option("--target-ttft", options.target_ttft,
+                   "what gives the first token within this time: 2s, 500ms")
+      ->type_name("TIME");
   questions->require_option(0, 1);
 }
 
@@ -123,16 +141,18 @@ std::string alias_of(const std::string& model) {
 void add_plan_options(CLI::App& app, PlanOptions& options) {
   auto* models = app.add_option("MODEL", options.models,
                                 "GGUF file, first part of a split, header alone, or catalogue:NAME; several "
-                                "are compared");
+                                "are compared")
+                     ->type_name("FILE|catalogue:NAME");
   app.add_option("--socket", options.socket,
                  "instead of planning, show what the daemon listening there executes")
+      ->type_name("FILE")
       ->excludes(models);
   add_setting(app, options);
   add_questions(app, options);
   app.add_flag("--json", options.json, "print JSON");
-  app.add_option("--svg", options.svg, "draw the plan, or the sweep, into this file as well");
-  app.add_option("--color", options.color, "auto, always or never; auto minds NO_COLOR")
-      ->capture_default_str();
+  app.add_option("--svg", options.svg, "draw the plan, or the sweep, into this file as well")
+      ->type_name("FILE");
+  add_color_option(app, options.color, "auto minds NO_COLOR");
 }
 
 planner::Setting setting_of(const PlanOptions& options, const std::string& model) {

@@ -191,21 +191,29 @@ int run(const RunOptions& options) {
 }
 
 void add_options(CLI::App& app, RunOptions& options) {
-  app.add_option("PROMPT", options.prompt, "text to continue; - or nothing reads standard input");
+  app.add_option("PROMPT", options.prompt, "text to continue; - or nothing reads standard input")
+      ->type_name("TEXT");
   add_socket_option(app, options.socket);
-  app.add_option("--max-tokens", options.max_tokens, "end the answer after this many")->capture_default_str();
-  app.add_option("--temperature", options.temperature, "0 always takes the most probable token");
-  app.add_option("--top-k", options.top_k, "choose among this many tokens, 0 all");
-  app.add_option("--top-p", options.top_p, "choose among the tokens that make up this probability");
-  app.add_option("--min-p", options.min_p, "leave out tokens less probable than this share of the best");
-  app.add_option("--seed", options.seed, "the same seed gives the same answer");
+  app.add_option("--max-tokens", options.max_tokens, "end the answer after this many")
+      ->type_name("COUNT")
+      ->capture_default_str();
+  app.add_option("--temperature", options.temperature, "0 always takes the most probable token")
+      ->type_name("NUMBER");
+  app.add_option("--top-k", options.top_k, "choose among this many tokens, 0 all")->type_name("COUNT");
+  app.add_option("--top-p", options.top_p, "choose among the tokens that make up this probability")
+      ->type_name("NUMBER");
+  app.add_option("--min-p", options.min_p, "leave out tokens less probable than this share of the best")
+      ->type_name("NUMBER");
+  app.add_option("--seed", options.seed, "the same seed gives the same answer")->type_name("INTEGER");
   app.add_option("--stop", options.stop, "end before this text; may be given several times")
+      ->type_name("TEXT")
       ->expected(1)
       ->take_all();
   app.add_option(
          "--file", options.files,
          "add this text file to the prompt, after a blank line and its name; - is standard input; may be "
          "given several times, up to 1 MiB each")
+      ->type_name("FILE")
       ->expected(1)
       ->take_all();
   app.add_flag("--chat", options.chat, "ask as a chat turn, in the loaded model's format");

@@ -47,7 +47,8 @@ Command wait_command(CLI::App& parent) {
   app->footer(kDaemonExitCodes);
   const auto options = std::make_shared<WaitOptions>();
   add_socket_option(*app, options->socket);
-  app->add_option("--timeout", options->timeout_s, "seconds")
+  app->add_option("--timeout", options->timeout_s, "to wait")
+      ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(0U, 86400U));
   return {app, [options] { return wait(*options); }};

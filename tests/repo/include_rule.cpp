@@ -28,8 +28,9 @@ const std::map<std::string, Rooms, std::less<>>& rules() {
         "backends/cuda"}},
       {"daemon",
        {"model", "planner", "memory", "ipc", "daemon/scheduler", "daemon/engine", "backends/device.h",
-        "backends/cpu", "backends/cuda", "embedded"}},
-      {"cli", {"model", "planner", "ipc", "daemon/scheduler", "embedded"}},
+        "backends/cpu", "backends/cuda", "cli/manual", "embedded"}},
+      {"cli/manual", {}},
+      {"cli", {"model", "planner", "ipc", "daemon/scheduler", "cli/manual", "embedded"}},
   };
   return kRules;
 }
