@@ -11,19 +11,29 @@
 
 namespace tandem::daemon {
 
+/// What answers of chats may take.
+struct ChatLimits {
+  std::size_t call_depth = model::kCallDepth;  ///< a call whose arguments nest deeper is read as text
+  std::size_t mask_bytes = model::MaskStore::kDefaultBytes;  ///< for which tokens fit where in grammars
+};
+
 /// Makes prompts of conversations and grammars of answer formats.  Thread-safe.
 class ChatPreparer {
  public:
-  /// No `format`: the model cannot chat.  Calls whose arguments nest deeper than `call_depth` are to be read
-  /// as text.  `tokenizer` outlives the object.
+  /// No `format`: the model cannot chat.  `tokenizer` outlives the object.
   ChatPreparer(const model::Tokenizer& tokenizer, std::optional<model::ChatFormat> format,
-               std::size_t call_depth = model::kCallDepth)
-      : tokenizer_(tokenizer), format_(format), call_depth_(call_depth), grammars_(tokenizer) {}
+               const ChatLimits& limits = {})
+      : tokenizer_(tokenizer),
+        format_(format),
+        call_depth_(limits.call_depth),
+        grammars_(tokenizer, limits.mask_bytes) {}
 
   /// As Service::prepare_chat; all its errors are RequestError 400.
   ipc::PreparedChat prepare_chat(const ipc::ChatRequest& chat);
   /// As Service::prepare_format.
   std::shared_ptr<const ipc::AnswerRules> prepare_format(const ipc::AnswerFormat& format);
+
+  [[nodiscard]] std::size_t mask_bytes() const { return grammars_.mask_bytes(); }
 
  private:
   std::shared_ptr<model::GrammarMasks> masks_of(const ipc::AnswerFormat& format);

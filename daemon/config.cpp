@@ -103,6 +103,14 @@ ipc::Limits read_limits(const json& limits) {
   return result;
 }
 
+std::size_t mask_bytes_of(const json& value) {
+  constexpr std::uint64_t kLeast = std::uint64_t{1} << 20;
+  constexpr std::uint64_t kMost = std::uint64_t{64} << 30;
+  const auto bytes = size_of(value, "grammar_masks");
+  if (bytes >= kLeast && bytes <= kMost) return bytes;
+  throw BadConfig("grammar_masks: must be between 1 MiB and 64 GiB");
+}
+
 planner::KvType kv_type_of(const std::string& name) {
   if (name == "f32") return planner::KvType::f32;
   return name == "q8_0" ? planner::KvType::q8_0 : planner::KvType::f16;
@@ -151,6 +159,7 @@ Config read(const json& all) {
   config.listen = read_listen(all.at("listen"));
   config.limits = read_limits(all.at("limits"));
   config.queued_requests = all.at("limits").at("queued_requests");
+  config.grammar_mask_bytes = mask_bytes_of(all.at("grammar_masks"));
   config.grace = std::chrono::seconds(all.at("grace_s").get<int>());
   config.log_level = all.at("log_level");
   return config;

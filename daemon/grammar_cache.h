@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "model/grammar_masks.h"
+#include "model/mask_store.h"
 #include "model/token_trie.h"
 #include "model/tokenizer.h"
 
@@ -22,18 +23,25 @@ class GrammarCache {
  public:
   using MakeRules = std::function<std::vector<model::GrammarRule>()>;
 
-  /// `tokenizer` outlives the cache and the masks it hands out.
-  explicit GrammarCache(const model::Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  /// What is known of tokens takes up to `max_mask_bytes` for all grammars together.  `tokenizer` outlives
+  /// the cache and the masks it hands out.
+  explicit GrammarCache(const model::Tokenizer& tokenizer,
+                        std::size_t max_mask_bytes = model::MaskStore::kDefaultBytes)
+      : tokenizer_(tokenizer), store_(std::make_shared<model::MaskStore>(max_mask_bytes)) {}
 
   /// The masks of the grammar that `key` names; `make_rules` gives its rules where it is not known yet, and
   /// must give the same, with the same `calls`, for the same key.  Throws what that throws, and GrammarError.
   std::shared_ptr<model::GrammarMasks> masks(const std::string& key, model::CallMarkup calls,
                                              const MakeRules& make_rules);
 
+  /// That masks take at the moment.
+  [[nodiscard]] std::size_t mask_bytes() const { return store_->bytes(); }
+
   static constexpr std::size_t kMostGrammars = 16;
 
  private:
   const model::Tokenizer& tokenizer_;
+  const std::shared_ptr<model::MaskStore> store_;
   std::mutex mutex_;
   std::map<model::CallMarkup, std::shared_ptr<const model::TokenTrie>> tries_;  ///< made when first needed
   std::list<std::pair<std::string, std::shared_ptr<model::GrammarMasks>>> newest_first_;

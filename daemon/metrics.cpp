@@ -119,10 +119,13 @@ void Metrics::observe(const engine::Usage& usage) {
   token_seconds_->Observe(usage.decode_us * kSecondsPerUs / static_cast<double>(usage.completion_tok - 1));
 }
 
-std::string Metrics::text(const engine::Stats& stats, std::span<const memory::LedgerLine> ledger) const {
+std::string Metrics::text(const engine::Stats& stats, std::span<const memory::LedgerLine> ledger,
+                          std::size_t grammar_mask_bytes) const {
   Families families;
   add_counters(families, stats);
   add_gauges(families, stats, ledger);
+  families.gauge("tandem_grammar_mask_bytes", "Bytes that say which tokens fit where in grammars.",
+                 static_cast<double>(grammar_mask_bytes));
   auto all = std::move(families).take();
   for (auto& family : registry_->Collect()) all.push_back(std::move(family));
   return prometheus::TextSerializer().Serialize(all);

@@ -27,8 +27,8 @@ class Metrics {
   void observe(const engine::Usage& usage);
 
   /// Histograms so far, and counters and gauges of this moment.
-  [[nodiscard]] std::string text(const engine::Stats& stats,
-                                 std::span<const memory::LedgerLine> ledger) const;
+  [[nodiscard]] std::string text(const engine::Stats& stats, std::span<const memory::LedgerLine> ledger,
+                                 std::size_t grammar_mask_bytes) const;
 
  private:
   std::unique_ptr<prometheus::Registry> registry_;

@@ -71,7 +71,7 @@ DaemonService::DaemonService(const model::Tokenizer& tokenizer, Loaded loaded)
     : tokenizer_(tokenizer),
       loaded_(std::move(loaded)),
       plan_json_(planner::plan_to_text(loaded_.plan)),
-      preparer_(tokenizer, loaded_.chat, loaded_.call_depth) {}
+      preparer_(tokenizer, loaded_.chat, loaded_.chat_limits) {}
 
 void DaemonService::attach(engine::Engine& engine, std::function<std::vector<memory::LedgerLine>()> ledger) {
   ledger_ = std::move(ledger);
@@ -169,8 +169,8 @@ std::string DaemonService::plan_json() {
 
 std::string DaemonService::metrics_text() {
   auto* const running = engine();
-  if (running == nullptr) return metrics_.text({}, {});
-  return metrics_.text(running->stats(), ledger_());
+  if (running == nullptr) return metrics_.text({}, {}, preparer_.mask_bytes());
+  return metrics_.text(running->stats(), ledger_(), preparer_.mask_bytes());
 }
 
 ipc::OrderedJson DaemonService::status() {

@@ -26,7 +26,7 @@ struct Loaded {
   std::optional<model::ChatFormat> chat;  ///< none: the model cannot chat
   planner::Plan plan;
   model::SamplingParams recommended;
-  std::size_t call_depth = model::kCallDepth;  ///< as ChatPreparer takes it
+  ChatLimits chat_limits = {};
 };
 
 /// The daemon's side of the wire: translates requests to the engine and its events back.  Serves health, the

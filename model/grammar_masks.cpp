@@ -7,14 +7,19 @@ namespace tandem::model {
 namespace {
 
 constexpr std::size_t kMostFew = 2048;             // tokens that a list holds before it becomes a set
+constexpr std::size_t kMostStates = 8192;          // of a grammar; each may hold 1 KiB of transitions
 constexpr std::uint64_t kWarmUpWork = 50'000'000;  // steps through the trie, about 0.3 s
 constexpr std::uint64_t kWorkOfMask = 1000;        // what a mask takes beside the walk, in such steps
 constexpr std::uint64_t kWorkOfPlace = 16;         // taking a byte at one place, in such steps
 
 }  // namespace
 
-GrammarMasks::GrammarMasks(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie)
-    : grammar_(std::move(grammar)), trie_(trie), places_(*grammar_) {
+GrammarMasks::GrammarMasks(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie,
+                           std::shared_ptr<MaskStore> store)
+    : grammar_(std::move(grammar)),
+      trie_(trie),
+      known_(std::move(store)),
+      places_(std::make_unique<GrammarMachine>(*grammar_)) {
   std::uint16_t deepest = 0;
   for (const auto& node : trie_.nodes()) deepest = std::max(deepest, node.depth);
   path_.resize(std::size_t{deepest} + 1);
@@ -60,15 +65,15 @@ void GrammarMasks::for_each_rule(const GrammarMachine& machine, StateId state, V
 
 GrammarMasks::StateId GrammarMasks::state_above(std::span<const Grammar::NodeId> nodes) {
   std::vector<GrammarMachine::StackId> stacks;
-  for (const auto node : nodes) stacks.push_back(places_.push(node, GrammarMachine::kEmptyStack));
-  return places_.intern(std::move(stacks));
+  for (const auto node : nodes) stacks.push_back(places_->push(node, GrammarMachine::kEmptyStack));
+  return places_->intern(std::move(stacks));
 }
 
-GrammarMasks::RuleMask GrammarMasks::make_rule_mask(StateId places) {
+RuleMask GrammarMasks::make_rule_mask(StateId places) {
   RuleMask mask;
   std::vector<std::uint32_t> exits;
   const auto nodes = trie_.nodes();
-  walk(places_, 0, places, [&](std::uint32_t node, StateId state) {
+  walk(*places_, 0, places, [&](std::uint32_t node, StateId state) {
     const auto tokens = trie_.tokens(node);
     if (mask.many != nullptr) {
       for (const auto token : tokens) mask.many->add(token);
@@ -80,8 +85,9 @@ GrammarMasks::RuleMask GrammarMasks::make_rule_mask(StateId places) {
       for (const auto token : mask.few) mask.many->add(token);
       mask.few = {};
     }
-    if (nodes[node].end > node + 1 && places_.may_end(state)) exits.push_back(node);
+    if (nodes[node].end > node + 1 && places_->may_end(state)) exits.push_back(node);
   });
+  mask.few.shrink_to_fit();
   add_exits(exits, mask);
   return mask;
 }
@@ -122,10 +128,18 @@ void GrammarMasks::add_beyond(const RuleMask& mask, GrammarMachine& machine, Sta
   }
 }
 
-const GrammarMasks::RuleMask& GrammarMasks::rule_mask(StateId places) {
-  const auto known = rule_masks_.find(places);
-  if (known != rule_masks_.end()) return known->second;
-  return rule_masks_.emplace(places, make_rule_mask(places)).first->second;
+std::shared_ptr<const RuleMask> GrammarMasks::rule_mask(StateId places) {
+  if (auto known = known_.find(places)) return known;
+  auto made = std::make_shared<const RuleMask>(make_rule_mask(places));
+  known_.keep(places, made);
+  return made;
+}
+
+/// Masks are named after states, so they go together.
+void GrammarMasks::forget_if_large() {
+  if (places_->state_count() < kMostStates) return;
+  places_ = std::make_unique<GrammarMachine>(*grammar_);
+  known_.clear();
 }
 
 /// Goes to all places byte by byte, rule by rule, and works out their masks.
@@ -135,35 +149,36 @@ void GrammarMasks::warm_up() {
   const auto add = [&](StateId state) {
     if (state != GrammarMachine::kDead && seen.insert(state).second) open.push_back(state);
   };
-  add(places_.state_at(grammar_->start(), GrammarMachine::kEmptyStack));
-  while (!open.empty() && work_ < kWarmUpWork) {
+  add(places_->state_at(grammar_->start(), GrammarMachine::kEmptyStack));
+  while (!open.empty() && work_ < kWarmUpWork && places_->state_count() < kMostStates / 2) {
     const auto state = open.back();
     open.pop_back();
-    for_each_rule(places_, state, [&](StateId places, GrammarMachine::StackId below) {
+    for_each_rule(*places_, state, [&](StateId places, GrammarMachine::StackId below) {
       if (below != GrammarMachine::kEmptyStack) {
         add(places);
-        add(places_.state_at(places_.frame(below).node, GrammarMachine::kEmptyStack));
+        add(places_->state_at(places_->frame(below).node, GrammarMachine::kEmptyStack));
         return;
       }
       rule_mask(places);
-      const auto bytes = places_.possible_bytes(places);
+      const auto bytes = places_->possible_bytes(places);
       for (unsigned byte = 0; byte < 256; ++byte) {
-        if (bytes[byte]) add(places_.next(places, static_cast<std::uint8_t>(byte)));
+        if (bytes[byte]) add(places_->next(places, static_cast<std::uint8_t>(byte)));
       }
-      work_ += kWorkOfMask + bytes.count() * places_.stacks(places).size() * kWorkOfPlace;
+      work_ += kWorkOfMask + bytes.count() * places_->stacks(places).size() * kWorkOfPlace;
     });
   }
 }
 
 void GrammarMasks::add_allowed(GrammarMachine& machine, StateId state, TokenSet& set) {
+  forget_if_large();
   if (machine.may_end(state)) {
     for (const auto token : trie_.end_tokens()) set.add(token);
   }
   for_each_rule(machine, state, [&](StateId places, GrammarMachine::StackId below) {
-    const auto& mask = rule_mask(places);
-    if (mask.many != nullptr) set.add_all(*mask.many);
-    for (const auto token : mask.few) set.add(token);
-    add_beyond(mask, machine, machine.after_rule(below), set);
+    const auto mask = rule_mask(places);
+    if (mask->many != nullptr) set.add_all(*mask->many);
+    for (const auto token : mask->few) set.add(token);
+    add_beyond(*mask, machine, machine.after_rule(below), set);
   });
 }
 

@@ -3,11 +3,11 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "model/grammar.h"
 #include "model/grammar_machine.h"
+#include "model/mask_store.h"
 #include "model/token_set.h"
 #include "model/token_trie.h"
 
@@ -18,15 +18,18 @@ namespace tandem::model {
 /// For each set of places that the grammar can be in within one rule, it knows which tokens fit without
 /// regard to what is below on the stack, and at which points of the trie the rule may be over inside a token;
 /// only from there on the rest of the stack matters.  So a mask costs little even where nearly all tokens
-/// fit. What is not known yet is found out when it is asked for, so not for several threads at once.
+/// fit. What is not known yet, or was dropped from the store, is found out when it is asked for, so not for
+/// several threads at once.
 class GrammarMasks {
  public:
   using StateId = GrammarMachine::StateId;
 
   /// Works out the masks of all places that the grammar can come to, up to a limit: some 10 ms, about
   /// 0.5 s at most, so do it off the I/O thread.  What is beyond the limit, as with long counted repetitions
-  /// of wide character sets, costs a few ms where it comes up first.  The trie outlives the masks.
-  GrammarMasks(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie);
+  /// of wide character sets, costs a few ms where it comes up first.  The masks are kept in `store`, which
+  /// grammars may share.  The trie outlives the object.
+  GrammarMasks(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie,
+               std::shared_ptr<MaskStore> store = std::make_shared<MaskStore>());
   GrammarMasks(const GrammarMasks&) = delete;
   GrammarMasks& operator=(const GrammarMasks&) = delete;
 
@@ -37,18 +40,9 @@ class GrammarMasks {
   void add_allowed(GrammarMachine& machine, StateId state, TokenSet& set);
 
  private:
-  /// The tokens that fit at some places of one rule, whatever is below.
-  struct RuleMask {
-    std::vector<TokenId> few;        ///< either these,
-    std::unique_ptr<TokenSet> many;  ///< or these
-
-    /// Nodes of the trie before whose byte the rule may be over, those with byte b from first_beyond[b] on.
-    std::vector<std::uint32_t> beyond;
-    std::vector<std::uint32_t> first_beyond;  ///< (257), empty where there are none
-  };
-
   void warm_up();
-  const RuleMask& rule_mask(StateId places);
+  void forget_if_large();
+  std::shared_ptr<const RuleMask> rule_mask(StateId places);
   RuleMask make_rule_mask(StateId places);
   void add_exits(const std::vector<std::uint32_t>& exits, RuleMask& mask) const;
   void add_beyond(const RuleMask& mask, GrammarMachine& machine, StateId after, TokenSet& set);
@@ -60,10 +54,11 @@ class GrammarMasks {
 
   std::shared_ptr<const Grammar> grammar_;
   const TokenTrie& trie_;
-  GrammarMachine places_;                             ///< stacks end below the rule they are in
-  std::unordered_map<StateId, RuleMask> rule_masks_;  ///< by state of places_
-  std::vector<StateId> path_;                         ///< of a walk, by depth
-  std::uint64_t work_ = 0;                            ///< done so far, in steps through the trie
+  MaskShelf known_;  ///< by state of places_
+  std::unique_ptr<GrammarMachine>
+      places_;                 ///< stacks end below the rule they are in; begun anew now and then
+  std::vector<StateId> path_;  ///< of a walk, by depth
+  std::uint64_t work_ = 0;     ///< done so far, in steps through the trie
 };
 
 }  // namespace tandem::model

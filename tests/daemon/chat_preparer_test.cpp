@@ -242,7 +242,8 @@ TEST_F(ChatPreparerTest, CallsAreWhatRequestsMayHave) {
 }
 
 TEST_F(ChatPreparerTest, CallsNestAsDeepAsItIsTold) {
-  ChatPreparer preparer(*tokenizer_, model::ChatFormat{model::ChatTemplate::gemma4_r4, true}, 7);
+  ChatPreparer preparer(*tokenizer_, model::ChatFormat{model::ChatTemplate::gemma4_r4, true},
+                        {.call_depth = 7});
   EXPECT_EQ(rules_of(preparer.prepare_chat(hello())).chat->call_depth, 7U);
 }
 

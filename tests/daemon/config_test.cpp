@@ -77,6 +77,11 @@ TEST(Config, ThereIsNoPortUnlessOneIsAskedFor) {
   }
 }
 
+TEST(Config, MasksOfGrammarsHaveTheirBytes) {
+  EXPECT_EQ(make_config(kNothing, kNothing).grammar_mask_bytes, std::size_t{32} << 20);
+  EXPECT_EQ(make_config({{"grammar_masks", "1GiB"}}, kNothing).grammar_mask_bytes, std::size_t{1} << 30);
+}
+
 TEST(Config, TheSocketModeIsOctal) {
   EXPECT_EQ(make_config({{"socket", {{"mode", "0660"}}}}, kNothing).socket.mode, 0660U);
 }
@@ -104,6 +109,9 @@ TEST(Config, ValuesOutOfRangeAreRefusedWithTheirKey) {
       {{{"socket", {{"mode", "0888"}}}}, "mode"},
       {{{"limits", {{"json_depth", 100000}}}}, "json_depth"},
       {{{"threads", "all"}}, "threads"},
+      {{{"grammar_masks", "1023KiB"}}, "grammar_masks"},
+      {{{"grammar_masks", "65GiB"}}, "grammar_masks"},
+      {{{"grammar_masks", 0}}, "grammar_masks"},
       {{{"log_level", "loud"}}, "log_level"},
       {{{"devices", "tpu"}}, "devices"},
   };

@@ -1,5 +1,7 @@
 #include "daemon/grammar_cache.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "model/gbnf.h"
@@ -41,6 +43,33 @@ TEST_F(GrammarCacheTest, WhatIsForgottenStaysUsable) {
   for (std::size_t i = 0; i < GrammarCache::kMostGrammars; ++i) masks("b" + std::to_string(i));
   model::GrammarMatcher matcher(first);
   EXPECT_TRUE(matcher.accept(*tokenizer_->find("a")));
+}
+
+/// Schemas with long texts have masks of half the vocabulary, one for each length that a text may have yet.
+TEST_F(GrammarCacheTest, MasksOfAllGrammarsTogetherStayWithinTheirBytes) {
+  constexpr std::size_t kMostBytes = 40'000;
+  GrammarCache bounded(*tokenizer_, kMostBytes);
+  GrammarCache ample(*tokenizer_);
+  for (int i = 0; i < 6; ++i) {
+    const auto make = [&] {
+      return model::read_gbnf("root ::= \"" + std::to_string(i) + "\" [^x]{0,40} | [^y]* \"z\"");
+    };
+    const auto key = std::to_string(i);
+    model::GrammarMatcher one(bounded.masks(key, model::CallMarkup::left_out, make));
+    model::GrammarMatcher other(ample.masks(key, model::CallMarkup::left_out, make));
+    for (int step = 0; step < 30; ++step) {
+      const auto allowed = other.allowed();
+      ASSERT_TRUE(std::ranges::equal(one.allowed().words(), allowed.words()));
+      ASSERT_LE(bounded.mask_bytes(), kMostBytes);
+      auto token = static_cast<model::TokenId>(1000 * i + 37 * step) % static_cast<int>(tokenizer_->size());
+      while (!allowed.contains(token) || tokenizer_->ends_generation(token)) {
+        token = (token + 1) % static_cast<int>(tokenizer_->size());
+      }
+      ASSERT_TRUE(one.accept(token));
+      ASSERT_TRUE(other.accept(token));
+    }
+  }
+  EXPECT_GT(ample.mask_bytes(), 2 * kMostBytes) << "so the bound was one";
 }
 
 TEST_F(GrammarCacheTest, AGrammarThatIsNoneIsNotKept) {

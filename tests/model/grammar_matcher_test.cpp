@@ -1,5 +1,6 @@
 #include "model/grammar_matcher.h"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <random>
@@ -138,9 +139,10 @@ Tokens mixed_tokens(std::uint32_t seed) {
   return Tokens(std::move(texts));
 }
 
-std::shared_ptr<GrammarMasks> compile(const std::string& gbnf, const Tokens& tokens) {
-  return std::make_shared<GrammarMasks>(std::make_shared<const Grammar>(read_gbnf(gbnf), "root"),
-                                        tokens.trie);
+std::shared_ptr<GrammarMasks> compile(const std::string& gbnf, const Tokens& tokens,
+                                      std::shared_ptr<MaskStore> store = std::make_shared<MaskStore>()) {
+  return std::make_shared<GrammarMasks>(std::make_shared<const Grammar>(read_gbnf(gbnf), "root"), tokens.trie,
+                                        std::move(store));
 }
 
 const std::vector<std::string>& grammars() {
@@ -192,6 +194,43 @@ TEST(GrammarMatcher, AllowsWhatTryingEverythingAllows) {
       }
     }
   }
+}
+
+/// A store in which nothing, little or all finds room makes no difference but in bytes.
+TEST(GrammarMatcher, AllowsTheSameWhereMasksAreDropped) {
+  std::size_t dropped = 0;
+  for (const std::size_t max_bytes : {0, 700, 3000}) {
+    for (std::uint32_t seed = 0; seed < 4; ++seed) {
+      const auto tokens = mixed_tokens(seed);
+      const auto small = std::make_shared<MaskStore>(max_bytes);
+      const auto large = std::make_shared<MaskStore>();
+      std::vector<GrammarMatcher>
+          bounded;  // of all grammars, taking turns, so that they take room from each other
+      std::vector<GrammarMatcher> free;
+      for (const auto& gbnf : grammars()) {
+        bounded.emplace_back(compile(gbnf, tokens, small));
+        free.emplace_back(compile(gbnf, tokens, large));
+      }
+      std::mt19937 random(seed);
+      for (int step = 0; step < 12; ++step) {
+        for (std::size_t g = 0; g < grammars().size(); ++g) {
+          std::vector<TokenId> choices;
+          const auto& allowed = bounded[g].allowed();
+          ASSERT_TRUE(std::ranges::equal(allowed.words(), free[g].allowed().words())) << grammars()[g];
+          ASSERT_LE(small->bytes(), max_bytes);
+          for (TokenId id = 0; id < tokens.end; ++id) {
+            if (allowed.contains(id)) choices.push_back(id);
+          }
+          if (choices.empty()) continue;
+          const auto choice = choices[random() % choices.size()];
+          ASSERT_TRUE(bounded[g].accept(choice));
+          ASSERT_TRUE(free[g].accept(choice));
+        }
+      }
+      if (large->bytes() > small->bytes()) ++dropped;
+    }
+  }
+  EXPECT_EQ(dropped, 12U) << "without the bound there would be more";
 }
 
 TEST(GrammarMatcher, TakesNothingThatIsNotAllowed) {
