@@ -1,7 +1,6 @@
 #include "ipc/connection.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <optional>
 #include <poll.h>
@@ -18,6 +17,7 @@
 #include <boost/beast/http/string_body.hpp>
 
 #include "ipc/error_dialect.h"
+#include "ipc/http_message.h"
 #include "ipc/openai_error.h"
 #include "ipc/request_target.h"
 
@@ -35,37 +35,6 @@ constexpr std::size_t kReadAheadBytes = 4096;
 constexpr std::size_t kBodyPieceBytes = 65536;  // read at once; also the most a chunk header may have
 constexpr Milliseconds kLingerTime{1000};
 
-/// All values of a header field, joined by ", ".
-std::string field_of(const http::fields& fields, std::string_view name) {
-  const auto [first, last] = fields.equal_range({name.data(), name.size()});
-  std::string text;
-  for (auto field = first; field != last; ++field) {
-    if (field != first) text += ", ";
-    text += std::string(field->value());
-  }
-  return text;
-}
-
-RequestHead request_head(const http::request<http::string_body>& message, std::string id) {
-  RequestTarget target = parse_target({message.target().data(), message.target().size()});
-  RequestHead head;
-  head.id = std::move(id);
-  head.method = std::string(message.method_string());
-  head.path = std::move(target.path);
-  head.host = target.authority.empty() ? field_of(message, "Host") : std::move(target.authority);
-  head.origin = field_of(message, "Origin");
-  head.authorization = field_of(message, "Authorization");
-  head.api_key = field_of(message, "X-Api-Key");
-  head.client = field_of(message, "X-Tandem-Client");
-  head.owner = field_of(message, "X-Tandem-Owner");
-  head.preflight_method = field_of(message, "Access-Control-Request-Method");
-  head.preflight_headers = field_of(message, "Access-Control-Request-Headers");
-  for (const char* name : {"Forwarded", "X-Forwarded-For", "Via"}) {
-    head.forwarded = head.forwarded || message.count(name) > 0;
-  }
-  return head;
-}
-
 bool is_unix(const StreamSocket& socket) {
   return socket.local_endpoint().protocol().family() == AF_UNIX;
 }
@@ -74,12 +43,6 @@ bool is_unix(const StreamSocket& socket) {
 bool hung_up(int fd) {
   pollfd entry{fd, 0, 0};
   return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLHUP | POLLERR)) != 0;
-}
-
-std::string chunk(const std::string& bytes) {
-  std::array<char, 20> size{};
-  const int length = std::snprintf(size.data(), size.size(), "%zx\r\n", bytes.size());
-  return std::string(size.data(), static_cast<std::size_t>(length)) + bytes + "\r\n";
 }
 
 class HttpConnection final : public Connection, public std::enable_shared_from_this<HttpConnection> {
@@ -109,7 +72,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   void on_header(error_code error);
   void read_body();
   void on_body(error_code error);
-  bool take_header(const http::request<http::string_body>& message);
+  bool take_header(const HttpMessage& message);
   void begin_answer();
   [[nodiscard]] std::string path_so_far() const;
   void read_failed(error_code error);
@@ -124,8 +87,8 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   void on_outcome(Outcome outcome);
   void pump();
   void emit(Output output);
-  void send_reply(HttpReply reply);
-  [[nodiscard]] std::string head_of(const HttpReply& reply, const std::string& framing);
+  void send_reply(const HttpReply& reply);
+  [[nodiscard]] std::string head_of(const HttpReply& reply, Framing framing);
   void send(std::string bytes, AfterSend after);
   void write_some();
   void on_written(error_code error, std::size_t size);
@@ -222,7 +185,7 @@ void HttpConnection::on_body(error_code error) {
 }
 
 /// False if the request ends here, before its body is read.
-bool HttpConnection::take_header(const http::request<http::string_body>& message) {
+bool HttpConnection::take_header(const HttpMessage& message) {
   const RequestHead head = request_head(message, context_.new_request_id());
   http_1_0_ = message.version() < 11;
   keep_alive_ = keep_alive_ && message.keep_alive();
@@ -337,7 +300,7 @@ void HttpConnection::on_outcome(Outcome outcome) {
   // An answer may take long and the body is parsed: many of them would fill the memory for nothing.
   // Swapped, because assigning an empty string keeps the old one's memory.
   std::string().swap(request_.body);
-  if (auto* reply = std::get_if<HttpReply>(&outcome)) return send_reply(std::move(*reply));
+  if (auto* reply = std::get_if<HttpReply>(&outcome)) return send_reply(*reply);
   const Wake wake = [io = context_.io, weak = weak_from_this()] {
     asio::post(*io, [weak] {
       if (const auto self = weak.lock()) self->pump();
@@ -367,49 +330,37 @@ void HttpConnection::pump() {
 void HttpConnection::emit(Output output) {
   if (auto* reply = std::get_if<HttpReply>(&output)) {
     answer_.reset();
-    return send_reply(std::move(*reply));
+    return send_reply(*reply);
   }
   if (const auto* start = std::get_if<StreamHead>(&output)) {
     status_ = start->head.status;
     if (head_only_) {
       answer_.reset();
-      return send(head_of(start->head, ""), AfterSend::finish);
+      return send(head_of(start->head, Framing::end_of_connection), AfterSend::finish);
     }
     if (http_1_0_) keep_alive_ = false;  // without chunks only the connection's end marks the answer's
-    return send(head_of(start->head, http_1_0_ ? "" : "Transfer-Encoding: chunked\r\n"), AfterSend::pump);
+    return send(head_of(start->head, http_1_0_ ? Framing::end_of_connection : Framing::chunks),
+                AfterSend::pump);
   }
   if (auto* piece = std::get_if<StreamPiece>(&output)) {
-    std::string bytes = http_1_0_ ? std::move(piece->bytes) : chunk(piece->bytes);
+    std::string bytes = http_1_0_ ? std::move(piece->bytes) : chunk_text(piece->bytes);
     if (!piece->last) return send(std::move(bytes), AfterSend::pump);
     answer_.reset();
-    send(http_1_0_ ? std::move(bytes) : bytes + "0\r\n\r\n", AfterSend::finish);
+    if (!http_1_0_ && !piece->bytes.empty()) bytes += chunk_text({});
+    send(std::move(bytes), AfterSend::finish);
   }
 }
 
-void HttpConnection::send_reply(HttpReply reply) {
+void HttpConnection::send_reply(const HttpReply& reply) {
   status_ = reply.status;
-  std::string bytes = head_of(reply, "Content-Length: " + std::to_string(reply.body.size()) + "\r\n");
+  std::string bytes = head_of(reply, Framing::length);
   if (!head_only_) bytes += reply.body;
   send(std::move(bytes), AfterSend::finish);
 }
 
-std::string HttpConnection::head_of(const HttpReply& reply, const std::string& framing) {
-  const auto reason = reply.status == 499 ? boost::beast::string_view("Client Closed Request")
-                                          : http::obsolete_reason(http::int_to_status(reply.status));
-  std::string head = "HTTP/1.1 " + std::to_string(reply.status) + " " + std::string(reason) + "\r\n";
-  head += "Content-Type: " + reply.content_type + "\r\n" + framing;
-  bool named = request_.id.empty();
-  for (const auto& [name, value] : reply.headers) {
-    head += name + ": " + value + "\r\n";
-    named = named || name == kRequestIdHeader;
-  }
-  for (const auto& [name, value] : extra_headers_)
-    head.append(name).append(": ").append(value).append("\r\n");
-  if (!named) head += std::string(kRequestIdHeader) + ": " + request_.id + "\r\n";
+std::string HttpConnection::head_of(const HttpReply& reply, Framing framing) {
   if (context_.draining) keep_alive_ = false;
-  if (!keep_alive_) head += "Connection: close\r\n";
-  if (keep_alive_ && http_1_0_) head += "Connection: keep-alive\r\n";
-  return head + "\r\n";
+  return head_text(reply, extra_headers_, {framing, keep_alive_, http_1_0_, request_.id});
 }
 
 void HttpConnection::send(std::string bytes, AfterSend after) {
