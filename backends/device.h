@@ -180,21 +180,36 @@ struct StepBuffers {
   std::uint64_t bytes = 0;
 };
 
+/// What the driver says of a device's memory.
+struct MemoryInfo {
+  std::uint64_t free_bytes = 0;
+  std::uint64_t total_bytes = 0;
+};
+
 /// A device beside the CPU: its memory, its stages, and the way there and back.  Calls come from one thread.
 /// All of them throw std::runtime_error if the device fails.
 class Accelerator {
  public:
   virtual ~Accelerator() = default;
 
+  [[nodiscard]] virtual MemoryInfo memory() const = 0;
+
   /// Memory at a multiple of 256 bytes that lives as long as the accelerator, on the device or pinned on the
   /// host.
   virtual std::byte* allocate(std::uint64_t bytes) = 0;
   virtual std::byte* allocate_pinned(std::uint64_t bytes) = 0;
 
-  /// Copies host memory to the device; done when it returns.  A matrix takes as many bytes as in the file,
-  /// and how they lie is the device's own business.
+  /// Pinned memory that uploads go through; before the first one.
+  virtual void set_load_buffer(std::byte* pinned, std::uint64_t bytes) = 0;
+
+  /// Copies host memory to the device; done when it returns.
   virtual void upload(std::byte* to, const void* from, std::uint64_t bytes) = 0;
-  virtual void upload_matrix(std::byte* to, const Matrix& from) = 0;
+
+  /// Copies `rows` rows of a matrix from `first_row` on, which are all that `part.data` holds, to where the
+  /// whole matrix lies; done when it returns.  A matrix takes as many bytes as in the file, and how they lie
+  /// is the device's own business.
+  virtual void upload_rows(std::byte* to, const Matrix& part, std::uint32_t first_row,
+                           std::uint32_t rows) = 0;
 
   /// As cpu::make_stage, for what was uploaded.  Throws std::invalid_argument if a unit is not what this
   /// device can run.

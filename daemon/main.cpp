@@ -17,6 +17,7 @@
 #include "daemon/engine/engine.h"
 #include "daemon/engine/plan_executor.h"
 #include "daemon/model_card.h"
+#include "daemon/open_accelerator.h"
 #include "daemon/options.h"
 #include "daemon/plan_choice.h"
 #include "daemon/service.h"
@@ -124,11 +125,10 @@ ipc::ServerOptions server_options(const Config& config) {
 }
 
 /// Reads the weights in, telling clients and the log how far it is.
-const memory::BoundPlan& read_in(const memory::BoundPlan& bound, DaemonService& service,
-                                 const StopRequest& stop) {
+const memory::BoundPlan& read_in(memory::BoundPlan& bound, DaemonService& service, const StopRequest& stop) {
   const auto start = std::chrono::steady_clock::now();
   int tenths_said = 0;
-  bound.prefault([&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
+  bound.load([&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
     if (stop.asked()) throw Interrupted{};
     const double share =
         total_bytes == 0 ? 1.0 : static_cast<double>(done_bytes) / static_cast<double>(total_bytes);
@@ -150,7 +150,8 @@ class Running {
   Running(const planner::Plan& plan, model::Header header, model::Hyperparameters hyper,
           const model::Tokenizer& tokenizer, const Config& config, DaemonService& service,
           const StopRequest& stop)
-      : bound_(plan, std::move(header), std::move(hyper)),
+      : accelerator_(open_accelerator(plan)),
+        bound_(plan, std::move(header), std::move(hyper), accelerator_.get()),
         executor_(read_in(bound_, service, stop), {.threads = config.threads}),
         engine_(executor_, tokenizer, engine::limits_of(plan, config.queued_requests)) {}
 
@@ -158,6 +159,7 @@ class Running {
   [[nodiscard]] std::vector<memory::LedgerLine> ledger() const { return bound_.ledger(); }
 
  private:
+  std::unique_ptr<device::Accelerator> accelerator_;  ///< null in plans of the CPU alone
   memory::BoundPlan bound_;
   engine::PlanExecutor executor_;
   engine::Engine engine_;

@@ -45,7 +45,8 @@ void add_flags(CLI::App& app, json& flags) {
             "element type of KV");
   add<Text>(app, "--head-type", manual::choice_of(planner::kHeadTypeNames), "/workload/head_type", flags,
             "what an F32, F16 or BF16 head is stored as when it is loaded");
-  add<Text>(app, "--devices", "auto|cpu", "/devices", flags, "what the plan may use");
+  add<Text>(app, "--devices", "auto|cpu|emulated", "/devices", flags,
+            "what the plan may use; emulated: the CPU and a GPU made of threads, to test with");
   add<Number>(app, "--threads", "COUNT", "/threads", flags, "CPU threads; 0: one for each physical core");
   add<Number>(app, "--grace", "SECONDS", "/grace_s", flags, "that running requests get at SIGTERM");
   add<Text>(app, "--log-level", "debug|info|warn|error", "/log_level", flags, "what is worth a line");

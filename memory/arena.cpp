@@ -36,10 +36,20 @@ void Arena::Unmap::operator()(std::byte* base) const noexcept {
 }
 
 Arena::Arena(const planner::ArenaPlan& line, std::uint64_t own_bytes)
-    : line_(line), own_bytes_(own_bytes), base_(map_host(line, own_bytes), Unmap{own_bytes}) {}
+    : line_(line),
+      own_bytes_(own_bytes),
+      mapped_(map_host(line, own_bytes), Unmap{own_bytes}),
+      base_(mapped_.get()) {}
+
+Arena::Arena(const planner::ArenaPlan& line, std::byte* lent)
+    : line_(line), own_bytes_(line.bytes), mapped_(nullptr, Unmap{}), base_(lent) {}
 
 Arena Arena::host(const planner::ArenaPlan& line) {
   return {line, line.bytes};
+}
+
+Arena Arena::lent(const planner::ArenaPlan& line, std::byte* memory) {
+  return {line, memory};
 }
 
 Arena Arena::around_file(const planner::ArenaPlan& line, std::uint64_t own_bytes) {
@@ -62,7 +72,7 @@ std::span<std::byte> Arena::take(std::uint64_t bytes) {
                        std::to_string(own_bytes_ - taken_bytes_) + " of " + std::to_string(own_bytes_) +
                        " left");
   }
-  std::byte* piece = base_.get() + taken_bytes_;
+  std::byte* piece = base_ + taken_bytes_;
   taken_bytes_ += *padded_bytes;
   return {piece, bytes};
 }
@@ -77,7 +87,7 @@ void Arena::adopt(std::uint64_t bytes) {
 }
 
 void Arena::prefault() const {
-  if (populate_for_writing({base_.get(), own_bytes_})) return;
+  if (mapped_ == nullptr || populate_for_writing({base_, own_bytes_})) return;
   throw OutOfMemory(name_of(line_) + ": no memory behind " + std::to_string(own_bytes_) + " bytes",
                     "plan with a smaller --ram, --context or --sequences");
 }

@@ -21,9 +21,10 @@ struct LedgerLine {
   std::uint64_t allocated_bytes = 0;
   std::uint64_t used_bytes = 0;
 
-  /// Allocated exactly as planned; a reserve is left free.
+  /// Allocated exactly as planned; a reserve is left free, and the driver allocates for itself.
   [[nodiscard]] bool balances() const noexcept {
-    return allocated_bytes == (purpose == planner::Purpose::reserve ? 0 : planned_bytes);
+    const bool left_alone = purpose == planner::Purpose::reserve || purpose == planner::Purpose::driver;
+    return allocated_bytes == (left_alone ? 0 : planned_bytes);
   }
 
   bool operator==(const LedgerLine&) const = default;
@@ -36,10 +37,14 @@ class Arena {
   /// All of `line`, as zeroed host memory.  Throws OutOfMemory.
   static Arena host(const planner::ArenaPlan& line);
 
+  /// All of `line`, in `memory` that somebody else frees, later than the arena goes.
+  static Arena lent(const planner::ArenaPlan& line, std::byte* memory);
+
   /// `line` where all but `own_bytes` is memory that exists already and is `adopt`ed.  Throws OutOfMemory,
   /// and PlanViolated if the line is smaller than `own_bytes`.
   static Arena around_file(const planner::ArenaPlan& line, std::uint64_t own_bytes);
 
+  [[nodiscard]] planner::Device device() const noexcept { return line_.device; }
   [[nodiscard]] planner::Purpose purpose() const noexcept { return line_.purpose; }
   /// Bytes of the allocation, without what is adopted.
   [[nodiscard]] std::uint64_t own_bytes() const noexcept { return own_bytes_; }
@@ -52,7 +57,8 @@ class Arena {
   /// Counts `bytes` of the model file as used in place.  Throws PlanViolated beyond what the plan says.
   void adopt(std::uint64_t bytes);
 
-  /// Touches every page of the allocation, so that the kernel has it from now on.  Throws OutOfMemory.
+  /// Touches every page of the allocation, so that the kernel has it from now on; lent memory is there
+  /// already.  Throws OutOfMemory.
   void prefault() const;
 
  private:
@@ -62,12 +68,14 @@ class Arena {
   };
 
   Arena(const planner::ArenaPlan& line, std::uint64_t own_bytes);
+  Arena(const planner::ArenaPlan& line, std::byte* lent);
 
   planner::ArenaPlan line_;
   std::uint64_t own_bytes_ = 0;
   std::uint64_t taken_bytes_ = 0;
   std::uint64_t adopted_bytes_ = 0;
-  std::unique_ptr<std::byte, Unmap> base_;
+  std::unique_ptr<std::byte, Unmap> mapped_;  ///< null where the memory is lent
+  std::byte* base_ = nullptr;
 };
 
 }  // namespace tandem::memory

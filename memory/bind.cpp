@@ -16,22 +16,28 @@ namespace tandem::memory {
 namespace {
 
 using model::layer_tensor;
+using planner::Device;
 using planner::Purpose;
 
 std::span<float> floats(std::span<std::byte> bytes) noexcept {
   return {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)};
 }
 
-/// Refuses what this build cannot execute for this model.
-void check(const planner::Plan& plan, const model::Header& header, const model::Hyperparameters& hyper) {
+/// All of an arena.
+std::span<float> floats_of(Arena& arena) {
+  return floats(arena.take(arena.own_bytes()));
+}
+
+/// Refuses what cannot be executed for this model, or with what is there.
+void check(const planner::Plan& plan, const model::Header& header, const model::Hyperparameters& hyper,
+           const device::Accelerator* accelerator) {
   if (!plan.fits) {
     throw planner::BadPlan("plan: fits: false", "allow more memory, or ask for a shorter context");
   }
   for (const auto& line : plan.arenas) {
-    if (line.device == planner::Device::cpu) continue;
-    throw planner::BadPlan(
-        "plan: arenas: this build has no backend for " + std::string(planner::to_string(line.device)),
-        "plan with --devices cpu");
+    if (line.device == Device::cpu || accelerator != nullptr) continue;
+    throw planner::BadPlan("plan: arenas: there is no " + std::string(planner::to_string(line.device)),
+                           "plan with --devices cpu");
   }
   if (plan.workload.draft_rows != 0) throw planner::BadPlan("plan: workload.draft_rows: nothing drafts yet");
   try {
@@ -44,24 +50,67 @@ void check(const planner::Plan& plan, const model::Header& header, const model::
   planner::check_plan(plan, planner::model_input(header, hyper));
 }
 
-/// A copy of `rope`'s frequencies.
-const double* take_table(Arena& arena, const model::RopeSpec& rope) {
-  const auto bytes = arena.take(rope.inv_freq.size() * sizeof(double));
-  auto* table = reinterpret_cast<double*>(bytes.data());
-  std::ranges::copy(rope.inv_freq, table);
-  return table;
+/// Lines of a plan that nothing is allocated for: the driver's own, and what stays free on purpose.
+bool is_left_alone(Purpose purpose) noexcept {
+  return purpose == Purpose::reserve || purpose == Purpose::driver;
+}
+
+std::uint64_t table_bytes(const model::RopeSpec& rope) noexcept {
+  constexpr auto kAlignment = planner::kBufferAlignmentBytes;
+  return (rope.inv_freq.size() * sizeof(double) + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+/// Which directions rows of `plan` cross in.
+struct Directions {
+  bool to_accelerator = false;
+  bool to_cpu = false;
+};
+
+Directions directions_of(const planner::Plan& plan) {
+  Directions directions;
+  auto at = plan.embedding.device;
+  for (const auto& stage : plan.stages) {
+    if (stage.device != at)
+      (stage.device == Device::cpu ? directions.to_cpu : directions.to_accelerator) = true;
+    at = stage.device;
+  }
+  return directions;
 }
 
 }  // namespace
 
-BoundPlan::BoundPlan(planner::Plan plan, model::Header header, model::Hyperparameters hyper)
-    : plan_(std::move(plan)), hyper_(std::move(hyper)), weights_(std::move(header)) {
-  check(plan_, weights_.header(), hyper_);
+/// The tensors of one arena as its device reads them.
+struct BoundPlan::Tensors {
+  WeightStore& store;
+  Arena& arena;
+  device::Accelerator* accelerator;  ///< null on the CPU
+
+  [[nodiscard]] device::Matrix matrix(std::string_view name) const {
+    return accelerator == nullptr ? store.matrix(name, arena) : store.matrix_on(*accelerator, name, arena);
+  }
+  [[nodiscard]] const float* vector(std::string_view name) const {
+    return accelerator == nullptr ? store.vector(name, arena) : store.vector_on(*accelerator, name, arena);
+  }
+  [[nodiscard]] device::Matrix quantised(std::string_view name, model::TensorType type) const {
+    return accelerator == nullptr ? store.quantised(name, type, arena)
+                                  : store.quantised_on(*accelerator, name, type, arena);
+  }
+};
+
+BoundPlan::BoundPlan(planner::Plan plan, model::Header header, model::Hyperparameters hyper,
+                     device::Accelerator* accelerator)
+    : plan_(std::move(plan)),
+      hyper_(std::move(hyper)),
+      accelerator_(accelerator),
+      weights_(std::move(header)) {
+  check(plan_, weights_.header(), hyper_, accelerator_);
   allocate();
-  bind_rope_tables();
+  bind_transfer();
   bind_stages();
   bind_head();
-  bind_buffers();
+  bind_working_memory(Device::cpu, cpu_);
+  if (const auto gpu = planner::gpu_of(plan_)) bind_working_memory(*gpu, on_accelerator_);
+  logits_ = plan_.head.device == Device::cpu ? cpu_.logits : floats_of(arena(Device::cpu, Purpose::logits));
   check_ledger();
 }
 
@@ -72,14 +121,16 @@ device::StageShape BoundPlan::shape() const noexcept {
 std::vector<LedgerLine> BoundPlan::ledger() const {
   std::vector<LedgerLine> lines;
   for (const auto& line : plan_.arenas) {
-    const auto held = std::ranges::find(arenas_, line.purpose, &Arena::purpose);
+    const auto held = std::ranges::find_if(arenas_, [&line](const Arena& arena) {
+      return arena.device() == line.device && arena.purpose() == line.purpose;
+    });
     lines.push_back(held == arenas_.end() ? LedgerLine{line.device, line.purpose, line.bytes, 0, 0}
                                           : held->ledger_line());
   }
   return lines;
 }
 
-void BoundPlan::prefault(const Progress& progress) const {
+void BoundPlan::load(const Progress& progress) {
   std::uint64_t arena_bytes = 0;
   for (const auto& arena : arenas_) arena_bytes += arena.own_bytes();
   const auto total_bytes = weights_.text_bytes() + arena_bytes;
@@ -93,28 +144,59 @@ void BoundPlan::prefault(const Progress& progress) const {
     done_bytes += arena.own_bytes();
     report(done_bytes);
   }
-  weights_.prefault([&](std::uint64_t read_bytes, std::uint64_t) { report(done_bytes + read_bytes); });
+  weights_.load([&](std::uint64_t read_bytes, std::uint64_t) { report(done_bytes + read_bytes); });
 }
 
-Arena& BoundPlan::arena(Purpose purpose) {
-  const auto held = std::ranges::find(arenas_, purpose, &Arena::purpose);
-  if (held == arenas_.end()) {
-    throw PlanViolated("arena " + std::string(planner::to_string(purpose)) + ": not planned");
-  }
-  return *held;
+Arena* BoundPlan::find(Device device, Purpose purpose) {
+  const auto held = std::ranges::find_if(
+      arenas_, [&](const Arena& arena) { return arena.device() == device && arena.purpose() == purpose; });
+  return held == arenas_.end() ? nullptr : &*held;
+}
+
+Arena& BoundPlan::arena(Device device, Purpose purpose) {
+  if (auto* const held = find(device, purpose)) return *held;
+  throw PlanViolated("arena " + std::string(planner::to_string(purpose)) + " on " +
+                     std::string(planner::to_string(device)) + ": not planned");
 }
 
 void BoundPlan::allocate() {
+  if (accelerator_ != nullptr) check_free_memory();
   for (const auto& line : plan_.arenas) {
-    if (line.purpose == Purpose::reserve) continue;  // left free on purpose
-    if (line.purpose == Purpose::weights) {
-      arenas_.push_back(Arena::around_file(line, plan_.weights_overhead_bytes));
-    } else if (line.purpose == Purpose::head) {
-      arenas_.push_back(Arena::around_file(line, quantised_head_bytes()));
-    } else {
-      arenas_.push_back(Arena::host(line));
-    }
+    if (!is_left_alone(line.purpose)) arenas_.push_back(allocated(line));
   }
+}
+
+void BoundPlan::check_free_memory() const {
+  std::uint64_t needed_bytes = 0;
+  for (const auto& line : plan_.arenas) {
+    if (line.device != Device::cpu && !is_left_alone(line.purpose)) needed_bytes += line.bytes;
+  }
+  const auto free_bytes = accelerator_->memory().free_bytes;
+  if (needed_bytes <= free_bytes) return;
+  throw OutOfMemory("the plan takes " + std::to_string(needed_bytes) + " bytes of VRAM, " +
+                        std::to_string(free_bytes) + " are free",
+                    "plan with a smaller --vram");
+}
+
+Arena BoundPlan::allocated(const planner::ArenaPlan& line) {
+  if (line.device != Device::cpu) return Arena::lent(line, accelerator_->allocate(line.bytes));
+  const bool pinned = line.purpose == Purpose::transfer ||
+                      (line.purpose == Purpose::logits && plan_.head.device != Device::cpu);
+  if (pinned) return Arena::lent(line, accelerator_->allocate_pinned(line.bytes));
+  if (line.purpose == Purpose::weights) return Arena::around_file(line, rope_table_bytes(line.device));
+  if (line.purpose == Purpose::head) return Arena::around_file(line, quantised_head_bytes());
+  return Arena::host(line);
+}
+
+std::uint64_t BoundPlan::rope_table_bytes(Device device) const {
+  std::map<model::LayerKind, std::uint64_t> tables;
+  for (std::size_t i = 0; i < plan_.layers.size(); ++i) {
+    if (plan_.layers[i].attention_device != device) continue;
+    tables[hyper_.layers[i].kind] = table_bytes(hyper_.rope(hyper_.layers[i]));
+  }
+  std::uint64_t bytes = 0;
+  for (const auto& table : tables) bytes += table.second;
+  return bytes;
 }
 
 std::uint64_t BoundPlan::quantised_head_bytes() const {
@@ -122,12 +204,41 @@ std::uint64_t BoundPlan::quantised_head_bytes() const {
   return plan_.head.bytes - weights_.size_bytes(model::kOutputNorm);
 }
 
-void BoundPlan::bind_rope_tables() {
-  for (const auto& layer : hyper_.layers) {
-    const bool sliding = layer.kind == model::LayerKind::sliding;
-    auto& table = sliding ? inv_freq_sliding_ : inv_freq_global_;
-    if (table == nullptr) table = take_table(arena(Purpose::weights), hyper_.rope(layer));
+void BoundPlan::bind_transfer() {
+  const auto gpu = planner::gpu_of(plan_);
+  if (!gpu) return;
+  auto& pinned = arena(Device::cpu, Purpose::transfer);
+  accelerator_->set_load_buffer(pinned.take(planner::kLoadBufferBytes).data(), planner::kLoadBufferBytes);
+  const auto step_bytes = planner::step_buffer_bytes(plan_.workload.micro_batch, plan_.kv_pages.pages);
+  accelerator_->set_step_buffers(
+      {arena(*gpu, Purpose::transfer).take(step_bytes).data(), pinned.take(step_bytes).data(), step_bytes});
+  const auto directions = directions_of(plan_);
+  const auto row_bytes = std::uint64_t{plan_.workload.micro_batch} * hyper_.width * sizeof(float);
+  const auto take = [&](std::array<std::span<float>, 2>& rows) {
+    for (auto& buffer : rows) buffer = floats(pinned.take(row_bytes));
+  };
+  if (directions.to_accelerator) take(crossing_.to_accelerator);
+  if (directions.to_cpu) take(crossing_.to_cpu);
+}
+
+BoundPlan::Tensors BoundPlan::tensors_of(Device device, Purpose purpose) {
+  return {weights_, arena(device, purpose), device == Device::cpu ? nullptr : accelerator_};
+}
+
+/// The rotation frequencies of layers of `kind`, on `device`.
+const double* BoundPlan::rope_table(Device device, model::LayerKind kind) {
+  auto& table = rope_tables_[{device, kind}];
+  if (table != nullptr) return table;
+  const auto& frequencies =
+      (kind == model::LayerKind::sliding ? hyper_.rope_sliding : hyper_.rope_global).inv_freq;
+  const auto bytes = arena(device, Purpose::weights).take(frequencies.size() * sizeof(double));
+  auto* copy = reinterpret_cast<double*>(bytes.data());
+  if (device == Device::cpu) {
+    std::ranges::copy(frequencies, copy);
+  } else {
+    accelerator_->upload(bytes.data(), frequencies.data(), bytes.size());
   }
+  return table = copy;
 }
 
 void BoundPlan::bind_stages() {
@@ -150,10 +261,11 @@ void BoundPlan::bind_stages() {
 }
 
 device::AttentionHalf BoundPlan::attention_half(std::uint32_t layer) {
-  auto& weights = arena(Purpose::weights);
+  const auto device = plan_.layers[layer].attention_device;
+  const auto tensors = tensors_of(device, Purpose::weights);
   const auto& spec = hyper_.layers[layer];
-  const auto matrix = [&](const char* stem) { return weights_.matrix(layer_tensor(layer, stem), weights); };
-  const auto vector = [&](const char* stem) { return weights_.vector(layer_tensor(layer, stem), weights); };
+  const auto matrix = [&](const char* stem) { return tensors.matrix(layer_tensor(layer, stem)); };
+  const auto vector = [&](const char* stem) { return tensors.vector(layer_tensor(layer, stem)); };
 
   device::AttentionHalf half;
   half.norm = vector("attn_norm");
@@ -164,21 +276,21 @@ device::AttentionHalf BoundPlan::attention_half(std::uint32_t layer) {
   half.k = matrix("attn_k");
   if (spec.has_v) half.v = matrix("attn_v");
   half.out = matrix("attn_output");
-  half.inv_freq = spec.kind == model::LayerKind::sliding ? inv_freq_sliding_ : inv_freq_global_;
+  half.inv_freq = rope_table(device, spec.kind);
   half.heads = spec.heads;
   half.kv_heads = spec.kv_heads;
   half.head_dim = spec.head_dim;
   half.window = spec.window;
   half.attention_scale = spec.attention_scale;
   half.v_norm = hyper_.v_norm;
-  half.kv = take_kv(arena(Purpose::kv), plan_, plan_.layers[layer]);
+  half.kv = take_kv(arena(device, Purpose::kv), plan_, plan_.layers[layer]);
   return half;
 }
 
 device::FfnHalf BoundPlan::ffn_half(std::uint32_t layer) {
-  auto& weights = arena(Purpose::weights);
-  const auto matrix = [&](const char* stem) { return weights_.matrix(layer_tensor(layer, stem), weights); };
-  const auto vector = [&](const char* stem) { return weights_.vector(layer_tensor(layer, stem), weights); };
+  const auto tensors = tensors_of(plan_.layers[layer].ffn_device, Purpose::weights);
+  const auto matrix = [&](const char* stem) { return tensors.matrix(layer_tensor(layer, stem)); };
+  const auto vector = [&](const char* stem) { return tensors.vector(layer_tensor(layer, stem)); };
 
   device::FfnHalf half;
   half.norm = vector("ffn_norm");
@@ -186,56 +298,58 @@ device::FfnHalf BoundPlan::ffn_half(std::uint32_t layer) {
   half.gate = matrix("ffn_gate");
   half.up = matrix("ffn_up");
   half.down = matrix("ffn_down");
-  const bool scaled = weights_.contains(layer_tensor(layer, "layer_output_scale"));
-  if (scaled) half.output_scale = *vector("layer_output_scale");
+  const auto scale = layer_tensor(layer, "layer_output_scale");
+  if (weights_.contains(scale)) {
+    static_cast<void>(tensors.vector(scale));
+    half.output_scale = weights_.number(scale);
+  }
   return half;
 }
 
 void BoundPlan::bind_head() {
-  auto& head = arena(Purpose::head);
+  const auto head = tensors_of(plan_.head.device, Purpose::head);
   embedding_.scale = hyper_.embedding_scale;
-  head_.norm = weights_.vector(model::kOutputNorm, head);
+  head_.norm = head.vector(model::kOutputNorm);
   head_.softcap = hyper_.final_softcap;
   const auto head_matrix = [&](std::string_view name) {
-    if (plan_.head.type == plan_.head.file_type) return weights_.matrix(name, head);
-    return weights_.quantised(name, model::tensor_type_from_name(plan_.head.type).value(), head);
+    if (plan_.head.type == plan_.head.file_type) return head.matrix(name);
+    return head.quantised(name, model::tensor_type_from_name(plan_.head.type).value());
   };
   if (weights_.contains(model::kOutput)) {
     head_.out = head_matrix(model::kOutput);
-    embedding_.table = weights_.matrix(model::kTokenEmbedding, arena(Purpose::weights));
+    embedding_.table = tensors_of(plan_.embedding.device, Purpose::weights).matrix(model::kTokenEmbedding);
   } else {
     head_.out = head_matrix(model::kTokenEmbedding);
     embedding_.table = head_.out;
   }
 }
 
-void BoundPlan::bind_buffers() {
-  const auto units = planner::units_on(plan_, planner::Device::cpu);
+void BoundPlan::bind_working_memory(Device device, WorkingMemory& memory) {
+  auto* const activations = find(device, Purpose::activations);
+  if (activations == nullptr) return;  // no unit is here
+  const auto units = planner::units_on(plan_, device);
   const auto layout = planner::activation_layout(hyper_, units, plan_.workload.micro_batch);
-  auto& activations = arena(Purpose::activations);
-  const auto take = [&](std::uint64_t bytes) { return floats(activations.take(bytes)).data(); };
+  const auto take = [&](std::uint64_t bytes) { return floats(activations->take(bytes)).data(); };
 
-  residual_ = floats(activations.take(layout.residual_bytes));
-  scratch_.normed = take(layout.normed_bytes);
-  scratch_.projected = take(layout.projected_bytes);
-  scratch_.q = take(layout.q_bytes);
-  scratch_.k = take(layout.k_bytes);
-  scratch_.v = take(layout.v_bytes);
-  scratch_.attended = take(layout.attended_bytes);
-  scratch_.gate = take(layout.gate_bytes);
-  scratch_.up = take(layout.up_bytes);
-  scratch_.quantised = activations.take(layout.quantised_bytes).data();
-
-  auto& staging = arena(Purpose::kv_staging);
-  scratch_.kv_staging = staging.take(staging.own_bytes()).data();
-  auto& logits = arena(Purpose::logits);
-  logits_ = floats(logits.take(logits.own_bytes()));
+  memory.residual = floats(activations->take(layout.residual_bytes));
+  memory.scratch.normed = take(layout.normed_bytes);
+  memory.scratch.projected = take(layout.projected_bytes);
+  memory.scratch.q = take(layout.q_bytes);
+  memory.scratch.k = take(layout.k_bytes);
+  memory.scratch.v = take(layout.v_bytes);
+  memory.scratch.attended = take(layout.attended_bytes);
+  memory.scratch.gate = take(layout.gate_bytes);
+  memory.scratch.up = take(layout.up_bytes);
+  memory.scratch.quantised = activations->take(layout.quantised_bytes).data();
+  if (auto* const staging = find(device, Purpose::kv_staging)) {
+    memory.scratch.kv_staging = staging->take(staging->own_bytes()).data();
+  }
+  if (device == plan_.head.device) memory.logits = floats_of(arena(device, Purpose::logits));
 }
 
 void BoundPlan::check_ledger() const {
   for (const auto& line : ledger()) {
-    const bool reserve = line.purpose == Purpose::reserve;
-    if (line.balances() && (reserve || line.used_bytes == line.planned_bytes)) continue;
+    if (line.balances() && (is_left_alone(line.purpose) || line.used_bytes == line.planned_bytes)) continue;
     throw PlanViolated("arena " + std::string(planner::to_string(line.purpose)) + ": " +
                        std::to_string(line.planned_bytes) + " bytes planned, " +
                        std::to_string(line.allocated_bytes) + " allocated, " +

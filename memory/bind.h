@@ -1,7 +1,10 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "backends/device.h"
@@ -19,57 +22,87 @@ struct BoundStage {
   std::vector<device::Unit> units;
 };
 
+/// What a device works in, on that device.
+struct WorkingMemory {
+  device::Scratch scratch;
+  std::span<float> residual;  ///< (micro_batch, width)
+  std::span<float> logits;    ///< (logit_rows, vocab), if the device has the head
+};
+
+/// Pinned rows (micro_batch, width) in which micro-batches cross, two for each direction; empty where none
+/// cross that way.
+struct CrossingRows {
+  std::array<std::span<float>, 2> to_accelerator;
+  std::array<std::span<float>, 2> to_cpu;
+};
+
 /// A plan made true: every arena allocated, every tensor, cache and buffer in its place.  What it hands out
 /// stays valid as long as it lives, also when it is moved.
 class BoundPlan {
  public:
-  /// Throws planner::BadPlan if the plan does not fit its budget, is not for this model or not for this
-  /// build (which has no GPU backend and drafts nothing); BadModel and UnsupportedModel if the file's data
-  /// is missing or cannot be used in place; OutOfMemory; PlanViolated if what was bound is not what the plan
-  /// counts, byte for byte.
-  BoundPlan(planner::Plan plan, model::Header header, model::Hyperparameters hyper);
+  /// `accelerator` is the device that the plan calls its GPU, and outlives the object; none for plans of the
+  /// CPU alone.  Throws planner::BadPlan if the plan does not fit its budget, is not for this model or not
+  /// for what is there (which drafts nothing); BadModel and UnsupportedModel if the file's data is missing or
+  /// cannot be used in place; OutOfMemory; PlanViolated if what was bound is not what the plan counts, byte
+  /// for byte; std::runtime_error if the accelerator fails.
+  BoundPlan(planner::Plan plan, model::Header header, model::Hyperparameters hyper,
+            device::Accelerator* accelerator = nullptr);
 
   [[nodiscard]] const planner::Plan& plan() const noexcept { return plan_; }
   [[nodiscard]] const model::Hyperparameters& hyper() const noexcept { return hyper_; }
+  [[nodiscard]] device::Accelerator* accelerator() const noexcept { return accelerator_; }
 
   [[nodiscard]] std::span<const BoundStage> stages() const noexcept { return stages_; }
   [[nodiscard]] const device::Head& head() const noexcept { return head_; }
   [[nodiscard]] const device::Embedding& embedding() const noexcept { return embedding_; }
-  [[nodiscard]] const device::Scratch& scratch() const noexcept { return scratch_; }  ///< of the CPU
   [[nodiscard]] device::StageShape shape() const noexcept;
-  [[nodiscard]] std::span<float> residual() const noexcept { return residual_; }  ///< (micro_batch, width)
-  [[nodiscard]] std::span<float> logits() const noexcept { return logits_; }      ///< (logit_rows, vocab)
+
+  [[nodiscard]] const WorkingMemory& cpu() const noexcept { return cpu_; }
+  [[nodiscard]] const WorkingMemory& on_accelerator() const noexcept { return on_accelerator_; }
+  [[nodiscard]] const CrossingRows& crossing() const noexcept { return crossing_; }
+  /// Where tokens are chosen from, whoever has the head: (logit_rows, vocab).
+  [[nodiscard]] std::span<float> logits() const noexcept { return logits_; }
 
   /// Planned against actual bytes, a line for each arena of the plan in its order.
   [[nodiscard]] std::vector<LedgerLine> ledger() const;
 
-  /// Reads the weights from disk and touches every page of the arenas; what was promised is there then.
-  /// Throws OutOfMemory, and Error if a file cannot be read.
-  void prefault(const Progress& progress) const;
+  /// Brings the weights to where they belong and touches every page of the arenas; what was promised is there
+  /// then.  A plan with an accelerator computes nothing before.  Throws OutOfMemory, Error if a file cannot
+  /// be read, and std::runtime_error if the accelerator fails.
+  void load(const Progress& progress);
 
  private:
-  Arena& arena(planner::Purpose purpose);
+  struct Tensors;
+
+  Arena* find(planner::Device device, planner::Purpose purpose);
+  Arena& arena(planner::Device device, planner::Purpose purpose);
+  Tensors tensors_of(planner::Device device, planner::Purpose purpose);
   void allocate();
+  Arena allocated(const planner::ArenaPlan& line);
+  void check_free_memory() const;
+  [[nodiscard]] std::uint64_t rope_table_bytes(planner::Device device) const;
   [[nodiscard]] std::uint64_t quantised_head_bytes() const;
-  void bind_rope_tables();
+  void bind_transfer();
   void bind_stages();
   void bind_head();
-  void bind_buffers();
+  void bind_working_memory(planner::Device device, WorkingMemory& memory);
   void check_ledger() const;
+  const double* rope_table(planner::Device device, model::LayerKind kind);
   device::AttentionHalf attention_half(std::uint32_t layer);
   device::FfnHalf ffn_half(std::uint32_t layer);
 
   planner::Plan plan_;
   model::Hyperparameters hyper_;
+  device::Accelerator* accelerator_;
   WeightStore weights_;
   std::vector<Arena> arenas_;
-  const double* inv_freq_sliding_ = nullptr;
-  const double* inv_freq_global_ = nullptr;
+  std::map<std::pair<planner::Device, model::LayerKind>, const double*> rope_tables_;
   std::vector<BoundStage> stages_;
   device::Head head_;
   device::Embedding embedding_;
-  device::Scratch scratch_;
-  std::span<float> residual_;
+  WorkingMemory cpu_;
+  WorkingMemory on_accelerator_;
+  CrossingRows crossing_;
   std::span<float> logits_;
 };
 

@@ -1,5 +1,7 @@
 #include "planner/plan.h"
 
+#include <algorithm>
+
 #include "planner/names.h"
 
 namespace tandem::planner {
@@ -9,6 +11,13 @@ std::uint64_t Plan::arena_bytes(Device device, Purpose purpose) const noexcept {
     if (arena.device == device && arena.purpose == purpose) return arena.bytes;
   }
   return 0;
+}
+
+std::optional<Device> gpu_of(const Plan& plan) noexcept {
+  const auto on_gpu = [](const StagePlan& stage) { return stage.device != Device::cpu; };
+  const auto found = std::ranges::find_if(plan.stages, on_gpu);
+  if (found == plan.stages.end()) return std::nullopt;
+  return found->device;
 }
 
 std::vector<UnitRef> units_on(const Plan& plan, Device device) {

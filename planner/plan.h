@@ -196,6 +196,9 @@ struct Plan {
   bool operator==(const Plan&) const = default;
 };
 
+/// The GPU that some unit of `plan` is on; nothing if all are on the CPU.
+std::optional<Device> gpu_of(const Plan& plan) noexcept;
+
 /// Every unit on `device`, in the order it runs.
 std::vector<UnitRef> units_on(const Plan& plan, Device device);
 

@@ -164,10 +164,6 @@ void check_head_arenas(const Plan& plan) {
   }
 }
 
-bool uses_gpu(const Plan& plan) {
-  return std::ranges::any_of(plan.stages, [](const StagePlan& stage) { return stage.device != Device::cpu; });
-}
-
 /// Lines whose size only the model tells, but which must be there, or must not.
 void check_presence(const Plan& plan, Device device) {
   const bool has_units = !units_on(plan, device).empty();
@@ -180,7 +176,7 @@ void check_presence(const Plan& plan, Device device) {
   check(Purpose::activations, has_units);
   check(Purpose::kv_staging, has_attention);
   check(Purpose::logits, device == Device::cpu || device == plan.head.device);
-  check(Purpose::transfer, device == Device::cpu ? uses_gpu(plan) : has_units);
+  check(Purpose::transfer, device == Device::cpu ? gpu_of(plan).has_value() : has_units);
   if (device != Device::cuda0 || !has_units) check(Purpose::driver, false);
   const auto reserve = device == Device::cpu ? plan.budget.ram_reserve_bytes
                        : has_units           ? plan.budget.vram_reserve_bytes

@@ -18,7 +18,8 @@ std::unique_ptr<device::Stage> make_stage(const std::vector<device::Unit>& units
                                           const device::StageShape& shape, const device::Scratch& scratch,
                                           Team& team, const KernelSet& kernels = best_kernel_set());
 
-/// Embedding and head on the CPU; uses `normed` and `quantised` of the scratch.  Throws as make_stage.
+/// Embedding and head on the CPU, either of which may be absent (its matrix null); uses `normed` and
+/// `quantised` of the scratch.  Throws as make_stage.
 std::unique_ptr<device::HeadStage> make_head_stage(const device::Embedding& embedding,
                                                    const device::Head& head, const device::StageShape& shape,
                                                    const device::Scratch& scratch, Team& team,

@@ -15,8 +15,6 @@
 namespace tandem::cuda {
 namespace {
 
-/// What goes to the device at once while weights are loaded.
-constexpr std::uint64_t kLoadBytes = std::uint64_t{1} << 20;
 constexpr std::uint64_t kAlignment = 64;
 
 /// Cuts the step buffers into pieces, the same ones on both sides.
@@ -50,34 +48,49 @@ class CudaAccelerator final : public device::Accelerator {
  public:
   explicit CudaAccelerator(Device device) : device_(std::move(device)), stream_(device_) {}
 
+  device::MemoryInfo memory() const override {
+    const MemoryInfo info = device_.memory();
+    return {info.free_bytes, info.total_bytes};
+  }
+
   std::byte* allocate(std::uint64_t bytes) override { return memory_.emplace_back(device_, bytes).data(); }
 
   std::byte* allocate_pinned(std::uint64_t bytes) override {
     return pinned_.emplace_back(device_, bytes).data();
   }
 
+  void set_load_buffer(std::byte* pinned, std::uint64_t bytes) override {
+    load_buffer_ = pinned;
+    load_bytes_ = bytes;
+  }
+
   void upload(std::byte* to, const void* from, std::uint64_t bytes) override {
     const auto* source = static_cast<const std::byte*>(from);
-    for (std::uint64_t at = 0; at < bytes; at += kLoadBytes) {
-      const std::uint64_t n = std::min(kLoadBytes, bytes - at);
+    const std::uint64_t step = load_step(1);
+    for (std::uint64_t at = 0; at < bytes; at += step) {
+      const std::uint64_t n = std::min(step, bytes - at);
       load(to + at, n, [&](std::byte* pinned) { std::memcpy(pinned, source + at, n); });
     }
   }
 
-  void upload_matrix(std::byte* to, const device::Matrix& from) override {
-    const PlaneLayout layout = plane_layout(from.type);
+  void upload_rows(std::byte* to, const device::Matrix& matrix, std::uint32_t first_row,
+                   std::uint32_t rows) override {
+    const PlaneLayout layout = plane_layout(matrix.type);
     if (layout.block_elems == 0) throw std::invalid_argument("CUDA: a matrix of an unknown block type");
-    const std::uint64_t blocks = std::uint64_t{from.in} / layout.block_elems * from.out;
+    const std::uint64_t row_blocks = std::uint64_t{matrix.in} / layout.block_elems;
+    const std::uint64_t begin = row_blocks * first_row;
+    const std::uint64_t end = begin + row_blocks * rows;
     for (const BlockPart& part : layout.parts) {
       if (part.bytes == 0) break;
-      const std::uint64_t step = kLoadBytes / part.bytes;
-      for (std::uint64_t first = 0; first < blocks; first += step) {
-        const std::uint64_t n = std::min(step, blocks - first);
-        const auto* source = static_cast<const std::byte*>(from.data) + first * layout.block_bytes;
+      const std::uint64_t step = load_step(part.bytes);
+      for (std::uint64_t first = begin; first < end; first += step) {
+        const std::uint64_t n = std::min(step, end - first);
+        const auto* source =
+            static_cast<const std::byte*>(matrix.data) + (first - begin) * layout.block_bytes;
         load(to + first * part.bytes, n * part.bytes,
              [&](std::byte* pinned) { gather_part(layout, part, source, n, pinned); });
       }
-      to += blocks * part.bytes;
+      to += row_blocks * matrix.out * part.bytes;
     }
   }
 
@@ -104,8 +117,7 @@ class CudaAccelerator final : public device::Accelerator {
   void set_step_buffers(const device::StepBuffers& buffers) override { buffers_ = buffers; }
 
   void begin(const device::MicroBatch& batch) override {
-    load_buffer_ = PinnedMemory();  // everything is loaded
-    stream_.synchronise();          // the last micro-batch may still read the buffers
+    stream_.synchronise();  // the last micro-batch may still read the buffers
     StepPieces pieces(buffers_);
     if (max_rows_ != 0) {  // tokens and indices come first
       pieces.take_numbers(max_rows_);
@@ -133,12 +145,17 @@ class CudaAccelerator final : public device::Accelerator {
   void wait() override { stream_.synchronise(); }
 
  private:
+  /// Pieces of `bytes` bytes that the load buffer holds.
+  std::uint64_t load_step(std::uint64_t bytes) const {
+    if (load_bytes_ < bytes) throw std::runtime_error("CUDA: nothing was set to load weights through");
+    return load_bytes_ / bytes;
+  }
+
   /// One copy to the device of what `fill` puts into pinned memory.
   template <class Fill>
   void load(std::byte* to, std::uint64_t bytes, const Fill& fill) {
-    if (load_buffer_.bytes() == 0) load_buffer_ = PinnedMemory(device_, kLoadBytes);
-    fill(load_buffer_.data());
-    stream_.copy_to_device(to, load_buffer_.data(), bytes);
+    fill(load_buffer_);
+    stream_.copy_to_device(to, load_buffer_, bytes);
     stream_.synchronise();
   }
 
@@ -177,7 +194,8 @@ class CudaAccelerator final : public device::Accelerator {
   Stream stream_;
   std::vector<DeviceMemory> memory_;
   std::vector<PinnedMemory> pinned_;
-  PinnedMemory load_buffer_;
+  std::byte* load_buffer_ = nullptr;
+  std::uint64_t load_bytes_ = 0;
   device::StepBuffers buffers_;
   StepRows rows_;
   std::uint32_t page_tok_ = 0;

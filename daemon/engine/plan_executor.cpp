@@ -4,17 +4,17 @@
 
 #include <spdlog/spdlog.h>
 
-#include "backends/cpu/stage.h"
 #include "planner/activations.h"
 
 namespace tandem::engine {
 
 PlanExecutor::PlanExecutor(const memory::BoundPlan& plan, const CpuOptions& options)
-    : plan_(plan), pin_(options.pin), team_(options.threads) {
-  for (const auto& stage : plan.stages()) {
-    stages_.push_back(cpu::make_stage(stage.units, plan.shape(), plan.scratch(), team_));
-  }
-  head_ = cpu::make_head_stage(plan.embedding(), plan.head(), plan.shape(), plan.scratch(), team_);
+    : plan_(plan),
+      pin_(options.pin),
+      team_(options.threads),
+      segments_(segments_of(plan.plan())),
+      cpu_(make_cpu_lane(plan, segments_, team_)) {
+  if (plan.accelerator() != nullptr) accelerator_ = make_accelerator_lane(plan, segments_);
 }
 
 void PlanExecutor::start() {
@@ -26,15 +26,9 @@ std::uint32_t PlanExecutor::vocab() const noexcept {
 }
 
 BytesRead PlanExecutor::run(const Rows& rows) {
-  const auto n_rows = static_cast<std::uint32_t>(rows.tokens.size());
-  const device::MicroBatch batch{rows.sequences.data(), static_cast<std::uint32_t>(rows.sequences.size()),
-                                 n_rows};
-  float* x = plan_.residual().data();
-  head_->embed(rows.tokens.data(), n_rows, x);
-  for (const auto& stage : stages_) stage->step(batch, x);
-  if (!rows.wanted.empty()) {
-    head_->logits(x, rows.wanted.data(), static_cast<std::uint32_t>(rows.wanted.size()),
-                  plan_.logits().data());
+  for (std::size_t i = 0; i < segments_.size(); ++i) {
+    const bool on_cpu = segments_[i].device == planner::Device::cpu;
+    (on_cpu ? cpu_ : accelerator_)->run(i, rows, 0);
   }
   return bytes_read(plan_.plan(), rows);
 }

@@ -6,8 +6,9 @@
 #include <vector>
 
 #include "backends/cpu/team.h"
-#include "backends/device.h"
+#include "daemon/engine/device_lane.h"
 #include "daemon/engine/executor.h"
+#include "daemon/engine/segment.h"
 #include "daemon/scheduler/scheduler.h"
 #include "memory/bind.h"
 #include "planner/plan.h"
@@ -23,7 +24,7 @@ struct CpuOptions {
 /// The stages of a bound plan, one after another.
 class PlanExecutor final : public Executor {
  public:
-  /// `plan` outlives the object.  Throws std::invalid_argument if the CPU backend cannot run a unit.
+  /// `plan` outlives the object.  Throws std::invalid_argument if a device cannot run a unit.
   PlanExecutor(const memory::BoundPlan& plan, const CpuOptions& options);
 
   [[nodiscard]] std::uint32_t vocab() const noexcept override;
@@ -35,8 +36,9 @@ class PlanExecutor final : public Executor {
   const memory::BoundPlan& plan_;
   const bool pin_;
   cpu::Team team_;
-  std::vector<std::unique_ptr<device::Stage>> stages_;
-  std::unique_ptr<device::HeadStage> head_;
+  std::vector<Segment> segments_;
+  std::unique_ptr<DeviceLane> cpu_;
+  std::unique_ptr<DeviceLane> accelerator_;  ///< null in plans of the CPU alone
 };
 
 /// What one micro-batch of `rows` reads by `plan`.

@@ -203,7 +203,7 @@ TEST(Bind, PlansThatCannotBeExecutedAreRefused) {
   EXPECT_THAT(refusal(subject, plan), HasSubstr("fits"));
   plan = good;
   plan.arenas[0].device = Device::cuda0;
-  EXPECT_THAT(refusal(subject, plan), HasSubstr("no backend for cuda0"));
+  EXPECT_THAT(refusal(subject, plan), HasSubstr("there is no cuda0"));
   plan = good;
   plan.layers[2].kv_cells -= 1;
   EXPECT_THAT(refusal(subject, plan), HasSubstr("kv"));
@@ -238,7 +238,7 @@ TEST(Bind, AFloatHeadIsStoredAsThePlanSays) {
     const auto plan = subject.plan(asked);
     ASSERT_EQ(plan.head.type, "Q8_0");
     ASSERT_EQ(plan.head.file_type, "F32");
-    const auto bound = subject.bind(plan);
+    auto bound = subject.bind(plan);
     for (const auto& line : bound.ledger()) EXPECT_EQ(line.used_bytes, line.planned_bytes);
     const auto& head = bound.head().out;
     EXPECT_EQ(head.type, device::BlockType::q8_0);
@@ -252,7 +252,7 @@ TEST(Bind, AFloatHeadIsStoredAsThePlanSays) {
       ASSERT_LE(std::fabs(value - floats[i]), step * (0.5F + 127.0F / 2048)) << name << " element " << i;
     }
     std::uint64_t last_bytes = 0;
-    bound.prefault([&](std::uint64_t done_bytes, std::uint64_t) { last_bytes = done_bytes; });
+    bound.load([&](std::uint64_t done_bytes, std::uint64_t) { last_bytes = done_bytes; });
     EXPECT_LT(last_bytes, plan.ram_bytes + plan.head.file_bytes)
         << "the file's copy of the head is read again";
   }
@@ -303,12 +303,12 @@ TEST(Bind, MissingTensorDataIsRefused) {
   EXPECT_THROW(BoundPlan(plan, header, hyper), model::BadModel);
 }
 
-TEST(Bind, PrefaultReportsGrowingProgressUpToEverything) {
+TEST(Bind, LoadingReportsGrowingProgressUpToEverything) {
   const Subject subject("gemma4_4l.gguf");
-  const auto bound = subject.bind(subject.plan(workload(64, 2, 16)));
+  auto bound = subject.bind(subject.plan(workload(64, 2, 16)));
   std::vector<std::uint64_t> done;
   std::uint64_t total = 0;
-  bound.prefault([&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
+  bound.load([&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
     done.push_back(done_bytes);
     total = total_bytes;
   });
@@ -317,18 +317,17 @@ TEST(Bind, PrefaultReportsGrowingProgressUpToEverything) {
   EXPECT_GT(total, subject.header.tensor_bytes);
 }
 
-/// What prefault says it reads of `model` and its arenas.
-std::uint64_t prefault_bytes(const test_support::TinyModel& model) {
+/// What loading says it reads of `model` and its arenas.
+std::uint64_t loaded_bytes(const test_support::TinyModel& model) {
   const auto file = std::make_shared<const std::string>(model.file_bytes());
   const auto header = model::parse_header("tiny.gguf", std::as_bytes(std::span(*file)), file);
   const auto hyper = model::read_hyperparameters(header);
-  const BoundPlan bound(
-      planner::make_plan(planner::model_input(header, hyper), {}, workload(64, 2, 16),
-                         planner::builtin_machine("default"), planner::Devices{std::nullopt}),
-      header, hyper);
+  BoundPlan bound(planner::make_plan(planner::model_input(header, hyper), {}, workload(64, 2, 16),
+                                     planner::builtin_machine("default"), planner::Devices{std::nullopt}),
+                  header, hyper);
   std::uint64_t last = 0;
   std::uint64_t total = 0;
-  bound.prefault([&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
+  bound.load([&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
     last = done_bytes;
     total = total_bytes;
   });
@@ -336,13 +335,13 @@ std::uint64_t prefault_bytes(const test_support::TinyModel& model) {
   return total;
 }
 
-TEST(Bind, PrefaultLeavesTensorsOfVisionAndAudioOnDisk) {
+TEST(Bind, LoadingLeavesTensorsOfVisionAndAudioOnDisk) {
   const auto text = test_support::TinyModel::gemma3();
   auto whole = text;
   whole.add_tensor("v.blk.0.attn_q.weight", {512, 64});
   whole.add_tensor("a.conv.weight", {64, 64});
   whole.add_tensor("mm.input_projection.weight", {64, 64});
-  EXPECT_EQ(prefault_bytes(whole), prefault_bytes(text));
+  EXPECT_EQ(loaded_bytes(whole), loaded_bytes(text));
 }
 
 /// What the kernel says this process holds in anonymous memory.
@@ -358,8 +357,8 @@ TEST(Bind, TheKernelAgreesWithTheLedger) {
   const Subject subject("gemma4_8l.gguf");
   const auto before = anonymous_bytes();
   ASSERT_GT(before, 0U);
-  const auto bound = subject.bind(subject.plan(workload(262144, 8, 512)));
-  bound.prefault({});
+  auto bound = subject.bind(subject.plan(workload(262144, 8, 512)));
+  bound.load({});
   const auto after = anonymous_bytes();
   std::uint64_t allocated = 0;
   std::uint64_t lines = 0;

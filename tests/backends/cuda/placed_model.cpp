@@ -41,6 +41,8 @@ PlacedModel::PlacedModel(const std::string& gguf_name, const CpuModelOptions& op
     auto& table = pages_.emplace_back(pages);
     for (std::uint32_t i = 0; i < pages; ++i) table[i] = (pages - 1 - i) * options.sequences + s;
   }
+  constexpr std::uint64_t kLoadBytes = 1 << 16;
+  accelerator_->set_load_buffer(accelerator_->allocate_pinned(kLoadBytes), kLoadBytes);
   device::StepBuffers buffers;
   buffers.bytes = std::size_t{options.micro_batch} * 80 + std::size_t{options.sequences} * pages * 4 + 512;
   buffers.on_device = accelerator_->allocate(buffers.bytes);
@@ -176,7 +178,7 @@ Unit PlacedModel::upload(const Unit& unit, const CpuModelOptions& options) {
 device::Matrix PlacedModel::upload(const device::Matrix& matrix) {
   device::Matrix on_device = matrix;
   std::byte* memory = allocate(cpu::row_bytes(matrix.type, matrix.in) * matrix.out, true);
-  accelerator_->upload_matrix(memory, matrix);
+  accelerator_->upload_rows(memory, matrix, 0, matrix.out);
   on_device.data = memory;
   return on_device;
 }

@@ -1,0 +1,20 @@
+// open_accelerator.h in programs that emulate one.
+
+#include "backends/cuda/open_accelerator.h"
+
+#include "backends/cuda/accelerator.h"
+#include "backends/cuda/emulation/device.h"
+
+namespace tandem::cuda {
+
+std::unique_ptr<device::Accelerator> open_gpu(int) {
+  return nullptr;
+}
+
+std::unique_ptr<device::Accelerator> open_emulated(std::uint64_t memory_bytes) {
+  emulation::Options options;
+  options.memory_bytes = memory_bytes;
+  return make_accelerator(emulation::make_device(options));
+}
+
+}  // namespace tandem::cuda

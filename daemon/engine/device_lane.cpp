@@ -1,0 +1,146 @@
+#include "daemon/engine/device_lane.h"
+
+#include <algorithm>
+
+#include "backends/cpu/stage.h"
+
+namespace tandem::engine {
+namespace {
+
+using planner::Device;
+
+/// A segment with what computes its units.
+struct BoundSegment {
+  bool embeds = false;
+  std::unique_ptr<device::Stage> stage;  ///< null where there are no units
+  bool ends = false;
+};
+
+/// The segments of `device`; the places of those of others are empty.  `make_stage` is called for the units
+/// of each, in their order.
+template <class MakeStage>
+std::vector<BoundSegment> bound_segments(const memory::BoundPlan& plan, const std::vector<Segment>& segments,
+                                         bool on_cpu, const MakeStage& make_stage) {
+  std::vector<BoundSegment> bound(segments.size());
+  auto stage = plan.stages().begin();
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    const auto& segment = segments[i];
+    const bool mine = (segment.device == Device::cpu) == on_cpu;
+    bound[i].embeds = segment.embeds;
+    bound[i].ends = segment.ends;
+    if (segment.units.empty()) continue;
+    if (mine) bound[i].stage = make_stage(stage->units);
+    ++stage;
+  }
+  return bound;
+}
+
+device::MicroBatch batch_of(const Rows& rows) noexcept {
+  return {rows.sequences.data(), static_cast<std::uint32_t>(rows.sequences.size()),
+          static_cast<std::uint32_t>(rows.tokens.size())};
+}
+
+/// The head, if it is on the lane's device; else one without a matrix.  The same for the embedding.
+device::Head head_on(const memory::BoundPlan& plan, bool cpu) {
+  return (plan.plan().head.device == Device::cpu) == cpu ? plan.head() : device::Head{};
+}
+device::Embedding embedding_on(const memory::BoundPlan& plan, bool cpu) {
+  return (plan.plan().embedding.device == Device::cpu) == cpu ? plan.embedding() : device::Embedding{};
+}
+
+class CpuLane final : public DeviceLane {
+ public:
+  CpuLane(const memory::BoundPlan& plan, const std::vector<Segment>& segments, cpu::Team& team)
+      : plan_(plan),
+        segments_(bound_segments(plan, segments, /*on_cpu=*/true,
+                                 [&](const std::vector<device::Unit>& units) {
+                                   return cpu::make_stage(units, plan.shape(), plan.cpu().scratch, team);
+                                 })),
+        head_(cpu::make_head_stage(embedding_on(plan, true), head_on(plan, true), plan.shape(),
+                                   plan.cpu().scratch, team)) {}
+
+  void run(std::size_t segment, const Rows& rows, std::size_t crossing) override {
+    const auto& mine = segments_[segment];
+    const auto n = static_cast<std::uint32_t>(rows.tokens.size());
+    const auto floats = std::size_t{n} * plan_.hyper().width;
+    float* x = plan_.cpu().residual.data();
+    if (mine.embeds) {
+      head_->embed(rows.tokens.data(), n, x);
+    } else {
+      std::copy_n(plan_.crossing().to_cpu[crossing].data(), floats, x);
+    }
+    if (mine.stage) mine.stage->step(batch_of(rows), x);
+    if (!mine.ends) {
+      std::copy_n(x, floats, plan_.crossing().to_accelerator[crossing].data());
+    } else if (!rows.wanted.empty()) {
+      head_->logits(x, rows.wanted.data(), static_cast<std::uint32_t>(rows.wanted.size()),
+                    plan_.logits().data());
+    }
+  }
+
+ private:
+  const memory::BoundPlan& plan_;
+  std::vector<BoundSegment> segments_;
+  std::unique_ptr<device::HeadStage> head_;
+};
+
+class AcceleratorLane final : public DeviceLane {
+ public:
+  AcceleratorLane(const memory::BoundPlan& plan, const std::vector<Segment>& segments)
+      : plan_(plan), device_(*plan.accelerator()), segments_(bind_segments(segments)) {
+    head_ = device_.make_head_stage(embedding_on(plan, false), head_on(plan, false), plan.shape(),
+                                    plan.on_accelerator().scratch);
+  }
+
+  void run(std::size_t segment, const Rows& rows, std::size_t crossing) override {
+    const auto& mine = segments_[segment];
+    const auto n = static_cast<std::uint32_t>(rows.tokens.size());
+    const auto bytes = std::uint64_t{n} * plan_.hyper().width * sizeof(float);
+    float* x = plan_.on_accelerator().residual.data();
+    const auto batch = batch_of(rows);
+    device_.begin(batch);
+    if (mine.embeds) {
+      head_->embed(rows.tokens.data(), n, x);
+    } else {
+      device_.send(x, plan_.crossing().to_accelerator[crossing].data(), bytes);
+    }
+    if (mine.stage) mine.stage->step(batch, x);
+    if (mine.ends) return end(rows, x);
+    device_.receive(plan_.crossing().to_cpu[crossing].data(), x, bytes);
+  }
+
+ private:
+  std::vector<BoundSegment> bind_segments(const std::vector<Segment>& segments) {
+    return bound_segments(plan_, segments, /*on_cpu=*/false, [&](const std::vector<device::Unit>& units) {
+      return device_.make_stage(units.data(), units.size(), plan_.shape(), plan_.on_accelerator().scratch);
+    });
+  }
+
+  /// Gets the logits that are wanted, or waits: whatever the rows came from may be written again then.
+  void end(const Rows& rows, const float* x) {
+    if (rows.wanted.empty()) return device_.wait();
+    const auto n = static_cast<std::uint32_t>(rows.wanted.size());
+    float* logits = plan_.on_accelerator().logits.data();
+    head_->logits(x, rows.wanted.data(), n, logits);
+    device_.receive(plan_.logits().data(), logits, std::uint64_t{n} * plan_.hyper().vocab * sizeof(float));
+  }
+
+  const memory::BoundPlan& plan_;
+  device::Accelerator& device_;
+  std::vector<BoundSegment> segments_;
+  std::unique_ptr<device::HeadStage> head_;
+};
+
+}  // namespace
+
+std::unique_ptr<DeviceLane> make_cpu_lane(const memory::BoundPlan& plan, const std::vector<Segment>& segments,
+                                          cpu::Team& team) {
+  return std::make_unique<CpuLane>(plan, segments, team);
+}
+
+std::unique_ptr<DeviceLane> make_accelerator_lane(const memory::BoundPlan& plan,
+                                                  const std::vector<Segment>& segments) {
+  return std::make_unique<AcceleratorLane>(plan, segments);
+}
+
+}  // namespace tandem::engine

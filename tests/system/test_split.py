@@ -1,0 +1,121 @@
+"""The daemon on two devices: the CPU and the emulated GPU, which share one model.
+
+The same text as on the CPU alone, and both devices in everything that shows memory.
+"""
+
+import json
+import subprocess
+import time
+
+import pytest
+from daemon import BUILD, EMBEDDED, Daemon, eventually
+
+SMALL = ("--context", "128", "--sequences", "2", "--micro-batch", "16", "--threads", "2")
+PROMPTS = ("The package apt is", "Debian is a system that", "To install a package, type")
+
+
+def texts(daemon):
+    return [daemon.complete(prompt=prompt, max_tokens=12, temperature=0)["choices"][0]["text"] for prompt in PROMPTS]
+
+
+@pytest.fixture(scope="module")
+def cpu_texts():
+    with Daemon(EMBEDDED, "--devices", "cpu", *SMALL) as daemon:
+        return texts(daemon)
+
+
+@pytest.fixture(scope="module")
+def split():
+    with Daemon(EMBEDDED, "--devices", "emulated", "--vram", "3MiB", *SMALL) as daemon:
+        yield daemon
+
+
+def test_the_text_is_that_of_the_cpu(split, cpu_texts):
+    assert texts(split) == cpu_texts
+
+
+@pytest.mark.parametrize("vram", ["1MiB", "64MiB"])
+def test_the_text_is_that_of_the_cpu_wherever_the_cut_lies(vram, cpu_texts):
+    with Daemon(EMBEDDED, "--devices", "emulated", "--vram", vram, *SMALL) as daemon:
+        assert texts(daemon) == cpu_texts
+
+
+def test_both_devices_have_units_and_every_byte_is_where_the_plan_says(split):
+    answer = split.client.get("/v1/plan").json()
+    assert {stage["device"] for stage in answer["plan"]["stages"]} == {"cpu", "emulated0"}
+    assert answer["plan"]["totals"]["vram_bytes"] <= 3 * 1024 * 1024
+    assert {line["device"] for line in answer["ledger"]} == {"cpu", "emulated0"}
+    for line in answer["ledger"]:
+        assert line["allocated_bytes"] == line["planned_bytes"] == line["used_bytes"], line
+    assert not any(line["purpose"] == "driver" for line in answer["ledger"])
+
+
+def test_both_devices_are_in_metrics_status_and_top(split):
+    plan = split.client.get("/v1/plan").json()["plan"]
+    metrics = split.client.get("/metrics").text
+    for arena in plan["arenas"]:
+        line = f'tandem_arena_bytes{{device="{arena["device"]}",purpose="{arena["purpose"]}"}} {arena["bytes"]}'
+        assert line in metrics.splitlines()
+    top = subprocess.run(
+        [BUILD / "tandem", "top", "--once", "--json", "--socket", split.socket], capture_output=True, check=True
+    )
+    status = json.loads(top.stdout)
+    assert [device["device"] for device in status["devices"]] == ["emulated0", "cpu"]
+    drawn = subprocess.run(
+        [BUILD / "tandem", "top", "--once", "--socket", split.socket], capture_output=True, check=True, text=True
+    )
+    assert "emulated0" in drawn.stdout
+
+
+def test_the_emulated_device_is_never_chosen_by_itself():
+    with Daemon(EMBEDDED, "--devices", "auto", *SMALL) as daemon:
+        plan = daemon.client.get("/v1/plan").json()["plan"]
+        assert {stage["device"] for stage in plan["stages"]} == {"cpu"}
+
+
+def test_a_kept_plan_for_both_devices_is_executed_as_it_is(cpu_texts, tmp_path):
+    made = subprocess.run(
+        [BUILD / "tandem", "plan", EMBEDDED, "--devices", "cpu,emulated", "--vram", "2MiB", "--context", "128"]
+        + ["--sequences", "1", "--micro-batch", "16", "--json"],
+        capture_output=True,
+        check=True,
+    )
+    kept = tmp_path / "plan.json"
+    kept.write_bytes(made.stdout)
+    with Daemon(EMBEDDED, "--plan", str(kept), "--threads", "2") as daemon:
+        assert texts(daemon)[:1] == cpu_texts[:1]
+        assert daemon.client.get("/v1/plan").json()["plan"] == json.loads(made.stdout)
+
+
+def test_a_plan_for_a_gpu_that_is_not_there_is_refused(tmp_path):
+    made = subprocess.run(
+        [BUILD / "tandem", "plan", EMBEDDED, "--devices", "cpu,cuda", "--vram", "12GiB", "--json"],
+        capture_output=True,
+        check=True,
+    )
+    kept = tmp_path / "plan.json"
+    kept.write_bytes(made.stdout)
+    ended = subprocess.run(
+        [BUILD / "tandemd", "--model", EMBEDDED, "--plan", kept, "--socket", tmp_path / "s"],
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 4
+    assert "cuda0" in ended.stderr
+    assert "--devices cpu" in ended.stderr
+
+
+def test_idle_means_idle_on_both(split):
+    split.complete(prompt="warm", max_tokens=2)
+    assert split.idle()
+
+    def ticks():
+        fields = open(f"/proc/{split.process.pid}/stat").read().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    def rests():
+        before = ticks()
+        time.sleep(1)
+        return ticks() == before
+
+    assert eventually(rests)
