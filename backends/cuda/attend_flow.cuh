@@ -234,7 +234,7 @@ __device__ void attend_part(const AttendStep& attention, const Queries& queries,
 
 template <class Arithmetic, bool kSplits>
 __global__ void __launch_bounds__(kAttendThreads) attend_tile(AttendStep attention, AttendGrid grid) {
-  __shared__ Softmax softmax;
+  auto& softmax = block_variable<Softmax>();
   const device::AttentionHalf& half = attention.half;
   const Arithmetic arithmetic(half);
   const std::uint32_t group = half.heads / half.kv_heads;

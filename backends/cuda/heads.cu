@@ -139,8 +139,8 @@ __device__ void finish_key_and_value(const HeadStep& heads, std::uint64_t row, s
 }
 
 __global__ void __launch_bounds__(kThreads) finish_head(HeadStep heads) {
-  __shared__ float scratch[kThreads / kWarp];
-  __shared__ float shared_head[kMaxHeadDim];
+  auto& scratch = block_variable<float[kThreads / kWarp]>();
+  auto& shared_head = block_variable<float[kMaxHeadDim]>();
   const std::uint32_t head = blockIdx.x;
   if (head < heads.half.heads) {
     finish_query(heads, blockIdx.y, head, scratch);

@@ -45,6 +45,14 @@ __device__ __forceinline__ T* shared_memory() {
   return reinterpret_cast<T*>(tandem_shared_memory);
 }
 
+/// A variable that a block's threads share: one for each type, or number where there are several of a type.
+/// It holds nothing at first.
+template <class T, int kNumber = 0>
+__device__ __forceinline__ T& block_variable() {
+  __shared__ T variable;
+  return variable;
+}
+
 /// All threads of the block meet; what they wrote before is visible after.
 __device__ __forceinline__ void sync_threads() {
   __syncthreads();
@@ -239,6 +247,12 @@ using emulation::votes_of_lanes;
 template <class T>
 T* shared_memory() {
   return reinterpret_cast<T*>(emulation::shared_memory());
+}
+
+template <class T, int kNumber = 0>
+T& block_variable() {
+  static const char key = 0;
+  return *reinterpret_cast<T*>(emulation::block_variable(&key, sizeof(T)));
 }
 
 template <class T>

@@ -61,7 +61,7 @@ __device__ __forceinline__ void quantise_columns(const QuantisedRows& to, std::u
 }
 
 __global__ void __launch_bounds__(kThreads) finish_and_norm_row(RowStep step) {
-  __shared__ float scratch[kThreads / kWarp];
+  auto& scratch = block_variable<float[kThreads / kWarp]>();
   const std::uint64_t row = blockIdx.x;
   float* x = step.x + (step.row_indices != nullptr ? step.row_indices[row] : row) * step.width;
   if (step.projected != nullptr) {

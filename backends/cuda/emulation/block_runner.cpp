@@ -1,5 +1,6 @@
 #include "backends/cuda/emulation/block_runner.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "backends/cuda/emulation/fibre.h"
@@ -62,6 +63,12 @@ struct BlockRunner::Warp {
   Thread* waiting[kWarp] = {};
 };
 
+/// What block_variable gave out.
+struct BlockRunner::Variable {
+  const void* key;
+  GuardedBytes memory;
+};
+
 BlockRunner::BlockRunner()
     : owned_barriers_(std::make_unique<Barrier[]>(kBarriers)),
       owned_warps_(std::make_unique<Warp[]>(kMaxWarps)),
@@ -90,7 +97,7 @@ void BlockRunner::run(const Grid& grid, std::uint64_t block, std::uint64_t seed)
   if (ended_ < n_threads_) abandon();
   observe(&finished_);
   kernel_place.kernel = nullptr;
-  if (fault_.empty() && !shared_.intact()) fault_ = "wrote outside of its shared memory";
+  if (fault_.empty() && !intact()) fault_ = "wrote outside of its shared memory";
   if (fault_.empty()) return;
   throw KernelFault("kernel " + std::string(grid.name) + ", block (" + std::to_string(blockIdx.x) + "," +
                     std::to_string(blockIdx.y) + "," + std::to_string(blockIdx.z) + "): " + fault_);
@@ -107,6 +114,9 @@ void BlockRunner::prepare(const Grid& grid) {
     shared_ = GuardedBytes(grid.shared_bytes, MemoryKind::shared);
   }
   std::memset(shared_.data(), 0xff, grid.shared_bytes);  // nobody may expect anything of it: NaN
+  for (const Variable& variable : variables_) {
+    std::memset(variable.memory.data(), 0xff, variable.memory.bytes());
+  }
   for (unsigned i = 0; i < kBarriers; ++i) barriers_[i].arrived = barriers_[i].n_waiting = 0;
   for (unsigned i = 0; i < kMaxWarps; ++i) warps_[i].arrived = 0;
   ended_ = 0;
@@ -272,6 +282,24 @@ TANDEM_UNSEEN void BlockRunner::warp_collective(std::uint32_t mask, WarpFunction
   observe(turn);
 }
 
+bool BlockRunner::intact() const noexcept {
+  const auto is_intact = [](const Variable& variable) { return variable.memory.intact(); };
+  return shared_.intact() && std::all_of(variables_.begin(), variables_.end(), is_intact);
+}
+
+TANDEM_UNSEEN std::byte* BlockRunner::block_variable(const void* key, std::size_t bytes) {
+  for (const Variable& variable : variables_) {
+    if (variable.key == key) return variable.memory.data();
+  }
+  std::byte* data =
+      variables_.emplace_back(Variable{key, GuardedBytes(bytes, MemoryKind::shared)}).memory.data();
+  for (std::size_t i = 0; i < bytes; ++i) {
+    data[i] = std::byte{0xff};
+    asm volatile("" ::: "memory");  // no call of memset, which ThreadSanitizer would see
+  }
+  return data;
+}
+
 void BlockRunner::check_aligned(const void* address, std::size_t bytes, Place place) {
   if (reinterpret_cast<std::uintptr_t>(address) % bytes == 0) return;
   fault("the address at " + text(place) + " is not a multiple of " + std::to_string(bytes));
@@ -298,6 +326,10 @@ TANDEM_UNSEEN std::string BlockRunner::waiting_in_vain() const {
 
 std::byte* shared_memory() noexcept {
   return runner->shared_memory();
+}
+
+std::byte* block_variable(const void* key, std::size_t bytes) {
+  return runner->block_variable(key, bytes);
 }
 
 void block_barrier(Place place) {

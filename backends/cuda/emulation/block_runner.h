@@ -46,14 +46,17 @@ class BlockRunner {
   void check_aligned(const void* address, std::size_t bytes, Place place);
   [[nodiscard]] unsigned lane() const noexcept;
   [[nodiscard]] std::byte* shared_memory() const noexcept { return shared_.data(); }
+  std::byte* block_variable(const void* key, std::size_t bytes);
 
  private:
   struct Thread;
   struct Barrier;
   struct Warp;
+  struct Variable;
   struct Abandoned {};
 
   void prepare(const Grid& grid);
+  [[nodiscard]] bool intact() const noexcept;
   void start(unsigned thread) noexcept;
   bool run_round(const Order& order) noexcept;
   void abandon() noexcept;
@@ -68,6 +71,7 @@ class BlockRunner {
 
   std::vector<std::unique_ptr<Thread>> owned_threads_;
   std::vector<Thread*> thread_list_;
+  std::vector<Variable> variables_;  ///< of all kernels so far
   std::unique_ptr<Barrier[]> owned_barriers_;
   std::unique_ptr<Warp[]> owned_warps_;
   // What fibres touch is reached by plain pointers (sanitizers.h, TANDEM_UNSEEN).

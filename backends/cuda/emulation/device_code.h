@@ -18,6 +18,9 @@ struct Place {
 /// The dynamic shared memory of the calling thread's block, aligned to 128 bytes.
 std::byte* shared_memory() noexcept;
 
+/// The block's variable of `bytes` bytes that goes by the name of `key`.
+std::byte* block_variable(const void* key, std::size_t bytes);
+
 /// All threads of the block have to come here, none may have ended.
 void block_barrier(Place place);
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// The words of CUDA C++ that a host compiler does not know, for kernels compiled without a toolkit.  Static
-// shared memory is thread-local: a block runs on one OS thread.
+// The words of CUDA C++ that a host compiler does not know, for kernels compiled without a toolkit.  There is
+// no __shared__: what a block's threads share is asked for (intrinsics.cuh) and lies between guards.
 
 // NOLINTBEGIN(bugprone-reserved-identifier)
 #define __global__
@@ -9,7 +9,6 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __shared__ static thread_local
 // NOLINTEND(bugprone-reserved-identifier)
 
 struct dim3 {

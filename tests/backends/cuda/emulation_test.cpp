@@ -53,9 +53,9 @@ TEST(Emulation, RunsEveryThreadOfEveryBlockOnce) {
   }
 }
 
-/// Sums of 256 values a block by a tree in shared memory, the block's number beside it in static memory.
+/// Sums of 256 values a block by a tree in shared memory, the block's number beside it in a variable.
 __global__ void sum_blocks(const std::uint32_t* in, std::uint32_t* out) {
-  __shared__ std::uint32_t block;
+  auto& block = cuda::block_variable<std::uint32_t>();
   auto* sums = cuda::shared_memory<std::uint32_t>();
   if (threadIdx.x == 0) block = blockIdx.x;
   sums[threadIdx.x] = in[blockIdx.x * blockDim.x + threadIdx.x];
@@ -252,6 +252,17 @@ __global__ void write_beyond_shared(std::uint32_t* out) {
   if (threadIdx.x == 0) cuda::shared_memory<std::uint32_t>()[3] = *out;
 }
 
+/// Index 3 of three, or -1, of a variable between two others.
+template <int kIndex, bool kWrites>
+__global__ void go_beyond_variable(std::uint32_t* out) {
+  using Three = std::uint32_t[3];
+  cuda::block_variable<Three, 0>()[0] = 0;
+  auto* three = cuda::block_variable<Three, 1>();
+  cuda::block_variable<Three, 2>()[0] = 0;
+  if (kWrites && threadIdx.x == 0) three[kIndex] = *out;
+  if (!kWrites && threadIdx.x == 0) *out = three[kIndex];
+}
+
 void access(void (*kernel)(std::uint32_t*, std::int64_t), std::int64_t at) {
   on_device(0, [&](Device& device, Stream& stream) {
     const DeviceMemory out(device, 1000);
@@ -272,6 +283,9 @@ TEST_F(PlantedMistake, TheFirstByteTooManyIsReported) {
   EXPECT_DEATH(access(write_at, 250), "use-after-poison");
   EXPECT_DEATH(access(read_at, 250), "use-after-poison");
   EXPECT_DEATH(launch_with_word(write_beyond_shared, 12), "use-after-poison");
+  EXPECT_DEATH(launch_with_word(go_beyond_variable<3, true>), "use-after-poison");
+  EXPECT_DEATH(launch_with_word(go_beyond_variable<-1, true>), "use-after-poison");
+  EXPECT_DEATH(launch_with_word(go_beyond_variable<3, false>), "use-after-poison");
 }
 #else
 TEST_F(PlantedMistake, WriteOfTheFirstByteTooManyIsReported) {
@@ -279,8 +293,35 @@ TEST_F(PlantedMistake, WriteOfTheFirstByteTooManyIsReported) {
   EXPECT_THAT([] { access(write_at, -1); }, ThrowsMessage<DeviceError>(HasSubstr("out-of-bounds write")));
   EXPECT_THAT([] { launch_with_word(write_beyond_shared, 12); },
               ThrowsMessage<DeviceError>(HasSubstr("outside of its shared memory")));
+  EXPECT_THAT([] { launch_with_word(go_beyond_variable<3, true>); },
+              ThrowsMessage<DeviceError>(HasSubstr("outside of its shared memory")));
+  EXPECT_THAT([] { launch_with_word(go_beyond_variable<-1, true>); },
+              ThrowsMessage<DeviceError>(HasSubstr("outside of its shared memory")));
 }
 #endif
+
+TEST_F(PlantedMistake, AccessFarBeyondABlocksVariableIsReported) {
+  EXPECT_NO_THROW(launch_with_word(go_beyond_variable<2, true>));
+  EXPECT_DEATH(launch_with_word(go_beyond_variable<64, true>),
+               "out-of-bounds access.*in kernel planted|Sanitizer");
+  EXPECT_DEATH(launch_with_word(go_beyond_variable<64, false>), "out-of-bounds access|Sanitizer");
+}
+
+/// Leaves its mark in a variable where it found none.
+__global__ void expect_nothing(std::uint32_t* found) {
+  auto& mark = cuda::block_variable<std::uint32_t>();
+  if (threadIdx.x != 0) return;
+  found[blockIdx.x] = mark;
+  mark = 1;
+}
+
+TEST(Emulation, ABlocksVariableHoldsNothingAtFirst) {
+  on_device(0, [](Device& device, Stream& stream) {
+    const DeviceMemory found(device, 8 * sizeof(std::uint32_t));
+    launch(stream, {"expect_nothing", 8, 32}, expect_nothing, as<std::uint32_t>(found));
+    EXPECT_EQ(download<std::uint32_t>(device, stream, found, 8), std::vector<std::uint32_t>(8, 0xffffffff));
+  });
+}
 
 TEST_F(PlantedMistake, HostAccessToDeviceMemoryIsReported) {
   Device device = cuda::emulation::make_device({});
