@@ -218,8 +218,14 @@ class Accelerator {
   virtual std::unique_ptr<HeadStage> make_head_stage(const Embedding& embedding, const Head& head,
                                                      const StageShape& shape, const Scratch& scratch) = 0;
 
-  /// Where `begin` may put things; before the first one.
+  /// Where `begin` may put things; before the first stage is made.
   virtual void set_step_buffers(const StepBuffers& buffers) = 0;
+
+  /// Lets the device record its stages' decode steps, to start each as a whole, as far as the records fit
+  /// into `bytes` of device memory; 0, as at first: none.
+  virtual void set_graph_limit(std::uint64_t bytes) = 0;
+  /// Device memory that the records take.
+  [[nodiscard]] virtual std::uint64_t graph_bytes() const = 0;
 
   /// Tells the device of the micro-batch that its stages run next.
   virtual void begin(const MicroBatch& batch) = 0;

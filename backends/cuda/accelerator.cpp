@@ -2,47 +2,18 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <stdexcept>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "backends/cuda/head_stage.h"
 #include "backends/cuda/plane_layout.h"
 #include "backends/cuda/stage.h"
-#include "backends/cuda/step_rows.h"
+#include "backends/cuda/step_descriptor.h"
 
 namespace tandem::cuda {
 namespace {
-
-constexpr std::uint64_t kAlignment = 64;
-
-/// Cuts the step buffers into pieces, the same ones on both sides.
-class StepPieces {
- public:
-  explicit StepPieces(const device::StepBuffers& buffers) : buffers_(buffers) {}
-
-  /// The next `bytes` on the device and in pinned memory.
-  std::pair<std::byte*, std::byte*> take(std::uint64_t bytes) {
-    const std::uint64_t padded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    if (padded > buffers_.bytes - taken_) {
-      throw std::runtime_error("CUDA step: " + std::to_string(bytes) + " bytes more than the " +
-                               std::to_string(buffers_.bytes) + " that there are");
-    }
-    const auto pieces = std::pair(buffers_.on_device + taken_, buffers_.pinned + taken_);
-    taken_ += padded;
-    return pieces;
-  }
-
-  NumberBuffers take_numbers(std::uint32_t n) {
-    const auto [on_device, pinned] = take(n * sizeof(std::uint32_t));
-    return {reinterpret_cast<std::uint32_t*>(on_device), reinterpret_cast<std::uint32_t*>(pinned), n};
-  }
-
- private:
-  device::StepBuffers buffers_;
-  std::uint64_t taken_ = 0;
-};
 
 class CudaAccelerator final : public device::Accelerator {
  public:
@@ -100,38 +71,28 @@ class CudaAccelerator final : public device::Accelerator {
     for (std::size_t u = 0; u < n_units; ++u) {
       page_tok_ = std::max(page_tok_, units[u].attention.kv.page_tok);
     }
-    return cuda::make_stage({units, units + n_units}, shape, scratch, rows_, stream_);
+    make_descriptor(shape.max_rows);
+    return cuda::make_stage({units, units + n_units}, shape, scratch, rows_, graphs_, stream_);
   }
 
   std::unique_ptr<device::HeadStage> make_head_stage(const device::Embedding& embedding,
                                                      const device::Head& head,
                                                      const device::StageShape& shape,
                                                      const device::Scratch& scratch) override {
-    StepPieces pieces(buffers_);
-    const auto tokens = pieces.take_numbers(shape.max_rows);
-    const auto indices = pieces.take_numbers(shape.max_rows);
-    max_rows_ = shape.max_rows;
-    return cuda::make_head_stage(embedding, head, shape, scratch, tokens, indices, stream_);
+    make_descriptor(shape.max_rows);
+    return cuda::make_head_stage(embedding, head, shape, scratch, descriptor_->tokens(),
+                                 descriptor_->indices(), stream_);
   }
 
   void set_step_buffers(const device::StepBuffers& buffers) override { buffers_ = buffers; }
 
   void begin(const device::MicroBatch& batch) override {
     stream_.synchronise();  // the last micro-batch may still read the buffers
-    StepPieces pieces(buffers_);
-    if (max_rows_ != 0) {  // tokens and indices come first
-      pieces.take_numbers(max_rows_);
-      pieces.take_numbers(max_rows_);
-    }
-    const auto [rows, pinned_rows] = pieces.take(batch.rows * sizeof(StepRow));
-    const auto n_pages = count_pages(batch);
-    const auto [pages, pinned_pages] = pieces.take(n_pages * sizeof(std::uint32_t));
-    fill(batch, reinterpret_cast<StepRow*>(pinned_rows), reinterpret_cast<std::uint32_t*>(pinned_pages));
-    stream_.copy_to_device(rows, pinned_rows, batch.rows * sizeof(StepRow));
-    if (n_pages > 0) stream_.copy_to_device(pages, pinned_pages, n_pages * sizeof(std::uint32_t));
-    rows_ = {reinterpret_cast<const StepRow*>(rows), reinterpret_cast<const std::uint32_t*>(pages),
-             batch.rows};
+    if (descriptor_) rows_ = descriptor_->write(batch, page_tok_, stream_);
   }
+
+  void set_graph_limit(std::uint64_t bytes) override { graphs_.limit_bytes = bytes; }
+  [[nodiscard]] std::uint64_t graph_bytes() const override { return graphs_.used_bytes; }
 
   void send(float* to, const float* from_pinned, std::uint64_t bytes) override {
     stream_.copy_to_device(to, from_pinned, bytes);
@@ -159,35 +120,9 @@ class CudaAccelerator final : public device::Accelerator {
     stream_.synchronise();
   }
 
-  /// Entries of a sequence's page table that its rows need.
-  std::uint64_t pages_of(const device::SequenceRows& sequence) const {
-    if (page_tok_ == 0 || sequence.rows == 0) return 0;
-    return (sequence.first_position + sequence.rows - 1) / page_tok_ + 1;
-  }
-
-  std::uint64_t count_pages(const device::MicroBatch& batch) const {
-    std::uint64_t n = 0;
-    for (std::uint32_t s = 0; s < batch.n_sequences; ++s) n += pages_of(batch.sequences[s]);
-    return n;
-  }
-
-  void fill(const device::MicroBatch& batch, StepRow* rows, std::uint32_t* pages) const {
-    std::uint32_t first_page = 0;
-    for (std::uint32_t s = 0; s < batch.n_sequences; ++s) {
-      const device::SequenceRows& sequence = batch.sequences[s];
-      for (std::uint32_t r = 0; r < sequence.rows; ++r) {
-        rows[sequence.first_row + r] = {sequence.first_position + r,
-                                        sequence.first_position,
-                                        sequence.first_key,
-                                        sequence.first_row,
-                                        sequence.first_row + sequence.rows,
-                                        sequence.slot,
-                                        first_page};
-      }
-      const std::uint64_t n = pages_of(sequence);
-      if (n > 0) std::memcpy(pages + first_page, sequence.pages, n * sizeof *pages);
-      first_page += static_cast<std::uint32_t>(n);
-    }
+  /// Every stage has the same rows.
+  void make_descriptor(std::uint32_t max_rows) {
+    if (!descriptor_) descriptor_.emplace(buffers_, max_rows);
   }
 
   Device device_;
@@ -197,9 +132,10 @@ class CudaAccelerator final : public device::Accelerator {
   std::byte* load_buffer_ = nullptr;
   std::uint64_t load_bytes_ = 0;
   device::StepBuffers buffers_;
+  std::optional<StepDescriptor> descriptor_;
   StepRows rows_;
+  GraphBudget graphs_;
   std::uint32_t page_tok_ = 0;
-  std::uint32_t max_rows_ = 0;
 };
 
 }  // namespace

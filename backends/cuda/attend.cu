@@ -36,19 +36,28 @@ __global__ void __launch_bounds__(kAttendThreads) merge_parts(AttendStep attenti
   }
 }
 
+/// The most parts that a row's keys are cut into.
+std::uint32_t most_parts(const AttendStep& attention) {
+  const std::uint64_t context = attention.step.context_tok, window = attention.half.window;
+  if (context == 0) return attention.max_splits;
+  const std::uint64_t keys = window != 0 && window < context ? window : context;
+  const std::uint64_t parts = keys / kShortestPart + 2;
+  return parts < attention.max_splits ? static_cast<std::uint32_t>(parts) : attention.max_splits;
+}
+
 }  // namespace
 
 void attend(Stream& stream, const AttendStep& attention) {
   const device::AttentionHalf& half = attention.half;
   const std::uint32_t rows = attention.step.n_rows;
   const std::uint32_t group = half.heads / half.kv_heads;
-  const bool splits = rows <= kSplitRows && attention.max_splits >= kFewestSplits;
+  const bool splits = rows <= kDecodeRows && attention.max_splits >= kFewestSplits;
   AttendGrid grid;
   grid.heads_together = group < kQueries ? group : kQueries;
   grid.head_tiles = divide_up(group, grid.heads_together);
   grid.rows_together = splits ? 1 : kQueries / grid.heads_together;
   grid.blocks = dim3(divide_up(rows, grid.rows_together), half.kv_heads * grid.head_tiles,
-                     splits ? attention.max_splits : 1);
+                     splits ? most_parts(attention) : 1);
   if (half.kv.type == device::KvType::f32) {
     attend_in_floats(stream, attention, grid);
   } else {

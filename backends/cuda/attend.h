@@ -19,9 +19,6 @@ struct AttendStep {
   std::uint32_t max_splits = 1;        ///< parts that the keys of a row may be cut into
 };
 
-/// Rows up to which blocks share out the keys of a row among each other.
-constexpr std::uint32_t kSplitRows = 8;
-
 /// Softmax attention over the visible keys.  What a row gets depends on its position, its keys and max_splits
 /// only: keys are cut into parts in the same places however many blocks there are.
 void attend(Stream& stream, const AttendStep& attention);

@@ -152,6 +152,7 @@ __global__ void __launch_bounds__(kThreads) finish_head(HeadStep heads) {
 __global__ void __launch_bounds__(kThreads) commit_row(HeadStep heads) {
   const device::KvCache& kv = heads.half.kv;
   const StepRow row = heads.step.rows[blockIdx.x];
+  if (row.slot == kNoSlot) return;
   const std::uint64_t end = row.first_position + (row.end_row - row.first_row);
   if (kv.cells != 0 && row.position + kv.cells < end) return;
   const std::byte* from = heads.staging + blockIdx.x * kv.row_bytes;

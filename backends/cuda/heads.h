@@ -23,7 +23,8 @@ struct HeadStep {
 /// (model-spec 2.2 and 2.3, steps 3 to 6).
 void finish_heads(Stream& stream, const HeadStep& heads);
 
-/// Copies K and V of every row from staging to the cache, unless a later row takes the same cell.
+/// Copies K and V of every row from staging to the cache, unless a later row takes the same cell
+/// or the row is padding.
 void commit_rows(Stream& stream, const HeadStep& heads);
 
 }  // namespace tandem::cuda

@@ -36,6 +36,7 @@ struct Event::State {
 
 struct Graph::State {
   cudaGraphExec_t graph = nullptr;
+  std::size_t bytes = 0;  ///< by which the device's free memory shrank
   ~State() { cudaGraphExecDestroy(graph); }
 };
 
@@ -170,10 +171,20 @@ Graph Stream::capture(const std::function<void()>& enqueue) {
   }
   check(cudaStreamEndCapture(state_->stream, &recorded), "capture");
   auto graph = std::make_shared<Graph::State>();
-  const auto error = cudaGraphInstantiate(&graph->graph, recorded, 0);
+  MemoryInfo before, after;
+  cudaMemGetInfo(&before.free_bytes, &before.total_bytes);
+  auto error = cudaGraphInstantiate(&graph->graph, recorded, 0);
   cudaGraphDestroy(recorded);
+  if (error == cudaSuccess) error = cudaGraphUpload(graph->graph, state_->stream);
   check(error, "graph");
+  check(cudaStreamSynchronize(state_->stream), "graph");
+  cudaMemGetInfo(&after.free_bytes, &after.total_bytes);
+  if (after.free_bytes < before.free_bytes) graph->bytes = before.free_bytes - after.free_bytes;
   return Graph(std::move(graph));
+}
+
+std::size_t Graph::bytes() const noexcept {
+  return state_ != nullptr ? state_->bytes : 0;
 }
 
 void Stream::launch(const Graph& graph) {

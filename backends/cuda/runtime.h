@@ -108,6 +108,8 @@ class Graph {
   explicit Graph(std::shared_ptr<const State> state) noexcept : state_(std::move(state)) {}
 
   [[nodiscard]] bool empty() const noexcept { return state_ == nullptr; }
+  /// Device memory that it takes.
+  [[nodiscard]] std::size_t bytes() const noexcept;
   [[nodiscard]] const std::shared_ptr<const State>& state() const noexcept { return state_; }
 
  private:

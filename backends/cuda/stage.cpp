@@ -80,11 +80,27 @@ struct PreparedUnit {
 class CudaStage final : public device::Stage {
  public:
   CudaStage(std::vector<PreparedUnit> units, const device::StageShape& shape, const device::Scratch& scratch,
-            const StepRows& rows, Stream& stream)
-      : units_(std::move(units)), shape_(shape), scratch_(scratch), rows_(rows), stream_(stream) {}
+            const StepRows& rows, GraphBudget& graphs, Stream& stream)
+      : units_(std::move(units)),
+        shape_(shape),
+        scratch_(scratch),
+        rows_(rows),
+        graphs_(graphs),
+        stream_(stream) {}
 
   void step(const device::MicroBatch& batch, float* x) override {
     if (units_.empty() || batch.rows == 0) return;
+    step_ = rows_;
+    if (batch.rows > kDecodeRows || !graphs_.enabled()) return enqueue(x);
+    step_.n_rows = row_class(batch.rows, shape_.max_rows);
+    const std::size_t missing = std::size_t{step_.n_rows - batch.rows} * shape_.width * sizeof(float);
+    if (missing > 0) stream_.fill(x + std::size_t{batch.rows} * shape_.width, 0, missing);
+    graphs_.run(stream_, {x, step_.n_rows, step_.context_tok}, [this, x] { enqueue(x); });
+  }
+
+ private:
+  /// All units, for the rows of step_.
+  void enqueue(float* x) {
     begin_first(x);
     for (std::size_t u = 0; u < units_.size(); ++u) {
       if (units_[u].unit.kind == UnitKind::attention) {
@@ -97,8 +113,7 @@ class CudaStage final : public device::Stage {
     }
   }
 
- private:
-  std::uint32_t rows() const { return rows_.n_rows; }
+  std::uint32_t rows() const { return step_.n_rows; }
 
   QuantisedRows quantised(bool wanted, std::uint32_t width) const {
     return wanted ? QuantisedRows::in_bytes(scratch_.quantised, rows(), width) : QuantisedRows();
@@ -144,7 +159,7 @@ class CudaStage final : public device::Stage {
     HeadStep heads;
     heads.half = half;
     heads.eps = shape_.norm_eps;
-    heads.step = rows_;
+    heads.step = step_;
     heads.q = scratch_.q;
     heads.k = scratch_.k;
     heads.v = half.v.data != nullptr ? scratch_.v : nullptr;
@@ -163,13 +178,13 @@ class CudaStage final : public device::Stage {
     const AttentionHalf& half = prepared.unit.attention;
     AttendStep step;
     step.half = half;
-    step.step = rows_;
+    step.step = step_;
     step.q = scratch_.q;
     step.staging = scratch_.kv_staging;
     step.out = scratch_.attended;
     // Parts of results wait where Wo's product goes afterwards.
     step.parts = scratch_.projected;
-    const std::uint64_t part_floats = std::uint64_t{kSplitRows} * half.heads * (half.head_dim + 2);
+    const std::uint64_t part_floats = std::uint64_t{kDecodeRows} * half.heads * (half.head_dim + 2);
     const std::uint64_t room = std::uint64_t{shape_.max_rows} * shape_.width / part_floats;
     step.max_splits = static_cast<std::uint32_t>(std::min<std::uint64_t>(room, kMostSplits));
     return step;
@@ -189,6 +204,8 @@ class CudaStage final : public device::Stage {
   device::StageShape shape_;
   device::Scratch scratch_;
   const StepRows& rows_;
+  StepRows step_;  ///< rows_, perhaps with padding
+  GraphCache graphs_;
   Stream& stream_;
 };
 
@@ -206,11 +223,11 @@ PreparedUnit prepare(const Unit& unit, const device::StageShape& shape) {
 
 std::unique_ptr<device::Stage> make_stage(const std::vector<Unit>& units, const device::StageShape& shape,
                                           const device::Scratch& scratch, const StepRows& rows,
-                                          Stream& stream) {
+                                          GraphBudget& graphs, Stream& stream) {
   std::vector<PreparedUnit> prepared;
   prepared.reserve(units.size());
   for (const Unit& unit : units) prepared.push_back(prepare(unit, shape));
-  return std::make_unique<CudaStage>(std::move(prepared), shape, scratch, rows, stream);
+  return std::make_unique<CudaStage>(std::move(prepared), shape, scratch, rows, graphs, stream);
 }
 
 void check_matrix(const device::Matrix& matrix, std::uint32_t in, std::uint32_t out, const char* what) {

@@ -4,6 +4,12 @@
 
 namespace tandem::cuda {
 
+/// Rows up to which a micro-batch goes through the kernels of a decode.
+constexpr std::uint32_t kDecodeRows = 8;
+
+/// Slot of a row that only fills up a row class.
+constexpr std::uint32_t kNoSlot = 0xffffffff;
+
 /// A row of a micro-batch and what it must know of its sequence (device.h, SequenceRows).
 struct StepRow {
   std::uint64_t position = 0;
@@ -20,6 +26,13 @@ struct StepRows {
   const StepRow* rows = nullptr;
   const std::uint32_t* pages = nullptr;
   std::uint32_t n_rows = 0;
+  std::uint64_t context_tok = 0;  ///< class of the longest sequence; 0 = unknown
 };
+
+/// Shape classes, so that a few graphs serve every step: 1, 2, 4 or 8 rows, as far as `max_rows` goes (more
+/// are classes of their own) and contexts of a power of two.
+constexpr std::uint64_t kSmallestContext = 256;
+std::uint32_t row_class(std::uint32_t rows, std::uint32_t max_rows) noexcept;
+std::uint64_t context_class(std::uint64_t tokens) noexcept;
 
 }  // namespace tandem::cuda

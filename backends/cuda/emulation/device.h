@@ -10,9 +10,10 @@ namespace tandem::cuda::emulation {
 /// What the emulated device is like.
 struct Options {
   std::size_t memory_bytes = std::size_t{1} << 30;
-  std::uint64_t seed = 0;          ///< decides the order of threads and blocks, and when work of streams runs
-  unsigned threads = 2;            ///< OS threads that run blocks
-  std::uint64_t failing_call = 0;  ///< this allocation, copy or launch fails, counted from 1; 0 = none
+  std::uint64_t seed = 0;  ///< decides the order of threads and blocks, and when work of streams runs
+  unsigned threads = 2;    ///< OS threads that run blocks
+  std::uint64_t failing_call =
+      0;  ///< this allocation, copy, capture or launch fails, counted from 1; 0 = none
 };
 
 /// A device that runs kernels on the CPU, to find mistakes in them and in their callers.  Work of streams
@@ -22,7 +23,20 @@ struct Options {
 /// process with a message.
 Device make_device(const Options& options);
 
-/// Allocations, copies (fills too) and launches that were asked for so far.
+/// Allocations, copies (fills too), captures and launches that were asked for so far.
 std::uint64_t calls(const Device& device);
+
+/// What a device was asked to do so far.
+struct Counts {
+  std::uint64_t allocations = 0;
+  std::uint64_t captures = 0;
+  std::uint64_t operations = 0;  ///< kernels, copies and fills, those in graphs not counted
+  std::uint64_t graph_launches = 0;
+  std::uint64_t synchronisations = 0;
+};
+Counts counts(Device::State& device);
+
+/// Device memory that a graph takes for each of its operations.
+constexpr std::size_t kGraphOperationBytes = 1024;
 
 }  // namespace tandem::cuda::emulation

@@ -42,11 +42,8 @@ Device::State::State(const emulation::Options& options)
 std::byte* Device::State::allocate(std::size_t bytes, MemoryKind kind) {
   const std::lock_guard lock(mutex_);
   begin_call("allocation");
-  if (kind == MemoryKind::device && bytes > options_.memory_bytes - used_bytes_) {
-    throw DeviceError("device memory: " + std::to_string(bytes) + " bytes refused, " +
-                      std::to_string(options_.memory_bytes - used_bytes_) + " of " +
-                      std::to_string(options_.memory_bytes) + " are free");
-  }
+  ++counts_.allocations;
+  if (kind == MemoryKind::device) check_room(bytes);
   try {
     auto& list = kind == MemoryKind::device ? device_memory_ : pinned_memory_;
     const auto& memory = list.emplace_back(bytes, kind);
@@ -85,6 +82,18 @@ std::uint64_t Device::State::calls() {
   return calls_;
 }
 
+emulation::Counts Device::State::counts() {
+  const std::lock_guard lock(mutex_);
+  return counts_;
+}
+
+void Device::State::check_room(std::size_t bytes) const {
+  if (bytes <= options_.memory_bytes - used_bytes_) return;
+  throw DeviceError("device memory: " + std::to_string(bytes) + " bytes refused, " +
+                    std::to_string(options_.memory_bytes - used_bytes_) + " of " +
+                    std::to_string(options_.memory_bytes) + " are free");
+}
+
 void Device::State::check_range(const char* what, const void* from, std::size_t bytes, MemoryKind kind) {
   const std::lock_guard lock(mutex_);
   const auto& list = kind == MemoryKind::device ? device_memory_ : pinned_memory_;
@@ -111,10 +120,11 @@ void Device::State::add(Stream::State& stream, Operation operation) {
   const std::lock_guard lock(mutex_);
   if (stream.capturing) {
     check_fault();
-    stream.capturing->operations.push_back(std::move(operation));
+    stream.capturing->push_back(std::move(operation));
     return;
   }
   begin_call(operation.name);
+  ++counts_.operations;
   enqueue(stream, {{std::move(operation)}, nullptr, nullptr});
 }
 
@@ -122,6 +132,7 @@ void Device::State::add(Stream::State& stream, const Graph::State& graph) {
   const std::lock_guard lock(mutex_);
   check_not_capturing();
   begin_call("graph launch");
+  ++counts_.graph_launches;
   enqueue(stream, {graph.operations, nullptr, nullptr});
 }
 
@@ -150,13 +161,33 @@ void Device::State::wait(Stream::State& stream, std::shared_ptr<const Event::Sta
 void Device::State::begin_capture(Stream::State& stream) {
   const std::lock_guard lock(mutex_);
   check_not_capturing();
-  check_fault();
-  stream.capturing = std::make_unique<Graph::State>();
+  begin_call("capture");
+  stream.capturing = std::make_unique<std::vector<Operation>>();
 }
 
 std::unique_ptr<Graph::State> Device::State::end_capture(Stream::State& stream) {
   const std::lock_guard lock(mutex_);
-  return std::move(stream.capturing);
+  const auto captured = std::move(stream.capturing);
+  const std::size_t bytes = captured->size() * emulation::kGraphOperationBytes;
+  check_room(bytes);
+  auto graph = std::unique_ptr<Graph::State>(new Graph::State{*this, std::move(*captured)});
+  used_bytes_ += bytes;
+  ++counts_.captures;
+  return graph;
+}
+
+void Device::State::drop_capture(Stream::State& stream) noexcept {
+  const std::lock_guard lock(mutex_);
+  stream.capturing.reset();
+}
+
+void Device::State::forget(const Graph::State& graph) noexcept {
+  const std::lock_guard lock(mutex_);
+  used_bytes_ -= graph.bytes();
+}
+
+Graph::State::~State() {
+  device.forget(*this);
 }
 
 void Device::State::check_not_capturing() const {
@@ -240,6 +271,7 @@ void Device::State::run_all() noexcept {
 void Device::State::synchronise() {
   const std::lock_guard lock(mutex_);
   check_not_capturing();
+  ++counts_.synchronisations;
   uses_.clear();
   run_all();  // also gives the host its pinned memory back
   check_fault();
@@ -248,6 +280,7 @@ void Device::State::synchronise() {
 void Device::State::synchronise(Stream::State& stream) {
   const std::lock_guard lock(mutex_);
   check_not_capturing();
+  ++counts_.synchronisations;
   forget_uses(stream.reached);
   run_until([&stream] { return stream.items.empty(); });
   check_fault();
@@ -256,6 +289,7 @@ void Device::State::synchronise(Stream::State& stream) {
 void Device::State::synchronise(const Event::State& event) {
   const std::lock_guard lock(mutex_);
   check_not_capturing();
+  ++counts_.synchronisations;
   forget_uses(event.reached);
   run_until([&event] { return event.passed; });
   check_fault();

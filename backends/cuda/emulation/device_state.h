@@ -35,7 +35,13 @@ struct Event::State {
 };
 
 struct Graph::State {
+  Device::State& device;
   std::vector<Operation> operations;
+
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    return operations.size() * emulation::kGraphOperationBytes;
+  }
+  ~State();
 };
 
 struct Stream::State {
@@ -50,7 +56,7 @@ struct Stream::State {
   std::uint64_t enqueued = 0;  ///< items so far
   Reached reached;             ///< what comes before the next item
   std::deque<Item> items;      ///< not run yet
-  std::unique_ptr<Graph::State> capturing;
+  std::unique_ptr<std::vector<Operation>> capturing;
 
   explicit State(Device::State& its_device);
   ~State();
@@ -64,6 +70,7 @@ struct Device::State {
   void free(const std::byte* data) noexcept;
   MemoryInfo memory();
   std::uint64_t calls();
+  emulation::Counts counts();
 
   /// Throws DeviceError if the range lies in no such memory.
   void check_range(const char* what, const void* from, std::size_t bytes, emulation::MemoryKind kind);
@@ -73,6 +80,8 @@ struct Device::State {
   void wait(Stream::State& stream, std::shared_ptr<const Event::State> event);
   void begin_capture(Stream::State& stream);
   std::unique_ptr<Graph::State> end_capture(Stream::State& stream);
+  void drop_capture(Stream::State& stream) noexcept;
+  void forget(const Graph::State& graph) noexcept;
 
   void synchronise();
   void synchronise(Stream::State& stream);
@@ -107,6 +116,7 @@ struct Device::State {
   void run_all() noexcept;
   void forget_uses(const Reached& reached);
   void check_fault() const;
+  void check_room(std::size_t bytes) const;
   void check_not_capturing() const;
 
   std::mutex mutex_;
@@ -120,6 +130,7 @@ struct Device::State {
   std::uint64_t streams_opened_ = 0;
   std::size_t used_bytes_ = 0;
   std::uint64_t calls_ = 0;
+  emulation::Counts counts_;
   std::string fault_;
 };
 

@@ -113,10 +113,14 @@ Graph Stream::capture(const std::function<void()>& enqueue) {
   try {
     enqueue();
   } catch (...) {
-    state_->device.end_capture(*state_);
+    state_->device.drop_capture(*state_);
     throw;
   }
   return Graph(state_->device.end_capture(*state_));
+}
+
+std::size_t Graph::bytes() const noexcept {
+  return state_ != nullptr ? state_->bytes() : 0;
 }
 
 void Stream::launch(const Graph& graph) {
@@ -154,6 +158,10 @@ Device make_device(const Options& options) {
 
 std::uint64_t calls(const Device& device) {
   return device.state().calls();
+}
+
+Counts counts(Device::State& device) {
+  return device.counts();
 }
 
 void enqueue(Stream& stream, const char* name, const GridShape& shape, std::function<void()> kernel) {

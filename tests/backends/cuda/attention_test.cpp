@@ -197,7 +197,7 @@ struct OnDevice {
   std::vector<float> attend(std::uint32_t first, std::uint32_t n, std::uint32_t max_splits) {
     const std::size_t row_elems = std::size_t{half.heads} * half.head_dim;
     const DeviceMemory out(device, n * row_elems * sizeof(float));
-    const DeviceMemory parts(device, std::size_t{cuda::kSplitRows} * half.heads * max_splits *
+    const DeviceMemory parts(device, std::size_t{cuda::kDecodeRows} * half.heads * max_splits *
                                          (half.head_dim + 2) * sizeof(float));
     cuda::AttendStep attention;
     attention.half = half;

@@ -217,8 +217,8 @@ TEST(DeviceMemory, MovesWithItsOwner) {
   EXPECT_EQ(device.memory().free_bytes, 600u);
 }
 
-/// Allocates, copies, launches: eight calls.
-void eight_calls(Device& device) {
+/// Allocates, copies, captures, launches: nine calls.
+void nine_calls(Device& device) {
   Stream stream(device);
   const DeviceMemory memory(device, 128);
   const PinnedMemory pinned(device, 128);
@@ -236,13 +236,13 @@ void eight_calls(Device& device) {
 
 TEST(FailingCall, AnyAllocationCopyOrLaunchCanFail) {
   Device device = cuda::emulation::make_device({});
-  EXPECT_NO_THROW(eight_calls(device));
-  ASSERT_EQ(cuda::emulation::calls(device), 8u);
-  for (std::uint64_t call = 1; call <= 8; ++call) {
+  EXPECT_NO_THROW(nine_calls(device));
+  ASSERT_EQ(cuda::emulation::calls(device), 9u);
+  for (std::uint64_t call = 1; call <= 9; ++call) {
     Device failing = cuda::emulation::make_device({.memory_bytes = 1 << 20, .failing_call = call});
-    EXPECT_THAT([&] { eight_calls(failing); },
+    EXPECT_THAT([&] { nine_calls(failing); },
                 ThrowsMessage<DeviceError>(HasSubstr("call " + std::to_string(call) + " (")));
-    EXPECT_NO_THROW(eight_calls(failing)) << "one call fails, the device lives";
+    EXPECT_NO_THROW(nine_calls(failing)) << "one call fails, the device lives";
     EXPECT_EQ(failing.memory().free_bytes, failing.memory().total_bytes);
   }
 }

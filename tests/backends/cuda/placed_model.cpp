@@ -23,6 +23,14 @@ CpuModelOptions with_views(CpuModelOptions options, ModelViews** views) {
   return options;
 }
 
+/// An emulated device as an accelerator, and where it is behind that.
+std::unique_ptr<device::Accelerator> make_accelerator(const cuda::emulation::Options& emulated,
+                                                      cuda::Device::State** state) {
+  cuda::Device device = cuda::emulation::make_device(emulated);
+  *state = &device.state();
+  return cuda::make_accelerator(std::move(device));
+}
+
 bool is_on_device(const Placement& placement, std::size_t unit) {
   return (placement.units >> unit & 1) != 0;
 }
@@ -34,7 +42,7 @@ PlacedModel::PlacedModel(const std::string& gguf_name, const CpuModelOptions& op
     : host_(gguf_name, with_views(options, &views_)),
       team_(options.threads),
       shape_{host_.hyper().width, host_.hyper().norm_eps, options.micro_batch},
-      accelerator_(cuda::make_accelerator(cuda::emulation::make_device(emulated))) {
+      accelerator_(make_accelerator(emulated, &device_)) {
   const std::uint32_t page_tok = 4;  // as in CpuModel
   const std::uint32_t pages = (options.max_seq_len + page_tok - 1) / page_tok;
   for (std::uint32_t s = 0; s < options.sequences; ++s) {
@@ -48,6 +56,7 @@ PlacedModel::PlacedModel(const std::string& gguf_name, const CpuModelOptions& op
   buffers.on_device = accelerator_->allocate(buffers.bytes);
   buffers.pinned = accelerator_->allocate_pinned(buffers.bytes);
   accelerator_->set_step_buffers(buffers);
+  accelerator_->set_graph_limit(placement.graph_limit_bytes);
   const std::size_t x_bytes = std::size_t{options.micro_batch} * shape_.width * sizeof(float);
   const std::size_t logits_bytes = std::size_t{options.micro_batch} * host_.hyper().vocab * sizeof(float);
   x_on_device_ = reinterpret_cast<float*>(accelerator_->allocate(x_bytes));

@@ -16,6 +16,7 @@ namespace tandem::cuda_test {
 struct Placement {
   std::uint64_t units = 0;  ///< bit 2 * layer: its attention half, bit 2 * layer + 1: its FFN half
   bool head = false;        ///< and the embedding
+  std::uint64_t graph_limit_bytes = 0;
 };
 
 /// A model whose units run where a placement says: stages on the CPU and on the emulated device, rows carried
@@ -28,6 +29,10 @@ class PlacedModel {
   /// As CpuModel's.
   std::vector<float> step(std::span<const test_support::Chunk> chunks);
   std::vector<float> run(std::span<const std::int32_t> tokens, std::size_t chunk_tok);
+
+  /// What the device was asked to do so far.
+  [[nodiscard]] cuda::emulation::Counts counts() const { return cuda::emulation::counts(*device_); }
+  [[nodiscard]] std::uint64_t graph_bytes() const { return accelerator_->graph_bytes(); }
 
  private:
   struct PlacedStage {
@@ -49,6 +54,7 @@ class PlacedModel {
   test_support::CpuModel host_;
   cpu::Team team_;
   device::StageShape shape_;
+  cuda::Device::State* device_ = nullptr;
   std::unique_ptr<device::Accelerator> accelerator_;
   std::deque<std::vector<std::byte>> memory_;
   std::vector<std::vector<std::uint32_t>> pages_;

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "backends/cuda/runtime.h"
+
+namespace tandem::cuda {
+
+/// Device memory for the graphs of all stages.
+struct GraphBudget {
+  std::uint64_t limit_bytes = 0;  ///< 0 = no graphs
+  std::uint64_t used_bytes = 0;
+};
+
+/// What steps have in common that are the same graph.
+struct StepClass {
+  const float* x = nullptr;
+  std::uint32_t rows = 0;
+  std::uint64_t context_tok = 0;
+
+  bool operator==(const StepClass& other) const noexcept {
+    return x == other.x && rows == other.rows && context_tok == other.context_tok;
+  }
+};
+
+/// The graphs of a stage's decode steps, captured when their class first comes and as long as they fit the
+/// budget, which outlives them.
+class GraphCache {
+ public:
+  /// Of one stage: four row classes with the contexts up to 32,768 and a second residual stream, or all up to
+  /// 262,144.
+  static constexpr std::size_t kMostGraphs = 64;
+
+  explicit GraphCache(GraphBudget& budget) : budget_(budget) { graphs_.reserve(kMostGraphs); }
+
+  [[nodiscard]] bool enabled() const noexcept { return budget_.limit_bytes > 0; }
+
+  /// Puts into the stream what `enqueue` would put there, which depends on the class only.
+  template <class Enqueue>
+  void run(Stream& stream, const StepClass& of, const Enqueue& enqueue) {
+    for (const Entry& entry : graphs_) {
+      if (entry.of == of) return stream.launch(entry.graph);
+    }
+    if (full_ || !enabled() || graphs_.size() == kMostGraphs) return enqueue();
+    Graph graph = stream.capture(enqueue);
+    if (graph.bytes() > budget_.limit_bytes - budget_.used_bytes) {
+      full_ = true;
+      return enqueue();
+    }
+    budget_.used_bytes += graph.bytes();
+    graphs_.push_back({of, std::move(graph)});
+    stream.launch(graphs_.back().graph);
+  }
+
+ private:
+  struct Entry {
+    StepClass of;
+    Graph graph;
+  };
+
+  GraphBudget& budget_;
+  std::vector<Entry> graphs_;
+  bool full_ = false;
+};
+
+}  // namespace tandem::cuda
