@@ -80,7 +80,8 @@ struct Engine::Sequence {
             us_between(start, first),
             us_between(first, end),
             decode_step_us,
-            decode_read_bytes};
+            decode_read_bytes,
+            generation.thought_tok()};
   }
 };
 
