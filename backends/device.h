@@ -180,6 +180,36 @@ struct StepBuffers {
   std::uint64_t bytes = 0;
 };
 
+/// The most candidates that a row of logits is reduced to.
+constexpr std::uint32_t kMostCandidates = 256;
+
+/// A change of one logit: `added` to it, then divided by `penalty` if positive, else multiplied with it, then
+/// less `subtracted`; or forbidden, which is -inf.
+struct TokenEdit {
+  std::uint32_t row = 0;
+  std::uint32_t token = 0;
+  float added = 0.0f;
+  float penalty = 1.0f;
+  float subtracted = 0.0f;
+  std::uint32_t forbidden = 0;  ///< 1 = yes
+};
+
+struct Candidate {
+  std::int32_t token = -1;  ///< -1: there are fewer
+  float logit = 0.0f;
+};
+
+/// Rows of logits that a sampler wants the best of.  All memory is the device's.
+struct LogitReduction {
+  float* logits = nullptr;  ///< (rows, stride); scratch, changed
+  std::uint32_t rows = 0;
+  std::uint32_t stride = 0;
+  std::uint32_t vocab = 0;           ///< tokens that can be chosen; the others of a row are ignored
+  const TokenEdit* edits = nullptr;  ///< before anything is chosen; a token of a row at most once
+  std::uint32_t n_edits = 0;
+  Candidate* candidates = nullptr;  ///< (rows, kMostCandidates), larger logits first, then smaller tokens
+};
+
 /// What the driver says of a device's memory.
 struct MemoryInfo {
   std::uint64_t free_bytes = 0;
@@ -229,6 +259,10 @@ class Accelerator {
 
   /// Tells the device of the micro-batch that its stages run next.
   virtual void begin(const MicroBatch& batch) = 0;
+
+  /// Reduces rows of logits to candidates: without NaN, as many as there are or kMostCandidates.  As
+  /// Stage::step.
+  virtual void reduce(const LogitReduction& reduction) = 0;
 
   /// Rows from pinned memory to the device; they must not change before `receive` or `wait`.
   virtual void send(float* to, const float* from_pinned, std::uint64_t bytes) = 0;

@@ -11,11 +11,6 @@ namespace {
 
 constexpr float kImpossible = -std::numeric_limits<float>::infinity();
 
-struct TokenLogit {
-  TokenId token;
-  float logit;
-};
-
 bool better(const TokenLogit& a, const TokenLogit& b) noexcept {
   return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
 }
@@ -114,27 +109,40 @@ TokenId draw_from_all(std::span<const float> logits, float best, double temperat
   return static_cast<TokenId>(id);
 }
 
+/// Applies top_p of `mass` and min_p to `tokens` and draws.
+TokenId draw_nucleus(std::vector<TokenLogit>& tokens, double mass, float best, const SamplingParams& params,
+                     double point) {
+  const double temperature = params.temperature;
+  const double min_p = params.min_p;
+  const double top_p = params.top_p;
+  if (top_p < 1.0) keep_nucleus(tokens, best, temperature, top_p * mass);
+  std::erase_if(tokens, [&](const auto& t) { return weight_of(t.logit, best, temperature) < min_p; });
+  return draw(tokens, best, temperature, point);
+}
+
+/// The same where top_k left `tokens`, best first.
+TokenId draw_from_best(std::vector<TokenLogit> tokens, const SamplingParams& params, double point) {
+  const float best = tokens.front().logit;
+  double mass = 0.0;
+  for (const auto& token : tokens) mass += weight_of(token.logit, best, params.temperature);
+  return draw_nucleus(tokens, mass, best, params, point);
+}
+
 /// Applies top_k, top_p and min_p and draws; `best` is the largest logit, a number above -inf.
 TokenId draw_truncated(std::span<const float> logits, float best, const SamplingParams& params,
                        double point) {
   const double temperature = params.temperature;
   const double top_p = params.top_p;
   const double min_p = params.min_p;
-  std::vector<TokenLogit> tokens;
-  double mass = 0.0;
   if (params.top_k > 0 && params.top_k < logits.size()) {
-    tokens = top_logits(logits, params.top_k);
-    for (const auto& token : tokens) mass += weight_of(token.logit, best, temperature);
-  } else {
-    if (top_p >= 1.0 && min_p <= 0.0) return draw_from_all(logits, best, temperature, point);
-    mass = weight_of_all(logits, best, temperature);
-    // Tokens below this weigh less than 1 - p of everything together: the nucleus is among the others.
-    const double rest = std::max(0.0, 1.0 - top_p) * mass / static_cast<double>(logits.size());
-    tokens = at_least(logits, best, temperature, std::max(rest, min_p));
+    return draw_from_best(top_logits(logits, params.top_k), params, point);
   }
-  if (top_p < 1.0) keep_nucleus(tokens, best, temperature, top_p * mass);
-  std::erase_if(tokens, [&](const auto& t) { return weight_of(t.logit, best, temperature) < min_p; });
-  return draw(tokens, best, temperature, point);
+  if (top_p >= 1.0 && min_p <= 0.0) return draw_from_all(logits, best, temperature, point);
+  const double mass = weight_of_all(logits, best, temperature);
+  // Tokens below this weigh less than 1 - p of everything together: the nucleus is among the others.
+  const double rest = std::max(0.0, 1.0 - top_p) * mass / static_cast<double>(logits.size());
+  auto tokens = at_least(logits, best, temperature, std::max(rest, min_p));
+  return draw_nucleus(tokens, mass, best, params, point);
 }
 
 /// A mixing function of 64-bit words (the finalizer of SplitMix64: Steele, Lea and Flood, "Fast splittable
@@ -198,6 +206,51 @@ TokenId Sampler::sample(std::span<float> logits) {
     token = best[0].token;
   } else {
     token = draw_truncated(logits, best[0].logit, params_, point);
+  }
+  remember(token);
+  return token;
+}
+
+std::size_t Sampler::wanted(std::size_t vocab) const noexcept {
+  if (!(params_.temperature > 0.0F) || params_.top_k == 1) return 1;
+  return params_.top_k < vocab ? params_.top_k : 0;
+}
+
+std::vector<LogitEdit> Sampler::edits(std::size_t vocab) const {
+  std::unordered_map<TokenId, LogitEdit> by_token;
+  const auto edit = [&](TokenId token, auto change) {
+    if (token < 0 || static_cast<std::size_t>(token) >= vocab) return;
+    LogitEdit& of = by_token[token];
+    of.token = token;
+    change(of);
+  };
+  for (const auto& [token, bias] : params_.logit_bias) {
+    edit(token, [added = bias](LogitEdit& of) { of.added += added; });
+  }
+  for (const auto& [token, count] : generated_) {
+    edit(token, [&, times = count](LogitEdit& of) {
+      of.penalty = params_.repetition_penalty;
+      if (times > 0) {
+        of.subtracted = params_.presence_penalty + static_cast<float>(times) * params_.frequency_penalty;
+      }
+    });
+  }
+  for (const auto token : suppressed_) edit(token, [](LogitEdit& of) { of.forbidden = true; });
+  std::vector<LogitEdit> all;
+  for (const auto& [token, of] : by_token) all.push_back(of);
+  return all;
+}
+
+TokenId Sampler::sample_best(std::span<const TokenLogit> best, std::size_t vocab) {
+  const double point = uniform(params_.seed, step_++);
+  const std::size_t n = std::min(best.size(), wanted(vocab));
+  TokenId token = 0;
+  if (n == 0 || best[0].logit == kImpossible) {
+    token = first_allowed(vocab);
+  } else if (n == 1) {
+    token = best[0].token;
+  } else {
+    token = draw_from_best({best.begin(), best.begin() + static_cast<std::ptrdiff_t>(n)}, params_, point);
   }
   remember(token);
   return token;

@@ -30,6 +30,21 @@ struct SamplingParams {
 /// their range count as absent.
 SamplingParams recommended_sampling(const Header& header);
 
+struct TokenLogit {
+  TokenId token;
+  float logit;
+};
+
+/// What a sampler does to a token's logit before it chooses: `added` to it, then divided by `penalty` if
+/// positive, else multiplied with it, then less `subtracted`; or forbidden.
+struct LogitEdit {
+  TokenId token = 0;
+  float added = 0.0f;
+  float penalty = 1.0f;
+  float subtracted = 0.0f;
+  bool forbidden = false;
+};
+
 /// One sequence's sampler: its own random stream (a pure function of seed and step) and the tokens penalised
 /// so far. The same logits and seed give the same token, whatever else the daemon does.
 class Sampler {
@@ -43,6 +58,14 @@ class Sampler {
   /// to the smaller id.  A logit that is not a number counts as -inf; if every logit is -inf, the choice is
   /// the smallest id that is not suppressed.
   TokenId sample(std::span<float> logits);
+
+  /// How many of the best of `vocab` logits `sample_best` wants; 0 = it takes all logits to choose.
+  [[nodiscard]] std::size_t wanted(std::size_t vocab) const noexcept;
+  /// What is done to the logits of tokens below `vocab` first, each at most once.
+  [[nodiscard]] std::vector<LogitEdit> edits(std::size_t vocab) const;
+  /// What `sample` chooses, from the `wanted` best of the edited logits, best first (all there are, if they
+  /// are fewer) without NaN.
+  TokenId sample_best(std::span<const TokenLogit> best, std::size_t vocab);
 
  private:
   void adjust(std::span<float> logits) const noexcept;

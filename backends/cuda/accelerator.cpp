@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "backends/cuda/candidates.h"
 #include "backends/cuda/head_stage.h"
 #include "backends/cuda/plane_layout.h"
 #include "backends/cuda/stage.h"
@@ -93,6 +94,8 @@ class CudaAccelerator final : public device::Accelerator {
 
   void set_graph_limit(std::uint64_t bytes) override { graphs_.limit_bytes = bytes; }
   [[nodiscard]] std::uint64_t graph_bytes() const override { return graphs_.used_bytes; }
+
+  void reduce(const device::LogitReduction& reduction) override { cuda::reduce(stream_, reduction); }
 
   void send(float* to, const float* from_pinned, std::uint64_t bytes) override {
     stream_.copy_to_device(to, from_pinned, bytes);

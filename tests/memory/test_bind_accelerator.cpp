@@ -69,6 +69,7 @@ class CountingAccelerator final : public device::Accelerator {
   void set_graph_limit(std::uint64_t bytes) override { inner_->set_graph_limit(bytes); }
   [[nodiscard]] std::uint64_t graph_bytes() const override { return inner_->graph_bytes(); }
   void begin(const device::MicroBatch& batch) override { inner_->begin(batch); }
+  void reduce(const device::LogitReduction& reduction) override { inner_->reduce(reduction); }
   void send(float* to, const float* from_pinned, std::uint64_t bytes) override {
     inner_->send(to, from_pinned, bytes);
   }
