@@ -5,6 +5,7 @@
 #include <span>
 
 #include "planner/activations.h"
+#include "planner/attention_tiles.h"
 #include "planner/footprint.h"
 
 namespace tandem::planner {
@@ -38,6 +39,8 @@ struct Rates {
   double attention_gb_per_s;
   double attention_tops;
   double unit_us;
+  double elems_g_per_s;  ///< 0: in the others
+  double threads;        ///< 0: unknown
   std::span<const TypeRates> types;
 };
 
@@ -53,6 +56,8 @@ Rates rates_of(const MachineProfile& machine, Device device) {
             or_general(machine.cpu_attention_gb_per_s, machine.ram_read_gb_per_s),
             or_general(machine.cpu_attention_tops, machine.cpu_float_tops),
             machine.cpu_unit_us,
+            machine.cpu_elems_g_per_s,
+            machine.cpu_threads,
             machine.cpu_types};
   }
   return {machine.vram_read_gb_per_s,
@@ -61,6 +66,8 @@ Rates rates_of(const MachineProfile& machine, Device device) {
           or_general(machine.gpu_attention_gb_per_s, machine.vram_read_gb_per_s),
           or_general(machine.gpu_attention_tops, machine.gpu_float_tops),
           machine.gpu_launch_us,
+          0,
+          0,
           machine.gpu_types};
 }
 
@@ -133,8 +140,27 @@ double attention_us(const ModelInput& model, KvType kv_type, const Rates& rates,
   const auto& layer = model.hyper.layers[index];
   const auto ops =
       4.0 * layer.heads * layer.head_dim * static_cast<double>(step.sequences) * visible_keys(layer, step);
-  return std::max(bytes_us(kv_bytes(model, kv_type, index, step), rates.attention_gb_per_s),
-                  ops_us(ops, rates.attention_tops));
+  if (rates.threads == 0) {
+    return std::max(bytes_us(kv_bytes(model, kv_type, index, step), rates.attention_gb_per_s),
+                    ops_us(ops, rates.attention_tops));
+  }
+  const auto tiles = attention_tiles(layer, step.rows, step.sequences, rates.threads);
+  const auto row_bytes = static_cast<double>(kv_row_bytes(layer, kv_layout(layer), kv_type));
+  const auto loaded_bytes =
+      static_cast<double>(step.sequences) * visible_keys(layer, step) * row_bytes * tiles.loads_a_key;
+  return tiles.imbalance *
+         (bytes_us(loaded_bytes, rates.attention_gb_per_s) + ops_us(ops, rates.attention_tops));
+}
+
+/// Elements of one row that a unit reads beside its products: norms, the conversion to integers and the sum
+/// in both halves; heads normed, turned and rounded, K and V stored; GeGLU.
+double row_elems(const ModelInput& model, UnitRef unit) {
+  constexpr double kNorms = 4;
+  const double width = model.hyper.width;
+  if (unit.kind == UnitKind::head) return 2 * width;
+  const auto& layer = model.hyper.layers[unit.layer];
+  if (unit.kind == UnitKind::ffn) return kNorms * width + 3.0 * layer.ffn_width;
+  return kNorms * width + (4.0 * layer.heads + 4.0 * layer.kv_heads) * layer.head_dim;
 }
 
 /// Bytes of a decode step over the bandwidth of where they are.
@@ -169,6 +195,7 @@ Picoseconds unit_ps(const ModelInput& model, KvType kv_type, const MachineProfil
   auto total_us = rates.unit_us;
   for (const auto& share : weights_of(model, unit).shares) total_us += share_us(rates, share, rows);
   if (unit.kind == UnitKind::attention) total_us += attention_us(model, kv_type, rates, unit.layer, step);
+  if (rates.elems_g_per_s > 0) total_us += rows * row_elems(model, unit) / (rates.elems_g_per_s * 1e3);
   return picoseconds(total_us);
 }
 

@@ -94,6 +94,8 @@ MachineProfile read_profile(std::string_view json) {
   machine.driver_bytes = static_cast<std::uint64_t>(read_rate(rates, "driver_bytes", 0.0, 64e9));
   machine.cpu_attention_gb_per_s = read_optional(rates, "cpu_attention_gb_per_s", 0.01, 1e5);
   machine.cpu_attention_tops = read_optional(rates, "cpu_attention_tops", 1e-3, 1e5);
+  machine.cpu_threads = read_optional(rates, "cpu_threads", 1.0, 4096);
+  machine.cpu_elems_g_per_s = read_optional(rates, "cpu_elems_g_per_s", 1e-3, 1e5);
   machine.gpu_attention_gb_per_s = read_optional(rates, "gpu_attention_gb_per_s", 0.01, 1e5);
   machine.gpu_attention_tops = read_optional(rates, "gpu_attention_tops", 1e-3, 1e5);
   machine.cpu_stage_us = read_optional(rates, "cpu_stage_us", 0.0, 1e6);
@@ -106,6 +108,7 @@ MachineProfile read_profile(std::string_view json) {
     machine.gpu_types = read_types(devices, "gpu");
     devices.finish();
   }
+  if (root.has("measured")) root.object("measured");
   root.finish();
   return machine;
 }

@@ -42,6 +42,8 @@ struct MachineProfile {
   // Optional in a profile.  0 of a rate: as the general rate above; 0 of a cost: in the costs above.
   double cpu_attention_gb_per_s = 0;  ///< KV that one row's attention reads; 0: ram_read_gb_per_s
   double cpu_attention_tops = 0;      ///< attention of many rows; 0: cpu_float_tops
+  double cpu_threads = 0;             ///< of a stage; 0: unknown, attention shares its work out evenly
+  double cpu_elems_g_per_s = 0;       ///< activations through norms, GeGLU and conversion, 1e9 a second
   double gpu_attention_gb_per_s = 0;  ///< 0: vram_read_gb_per_s
   double gpu_attention_tops = 0;      ///< 0: gpu_float_tops
   double cpu_stage_us = 0;            ///< entering a CPU stage, on top of its units and the crossing
@@ -56,8 +58,10 @@ struct MachineProfile {
 
 /// Reads profile JSON: `{"schema": "tandem.machine/1", "name", "description", "rates": {NAME: {"value",
 /// "source"}}}` with the members above as names, and optionally `"block_types": {"cpu": {"Q4_0":
-/// {"read_gb_per_s": [4 numbers], "tops", "source"}}, "gpu": {...}}`.  Throws BadProfile for a missing,
-/// unknown, non-finite or absurd number, or one without a source.  `origin` names the text in messages.
+/// {"read_gb_per_s": [4 numbers], "tops", "source"}}, "gpu": {...}}` and `"measured"`, an object that says
+/// how and of what (daemon/calibration/profile_json.h) and counts in no plan.  Throws BadProfile for a
+/// missing, unknown, non-finite or absurd number, or one without a source.  `origin` names the text in
+/// messages.
 MachineProfile parse_machine(std::string_view json, std::string_view origin);
 
 /// Names of the whole profiles in config/machines, which are built in.

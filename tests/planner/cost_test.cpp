@@ -1,6 +1,7 @@
 #include "planner/cost.h"
 
 #include <algorithm>
+#include <array>
 
 #include <gtest/gtest.h>
 
@@ -91,6 +92,53 @@ TEST_F(Cost, PromptRowsOfASlidingLayerSeeTheWindowAtMost) {
   machine_.gpu_attention_tops = 2;
   const auto fast_us = unit_us(Device::cuda0, {UnitKind::attention, 0}, {200, 1100});
   EXPECT_NEAR(slow_us - fast_us, 4 * 16 * 256 * keys / 2e12 * 1e6, 2 * kRounding);
+}
+
+TEST_F(Cost, AttentionOfKnownThreadsIsLoadsAndOperationsTogether) {
+  const UnitRef attention{UnitKind::attention, 5};
+  const auto plain_us = unit_us(Device::cpu, attention, {1, 1});
+  machine_.cpu_threads = 2;
+  machine_.cpu_attention_gb_per_s = 16;
+  machine_.cpu_attention_tops = 0.08;
+  const auto us = [&](StepShape step) { return unit_us(Device::cpu, attention, step); };
+  // 16 heads on one KV head, for two threads: two tasks of eight heads that both load 1 KiB a key.
+  const double key_us = 2 * 1024 / 16e9 * 1e6 + 4 * 16 * 512 / 0.08e12 * 1e6;
+  EXPECT_NEAR(us({1, 20'000}) - us({1, 10'000}), 10'000 * key_us, kRounding);
+  // Two sequences are two tasks already: each loads a key once for all heads.
+  const double pair_us = 2 * (1024 / 16e9 * 1e6 + 4 * 16 * 512 / 0.08e12 * 1e6);
+  EXPECT_NEAR(us({1, 20'000, 2}) - us({1, 10'000, 2}), 10'000 * pair_us, kRounding);
+  // With three threads heads are halved until there are four tasks of four heads, in two rounds of 4/3.
+  machine_.cpu_threads = 3;
+  const double three_us = 1.5 * (4 * 1024 / 16e9 * 1e6 + 4 * 16 * 512 / 0.08e12 * 1e6);
+  EXPECT_NEAR(us({1, 20'000}) - us({1, 10'000}), 10'000 * three_us, kRounding);
+  EXPECT_GT(us({1, 1}), plain_us);
+}
+
+TEST_F(Cost, ThreadsWaitForTheOneWithMostTasks) {
+  machine_.cpu_threads = 5;
+  machine_.cpu_attention_gb_per_s = 16;
+  machine_.cpu_attention_tops = 0.08;
+  // Layer 0 has 8 KV heads of two heads each: one row is 8 tasks for 5 threads, two rounds of 1.6.
+  const auto us = [&](std::uint64_t context) {
+    return unit_us(Device::cpu, {UnitKind::attention, 0}, {1, context});
+  };
+  const double key_us = (8192 / 16e9 + 4 * 16 * 256 / 0.08e12) * 1e6 * 2 / 1.6;
+  EXPECT_NEAR(us(1000) - us(500), 500 * key_us, kRounding);
+}
+
+TEST_F(Cost, RowsPassThroughNormsAndGeGlu) {
+  const StepShape step{4, 300, 2};
+  const auto cpu_us = [&](UnitRef unit) { return unit_us(Device::cpu, unit, step); };
+  const std::array units{UnitRef{UnitKind::attention, 0}, UnitRef{UnitKind::ffn, 0},
+                         UnitRef{UnitKind::head, 0}};
+  std::array<double, 3> before{};
+  std::ranges::transform(units, before.begin(), cpu_us);
+  const auto gpu_before = unit_us(Device::cuda0, units[1], step);
+  machine_.cpu_elems_g_per_s = 2;
+  EXPECT_NEAR(cpu_us(units[0]) - before[0], 8 * (4 * 3840 + 4 * (16 + 8) * 256) / 2e9 * 1e6, kRounding);
+  EXPECT_NEAR(cpu_us(units[1]) - before[1], 8 * (4 * 3840 + 3 * 15360) / 2e9 * 1e6, kRounding);
+  EXPECT_NEAR(cpu_us(units[2]) - before[2], 2 * 2 * 3840 / 2e9 * 1e6, kRounding);
+  EXPECT_EQ(unit_us(Device::cuda0, units[1], step), gpu_before);
 }
 
 TEST_F(Cost, SequencesShareWeightsButNotKv) {

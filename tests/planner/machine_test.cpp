@@ -99,7 +99,9 @@ constexpr std::array kOptionalRates{"cpu_attention_gb_per_s",
                                     "gpu_attention_tops",
                                     "cpu_stage_us",
                                     "gpu_stage_us",
-                                    "stream_rows"};
+                                    "stream_rows",
+                                    "cpu_threads",
+                                    "cpu_elems_g_per_s"};
 
 /// A profile with everything that may be left out.
 json full_profile() {
