@@ -51,7 +51,7 @@ ChildDaemon::~ChildDaemon() {
 
 void ChildDaemon::start(const std::vector<std::string>& flags) {
   const auto program = (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "tandemd").string();
-  std::vector<std::string> words{program, "--socket", socket_};
+  std::vector<std::string> words{program, "--socket", socket_, "--no-calibrate"};
   words.insert(words.end(), flags.begin(), flags.end());
   std::vector<char*> arguments;
   arguments.reserve(words.size() + 1);

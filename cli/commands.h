@@ -15,6 +15,7 @@ Command top_command(CLI::App& parent);
 Command stop_command(CLI::App& parent);
 Command wait_command(CLI::App& parent);
 Command bench_command(CLI::App& parent);
+Command calibrate_command(CLI::App& parent);
 Command perplexity_command(CLI::App& parent);
 Command completions_command(CLI::App& parent);
 

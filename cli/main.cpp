@@ -32,8 +32,8 @@ int parse_and_run(int argc, char** argv) {
       tandem::cli::run_command(app),        tandem::cli::chat_command(app),
       tandem::cli::ps_command(app),         tandem::cli::top_command(app),
       tandem::cli::stop_command(app),       tandem::cli::wait_command(app),
-      tandem::cli::bench_command(app),      tandem::cli::perplexity_command(app),
-      tandem::cli::completions_command(app)};
+      tandem::cli::bench_command(app),      tandem::cli::calibrate_command(app),
+      tandem::cli::perplexity_command(app), tandem::cli::completions_command(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

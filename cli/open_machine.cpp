@@ -1,19 +1,16 @@
 #include "cli/open_machine.h"
 
-#include <fstream>
-#include <iterator>
-
-#include "planner/errors.h"
+#include "hardware/profile_cache.h"
 
 namespace tandem::cli {
 
 planner::MachineProfile open_machine(const std::string& name) {
+  if (name == kThisMachine) {
+    const auto measured = hardware::find_profile(hardware::this_machine(0), hardware::cache_folders());
+    return measured ? measured->machine : planner::builtin_machine("default");
+  }
   const bool is_file = name.find('/') != std::string::npos || name.ends_with(".json");
-  if (!is_file) return planner::builtin_machine(name);
-  std::ifstream file(name, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file) throw planner::BadProfile("cannot read machine profile " + name);
-  return planner::parse_machine(text, name);
+  return is_file ? hardware::read_profile(name) : planner::builtin_machine(name);
 }
 
 }  // namespace tandem::cli

@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/ink.h"
+#include "cli/open_machine.h"
 #include "cli/plan_options.h"
 #include "ipc/client.h"
 #include "planner/answer_json.h"
@@ -50,8 +51,11 @@ void write_picture(const std::string& path, const std::string& picture) {
 int make_new_plan(const PlanOptions& options) {
   const auto ink = ink_for(options.color);
   const auto setting = setting_of(options, options.models.front());
-  const auto plan =
+  auto plan =
       planner::make_plan(setting.model, setting.budget, setting.workload, setting.machine, setting.devices);
+  if (options.machine == kThisMachine && !setting.machine.cpu_types.empty()) {
+    plan.reasons.push_back("times are of " + setting.machine.description);
+  }
   if (!options.svg.empty()) write_picture(options.svg, planner::plan_svg(plan));
   std::cout << (options.json ? planner::plan_to_text(plan) : planner::plan_table(plan, ink));
   return plan.fits ? kFits : kDoesNotFit;
@@ -92,7 +96,7 @@ int answer_questions(const PlanOptions& options) {
     throw planner::BadQuestion("--svg draws one plan or a sweep", "ask without it, or for one of them");
   const auto answers = answers_for(options);
   if (!options.svg.empty()) {
-    const auto title = "sweep of " + options.sweep + " on " + options.machine;
+    const auto title = "sweep of " + options.sweep + " on " + open_machine(options.machine).name;
     write_picture(options.svg, planner::charts_svg(planner::charts_of(answers), title));
   }
   if (options.json) {

@@ -46,8 +46,9 @@ void add_setting(CLI::App& app, PlanOptions& options) {
       ->type_name("auto|cpu|cpu,cuda|cpu,emulated")
       ->capture_default_str();
   app.add_option("--machine", options.machine,
-                 "machine profile: a name, a file, CARD+PROCESSOR as in rtx4090+ddr5-5600, or `list`")
-      ->type_name("MACHINE|FILE|list")
+                 "machine profile: a name, a file, CARD+PROCESSOR as in rtx4090+ddr5-5600, or `list`; auto: "
+                 "this machine, where tandem calibrate has measured it, else `default`")
+      ->type_name("MACHINE|FILE|auto|list")
       ->capture_default_str();
 }
 

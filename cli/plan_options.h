@@ -24,7 +24,7 @@ struct PlanOptions {
   std::string optimise;
   std::string head_type;
   std::string devices = "auto";
-  std::string machine = "default";
+  std::string machine = "auto";
   bool max_context = false;
   bool max_sequences = false;
   bool min_vram = false;

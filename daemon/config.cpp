@@ -151,6 +151,7 @@ Config read(const json& all) {
   config.budget.ram_bytes = size_of(all.at("budget").at("ram"), "budget.ram");
   read_workload(all.at("workload"), config);
   config.threads = all.at("threads");
+  config.calibrate = all.at("calibrate");
   config.socket.path = text_of(all.at("socket").at("path"));
   config.socket.mode =
       static_cast<std::uint32_t>(std::stoul(all.at("socket").at("mode").get<std::string>(), nullptr, 8));

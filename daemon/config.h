@@ -44,6 +44,7 @@ struct Config {
   planner::Workload workload;
   bool context_set = false;  ///< else the planner's default for the model
   std::uint32_t threads = 0;
+  bool calibrate = true;  ///< the machine, where it was never measured
   SocketConfig socket;
   ListenConfig listen;
   ipc::Limits limits;

@@ -16,6 +16,7 @@
 #include "daemon/config.h"
 #include "daemon/engine/engine.h"
 #include "daemon/engine/plan_executor.h"
+#include "daemon/machine_choice.h"
 #include "daemon/model_card.h"
 #include "daemon/open_accelerator.h"
 #include "daemon/options.h"
@@ -91,7 +92,7 @@ void log_plan(const planner::Plan& plan) {
 }
 
 planner::Plan fitting_plan(const Config& config, const planner::ModelInput& model) {
-  auto plan = choose_plan(config, model);
+  auto plan = choose_plan(config, model, [&config] { return choose_machine(config); });
   log_plan(plan);
   if (plan.fits) return plan;
   throw DoesNotFit("the plan does not fit: " + planner::grouped(plan.ram_short_bytes) + " bytes of RAM and " +
@@ -221,6 +222,10 @@ int run(const Options& options) {
   try {
     const auto file = options.config ? read_config_file(*options.config) : nlohmann::json::object();
     const auto config = make_config(file, options.flags);
+    if (options.task != Task::serve) {
+      print_calibration(config.threads, options.task == Task::calibrate_quickly);
+      return kDone;
+    }
     if (!config.model) return fail(kUsage, "no model: give --model FILE, or \"model\" in the configuration");
     if (!std::filesystem::exists(*config.model))
       return fail(kUsage, config.model->string() + ": no such file");

@@ -66,6 +66,16 @@ std::variant<Options, int> read_options(int argc, const char* const* argv) {
   add_flags(app, options.flags);
   app.add_option("--completions", shell, "print the script by which a shell completes these options, and end")
       ->type_name(std::string(manual::kShells));
+  app.add_flag_callback(
+      "--no-calibrate", [&options] { options.flags["calibrate"] = false; },
+      "do not measure a machine that was never measured");
+  auto* const calibrate = app.add_flag_callback(
+      "--calibrate", [&options] { options.task = Task::calibrate; },
+      "measure this machine, print its profile and end (what tandem calibrate runs)");
+  app.add_flag_callback(
+         "--quick", [&options] { options.task = Task::calibrate_quickly; },
+         "as at a first start: in seconds, less exactly")
+      ->needs(calibrate);
   try {
     app.parse(argc, argv);
     if (shell.empty()) return options;

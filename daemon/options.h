@@ -8,8 +8,12 @@
 
 namespace tandem::daemon {
 
+/// What tandemd is started for.
+enum class Task { serve, calibrate, calibrate_quickly };
+
 /// The command line of tandemd.
 struct Options {
+  Task task = Task::serve;
   std::optional<std::filesystem::path> config;
   nlohmann::json flags = nlohmann::json::object();  ///< with the keys of config/default.json
 };

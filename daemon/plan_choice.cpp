@@ -5,7 +5,6 @@
 
 #include "memory/available_ram.h"
 #include "planner/errors.h"
-#include "planner/machine.h"
 #include "planner/make_plan.h"
 #include "planner/plan_json.h"
 #include "planner/size_text.h"
@@ -45,14 +44,14 @@ planner::Budget cut_to_free(planner::Budget budget, const FreeMemory& free,
   return budget;
 }
 
-planner::Plan choose_plan(const Config& config, const planner::ModelInput& model) {
+planner::Plan choose_plan(const Config& config, const planner::ModelInput& model,
+                          const std::function<planner::MachineProfile()>& machine) {
   if (config.plan) return read_plan(*config.plan);
   std::vector<std::string> reasons;
   const auto budget = cut_to_free(config.budget, {memory::available_ram_bytes()}, reasons);
   auto workload = config.workload;
   if (!config.context_set) workload.max_seq_len = planner::default_workload(model.hyper).max_seq_len;
-  const auto machine = planner::builtin_machine("default");
-  auto plan = planner::make_plan(model, budget, workload, machine, devices_of(config));
+  auto plan = planner::make_plan(model, budget, workload, machine(), devices_of(config));
   plan.reasons.insert(plan.reasons.begin(), reasons.begin(), reasons.end());
   return plan;
 }

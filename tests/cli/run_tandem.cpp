@@ -21,7 +21,10 @@ Outcome run_shell(const std::string& command) {
   const test_support::TempDir directory;
   const auto out = directory.path() / "out";
   const auto err = directory.path() / "err";
-  const auto line = "( " + command + " ) >" + out.string() + " 2>" + err.string() + " </dev/null";
+  // Nothing that was measured of the machine the tests run on.
+  const auto line = "XDG_CACHE_HOME=" + (directory.path() / "cache").string() +
+                    "; export XDG_CACHE_HOME; ( " + command + " ) >" + out.string() + " 2>" + err.string() +
+                    " </dev/null";
   const int status = std::system(line.c_str());
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(err)};
 }

@@ -17,6 +17,7 @@ const std::map<std::string, Rooms, std::less<>>& rules() {
   static const std::map<std::string, Rooms, std::less<>> kRules{
       {"model", {"embedded"}},
       {"planner", {"model", "embedded"}},
+      {"hardware", {"model", "planner"}},
       {"backends/device.h", {}},
       {"backends/cpu", {"backends/device.h"}},
       {"backends/cuda", {"backends/device.h"}},
@@ -26,11 +27,14 @@ const std::map<std::string, Rooms, std::less<>>& rules() {
       {"daemon/engine",
        {"model", "planner", "memory", "daemon/scheduler", "backends/device.h", "backends/cpu",
         "backends/cuda"}},
+      {"daemon/calibration",
+       {"model", "planner", "hardware", "memory", "backends/device.h", "backends/cpu", "backends/cuda"}},
       {"daemon",
-       {"model", "planner", "memory", "ipc", "daemon/scheduler", "daemon/engine", "backends/device.h",
-        "backends/cpu", "backends/cuda", "cli/manual", "embedded"}},
+       {"model", "planner", "hardware", "memory", "ipc", "daemon/scheduler", "daemon/engine",
+        "daemon/calibration", "backends/device.h", "backends/cpu", "backends/cuda", "cli/manual",
+        "embedded"}},
       {"cli/manual", {}},
-      {"cli", {"model", "planner", "ipc", "daemon/scheduler", "cli/manual", "embedded"}},
+      {"cli", {"model", "planner", "hardware", "ipc", "daemon/scheduler", "cli/manual", "embedded"}},
   };
   return kRules;
 }

@@ -21,9 +21,9 @@ EMBEDDED = ROOT / "config" / "embedded" / "tandem-tiny-q4_0.gguf"
 class Daemon:
     """Context manager: a running daemon, ready to serve when entered, stopped by SIGTERM when left."""
 
-    def __init__(self, model: Path | None, *flags: str, ready_s: float = 60.0):
+    def __init__(self, model: Path | None, *flags: str, ready_s: float = 60.0, calibrate: bool = False):
         self.model = model
-        self.flags = flags
+        self.flags = flags if calibrate else ("--no-calibrate", *flags)
         self.ready_s = ready_s
         self._directory = tempfile.TemporaryDirectory(prefix="tandem-test-")
         self.directory = Path(self._directory.name)

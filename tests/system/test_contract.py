@@ -19,7 +19,7 @@ MODEL = REFERENCE / "gemma4_8l.gguf"
 def tandemd(*flags, timeout_s=20):
     """Runs tandemd with flags that make it end by itself."""
     return subprocess.run(
-        [BUILD / "tandemd", *map(str, flags)], capture_output=True, text=True, timeout=timeout_s, check=False
+        [BUILD / "tandemd", "--no-calibrate", *map(str, flags)], capture_output=True, text=True, timeout=timeout_s, check=False
     )
 
 
@@ -106,7 +106,7 @@ def test_a_stale_socket_is_replaced_and_a_live_one_refused():
         assert first.socket.exists()
         with Daemon(MODEL) as other:
             pass  # an ordinary start, to know that the next one is about the stale file
-        again = subprocess.Popen([BUILD / "tandemd", "--model", MODEL, "--socket", first.socket])
+        again = subprocess.Popen([BUILD / "tandemd", "--no-calibrate", "--model", MODEL, "--socket", first.socket])
         try:
             waited = tandem("wait", "--timeout", "20", "--socket", first.socket)
             assert waited.returncode == 0, waited.stderr

@@ -1,0 +1,96 @@
+#include "daemon/calibration/cpu_products.h"
+
+#include <algorithm>
+
+#include "backends/cpu/operations.h"
+#include "backends/cpu/quantised_row.h"
+
+namespace tandem::calibration {
+namespace {
+
+/// Rows of a step whose weights are read once and used many times.
+constexpr std::uint32_t kManyRows = 128;
+
+device::BlockType block_type(model::TensorType type) {
+  return static_cast<device::BlockType>(type);  // both are GGUF's numbers
+}
+
+/// Rows of activations in both forms.
+class Input {
+ public:
+  Input(const cpu::KernelSet& kernels, std::uint32_t in, std::uint32_t rows)
+      : in_(in), rows_(rows), floats_(std::size_t{in} * rows, 0.5f) {
+    const cpu::QuantisedLayout layout{in};
+    quantised_.resize(layout.row_bytes() * rows);
+    for (std::size_t r = 0; r < rows; ++r) {
+      kernels.quantise(&floats_[r * in], layout, 0, in, &quantised_[r * layout.row_bytes()]);
+    }
+  }
+
+  [[nodiscard]] cpu::ProductInput view() const { return {floats_.data(), quantised_.data(), in_, rows_}; }
+
+ private:
+  std::uint32_t in_;
+  std::uint32_t rows_;
+  std::vector<float> floats_;
+  std::vector<std::byte> quantised_;
+};
+
+struct ProductTime {
+  double seconds = 0;
+  double bytes = 0;  ///< of weights
+  double ops = 0;    ///< multiplies and adds
+};
+
+/// Multiplies `rows` rows with the first `halves` FFN halves in `block`.
+ProductTime product_time(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
+                         const WeightBlock& block, const FfnShape& shape, model::TensorType type,
+                         std::uint32_t rows, std::size_t halves) {
+  const auto bytes_each = ffn_bytes(shape, block_type(type));
+  const Input narrow(kernels, shape.width, rows);
+  const Input wide(kernels, shape.ffn_width, rows);
+  std::vector<float> gate(std::size_t{rows} * shape.ffn_width);
+  std::vector<float> up(gate.size());
+  std::vector<float> down(std::size_t{rows} * shape.width);
+  const auto multiply = [&](cpu::Team::Member& member, std::size_t i) {
+    const auto half = ffn_at(shape, block_type(type), block.bytes().data(), i * bytes_each);
+    const cpu::Product into[] = {{&half.gate, gate.data()}, {&half.up, up.data()}};
+    cpu::multiply_all(member, kernels, narrow.view(), into);
+    const cpu::Product out{&half.down, down.data()};
+    cpu::multiply_all(member, kernels, wide.view(), {&out, 1});
+  };
+  ProductTime time;
+  time.seconds = pace.median_s([&] {
+    team.run([&](cpu::Team::Member& member) {
+      for (std::size_t i = 0; i < halves; ++i) multiply(member, i);
+    });
+  });
+  time.bytes = static_cast<double>(halves) * static_cast<double>(bytes_each);
+  time.ops = 6.0 * rows * shape.width * shape.ffn_width * static_cast<double>(halves);
+  return time;
+}
+
+}  // namespace
+
+std::vector<model::TensorType> cpu_types() {
+  using enum model::TensorType;
+  return {q4_0, f16, q6_k, q4_k, q8_0, bf16, q5_k, f32, q4_1, q5_0, q5_1, q3_k, q2_k, iq4_nl, iq4_xs, mxfp4};
+}
+
+std::optional<planner::TypeRates> product_rates(const Pace& pace, cpu::Team& team,
+                                                const cpu::KernelSet& kernels, const WeightBlock& block,
+                                                const FfnShape& shape, model::TensorType type) {
+  const auto halves = block.bytes().size() / ffn_bytes(shape, block_type(type));
+  if (halves == 0) return std::nullopt;
+  planner::TypeRates rates{type, {}, 0};
+  for (std::size_t i = 0; i < planner::kMeasuredRows.size(); ++i) {
+    const auto time =
+        product_time(pace, team, kernels, block, shape, type, planner::kMeasuredRows[i], halves);
+    rates.read_gb_per_s[i] = time.bytes / time.seconds / 1e9;
+  }
+  const auto time = product_time(pace, team, kernels, block, shape, type, kManyRows, 1);
+  rates.tops = time.ops / time.seconds / 1e12;
+  return rates;
+}
+
+}  // namespace tandem::calibration

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "backends/cpu/kernel_set.h"
+#include "backends/cpu/team.h"
+#include "daemon/calibration/pace.h"
+#include "daemon/calibration/weight_block.h"
+#include "planner/machine.h"
+
+namespace tandem::calibration {
+
+/// Element types that the CPU multiplies, those of common files first.
+std::vector<model::TensorType> cpu_types();
+
+/// Rates of the products of an FFN half of `shape` in one element type: read rates from steps that go through
+/// all of `block`, throughput from one of many rows.  Nothing where no half of this type fits into the block.
+std::optional<planner::TypeRates> product_rates(const Pace& pace, cpu::Team& team,
+                                                const cpu::KernelSet& kernels, const WeightBlock& block,
+                                                const FfnShape& shape, model::TensorType type);
+
+}  // namespace tandem::calibration

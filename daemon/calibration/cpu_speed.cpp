@@ -1,0 +1,109 @@
+#include "daemon/calibration/cpu_speed.h"
+
+#include <algorithm>
+#include <future>
+
+#include "backends/cpu/kernel_set.h"
+#include "backends/cpu/team.h"
+#include "daemon/calibration/cpu_products.h"
+#include "daemon/calibration/cpu_units.h"
+#include "daemon/calibration/weight_block.h"
+#include "memory/available_ram.h"
+#include "planner/attention_tiles.h"
+
+namespace tandem::calibration {
+namespace {
+
+/// What attention had to do, and how long it took.
+struct AttentionWork {
+  double bytes = 0;
+  double ops = 0;
+  double seconds = 0;
+};
+
+/// Types that are measured however long it takes: one of integers, one of floats.
+constexpr std::size_t kNeededTypes = 2;
+
+/// The FFN half of a 12B model; for the rare fp32 one half as wide.
+FfnShape shape_for(model::TensorType type) {
+  FfnShape shape;
+  if (type == model::TensorType::f32) shape.ffn_width /= 2;
+  return shape;
+}
+
+/// Three times the caches, and an FFN half of every type; at most a quarter of what the system has left.
+std::size_t block_bytes() {
+  const auto wanted = std::max(3 * largest_cache_bytes(),
+                               ffn_bytes(shape_for(model::TensorType::f32), device::BlockType::f32));
+  return std::min<std::uint64_t>(wanted, memory::available_ram_bytes() / 4);
+}
+
+/// Time goes into bytes of KV loaded and into operations.  One row and many rows of the same shape, which
+/// load a key for two and for sixteen queries, tell them apart.
+void measure_attention(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, CpuSpeed& speed) {
+  if (!pace.begin("attention")) return;
+  constexpr std::uint32_t kContext = 4096, kManyRows = 64;
+  // Sliding layers of Gemma 3 and 4 12B.
+  const AttentionShape shape{32, 16, 8, 256, 128, device::KvLayout::separate, kContext};
+  const model::LayerSpec layer{.heads = shape.heads, .kv_heads = shape.kv_heads};
+  const auto work_of = [&](std::uint32_t rows) {
+    const auto tiles = planner::attention_tiles(layer, rows, 1, team.threads());
+    const auto keys = (kContext - (rows - 1) / 2.0) * rows;
+    const auto elems = keys * shape.head_dim * tiles.imbalance;
+    return AttentionWork{elems * 2 * shape.kv_heads * sizeof(std::uint16_t) * tiles.loads_a_key,
+                         elems * 4 * shape.heads, attention_s(pace, team, kernels, shape, rows, kContext)};
+  };
+  const auto one = work_of(1);
+  const auto many = work_of(kManyRows);
+  // Two equations: seconds = bytes * byte_s + ops * op_s.
+  const auto determinant = one.bytes * many.ops - many.bytes * one.ops;
+  const auto byte_s = (one.seconds * many.ops - many.seconds * one.ops) / determinant;
+  const auto op_s = (one.bytes * many.seconds - many.bytes * one.seconds) / determinant;
+  if (!(byte_s > 0) || !(op_s > 0)) return;  // too noisy to tell apart
+  speed.attention_gb_per_s = 1 / byte_s / 1e9;
+  speed.attention_tops = 1 / op_s / 1e12;
+}
+
+/// Rows of the FFN of a 12B model, one after another.
+void measure_row_work(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, CpuSpeed& speed) {
+  if (!pace.begin("norms and GeGLU")) return;
+  constexpr std::uint32_t kRows = 64;
+  const FfnShape shape;
+  const auto elems = kRows * (4.0 * shape.width + 3.0 * shape.ffn_width);  // as planner/cost.cpp counts
+  speed.elems_g_per_s = elems / row_work_s(pace, team, kernels, shape.width, shape.ffn_width, kRows) / 1e9;
+}
+
+CpuSpeed measure(Pace& pace, unsigned threads) {
+  cpu::Team team(threads);
+  team.pin();
+  const auto& kernels = cpu::best_kernel_set();
+  CpuSpeed speed;
+  speed.threads = team.threads();
+  speed.kernels = kernels.name;
+  const WeightBlock block(block_bytes());
+  speed.reads = read_speeds(pace, block.bytes(), team.threads());
+  if (pace.begin("barriers")) {
+    const auto overhead = step_overhead(pace, team, kernels);
+    speed.unit_us = overhead.unit_us;
+    speed.stage_us = overhead.stage_us;
+  }
+  measure_attention(pace, team, kernels, speed);
+  measure_row_work(pace, team, kernels, speed);
+  for (const auto type : cpu_types()) {
+    const bool has_time = pace.begin("products in " + std::string(model::tensor_type_info(type).name));
+    if (!has_time && speed.types.size() >= kNeededTypes) break;
+    const auto rates = product_rates(pace, team, kernels, block, shape_for(type), type);
+    if (rates) speed.types.push_back(*rates);
+  }
+  speed.nodes = node_speeds(pace, block.bytes().size() / 2, team.threads());
+  return speed;
+}
+
+}  // namespace
+
+CpuSpeed measure_cpu(Pace& pace, unsigned threads) {
+  // A thread of its own: pinning binds the caller too.
+  return std::async(std::launch::async, measure, std::ref(pace), threads).get();
+}
+
+}  // namespace tandem::calibration

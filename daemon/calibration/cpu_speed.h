@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "daemon/calibration/memory_speed.h"
+#include "daemon/calibration/pace.h"
+#include "planner/machine.h"
+
+namespace tandem::calibration {
+
+/// What was measured of the processor and its memory.  A number that there was no time for is 0, a list ends
+/// where time did.
+struct CpuSpeed {
+  unsigned threads = 0;
+  std::string kernels;  ///< name of the kernel set
+  std::vector<ReadSpeed> reads;
+  std::vector<NodeSpeed> nodes;
+  std::vector<planner::TypeRates> types;
+  double attention_gb_per_s = 0;
+  double attention_tops = 0;
+  double elems_g_per_s = 0;
+  double unit_us = 0;
+  double stage_us = 0;
+};
+
+/// Measures with a team of `threads` pinned threads; 0: one for each core.
+CpuSpeed measure_cpu(Pace& pace, unsigned threads);
+
+}  // namespace tandem::calibration

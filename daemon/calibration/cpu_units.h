@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+
+#include "backends/cpu/kernel_set.h"
+#include "backends/cpu/team.h"
+#include "daemon/calibration/pace.h"
+#include "daemon/calibration/synthetic_unit.h"
+
+namespace tandem::calibration {
+
+/// Seconds of a step of `rows` rows that ends at `context`, in an attention half that is nothing but
+/// attention: the same step at the start of a sequence is taken off.
+double attention_s(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
+                   const AttentionShape& shape, std::uint32_t rows, std::uint64_t context);
+
+/// What a step costs beside its arithmetic.
+struct StepOverhead {
+  double unit_us = 0;   ///< a unit's barriers and claims
+  double stage_us = 0;  ///< waking the team and putting it to rest
+};
+StepOverhead step_overhead(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels);
+
+/// Seconds that norms, GeGLU and the conversion to integers take in an FFN half of `rows` rows.
+double row_work_s(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, std::uint32_t width,
+                  std::uint32_t ffn_width, std::uint32_t rows);
+
+}  // namespace tandem::calibration

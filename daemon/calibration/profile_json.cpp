@@ -1,0 +1,127 @@
+#include "daemon/calibration/profile_json.h"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "model/error.h"
+#include "planner/machine.h"
+#include "planner/size_text.h"
+
+namespace tandem::calibration {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+bool is_float(model::TensorType type) {
+  return type == model::TensorType::f32 || type == model::TensorType::f16 || type == model::TensorType::bf16;
+}
+
+/// The fastest of all types whose products are of integers, or of floats.
+const planner::TypeRates& fastest(const CpuSpeed& cpu, bool floats) {
+  const planner::TypeRates* best = nullptr;
+  for (const auto& rates : cpu.types) {
+    if (is_float(rates.type) != floats) continue;
+    if (best == nullptr || rates.tops > best->tops) best = &rates;
+  }
+  if (best == nullptr) throw Error("calibration: no product could be measured", "is memory short?");
+  return *best;
+}
+
+std::string name_of(model::TensorType type) {
+  return std::string(model::tensor_type_info(type).name);
+}
+
+/// Writes rates, those that are 0 left out where a profile may do without.
+class Rates {
+ public:
+  void add(const char* name, double value, const std::string& source) {
+    json_[name] = {{"value", value}, {"source", source}};
+  }
+  void add_if_known(const char* name, double value, const std::string& source) {
+    if (value > 0) add(name, value, source);
+  }
+  [[nodiscard]] const Json& json() const noexcept { return json_; }
+
+ private:
+  Json json_;
+};
+
+void add_cpu(const CpuSpeed& cpu, Rates& rates) {
+  const auto threads = std::to_string(cpu.threads) + " threads, kernels " + cpu.kernels;
+  const auto& integers = fastest(cpu, false);
+  const auto& floats = fastest(cpu, true);
+  if (cpu.reads.empty()) throw Error("calibration: reading memory was not measured");
+  rates.add("ram_read_gb_per_s", cpu.reads.back().gb_per_s, "measured: sums over memory, " + threads);
+  rates.add("cpu_int8_tops", integers.tops,
+            "measured: products in " + name_of(integers.type) + ", " + threads);
+  rates.add("cpu_float_tops", floats.tops, "measured: products in " + name_of(floats.type) + ", " + threads);
+  rates.add("cpu_unit_us", cpu.unit_us, "measured: a step through units of 32 elements, by unit");
+  rates.add("cpu_stage_us", cpu.stage_us, "measured: the same step, less its units");
+  rates.add("cpu_threads", cpu.threads, "the team that measured");
+  rates.add_if_known(
+      "cpu_attention_gb_per_s", cpu.attention_gb_per_s,
+      "measured: 1 and 64 rows at 4,096 keys, 16 heads of 256 on 8; bytes told from operations");
+  rates.add_if_known("cpu_attention_tops", cpu.attention_tops, "measured: as cpu_attention_gb_per_s");
+  rates.add_if_known("cpu_elems_g_per_s", cpu.elems_g_per_s,
+                     "measured: norms, GeGLU and conversion of 64 rows of 3,840 and 15,360");
+}
+
+/// What only a GPU can tell.
+void add_assumed_gpu(Rates& rates) {
+  const auto assumed = planner::builtin_machine("default");
+  const std::string source = "not measured: as in the profile default";
+  rates.add("vram_read_gb_per_s", assumed.vram_read_gb_per_s, source);
+  rates.add("gpu_int8_tops", assumed.gpu_int8_tops, source);
+  rates.add("gpu_float_tops", assumed.gpu_float_tops, source);
+  rates.add("pcie_gb_per_s", assumed.pcie_gb_per_s, source);
+  rates.add("gpu_launch_us", assumed.gpu_launch_us, source);
+  rates.add("crossing_us", assumed.crossing_us, source);
+  rates.add("driver_bytes", static_cast<double>(assumed.driver_bytes), source);
+}
+
+Json types_json(const CpuSpeed& cpu) {
+  Json types = Json::object();
+  for (const auto& rates : cpu.types) {
+    types[name_of(rates.type)] = {
+        {"read_gb_per_s", rates.read_gb_per_s},
+        {"tops", rates.tops},
+        {"source", "measured: gate, up and down of an FFN, larger than the caches"}};
+  }
+  return types;
+}
+
+Json measured_json(const CpuSpeed& cpu, const Occasion& occasion) {
+  Json by_threads = Json::array();
+  for (const auto& speed : cpu.reads) {
+    by_threads.push_back({{"threads", speed.threads}, {"gb_per_s", speed.gb_per_s}});
+  }
+  Json by_node = Json::array();
+  for (const auto& speed : cpu.nodes) by_node.push_back({{"node", speed.node}, {"gb_per_s", speed.gb_per_s}});
+  return {{"utc", occasion.utc},
+          {"took_s", occasion.took_s},
+          {"fingerprint", Json::parse(hardware::to_json(occasion.fingerprint))},
+          {"kernels", cpu.kernels},
+          {"read_by_threads", by_threads},
+          {"read_by_numa_node", by_node}};
+}
+
+}  // namespace
+
+std::string profile_json(const CpuSpeed& cpu, const Occasion& occasion) {
+  Rates rates;
+  add_cpu(cpu, rates);
+  add_assumed_gpu(rates);
+  const auto& fingerprint = occasion.fingerprint;
+  const auto description = fingerprint.cpu + ", " + std::to_string(cpu.threads) + " threads, measured " +
+                           occasion.utc + "; GPU figures of the profile default";
+  const Json profile{{"schema", "tandem.machine/1"},
+                     {"name", "this machine"},
+                     {"description", description},
+                     {"rates", rates.json()},
+                     {"block_types", {{"cpu", types_json(cpu)}}},
+                     {"measured", measured_json(cpu, occasion)}};
+  return profile.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace tandem::calibration

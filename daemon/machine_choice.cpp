@@ -1,0 +1,73 @@
+#include "daemon/machine_choice.h"
+
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <unistd.h>
+
+#include <spdlog/spdlog.h>
+
+#include "daemon/calibration/calibrate.h"
+#include "hardware/profile_cache.h"
+#include "planner/errors.h"
+
+namespace tandem::daemon {
+
+namespace {
+
+/// What was measured before.  A damaged profile counts as none where it can be measured again.
+std::optional<planner::MachineProfile> known_machine(const hardware::Fingerprint& fingerprint,
+                                                     bool may_measure) {
+  try {
+    const auto found = hardware::find_profile(fingerprint, hardware::cache_folders());
+    if (!found) return std::nullopt;
+    spdlog::info("machine: as measured in {}", found->path.string());
+    return found->machine;
+  } catch (const planner::BadProfile& error) {
+    if (!may_measure) throw;
+    spdlog::warn("machine: {}", error.what());
+    return std::nullopt;
+  }
+}
+
+planner::MachineProfile measure_now(const hardware::Fingerprint& fingerprint) {
+  const auto effort = calibration::kShortEffort;
+  spdlog::info("machine: never measured; this takes about {:.0f} s, once (--no-calibrate does without)",
+               effort.limit_s);
+  const auto profile = calibration::calibrate(effort, fingerprint, [](const std::string&, double) {});
+  const auto path = hardware::profile_path(hardware::cache_folders().front(), fingerprint);
+  try {
+    hardware::write_profile(profile, path);
+    spdlog::info("machine: measured, kept in {}; tandem calibrate does it more thoroughly", path.string());
+  } catch (const planner::BadProfile&) {
+    throw;
+  } catch (const Error& error) {
+    spdlog::warn("machine: measured for this start only: {}", error.what());
+  }
+  return planner::parse_machine(profile, path.string());
+}
+
+/// A line on a terminal that is overwritten; lines elsewhere.
+void show_progress(const std::string& what, double share) {
+  const bool terminal = ::isatty(STDERR_FILENO) != 0;
+  std::fprintf(stderr, terminal ? "\r\033[K%3.0f%% %s" : "%3.0f%% %s\n", share * 100, what.c_str());
+  std::fflush(stderr);
+}
+
+}  // namespace
+
+planner::MachineProfile choose_machine(const Config& config) {
+  const auto fingerprint = hardware::this_machine(config.threads);
+  if (const auto known = known_machine(fingerprint, config.calibrate)) return *known;
+  if (!config.calibrate) return planner::builtin_machine("default");
+  return measure_now(fingerprint);
+}
+
+void print_calibration(std::uint32_t threads, bool quick) {
+  const auto effort = quick ? calibration::kShortEffort : calibration::kFullEffort;
+  const auto profile = calibration::calibrate(effort, hardware::this_machine(threads), show_progress);
+  if (::isatty(STDERR_FILENO) != 0) std::fprintf(stderr, "\r\033[K");
+  std::fputs(profile.c_str(), stdout);
+}
+
+}  // namespace tandem::daemon

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "daemon/config.h"
+#include "planner/machine.h"
+
+namespace tandem::daemon {
+
+/// The profile that plans count with: what was measured of this machine before; else, unless the
+/// configuration says no, what is measured now for some seconds, kept for the next start; else the built-in
+/// `default`.  What happened is in the log.  Throws planner::BadProfile where a profile was measured, is
+/// damaged and may not be measured again.
+planner::MachineProfile choose_machine(const Config& config);
+
+/// Measures the machine with `threads` and prints the profile as JSON on stdout; progress goes to stderr.
+/// What `tandem calibrate` runs.
+void print_calibration(std::uint32_t threads, bool quick);
+
+}  // namespace tandem::daemon

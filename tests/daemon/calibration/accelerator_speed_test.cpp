@@ -1,0 +1,51 @@
+#include "daemon/calibration/accelerator_speed.h"
+
+#include <gtest/gtest.h>
+
+#include "backends/cuda/open_accelerator.h"
+
+namespace tandem::calibration {
+namespace {
+
+AcceleratorWork little_work() {
+  AcceleratorWork work;
+  work.width = 256;
+  work.ffn_width = 512;
+  work.halves = 2;
+  work.many_rows = 16;
+  work.heads = 2;
+  work.context = 128;
+  work.copy_bytes = 1 << 16;
+  work.types = {model::TensorType::q4_0};
+  return work;
+}
+
+// Speeds of an emulated device mean nothing; that there are some shows that the way through the interface is
+// the one a GPU would be measured on.
+TEST(AcceleratorSpeed, EverythingIsMeasuredThroughTheInterface) {
+  const auto accelerator = cuda::open_emulated(std::uint64_t{64} << 20);
+  Pace pace({600, 1, 0}, [](const std::string&, double) {});
+  const auto speed = measure_accelerator(pace, *accelerator, little_work());
+  ASSERT_EQ(speed.types.size(), 1U);
+  EXPECT_EQ(speed.types[0].type, model::TensorType::q4_0);
+  EXPECT_GT(speed.types[0].tops, 0);
+  for (const auto read : speed.types[0].read_gb_per_s) EXPECT_GT(read, 0);
+  EXPECT_GT(speed.attention_gb_per_s, 0);
+  EXPECT_GT(speed.attention_tops, 0);
+  EXPECT_GT(speed.launch_us + speed.stage_us, 0);
+  EXPECT_GT(speed.crossing_us, 0);
+  EXPECT_GT(speed.to_device_gb_per_s, 0);
+  EXPECT_GT(speed.from_device_gb_per_s, 0);
+  EXPECT_EQ(speed.taken_bytes, 0U);
+}
+
+TEST(AcceleratorSpeed, WithoutTimeNothingIsMeasured) {
+  const auto accelerator = cuda::open_emulated(std::uint64_t{64} << 20);
+  Pace pace({0, 1, 0}, [](const std::string&, double) {});
+  const auto speed = measure_accelerator(pace, *accelerator, little_work());
+  EXPECT_TRUE(speed.types.empty());
+  EXPECT_EQ(speed.crossing_us, 0);
+}
+
+}  // namespace
+}  // namespace tandem::calibration

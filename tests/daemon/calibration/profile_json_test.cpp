@@ -1,0 +1,112 @@
+#include "daemon/calibration/profile_json.h"
+
+#include <limits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "planner/errors.h"
+#include "planner/machine.h"
+
+namespace tandem::calibration {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+CpuSpeed some_speed() {
+  CpuSpeed speed;
+  speed.threads = 4;
+  speed.kernels = "avx2";
+  speed.reads = {{1, 10}, {2, 19}, {4, 35}};
+  speed.nodes = {{0, 34}, {1, 20}};
+  speed.types = {{model::TensorType::q4_0, {34, 33, 30, 24}, 1.0},
+                 {model::TensorType::f16, {36, 30, 28, 20}, 0.2},
+                 {model::TensorType::q8_0, {35, 34, 33, 32}, 1.1}};
+  speed.attention_gb_per_s = 30;
+  speed.attention_tops = 0.15;
+  speed.elems_g_per_s = 8;
+  speed.unit_us = 3;
+  speed.stage_us = 1;
+  return speed;
+}
+
+const Occasion kOccasion{{"A Processor", 4, 0, {}, 16, {}, {}, "0.1.0"}, "2026-11-21T08:00:00Z", 12.5};
+
+TEST(ProfileJson, IsAProfileWithWhatWasMeasured) {
+  const auto machine = planner::parse_machine(profile_json(some_speed(), kOccasion), "test");
+  EXPECT_EQ(machine.name, "this machine");
+  EXPECT_THAT(machine.description, HasSubstr("A Processor, 4 threads"));
+  EXPECT_EQ(machine.ram_read_gb_per_s, 35);
+  EXPECT_EQ(machine.cpu_int8_tops, 1.1);
+  EXPECT_EQ(machine.cpu_float_tops, 0.2);
+  EXPECT_EQ(machine.cpu_attention_gb_per_s, 30);
+  EXPECT_EQ(machine.cpu_attention_tops, 0.15);
+  EXPECT_EQ(machine.cpu_elems_g_per_s, 8);
+  EXPECT_EQ(machine.cpu_threads, 4);
+  EXPECT_EQ(machine.cpu_unit_us, 3);
+  EXPECT_EQ(machine.cpu_stage_us, 1);
+  EXPECT_THAT(machine.cpu_types, ::testing::UnorderedElementsAreArray(some_speed().types));
+}
+
+TEST(ProfileJson, GpuFiguresAreTheDefaultsAndSaySo) {
+  const auto text = profile_json(some_speed(), kOccasion);
+  const auto machine = planner::parse_machine(text, "test");
+  const auto assumed = planner::builtin_machine("default");
+  EXPECT_TRUE(machine.gpu_types.empty());
+  EXPECT_EQ(machine.vram_read_gb_per_s, assumed.vram_read_gb_per_s);
+  EXPECT_EQ(machine.pcie_gb_per_s, assumed.pcie_gb_per_s);
+  EXPECT_EQ(machine.driver_bytes, assumed.driver_bytes);
+  const auto rates = json::parse(text).at("rates");
+  for (const auto* name : {"vram_read_gb_per_s", "gpu_int8_tops", "gpu_float_tops", "pcie_gb_per_s",
+                           "gpu_launch_us", "crossing_us", "driver_bytes"}) {
+    EXPECT_THAT(rates.at(name).at("source").get<std::string>(), HasSubstr("not measured")) << name;
+  }
+  EXPECT_THAT(machine.description, HasSubstr("GPU figures of the profile default"));
+}
+
+TEST(ProfileJson, SaysHowItWasMeasured) {
+  const auto measured = json::parse(profile_json(some_speed(), kOccasion)).at("measured");
+  EXPECT_EQ(measured.at("utc"), "2026-11-21T08:00:00Z");
+  EXPECT_EQ(measured.at("took_s"), 12.5);
+  EXPECT_EQ(measured.at("kernels"), "avx2");
+  EXPECT_EQ(measured.at("fingerprint").at("ram_gib"), 16);
+  EXPECT_EQ(measured.at("read_by_threads").size(), 3U);
+  EXPECT_EQ(measured.at("read_by_threads")[1], json({{"threads", 2}, {"gb_per_s", 19}}));
+  EXPECT_EQ(measured.at("read_by_numa_node")[1], json({{"node", 1}, {"gb_per_s", 20}}));
+}
+
+TEST(ProfileJson, WhatThereWasNoTimeForIsLeftOut) {
+  auto speed = some_speed();
+  speed.attention_gb_per_s = speed.attention_tops = speed.elems_g_per_s = 0;
+  const auto text = profile_json(speed, kOccasion);
+  EXPECT_FALSE(json::parse(text).at("rates").contains("cpu_attention_tops"));
+  EXPECT_EQ(planner::parse_machine(text, "test").cpu_elems_g_per_s, 0);
+}
+
+TEST(ProfileJson, AbsurdMeasurementsMakeNoProfile) {
+  for (const auto value :
+       {0.0, -1.0, 1e9, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    auto speed = some_speed();
+    speed.reads.back().gb_per_s = value;
+    EXPECT_THROW(planner::parse_machine(profile_json(speed, kOccasion), "test"), planner::BadProfile)
+        << value;
+    speed = some_speed();
+    speed.types.front().read_gb_per_s[2] = value;
+    EXPECT_THROW(planner::parse_machine(profile_json(speed, kOccasion), "test"), planner::BadProfile)
+        << value;
+  }
+}
+
+TEST(ProfileJson, NothingIsMadeUpForWhatIsMissing) {
+  auto speed = some_speed();
+  speed.types.erase(speed.types.begin() + 1);
+  EXPECT_THROW(profile_json(speed, kOccasion), Error);
+  speed = some_speed();
+  speed.reads.clear();
+  EXPECT_THROW(profile_json(speed, kOccasion), Error);
+}
+
+}  // namespace
+}  // namespace tandem::calibration
