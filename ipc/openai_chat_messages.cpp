@@ -150,7 +150,7 @@ std::vector<ChatMessage> read_openai_messages(const Json* messages, std::size_t 
 
 std::vector<ChatTool> read_openai_tools(const Json* tools) {
   if (tools == nullptr) return {};
-  check_tools(*tools);
+  if (!tools->is_array()) refuse_field("tools", "must be an array");
   std::vector<ChatTool> read;
   for (const Json& tool : *tools) {
     ChatTool one = read_tool(tool, "tools[" + std::to_string(read.size()) + "]");

@@ -1,0 +1,248 @@
+// Predicted against measured: steps of whole models on the CPU, timed one by one, beside what the planner's
+// cost model says of them with a profile that `tandem calibrate` wrote.  Contexts are filled with zeros: what
+// a key holds does not change how long it takes.  Runs of all models and cells take turns.
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <deque>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <spdlog/spdlog.h>
+
+#include "daemon/engine/plan_executor.h"
+#include "memory/bind.h"
+#include "model/gguf.h"
+#include "planner/cost.h"
+#include "planner/make_plan.h"
+
+namespace {
+
+using namespace tandem;
+
+constexpr std::uint32_t kChunkRows = 128;  // a shorter chunk than the daemon's, for the time it takes
+constexpr std::uint32_t kSequences = 8;
+constexpr double kMaxSpread = 0.05;
+
+struct Options {
+  std::string machine;
+  std::vector<std::string> models;
+  std::vector<std::uint64_t> contexts{0, 1024, 8192, 32768};
+  std::uint32_t runs = 5;
+  unsigned threads = 0;
+  double sample_s = 0.2;
+};
+
+/// One step: `rows` rows of each of `sequences`, behind `context` tokens.
+struct Cell {
+  bool is_prefill = false;
+  std::uint64_t context = 0;
+  std::uint32_t rows = 1;
+  std::uint32_t sequences = 1;
+};
+
+std::vector<Cell> cells_of(const Options& options) {
+  constexpr std::uint64_t kSparseFrom = 32768;  // one sequence is enough where a cell takes long
+  std::vector<Cell> cells;
+  for (const auto context : options.contexts) {
+    for (std::uint32_t sequences = 1; sequences <= kSequences; sequences *= 2) {
+      if (context >= kSparseFrom && sequences > 1) break;
+      cells.push_back({false, context, 1, sequences});
+      if (sequences == 1 || sequences == 4) {
+        cells.push_back({true, context, kChunkRows / sequences, sequences});
+      }
+    }
+  }
+  return cells;
+}
+
+planner::Plan cpu_plan(const planner::ModelInput& model, const Options& options,
+                       const planner::MachineProfile& machine) {
+  planner::Workload workload;
+  workload.max_seq_len = *std::ranges::max_element(options.contexts) + kChunkRows;
+  workload.sequences = kSequences;
+  workload.micro_batch = kChunkRows;
+  return planner::make_bare_plan(model, {}, workload, machine, {std::nullopt});
+}
+
+/// A model in memory, and how its steps are timed.
+class Subject {
+ public:
+  Subject(const std::string& path, const Options& options, const planner::MachineProfile& machine)
+      : Subject(path, model::read_header(path), options, machine) {}
+
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+  [[nodiscard]] double predicted_s(const Cell& cell, const planner::MachineProfile& machine) const {
+    const auto placement = planner::Placement::all_on(planner::Device::cpu, input_.layers.size());
+    const planner::StepShape step{cell.rows, cell.context + cell.rows, cell.sequences};
+    const auto time = planner::step_time(input_, planner::KvType::f16, machine, placement, step).serial_ps();
+    return static_cast<double>(time) / 1e12;
+  }
+
+  /// Seconds of a step, the mean of as many as fit `sample_s`.
+  double measure_s(const Cell& cell, double sample_s) {
+    const auto rows = rows_of(cell);
+    if (!cell.is_prefill) executor_.run(rows);  // another cell's weights and keys are in the caches
+    const auto start = std::chrono::steady_clock::now();
+    const auto elapsed_s = [start] {
+      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    };
+    unsigned steps = 0;
+    do {
+      executor_.run(rows);
+      ++steps;
+    } while (elapsed_s() < sample_s);
+    return elapsed_s() / steps;
+  }
+
+ private:
+  Subject(const std::string& path, model::Header header, const Options& options,
+          const planner::MachineProfile& machine)
+      : name_(std::filesystem::path(path).stem().string()),
+        hyper_(model::read_hyperparameters(header)),
+        input_(planner::model_input(header, hyper_)),
+        bound_(cpu_plan(input_, options, machine), std::move(header), hyper_),
+        executor_(bound_, {.threads = options.threads}) {
+    bound_.load([](std::uint64_t, std::uint64_t) {});
+    executor_.start();
+    const auto pages = bound_.plan().kv_pages.pages;
+    const auto each = pages / kSequences;
+    for (std::uint32_t s = 0; s < kSequences; ++s) {
+      pages_.emplace_back(each);
+      std::iota(pages_.back().begin(), pages_.back().end(), static_cast<std::uint32_t>(s * each));
+    }
+  }
+
+  engine::Rows rows_of(const Cell& cell) const {
+    engine::Rows rows;
+    for (std::uint32_t s = 0; s < cell.sequences; ++s) {
+      const auto first = static_cast<std::uint32_t>(rows.tokens.size());
+      for (std::uint32_t r = 0; r < cell.rows; ++r) {
+        rows.tokens.push_back(static_cast<std::int32_t>((first + r) * 7919 % hyper_.vocab));
+      }
+      rows.sequences.push_back({.slot = s,
+                                .first_row = first,
+                                .rows = cell.rows,
+                                .first_position = cell.context,
+                                .pages = pages_[s].data()});
+      rows.wanted.push_back(first + cell.rows - 1);
+    }
+    return rows;
+  }
+
+  std::string name_;
+  model::Hyperparameters hyper_;
+  planner::ModelInput input_;
+  memory::BoundPlan bound_;
+  engine::PlanExecutor executor_;
+  std::vector<std::vector<std::uint32_t>> pages_;
+};
+
+/// What became of a cell.
+struct Result {
+  const Subject* subject = nullptr;
+  Cell cell;
+  double predicted_s = 0;
+  std::vector<double> runs_s;
+
+  [[nodiscard]] double quantile(double share) const {
+    auto sorted = runs_s;
+    std::ranges::sort(sorted);
+    const auto at = share * static_cast<double>(sorted.size() - 1);
+    const auto below = static_cast<std::size_t>(at);
+    const auto above = std::min(below + 1, sorted.size() - 1);
+    return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+  }
+  [[nodiscard]] double median_s() const { return quantile(0.5); }
+  [[nodiscard]] double spread() const { return (quantile(0.75) - quantile(0.25)) / median_s(); }
+  [[nodiscard]] double error() const { return predicted_s / median_s() - 1; }
+  [[nodiscard]] bool counts() const { return spread() <= kMaxSpread; }
+};
+
+void print(const std::vector<Result>& results) {
+  std::printf("| model | step | context | sequences | predicted, ms | measured, ms | IQR | error |\n");
+  std::printf("|---|---|---|---|---|---|---|---|\n");
+  for (const auto& result : results) {
+    std::printf("| %s | %s | %llu | %u | %.3f | %.3f | %.1f %% | ", result.subject->name().c_str(),
+                result.cell.is_prefill ? "prefill of 128" : "decode",
+                static_cast<unsigned long long>(result.cell.context), result.cell.sequences,
+                result.predicted_s * 1e3, result.median_s() * 1e3, result.spread() * 100);
+    if (result.counts()) {
+      std::printf("%+.1f %% |\n", result.error() * 100);
+    } else {
+      std::printf("(%+.1f %%) too noisy |\n", result.error() * 100);
+    }
+  }
+}
+
+void summarise(const std::vector<Result>& results) {
+  std::vector<double> errors;
+  for (const auto& result : results) {
+    if (result.counts()) errors.push_back(std::fabs(result.error()));
+  }
+  std::printf("\n%zu cells, %zu of them too noisy to count (IQR over %.0f %% of the median)\n",
+              results.size(), results.size() - errors.size(), kMaxSpread * 100);
+  if (errors.empty()) return;
+  std::ranges::sort(errors);
+  std::printf("error of those that count: median %.1f %%, worst %.1f %%\n", errors[errors.size() / 2] * 100,
+              errors.back() * 100);
+}
+
+planner::MachineProfile read_machine(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  return planner::parse_machine(text, path);
+}
+
+void run(const Options& options) {
+  spdlog::set_level(spdlog::level::warn);
+  const auto machine = read_machine(options.machine);
+  std::deque<Subject> subjects;
+  for (const auto& path : options.models) subjects.emplace_back(path, options, machine);
+  std::vector<Result> results;
+  for (const auto& subject : subjects) {
+    for (const auto& cell : cells_of(options)) {
+      results.push_back({&subject, cell, subject.predicted_s(cell, machine), {}});
+    }
+  }
+  for (std::uint32_t i = 0; i < options.runs; ++i) {
+    auto result = results.begin();
+    for (auto& subject : subjects) {
+      for (; result != results.end() && result->subject == &subject; ++result) {
+        result->runs_s.push_back(subject.measure_s(result->cell, options.sample_s));
+      }
+    }
+    std::fprintf(stderr, "run %u of %u\n", i + 1, options.runs);
+  }
+  print(results);
+  summarise(results);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Times steps of models on the CPU and compares them with what the planner predicts.");
+  Options options;
+  app.add_option("--machine", options.machine, "Profile, as tandem calibrate --output writes it")->required();
+  app.add_option("--contexts", options.contexts, "Tokens before the step; repeatable");
+  app.add_option("--runs", options.runs, "Of each cell")->check(CLI::Range(1U, 1000U));
+  app.add_option("--threads", options.threads, "CPU threads; 0: one for each core");
+  app.add_option("--sample", options.sample_s, "Seconds of a run, at least one step");
+  app.add_option("MODEL", options.models, "GGUF files")->required();
+  CLI11_PARSE(app, argc, argv);
+  try {
+    run(options);
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "accuracy: %s\n", error.what());
+    return 1;
+  }
+}
