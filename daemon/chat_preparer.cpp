@@ -17,6 +17,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Mode = ipc::ToolChoice::Mode;
 
+constexpr std::size_t kMostCalls = 1024;  // of one message
+
 ipc::RequestError refused(const std::string& message, const std::string& field) {
   return {400, "invalid_request_error", message, field};
 }
@@ -61,11 +63,17 @@ model::MessageContent content_of(const ipc::ChatMessage& message) {
   return joined;
 }
 
-/// Templates leave a result out that does not follow the calls it may answer.
-void check_results(const ipc::ChatRequest& chat) {
+/// Templates leave a result out that does not follow the calls it may answer, and look for its call among
+/// them all.
+void check_calls_and_results(const ipc::ChatRequest& chat) {
   bool after_calls = false;
   for (std::size_t i = 0; i < chat.messages.size(); ++i) {
     const auto& message = chat.messages[i];
+    if (message.calls.size() > kMostCalls) {
+      throw refused("message " + std::to_string(i + 1) + " has " + std::to_string(message.calls.size()) +
+                        " calls, at most " + std::to_string(kMostCalls) + " are taken",
+                    "messages");
+    }
     if (message.role != ipc::ChatRole::tool) {
       after_calls = !message.calls.empty();
     } else if (!after_calls) {
@@ -172,7 +180,7 @@ ipc::PreparedChat ChatPreparer::prepare_chat(const ipc::ChatRequest& chat) {
     throw refused("this model's chat format has no thoughts", "thinking");
   }
   auto rules = std::make_shared<EngineRules>();
-  check_results(chat);
+  check_calls_and_results(chat);
   try {
     const auto prompt = model::render_chat(format, messages_of(chat, format), options);
     rules->chat = engine::ChatReading{format, prompt.answer, one_call_only(chat), call_depth_};

@@ -50,11 +50,11 @@ void StreamSink::on_finish(engine::Finished finished) noexcept {
                               : static_cast<double>(usage.decode_read_bytes) / 1e3 / usage.decode_step_us;
   auto reason = reason_of(finished.reason);
   if (called_ && reason == ipc::FinishReason::stop) reason = ipc::FinishReason::tool_calls;
-  stream_->push(ipc::Finished{
-      reason,
-      {usage.prompt_tok, usage.completion_tok, usage.queue_us, usage.prompt_us, usage.decode_us, gb_per_s},
-      std::move(finished.error),
-      std::move(finished.stop_string)});
+  stream_->push(ipc::Finished{reason,
+                              {usage.prompt_tok, usage.completion_tok, usage.queue_us, usage.prompt_us,
+                               usage.decode_us, gb_per_s, usage.thought_tok},
+                              std::move(finished.error),
+                              std::move(finished.stop_string)});
 }
 
 ipc::ScoredToken StreamSink::score(const engine::ScoredToken& token) const {

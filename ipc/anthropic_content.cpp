@@ -218,7 +218,7 @@ std::vector<ChatMessage> read_anthropic_messages(const Json* system, const Json*
 std::vector<ChatTool> read_anthropic_tools(const Json* tools) {
   std::vector<ChatTool> read;
   if (tools == nullptr) return read;
-  if (!tools->is_array()) refuse_field("tools", "must be an array");
+  check_tools(*tools);
   for (const Json& json : *tools) {
     ChatTool tool = read_tool(json, "tools[" + std::to_string(read.size()) + "]");
     if (has_tool(read, tool.name)) refuse_field("tools", "has '" + tool.name + "' twice");

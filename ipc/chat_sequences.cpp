@@ -30,6 +30,13 @@ bool is_function_name(const std::string& name) noexcept {
   return !name.empty() && name.size() <= 128 && name.find_first_not_of(kAllowed) == std::string::npos;
 }
 
+void check_tools(const Json& tools) {
+  if (!tools.is_array()) refuse_field("tools", "must be an array");
+  if (tools.size() <= kMaxTools) return;
+  refuse_field("tools", "are " + std::to_string(tools.size()) + ", at most " + std::to_string(kMaxTools) +
+                            " are taken");
+}
+
 bool has_tool(const std::vector<ChatTool>& tools, const std::string& name) {
   return std::ranges::any_of(tools, [&](const ChatTool& tool) { return tool.name == name; });
 }

@@ -21,6 +21,11 @@ std::vector<GenerationRequest> chat_sequences(const ChatRequest& chat, Generatio
 /// A function's name as calls can carry it: 1 to 128 letters, digits and _ - . : /.
 bool is_function_name(const std::string& name) noexcept;
 
+/// In one request: each is compared with all others.
+inline constexpr std::size_t kMaxTools = 1024;
+/// Refuses "tools" unless they are an array of at most kMaxTools.
+void check_tools(const Json& tools);
+
 /// Whether `name` is one of `tools`.
 bool has_tool(const std::vector<ChatTool>& tools, const std::string& name);
 

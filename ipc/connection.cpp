@@ -58,7 +58,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
         buffer_(context.limits.header_bytes + kBodyPieceBytes) {}
 
   void start() override { next_request(); }
-  void refuse(const HttpReply& reply) override;
+  void refuse(const HttpReply& reply) override { turn_away(reply); }
   void close_when_idle() override;
   void close() override;
 
@@ -157,7 +157,7 @@ void HttpConnection::on_header(error_code error) {
   if (phase_ == Phase::closed) return;
   if (error) return read_failed(error);
   if (!take_header(parser_->get())) return;
-  if (boost::beast::iequals(parser_->get()[http::field::expect], "100-continue")) {
+  if (!http_1_0_ && boost::beast::iequals(parser_->get()[http::field::expect], "100-continue")) {
     return send("HTTP/1.1 100 Continue\r\n\r\n", AfterSend::read_body);
   }
   read_body();
@@ -193,9 +193,14 @@ bool HttpConnection::take_header(const HttpMessage& message) {
   Admission admission = admit_(head);
   extra_headers_ = std::move(admission.headers);
   request_ = {head.id, head_only_ ? "GET" : head.method, head.path, {}, std::move(admission.sender)};
-  if (!admission.reply) return true;
+  std::optional<HttpReply> refusal = std::move(admission.reply);
+  if (!refusal && !has_known_framing(message)) {
+    refusal = error_reply_at(
+        head.path, RequestError(400, kInvalidRequest, "Transfer-Encoding can only be 'chunked' here"));
+  }
+  if (!refusal) return true;
   begin_answer();
-  turn_away(*admission.reply);
+  turn_away(*refusal);
   return false;
 }
 
@@ -217,7 +222,8 @@ std::string HttpConnection::path_so_far() const {
 void HttpConnection::read_failed(error_code error) {
   const Limits& limits = context_.limits;
   const auto refuse_with = [this](unsigned status, const std::string& message) {
-    refuse(error_reply_at(path_so_far(), RequestError(status, kInvalidRequest, message)));
+    if (!request_.path.empty()) begin_answer();
+    turn_away(error_reply_at(path_so_far(), RequestError(status, kInvalidRequest, message)));
   };
   if (timed_out_) return refuse_with(408, "the request did not arrive in time");
   if (error == http::error::buffer_overflow && parser_->is_header_done()) {
@@ -228,6 +234,8 @@ void HttpConnection::read_failed(error_code error) {
                        "the header is over the limit header_bytes, " + std::to_string(limits.header_bytes));
   }
   if (error == http::error::body_limit) {
+    // A length that is too large is found while the header is read: who sends it is not known yet.
+    if (request_.path.empty() && !take_header(parser_->get())) return;
     return refuse_with(413, "the body is over the limit body_bytes, " + std::to_string(limits.body_bytes));
   }
   if (error == http::error::end_of_stream) return close();
@@ -398,7 +406,9 @@ void HttpConnection::on_written(error_code error, std::size_t size) {
 void HttpConnection::finish() {
   log_request();
   request_ = {};
-  if (unread_input_) return linger();
+  extra_headers_.clear();
+  head_only_ = false;
+  if (unread_input_ || (!keep_alive_ && buffer_.size() > 0)) return linger();
   if (!keep_alive_) return close();
   next_request();
 }
@@ -414,13 +424,6 @@ void HttpConnection::log_request() {
   }
 }
 
-void HttpConnection::refuse(const HttpReply& reply) {
-  request_ = {};
-  head_only_ = false;
-  extra_headers_.clear();
-  turn_away(reply);
-}
-
 void HttpConnection::turn_away(const HttpReply& reply) {
   keep_alive_ = false;
   unread_input_ = true;
@@ -428,7 +431,8 @@ void HttpConnection::turn_away(const HttpReply& reply) {
   send_reply(reply);
 }
 
-/// The refused request may still be arriving; closing now would reset the connection under the answer.
+/// A refused request may still be arriving, or a next one that nobody will read; closing now would reset the
+/// connection under the answer.
 void HttpConnection::linger() {
   if (phase_ != Phase::lingering) {
     phase_ = Phase::lingering;

@@ -66,6 +66,7 @@ struct Usage {
   std::uint64_t prompt_us = 0;
   std::uint64_t decode_us = 0;
   double decode_gb_per_s = 0.0;  ///< weights and KV read while decoding, 10^9 bytes a second; 0 if not known
+  std::uint64_t reasoning_tok = 0;  ///< of completion_tok, those of thoughts; their markup does not count
 };
 
 struct Finished {

@@ -41,10 +41,6 @@ void append(TextDelta& to, TextDelta&& from) {
   append(to.scores, std::move(from.scores));
 }
 
-void count_reasoning(Choice& choice, const TextDelta& delta) {
-  if (!delta.reasoning.empty()) choice.reasoning_tok += delta.tokens.size();
-}
-
 }  // namespace
 
 Usage total_usage(std::span<const Choice> choices, std::size_t per_prompt) {
@@ -54,6 +50,7 @@ Usage total_usage(std::span<const Choice> choices, std::size_t per_prompt) {
     const Usage& usage = choices[i].finished->usage;
     if (i % per_prompt == 0) total.prompt_tok += usage.prompt_tok;
     total.completion_tok += usage.completion_tok;
+    total.reasoning_tok += usage.reasoning_tok;
     total.queue_us = std::max(total.queue_us, usage.queue_us);
     total.prompt_us = std::max(total.prompt_us, usage.prompt_us);
     total.decode_us = std::max(total.decode_us, usage.decode_us);
@@ -115,10 +112,7 @@ Output GenerationAnswer::next_whole() {
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     Choice& choice = choices_[i];
     for (StreamEvent& event : sources_[i].events->drain()) {
-      if (auto* delta = std::get_if<TextDelta>(&event)) {
-        count_reasoning(choice, *delta);
-        append(choice.said, std::move(*delta));
-      }
+      if (auto* delta = std::get_if<TextDelta>(&event)) append(choice.said, std::move(*delta));
       if (auto* finished = std::get_if<Finished>(&event)) choice.finished = std::move(*finished);
     }
     if (!choice.finished) continue;
@@ -139,7 +133,6 @@ Output GenerationAnswer::next_piece() {
         choice.progress = *progress;
         progressed = true;
       } else if (const auto* delta = std::get_if<TextDelta>(&event)) {
-        count_reasoning(choice, *delta);
         bytes += on_delta(i, *delta);
       } else {
         choice.finished = std::move(std::get<Finished>(event));

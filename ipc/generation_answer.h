@@ -18,7 +18,6 @@ struct Choice {
   PromptProgress progress;
   /// Of an answer sent whole, all of it; of a streamed one, nothing.
   TextDelta said;
-  std::uint64_t reasoning_tok = 0;  ///< tokens that brought text of thoughts
   std::optional<Finished> finished;
 };
 

@@ -55,6 +55,11 @@ RequestHead request_head(const HttpMessage& message, std::string id) {
   return head;
 }
 
+bool has_known_framing(const HttpMessage& message) {
+  if (message.count(http::field::transfer_encoding) == 0) return true;
+  return message.version() == 11 && boost::beast::iequals(field_of(message, "Transfer-Encoding"), "chunked");
+}
+
 std::string head_text(const HttpReply& reply, std::span<const std::pair<std::string, std::string>> more,
                       const HeadStyle& style) {
   std::string head = "HTTP/1.1 " + std::to_string(reply.status) + " " + reason_of(reply.status) + "\r\n";

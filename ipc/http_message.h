@@ -18,6 +18,10 @@ using HttpMessage = boost::beast::http::request<boost::beast::http::string_body>
 /// What the header of a request says of who sends it; `id` is its name here.
 RequestHead request_head(const HttpMessage& message, std::string id);
 
+/// Whether it is certain where the body ends.  Of transfer codings only `chunked` is known, once and in
+/// HTTP/1.1; with another one the parser takes the body for empty, and its bytes for the next request.
+bool has_known_framing(const HttpMessage& message);
+
 /// How the reader of an answer finds its end.
 enum class Framing { length, chunks, end_of_connection };
 

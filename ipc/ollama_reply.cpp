@@ -86,7 +86,7 @@ void add_ollama_end(OrderedJson& object, const Finished& finished) {
   object["done"] = true;
   object["done_reason"] = finished.reason == FinishReason::length ? "length" : "stop";
   object["total_duration"] = (usage.queue_us + usage.prompt_us + usage.decode_us) * kNsPerUs;
-  object["load_duration"] = 0;
+  object["load_duration"] = 0;  // no request waits for its model: it is loaded before any is taken
   object["prompt_eval_count"] = usage.prompt_tok;
   object["prompt_eval_duration"] = usage.prompt_us * kNsPerUs;
   object["eval_count"] = usage.completion_tok;

@@ -150,7 +150,7 @@ std::vector<ChatMessage> read_openai_messages(const Json* messages, std::size_t 
 
 std::vector<ChatTool> read_openai_tools(const Json* tools) {
   if (tools == nullptr) return {};
-  if (!tools->is_array()) refuse_field("tools", "must be an array");
+  check_tools(*tools);
   std::vector<ChatTool> read;
   for (const Json& tool : *tools) {
     ChatTool one = read_tool(tool, "tools[" + std::to_string(read.size()) + "]");

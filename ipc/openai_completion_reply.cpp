@@ -93,7 +93,9 @@ OrderedJson completion_object(const CompletionHead& head, OrderedJson choices) {
 OrderedJson openai_usage(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tok},
           {"completion_tokens", usage.completion_tok},
-          {"total_tokens", usage.prompt_tok + usage.completion_tok}};
+          {"total_tokens", usage.prompt_tok + usage.completion_tok},
+          {"prompt_tokens_details", {{"cached_tokens", 0}}},  // no prompt is reused
+          {"completion_tokens_details", {{"reasoning_tokens", usage.reasoning_tok}}}};
 }
 
 }  // namespace tandem::ipc

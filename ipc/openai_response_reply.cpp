@@ -59,7 +59,7 @@ const char* response_status(const Finished& finished) {
   return finished.reason == FinishReason::length ? "incomplete" : kClosed;
 }
 
-void add_response_end(OrderedJson& object, const Finished& finished, std::uint64_t reasoning_tok) {
+void add_response_end(OrderedJson& object, const Finished& finished) {
   if (finished.reason == FinishReason::length) {
     object["incomplete_details"] = {{"reason", "max_output_tokens"}};
   }
@@ -67,7 +67,7 @@ void add_response_end(OrderedJson& object, const Finished& finished, std::uint64
   object["usage"] = {{"input_tokens", usage.prompt_tok},
                      {"input_tokens_details", {{"cached_tokens", 0}}},
                      {"output_tokens", usage.completion_tok},
-                     {"output_tokens_details", {{"reasoning_tokens", reasoning_tok}}},
+                     {"output_tokens_details", {{"reasoning_tokens", usage.reasoning_tok}}},
                      {"total_tokens", usage.prompt_tok + usage.completion_tok}};
 }
 

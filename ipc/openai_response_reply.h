@@ -23,7 +23,7 @@ OrderedJson response_object(const ResponseHead& head, const std::string& status,
 /// "completed" or, where the answer met a limit, "incomplete".
 const char* response_status(const Finished& finished);
 /// Adds "usage", and why an incomplete answer is so.
-void add_response_end(OrderedJson& object, const Finished& finished, std::uint64_t reasoning_tok);
+void add_response_end(OrderedJson& object, const Finished& finished);
 
 /// The items of a whole answer: thoughts, a message, calls.
 OrderedJson response_output(const TextDelta& said, const Finished& finished);

@@ -39,7 +39,7 @@ class ResponseAnswer final : public GenerationAnswer {
   std::string on_finish(std::size_t /*choice*/, const Finished& finished) override {
     const std::string events = items_.close(response_status(finished));
     OrderedJson response = response_object(head_, response_status(finished), items_.output());
-    add_response_end(response, finished, choices().front().reasoning_tok);
+    add_response_end(response, finished);
     return events + items_.event(std::string("response.") + response_status(finished),
                                  {{"response", std::move(response)}});
   }
@@ -59,7 +59,7 @@ class ResponseAnswer final : public GenerationAnswer {
     const Finished& finished = *choice.finished;
     OrderedJson response =
         response_object(head_, response_status(finished), response_output(choice.said, finished));
-    add_response_end(response, finished, choice.reasoning_tok);
+    add_response_end(response, finished);
     return json_reply(response);
   }
 

@@ -65,6 +65,8 @@ class AnswerParser {
   std::vector<AnswerEvent> take();
 
   [[nodiscard]] bool in_content() const noexcept { return state_ == State::content; }
+  /// After a thought's name, before its end.
+  [[nodiscard]] bool in_thought() const noexcept { return state_ == State::thought; }
 
  private:
   enum class State {

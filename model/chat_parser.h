@@ -30,6 +30,7 @@ class ChatParser {
   std::vector<AnswerEvent> finish();
   /// True outside of thoughts and calls, as far as is known.
   [[nodiscard]] bool in_content() const noexcept { return answer_.in_content(); }
+  [[nodiscard]] bool in_thought() const noexcept { return answer_.in_thought(); }
 
  private:
   [[nodiscard]] std::optional<Marker> marker_of(TokenId token) const;

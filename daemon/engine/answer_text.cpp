@@ -18,7 +18,12 @@ bool AnswerText::push(model::TokenId token, TextDelta& delta) {
     return true;
   }
   const bool was_in_content = chat_->in_content();
+  const bool was_in_thought = chat_->in_thought();
+  const auto reasoning_bytes = delta.reasoning.size();
   add(chat_->push(token), delta);
+  // The token that ends a thought's name may begin its text; of a thought's text some lag behind their token.
+  const bool of_thought = was_in_thought || delta.reasoning.size() > reasoning_bytes;
+  if (of_thought && chat_->in_thought() && !ends) ++thought_tok_;
   return was_in_content && chat_->in_content() && !ends;
 }
 

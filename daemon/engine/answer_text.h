@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,6 +32,8 @@ class AnswerText {
   /// A stop string came, or the one call that was wanted: what follows is left out.
   [[nodiscard]] bool stopped() const noexcept { return stops_.stopped() || called_; }
   [[nodiscard]] const std::string& stop_string() const noexcept { return stops_.found(); }
+  /// Tokens of thoughts so far, without those that only mark them.
+  [[nodiscard]] std::uint64_t thought_tok() const noexcept { return thought_tok_; }
 
  private:
   void add(std::vector<model::AnswerEvent> events, TextDelta& delta);
@@ -41,6 +44,7 @@ class AnswerText {
   model::StopMatcher stops_;
   bool ends_after_call_ = false;
   bool called_ = false;  ///< and that ended the answer
+  std::uint64_t thought_tok_ = 0;
 };
 
 }  // namespace tandem::engine

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <spdlog/spdlog.h>
+
 #include "backends/cpu/stage.h"
 
 namespace tandem::engine {
@@ -50,14 +52,20 @@ device::Embedding embedding_on(const memory::BoundPlan& plan, bool cpu) {
 
 class CpuLane final : public DeviceLane {
  public:
-  CpuLane(const memory::BoundPlan& plan, const std::vector<Segment>& segments, cpu::Team& team)
+  CpuLane(const memory::BoundPlan& plan, const std::vector<Segment>& segments, cpu::Team& team, bool pin)
       : plan_(plan),
+        team_(team),
+        pin_(pin),
         segments_(bound_segments(plan, segments, /*on_cpu=*/true,
                                  [&](const std::vector<device::Unit>& units) {
                                    return cpu::make_stage(units, plan.shape(), plan.cpu().scratch, team);
                                  })),
         head_(cpu::make_head_stage(embedding_on(plan, true), head_on(plan, true), plan.shape(),
                                    plan.cpu().scratch, team)) {}
+
+  void start() override {
+    if (pin_) spdlog::info("cpu: {}", team_.pin());
+  }
 
   void run(std::size_t segment, const Rows& rows, std::size_t crossing) override {
     const auto& mine = segments_[segment];
@@ -80,6 +88,8 @@ class CpuLane final : public DeviceLane {
 
  private:
   const memory::BoundPlan& plan_;
+  cpu::Team& team_;
+  const bool pin_;
   std::vector<BoundSegment> segments_;
   std::unique_ptr<device::HeadStage> head_;
 };
@@ -93,6 +103,16 @@ class AcceleratorLane final : public DeviceLane {
   }
 
   void run(std::size_t segment, const Rows& rows, std::size_t crossing) override {
+    try {
+      compute(segment, rows, crossing);
+    } catch (...) {
+      settle();
+      throw;
+    }
+  }
+
+ private:
+  void compute(std::size_t segment, const Rows& rows, std::size_t crossing) {
     const auto& mine = segments_[segment];
     const auto n = static_cast<std::uint32_t>(rows.tokens.size());
     const auto bytes = std::uint64_t{n} * plan_.hyper().width * sizeof(float);
@@ -109,7 +129,15 @@ class AcceleratorLane final : public DeviceLane {
     device_.receive(plan_.crossing().to_cpu[crossing].data(), x, bytes);
   }
 
- private:
+  /// Leaves nothing under way of a step that failed: its buffers are the next one's.
+  void settle() noexcept {
+    try {
+      device_.wait();
+    } catch (const std::exception& error) {
+      spdlog::warn("after a step that failed: {}", error.what());
+    }
+  }
+
   std::vector<BoundSegment> bind_segments(const std::vector<Segment>& segments) {
     return bound_segments(plan_, segments, /*on_cpu=*/false, [&](const std::vector<device::Unit>& units) {
       return device_.make_stage(units.data(), units.size(), plan_.shape(), plan_.on_accelerator().scratch);
@@ -134,8 +162,8 @@ class AcceleratorLane final : public DeviceLane {
 }  // namespace
 
 std::unique_ptr<DeviceLane> make_cpu_lane(const memory::BoundPlan& plan, const std::vector<Segment>& segments,
-                                          cpu::Team& team) {
-  return std::make_unique<CpuLane>(plan, segments, team);
+                                          cpu::Team& team, bool pin) {
+  return std::make_unique<CpuLane>(plan, segments, team, pin);
 }
 
 std::unique_ptr<DeviceLane> make_accelerator_lane(const memory::BoundPlan& plan,

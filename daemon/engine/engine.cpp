@@ -52,12 +52,6 @@ void check(const EngineRequest& request, std::uint64_t max_seq_len, std::uint32_
 
 }  // namespace
 
-void Rows::clear() noexcept {
-  tokens.clear();
-  sequences.clear();
-  wanted.clear();
-}
-
 /// One unfinished request.  The worker alone uses `generation` and the times after submission.
 struct Engine::Sequence {
   Sequence(EngineRequest request, const model::Tokenizer& tokenizer, std::shared_ptr<Sink> to)
@@ -86,8 +80,17 @@ struct Engine::Sequence {
             us_between(start, first),
             us_between(first, end),
             decode_step_us,
-            decode_read_bytes};
+            decode_read_bytes,
+            generation.thought_tok()};
   }
+};
+
+/// A micro-batch being computed.
+struct Engine::OnTheWay {
+  scheduler::Step step;
+  Rows rows;
+  std::uint64_t prompt_tok = 0;  ///< rows of prompts
+  Clock::time_point begun;
 };
 
 /// A sequence's part of a computed micro-batch.
@@ -216,9 +219,9 @@ void Engine::work() {
   Lock lock(mutex_);
   while (true) {
     tell_cancelled(lock);
-    const auto step = scheduler_.next();
-    if (!step.empty()) {
-      run(step, lock);
+    if (on_the_way_.size() < limits_.steps && begin_step(lock)) continue;
+    if (!on_the_way_.empty()) {
+      finish_step(lock);
       continue;
     }
     if (stopping_ && cancelled_.empty()) return;
@@ -236,29 +239,46 @@ void Engine::tell_cancelled(Lock& lock) {
   }
 }
 
-/// Computes one micro-batch and hands on what it gave.
-void Engine::run(const scheduler::Step& step, Lock& lock) {
-  const auto prompt_tok = fill_rows(step);
-  const auto begin = Clock::now();
-  rates_.begin(steady_us(begin));
+/// Sets the next micro-batch on its way; false if there is none.
+bool Engine::begin_step(Lock& lock) {
+  auto step = scheduler_.next();
+  if (step.empty()) return false;
+  auto& begun = on_the_way_.emplace_back();
+  begun.step = std::move(step);
+  begun.prompt_tok = fill_rows(begun.step, begun.rows);
+  begun.begun = Clock::now();
+  if (on_the_way_.size() == 1) rates_.begin(steady_us(begun.begun));
+  lock.unlock();
+  executor_.begin(begun.rows);
+  lock.lock();
+  return true;
+}
+
+/// Waits for the oldest micro-batch and hands on what it gave.  Its time counts from when the one before was
+/// back: they overlap.
+void Engine::finish_step(Lock& lock) {
   lock.unlock();
   BytesRead bytes;
   std::string error;
   try {
-    bytes = executor_.run(rows_);
+    bytes = executor_.finish();
   } catch (const std::exception& failure) {
     error = failure.what();
   }
   const auto computed = Clock::now();
 
   lock.lock();
-  const auto ready = completed(step);
-  const auto step_us = us_between(begin, computed);
-  account_step(prompt_tok, bytes, step_us);
-  rates_.end(steady_us(computed), prompt_tok, bytes.weights + bytes.kv);
+  const auto done = std::move(on_the_way_.front());
+  on_the_way_.pop_front();
+  const auto ready = completed(done.step);
+  const auto step_us = us_between(std::max(done.begun, last_back_), computed);
+  last_back_ = computed;
+  account_step(done.prompt_tok, bytes, step_us);
+  rates_.end(steady_us(computed), done.prompt_tok, bytes.weights + bytes.kv);
+  if (!on_the_way_.empty()) rates_.begin(steady_us(computed));
   lock.unlock();
   for (const auto& part : ready) {
-    if (prompt_tok == 0) part.sequence->account_decode(bytes, step_us);
+    if (done.prompt_tok == 0) part.sequence->account_decode(bytes, step_us);
     deliver(part, error);
   }
 
@@ -274,26 +294,25 @@ void Engine::account_step(std::uint64_t prompt_tok, const BytesRead& bytes, std:
   (with_prompt ? stats_.prompt_bytes : stats_.decode_bytes) += bytes;
 }
 
-/// Makes rows_ of `step`; returns how many of them are prompt rows.  Page tables stay in place while a
-/// sequence holds its slot, and it does until `completed`.
-std::uint64_t Engine::fill_rows(const scheduler::Step& step) {
-  rows_.clear();
+/// Makes `rows` of `step`; returns how many of them are prompt rows.  Page tables stay in place while a
+/// sequence holds its slot, and it does until all its steps are `completed`.
+std::uint64_t Engine::fill_rows(const scheduler::Step& step, Rows& rows) {
   std::uint64_t prompt_tok = 0;
   const auto now = Clock::now();
   for (const auto& work : step.work) {
     auto& sequence = *sequences_.at(work.id);
     if (!sequence.started) sequence.started = now;
-    const auto first_row = static_cast<std::uint32_t>(rows_.tokens.size());
-    auto& part = rows_.sequences.emplace_back();
+    const auto first_row = static_cast<std::uint32_t>(rows.tokens.size());
+    auto& part = rows.sequences.emplace_back();
     part.slot = work.slot;
     part.first_row = first_row;
     part.rows = work.rows;
     part.first_position = work.first_position;
     part.pages = scheduler_.pages(work.id).data();
     for (std::uint32_t i = 0; i < work.rows; ++i) {
-      rows_.tokens.push_back(sequence.generation.token_at(work.first_position + i));
+      rows.tokens.push_back(sequence.generation.token_at(work.first_position + i));
     }
-    for (auto i = work.rows - work.logit_rows; i < work.rows; ++i) rows_.wanted.push_back(first_row + i);
+    for (auto i = work.rows - work.logit_rows; i < work.rows; ++i) rows.wanted.push_back(first_row + i);
     if (sequence.generation.in_prompt(work.first_position)) prompt_tok += work.rows;
   }
   return prompt_tok;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -92,6 +93,7 @@ class Engine {
  private:
   struct Sequence;
   struct Ready;
+  struct OnTheWay;
   using SequencePtr = std::shared_ptr<Sequence>;
   using Lock = std::unique_lock<std::mutex>;
 
@@ -99,8 +101,9 @@ class Engine {
 
   void work();
   void tell_cancelled(Lock& lock);
-  std::uint64_t fill_rows(const scheduler::Step& step);
-  void run(const scheduler::Step& step, Lock& lock);
+  std::uint64_t fill_rows(const scheduler::Step& step, Rows& rows);
+  bool begin_step(Lock& lock);
+  void finish_step(Lock& lock);
   std::vector<Ready> completed(const scheduler::Step& step);
   void account_step(std::uint64_t prompt_tok, const BytesRead& bytes, std::uint64_t us);
   void deliver(const Ready& ready, const std::string& error);
@@ -128,7 +131,8 @@ class Engine {
   Stats stats_;
   RateWindow rates_;
 
-  Rows rows_;               ///< the worker's: the micro-batch being computed
+  std::deque<OnTheWay> on_the_way_;  ///< the worker's: micro-batches being computed, the oldest first
+  std::chrono::steady_clock::time_point last_back_;  ///< the worker's: when the last one came back
   std::vector<float> raw_;  ///< the worker's: (vocab) logits as they came, where scores are asked for
   std::once_flag joined_;
   std::thread worker_;  ///< last: it uses all of the above

@@ -13,8 +13,6 @@ struct Rows {
   std::vector<std::int32_t> tokens;             ///< (rows)
   std::vector<device::SequenceRows> sequences;  ///< consecutive, together all rows
   std::vector<std::uint32_t> wanted;            ///< rows whose logits are wanted, ascending
-
-  void clear() noexcept;
 };
 
 /// What one micro-batch read from memory, for achieved GB/s.
@@ -29,7 +27,7 @@ struct BytesRead {
   }
 };
 
-/// Runs micro-batches, one after another, on the engine's worker.
+/// Runs micro-batches in order, for the engine's worker.
 class Executor {
  public:
   Executor() = default;
@@ -39,15 +37,19 @@ class Executor {
 
   [[nodiscard]] virtual std::uint32_t vocab() const noexcept = 0;
 
-  /// Called once on the worker, before the first run.
+  /// Called once on the worker, before the first `begin`.
   virtual void start() {}
 
-  /// Computes `rows` and commits their K and V.  An exception means that the step failed: its sequences are
-  /// lost, the executor is not.
-  virtual BytesRead run(const Rows& rows) = 0;
+  /// Sets `rows` on their way; they stay in place until they are back.  No more than scheduler::Limits::steps
+  /// are on their way at once.
+  virtual void begin(const Rows& rows) = 0;
 
-  /// Logits (vocab) of the i-th wanted row of the last run.  They may be changed, and hold until the next
-  /// run.
+  /// Waits until the oldest rows on their way are back: computed, with their K and V committed.  An exception
+  /// means that their step failed: its sequences are lost, the executor is not.
+  virtual BytesRead finish() = 0;
+
+  /// Logits (vocab) of the i-th wanted row of those that came back last.  They may be changed, and hold until
+  /// the next `begin` or `finish`.
   [[nodiscard]] virtual std::span<float> logits(std::uint32_t i) noexcept = 0;
 };
 

@@ -33,6 +33,8 @@ class Generation {
   /// The token at `position`: of the prompt, or the newest.
   [[nodiscard]] model::TokenId token_at(std::uint64_t position) const noexcept;
   [[nodiscard]] std::uint64_t completion_tok() const noexcept { return completion_tok_; }
+  /// Of these, the tokens of thoughts.
+  [[nodiscard]] std::uint64_t thought_tok() const noexcept { return text_.thought_tok(); }
   /// A token or a string ended the answer.
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }
 

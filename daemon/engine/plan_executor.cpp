@@ -2,33 +2,42 @@
 
 #include <algorithm>
 
-#include <spdlog/spdlog.h>
-
 #include "planner/activations.h"
 
 namespace tandem::engine {
 
 PlanExecutor::PlanExecutor(const memory::BoundPlan& plan, const CpuOptions& options)
-    : plan_(plan),
-      pin_(options.pin),
-      team_(options.threads),
-      segments_(segments_of(plan.plan())),
-      cpu_(make_cpu_lane(plan, segments_, team_)) {
+    : plan_(plan), team_(options.threads), segments_(segments_of(plan.plan())) {
+  cpu_ = make_cpu_lane(plan, segments_, team_, options.pin);
   if (plan.accelerator() != nullptr) accelerator_ = make_accelerator_lane(plan, segments_);
+  std::vector<DeviceLane*> lanes;
+  for (const auto& segment : segments_) {
+    lanes.push_back((segment.device == planner::Device::cpu ? cpu_ : accelerator_).get());
+  }
+  if (lanes.size() > 1) pipeline_ = std::make_unique<Pipeline>(lanes);
+  only_ = lanes.front();
 }
 
 void PlanExecutor::start() {
-  if (pin_) spdlog::info("cpu: {}", team_.pin());
+  if (!pipeline_) only_->start();
 }
 
 std::uint32_t PlanExecutor::vocab() const noexcept {
   return plan_.hyper().vocab;
 }
 
-BytesRead PlanExecutor::run(const Rows& rows) {
-  for (std::size_t i = 0; i < segments_.size(); ++i) {
-    const bool on_cpu = segments_[i].device == planner::Device::cpu;
-    (on_cpu ? cpu_ : accelerator_)->run(i, rows, 0);
+void PlanExecutor::begin(const Rows& rows) {
+  on_the_way_.push_back(&rows);
+  if (pipeline_) pipeline_->begin(rows);
+}
+
+BytesRead PlanExecutor::finish() {
+  const auto& rows = *on_the_way_.front();
+  on_the_way_.pop_front();
+  if (pipeline_) {
+    pipeline_->finish();
+  } else {
+    only_->run(0, rows, 0);
   }
   return bytes_read(plan_.plan(), rows);
 }
@@ -63,14 +72,15 @@ BytesRead bytes_read(const planner::Plan& plan, const Rows& rows) noexcept {
   return bytes;
 }
 
-scheduler::Limits limits_of(const planner::Plan& plan, std::uint32_t max_queued) noexcept {
+scheduler::Limits limits_of(const planner::Plan& plan, std::uint32_t max_queued) {
   return {.sequences = plan.workload.sequences,
           .micro_batch = plan.workload.micro_batch,
           .logit_rows = planner::logit_rows(plan.workload),
           .max_seq_len = plan.workload.max_seq_len,
           .page_tok = plan.kv_pages.page_tok,
           .pages = plan.kv_pages.pages,
-          .max_queued = max_queued};
+          .max_queued = max_queued,
+          .steps = segments_of(plan).size() > 1 ? static_cast<std::uint32_t>(Pipeline::kDepth) : 1};
 }
 
 }  // namespace tandem::engine

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <span>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "backends/cpu/team.h"
 #include "daemon/engine/device_lane.h"
 #include "daemon/engine/executor.h"
+#include "daemon/engine/pipeline.h"
 #include "daemon/engine/segment.h"
 #include "daemon/scheduler/scheduler.h"
 #include "memory/bind.h"
@@ -21,7 +23,8 @@ struct CpuOptions {
   bool pin = true;       ///< each thread to a core of its own
 };
 
-/// The stages of a bound plan, one after another.
+/// The stages of a bound plan: on the caller's thread where one device has all of them, else each device on a
+/// thread of its own.
 class PlanExecutor final : public Executor {
  public:
   /// `plan` outlives the object.  Throws std::invalid_argument if a device cannot run a unit.
@@ -29,22 +32,25 @@ class PlanExecutor final : public Executor {
 
   [[nodiscard]] std::uint32_t vocab() const noexcept override;
   void start() override;
-  BytesRead run(const Rows& rows) override;
+  void begin(const Rows& rows) override;
+  BytesRead finish() override;
   [[nodiscard]] std::span<float> logits(std::uint32_t i) noexcept override;
 
  private:
   const memory::BoundPlan& plan_;
-  const bool pin_;
   cpu::Team team_;
   std::vector<Segment> segments_;
   std::unique_ptr<DeviceLane> cpu_;
   std::unique_ptr<DeviceLane> accelerator_;  ///< null in plans of the CPU alone
+  DeviceLane* only_ = nullptr;               ///< the lane of a plan of one segment
+  std::unique_ptr<Pipeline> pipeline_;       ///< of plans with more
+  std::deque<const Rows*> on_the_way_;
 };
 
 /// What one micro-batch of `rows` reads by `plan`.
 BytesRead bytes_read(const planner::Plan& plan, const Rows& rows) noexcept;
 
 /// What the scheduler may do by `plan`; at most `max_queued` requests wait.
-scheduler::Limits limits_of(const planner::Plan& plan, std::uint32_t max_queued) noexcept;
+scheduler::Limits limits_of(const planner::Plan& plan, std::uint32_t max_queued);
 
 }  // namespace tandem::engine

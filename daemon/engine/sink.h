@@ -41,6 +41,7 @@ struct Usage {
   std::uint64_t decode_us = 0;          ///< from there to the end
   std::uint64_t decode_step_us = 0;     ///< in the executor, in micro-batches of decode rows only
   std::uint64_t decode_read_bytes = 0;  ///< weights and KV that those read, for all sequences in them
+  std::uint64_t thought_tok = 0;        ///< of completion_tok, those of thoughts; their markup does not count
 };
 
 struct Finished {

@@ -35,6 +35,7 @@ Scheduler::Scheduler(const Limits& limits) : limits_(limits), pool_(limits.pages
   require(limits.sequences >= 1, "sequences must be at least 1");
   require(limits.micro_batch >= limits.sequences, "micro_batch must be at least sequences");
   require(limits.logit_rows >= limits.sequences, "logit_rows must be at least sequences");
+  require(limits.steps >= 1, "steps must be at least 1");
   require(limits.max_seq_len >= 1 && limits.page_tok >= 1, "max_seq_len and page_tok must be at least 1");
   require(limits.pages >= (limits.max_seq_len - 1) / limits.page_tok + 1,
           "the pool must hold one whole sequence");
@@ -56,7 +57,7 @@ bool Scheduler::cancel(RequestId id) {
   const auto it = running_.find(id);
   if (it == running_.end() || it->second.cancelled) return false;
   it->second.cancelled = true;
-  if (!it->second.busy) release(id);
+  if (it->second.on_the_way == 0) release(id);
   return true;
 }
 
@@ -83,9 +84,9 @@ Step Scheduler::next() {
 void Scheduler::completed(const Step& step) {
   for (const auto& work : step.work) {
     auto& sequence = running_.at(work.id);
-    sequence.busy = false;
+    --sequence.on_the_way;
     if (sequence.cancelled) {
-      release(work.id);
+      if (sequence.on_the_way == 0) release(work.id);
       continue;
     }
     sequence.committed_tok += work.rows;
@@ -108,7 +109,7 @@ Verdict Scheduler::sampled(RequestId id) {
 }
 
 void Scheduler::finish(RequestId id) {
-  release(id);
+  cancel(id);
 }
 
 const std::vector<std::uint32_t>& Scheduler::pages(RequestId id) const {
@@ -167,12 +168,23 @@ std::uint64_t Scheduler::pages_needed(const Request& request) const noexcept {
   return (rows - 1) / limits_.page_tok + 1;
 }
 
+/// Sequences that decode in one step, when all steps that may be on their way get alike.
+std::uint32_t Scheduler::decode_share() const noexcept {
+  const auto decodes = [](const auto& entry) {
+    return entry.second.goes_on() && entry.second.prompt_issued();
+  };
+  const auto all = static_cast<std::uint32_t>(std::count_if(running_.begin(), running_.end(), decodes));
+  return (all + limits_.steps - 1) / limits_.steps;
+}
+
 void Scheduler::add_decode(Step& step, Room& room) {
-  for (std::uint32_t i = 0; i < limits_.sequences; ++i) {
+  const auto share = decode_share();
+  for (std::uint32_t i = 0; i < limits_.sequences && step.work.size() < share; ++i) {
     const auto& slot = slots_[(first_slot_ + i) % limits_.sequences];
     if (!slot) continue;
     const auto& sequence = running_.at(*slot);
-    if (!sequence.ready() || sequence.in_prompt()) continue;
+    const bool waits = sequence.on_the_way > 0 || sequence.awaits_sample;
+    if (!sequence.goes_on() || waits || sequence.in_prompt()) continue;
     add(step, room, {*slot, sequence.slot, sequence.committed_tok, 1, 1});
   }
 }
@@ -182,7 +194,7 @@ void Scheduler::add_prompts(Step& step, Room& room) {
     const auto& slot = slots_[(first_slot_ + i) % limits_.sequences];
     if (!slot) continue;
     const auto& sequence = running_.at(*slot);
-    if (!sequence.ready() || !sequence.in_prompt()) continue;
+    if (!sequence.goes_on() || sequence.prompt_issued()) continue;
     const auto work = prompt_work(*slot, sequence);
     if (work.rows <= room.rows && work.logit_rows <= room.logits) add(step, room, work);
   }
@@ -191,18 +203,20 @@ void Scheduler::add_prompts(Step& step, Room& room) {
 Work Scheduler::prompt_work(RequestId id, const Sequence& sequence) const noexcept {
   const auto& request = sequence.request;
   const std::uint64_t chunk = request.score_prompt ? score_chunk_tok() : chunk_tok();
-  const auto chunk_end = (sequence.committed_tok / chunk + 1) * chunk;
+  const auto chunk_end = (sequence.issued_tok / chunk + 1) * chunk;
   const auto end = std::min(chunk_end, request.prompt_tok);
-  const auto rows = static_cast<std::uint32_t>(end - sequence.committed_tok);
+  const auto rows = static_cast<std::uint32_t>(end - sequence.issued_tok);
   const bool samples = end == request.prompt_tok && request.max_new_tok > 0;
-  return {id, sequence.slot, sequence.committed_tok, rows, request.score_prompt ? rows : (samples ? 1U : 0U)};
+  return {id, sequence.slot, sequence.issued_tok, rows, request.score_prompt ? rows : (samples ? 1U : 0U)};
 }
 
 void Scheduler::add(Step& step, Room& room, const Work& work) {
   step.work.push_back(work);
   room.rows -= work.rows;
   room.logits -= work.logit_rows;
-  running_.at(work.id).busy = true;
+  auto& sequence = running_.at(work.id);
+  sequence.issued_tok += work.rows;
+  ++sequence.on_the_way;
 }
 
 }  // namespace tandem::scheduler

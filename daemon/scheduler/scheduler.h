@@ -23,6 +23,7 @@ struct Limits {
   std::uint32_t page_tok = 64;
   std::uint64_t pages = 512;  ///< in the pool of global KV
   std::uint32_t max_queued = 512;
+  std::uint32_t steps = 1;  ///< that may be on their way at once: more than 1 where stages overlap
 };
 
 struct Request {
@@ -44,7 +45,7 @@ struct Work {
   bool operator==(const Work&) const = default;
 };
 
-/// One micro-batch through all stages.  Sequences in it are busy until `completed`.
+/// One micro-batch through all stages.
 struct Step {
   std::vector<Work> work;
 
@@ -74,6 +75,8 @@ struct SequenceView {
 ///  - a slot and a page have at most one owner, and a sequence has all its pages before its first row;
 ///  - requests start in the order they came;
 ///  - decode rows come before prompt rows in every step, and a step with a prompt in it always advances one;
+///  - where several steps may be on their way at once, the sequences that decode are shared out among them,
+///    and a prompt goes on with its next chunk before the last one is back; a newest token is alone;
 ///  - a step never exceeds `micro_batch` rows or `logit_rows` logits;
 ///  - a prompt is cut at multiples of `chunk_tok()` (or of `score_chunk_tok()`), never by who shares the
 ///  step.
@@ -92,15 +95,16 @@ class Scheduler {
   bool cancel(RequestId id);
 
   /// A paused sequence keeps its slot and gets no work: its client does not read.  Unknown and queued ids: no
-  /// effect.
+  /// effect.  What is on its way goes on.
   void pause(RequestId id);
   void resume(RequestId id);
 
-  /// The next micro-batch over sequences that are not busy; empty if there is nothing to do now.
+  /// The next micro-batch; empty if there is nothing to do now.
   Step next();
 
-  /// `step` has run: prompts advance; sequences whose prompt is done wait for `sampled` or `finish` (the
-  /// latter also where max_new_tok is 0). Cancelled ones are gone afterwards: see `holds`.
+  /// `step` has run, the oldest of those on their way: prompts advance; sequences whose prompt is done wait
+  /// for `sampled` or `finish` (the latter also where max_new_tok is 0). Cancelled ones are gone afterwards:
+  /// see `holds`.
   void completed(const Step& step);
 
   /// True while `id` has a slot and is not cancelled.
@@ -110,7 +114,8 @@ class Scheduler {
   /// go on; at `length` the caller calls `finish`.
   Verdict sampled(RequestId id);
 
-  /// The request is done (stop token, stop string, length, error): its slot and pages are free again.
+  /// The request is done (stop token, stop string, length, error): its slot and pages are free again, at the
+  /// latest once all its steps are completed.
   void finish(RequestId id);
 
   /// Page table of a sequence that holds a slot, for device::SequenceRows.  Stays in place while the slot is
@@ -134,16 +139,18 @@ class Scheduler {
   struct Sequence {
     Request request;
     std::uint32_t slot = 0;
-    std::uint64_t committed_tok = 0;  ///< rows in the cache
+    std::uint64_t issued_tok = 0;     ///< rows given to steps
+    std::uint64_t committed_tok = 0;  ///< rows in the cache, of steps that have completed
     std::uint64_t new_tok = 0;        ///< sampled so far
-    bool busy = false;                ///< part of a step that has not completed
+    std::uint32_t on_the_way = 0;     ///< steps that have not completed
     bool awaits_sample = false;
     bool paused = false;
-    bool cancelled = false;
+    bool cancelled = false;  ///< or finished, with steps on their way
     std::vector<std::uint32_t> pages;
 
     [[nodiscard]] bool in_prompt() const noexcept { return committed_tok < request.prompt_tok; }
-    [[nodiscard]] bool ready() const noexcept { return !busy && !awaits_sample && !paused; }
+    [[nodiscard]] bool prompt_issued() const noexcept { return issued_tok >= request.prompt_tok; }
+    [[nodiscard]] bool goes_on() const noexcept { return !paused && !cancelled; }
   };
 
   /// What may still be added to a step.
@@ -155,6 +162,7 @@ class Scheduler {
   void admit();
   void release(RequestId id);
   [[nodiscard]] std::uint64_t pages_needed(const Request& request) const noexcept;
+  [[nodiscard]] std::uint32_t decode_share() const noexcept;
   void add_decode(Step& step, Room& room);
   void add_prompts(Step& step, Room& room);
   [[nodiscard]] Work prompt_work(RequestId id, const Sequence& sequence) const noexcept;

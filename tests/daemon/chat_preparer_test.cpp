@@ -135,6 +135,16 @@ TEST_F(ChatPreparerTest, ResultsWithoutIdsGoToTheirToolsByName) {
   EXPECT_THAT(text, HasSubstr("response:clock{value:<|\"|>noon"));
 }
 
+TEST_F(ChatPreparerTest, AMessageHasSoManyCallsAndNoMore) {
+  auto chat = hello();
+  auto& calls =
+      chat.messages.emplace_back(ipc::ChatMessage{ipc::ChatRole::assistant, {}, {}, {}, {}, {}}).calls;
+  for (int i = 0; i < 1024; ++i) calls.push_back({"c" + std::to_string(i), "weather", ipc::Json::object()});
+  EXPECT_EQ(refusal(chat), "accepted");
+  calls.push_back({"more", "weather", ipc::Json::object()});
+  EXPECT_THAT(refusal(chat), HasSubstr("message 2 has 1025 calls, at most 1024"));
+}
+
 TEST_F(ChatPreparerTest, AResultThatFollowsNoCallsIsNotLost) {
   auto chat = hello();
   chat.messages.push_back({ipc::ChatRole::tool, "rain", {}, {}, "c1", {}});

@@ -18,8 +18,9 @@ struct Watched {
   Request request;
   bool paused = false;
   bool cancelled = false;
-  bool in_flight = false;
+  std::uint32_t in_flight = 0;  ///< steps
   bool started = false;
+  std::uint64_t rows_given = 0;
   std::uint64_t rows_done = 0;
   std::uint64_t new_tok = 0;
   std::vector<std::uint64_t> prompt_cuts;
@@ -59,6 +60,7 @@ class History {
     const auto whole = (limits.max_seq_len - 1) / limits.page_tok + 1;
     limits.pages = pick(whole, whole * limits.sequences);
     limits.max_queued = static_cast<std::uint32_t>(pick(1, 20));
+    limits.steps = static_cast<std::uint32_t>(pick(1, 3));
     return limits;
   }
 
@@ -126,6 +128,7 @@ class History {
   }
 
   void start_step() {
+    if (in_flight_.size() >= limits_.steps) return;
     const auto step = scheduler_.next();
     if (step.empty()) return;
     std::uint64_t rows = 0;
@@ -135,16 +138,18 @@ class History {
     for (const auto& work : step.work) {
       auto& watched = all_.at(work.id);
       check_fifo(work.id, watched);
-      ASSERT_FALSE(watched.in_flight || watched.paused || watched.cancelled);
-      ASSERT_EQ(work.first_position, watched.rows_done);
+      ASSERT_FALSE(watched.paused || watched.cancelled);
+      ASSERT_EQ(work.first_position, watched.rows_given);
       ASSERT_LE(work.first_position + work.rows, limits_.max_seq_len);
       ASSERT_GE(scheduler_.pages(work.id).size() * limits_.page_tok, work.first_position + work.rows);
-      const bool prompt = watched.rows_done < watched.request.prompt_tok;
+      const bool prompt = watched.rows_given < watched.request.prompt_tok;
+      ASSERT_TRUE(prompt || watched.in_flight == 0) << "the newest token before it was chosen";
       ASSERT_TRUE(prompt || !prompt_seen) << "a decode row after a prompt row";
       prompt_seen |= prompt;
       check_logits(work, watched, prompt);
       if (prompt) watched.prompt_cuts.push_back(work.first_position + work.rows);
-      watched.in_flight = true;
+      ++watched.in_flight;
+      watched.rows_given += work.rows;
       rows += work.rows;
       logits += work.logit_rows;
       ASSERT_LT(work.slot, limits_.sequences);
@@ -204,9 +209,14 @@ class History {
     scheduler_.completed(step);
     for (const auto& work : step.work) {
       auto& watched = all_.at(work.id);
-      watched.in_flight = false;
+      --watched.in_flight;
       ASSERT_EQ(scheduler_.holds(work.id), !watched.cancelled);
       if (watched.cancelled) continue;
+      if (pick(0, 60) == 0) {  // its part of the step failed
+        finish(work.id);
+        watched.cancelled = true;
+        continue;
+      }
       watched.rows_done += work.rows;
       if (watched.rows_done < watched.request.prompt_tok) continue;
       sample(work.id, watched);

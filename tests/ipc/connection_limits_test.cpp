@@ -42,6 +42,43 @@ TEST(Connection, RefusesMalformedRequestsAndCloses) {
   }
 }
 
+/// What a proxy in front takes for a body must not be taken for the next request.
+TEST(Connection, RefusesTransferCodingsThatItDoesNotKnow) {
+  Harness harness;
+  const std::string smuggled = "GET /v1/models HTTP/1.1\r\n\r\n";
+  for (const std::string fields :
+       {"HTTP/1.1\r\nTransfer-Encoding: gzip\r\n", "HTTP/1.1\r\nTransfer-Encoding: identity\r\n",
+        "HTTP/1.1\r\nTransfer-Encoding: chunked, gzip\r\n",
+        "HTTP/1.1\r\nTransfer-Encoding: chunked, chunked\r\n",
+        "HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n", "HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n",
+        "HTTP/1.1\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+        "HTTP/1.1\r\nTransfer-Encoding: gzip\r\nContent-Length: 5\r\n", "HTTP/1.1\r\nTransfer-Encoding:\r\n",
+        "HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n"}) {
+    RawClient client(harness.path());
+    client.send("POST /v1/tokenize " + fields + "\r\n" + smuggled + smuggled);
+    const RawReply reply = client.read_reply();
+    EXPECT_EQ(reply.status, 400) << fields;
+    EXPECT_TRUE(client.at_end()) << fields;
+  }
+  RawClient client(harness.path());
+  client.send(
+      "POST /v1/tokenize HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\ne\r\n{\"prompt\":\"a\"}\r\n0\r\n\r\n");
+  EXPECT_EQ(client.read_reply().status, 200);
+}
+
+TEST(Connection, LogsWhatItRefusesInTheMiddle) {
+  Limits limits;
+  limits.body_bytes = 10;
+  Harness harness(limits);
+  RawReply reply = harness.post("/api/chat", std::string(100, 'x'));
+  EXPECT_EQ(reply.status, 413);
+  EXPECT_NE(reply.headers["x-request-id"], "");
+  ASSERT_TRUE(harness.service.wait_until([&] { return harness.log().size() == 1; }));
+  EXPECT_EQ(harness.log()[0].status, 413u);
+  EXPECT_EQ(harness.log()[0].path, "/api/chat");
+  EXPECT_EQ(harness.log()[0].request_id, reply.headers["x-request-id"]);
+}
+
 TEST(Connection, AnIncompleteRequestIsToldSo) {
   Harness harness;
   for (const std::string bytes : {"GET /hea", "POST /v1/tokenize HTTP/1.1\r\nContent-Length: 5\r\n\r\nab"}) {

@@ -91,6 +91,15 @@ TEST(Connection, SaysContinueToThoseWhoWait) {
   EXPECT_EQ(client.read_reply().json()["count"], 2);
 }
 
+/// HTTP/1.0 has no answers before the answer (RFC 9110 10.1.1).
+TEST(Connection, SaysNothingBeforehandToHttp10) {
+  Harness harness;
+  RawClient client(harness.path());
+  client.send(
+      "POST /v1/tokenize HTTP/1.0\r\nContent-Length: 14\r\nExpect: 100-continue\r\n\r\n{\"prompt\":\"a\"}");
+  EXPECT_EQ(client.read_reply().json()["count"], 2);
+}
+
 TEST(Connection, HeadHasNoBody) {
   Harness harness;
   RawClient client(harness.path());

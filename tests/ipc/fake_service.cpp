@@ -250,6 +250,10 @@ void FakeService::finish(Sequence& sequence, FinishReason reason, const std::str
   finished.usage.prompt_us = 2000;
   finished.usage.decode_us = 1000 * sequence.new_tok;
   finished.usage.decode_gb_per_s = 12.5;
+  const FakeRules* rules = rules_of(sequence.request);
+  if (rules != nullptr && rules->thinks) {
+    finished.usage.reasoning_tok = std::min<std::uint64_t>(sequence.new_tok, kThoughtTok);
+  }
   sequence.stream->push(std::move(finished));
   const std::lock_guard lock(mutex_);
   sequence.state = "done";

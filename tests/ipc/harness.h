@@ -52,4 +52,13 @@ class Harness {
   std::unique_ptr<Server> server;  ///< last: it uses all of the above
 };
 
+/// "usage" of OpenAI's answers that thought nothing.
+inline Json usage_json(int prompt_tok, int completion_tok) {
+  return {{"prompt_tokens", prompt_tok},
+          {"completion_tokens", completion_tok},
+          {"total_tokens", prompt_tok + completion_tok},
+          {"prompt_tokens_details", {{"cached_tokens", 0}}},
+          {"completion_tokens_details", {{"reasoning_tokens", 0}}}};
+}
+
 }  // namespace tandem::ipc::testing

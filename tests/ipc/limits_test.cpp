@@ -48,6 +48,33 @@ std::string ollama(const std::string& call) {
          call + R"(}}]}, {"role": "tool", "content": "b"}]})";
 }
 
+/// `count` tools, each `before` name `after`.
+std::string tools(int count, const std::string& before, const std::string& after) {
+  std::string list;
+  for (int i = 0; i < count; ++i)
+    list += (i == 0 ? "" : ",") + before + "\"f" + std::to_string(i) + "\"" + after;
+  return "\"tools\": [" + list + "]";
+}
+
+/// Names are compared with each other, which a long list would hold up everybody for.
+TEST(Limits, NoDialectTakesMoreToolsThanItCanCompare) {
+  testing::FakeOptions options;
+  options.answer_tok = 2;
+  Harness harness({}, options);
+  const std::string ask = R"(, "messages": [{"role": "user", "content": "a"}]})";
+  for (const auto& [count, status] : {std::pair(1024, 200), std::pair(1025, 400), std::pair(60'000, 400)}) {
+    const auto openai_tools = tools(count, R"({"type": "function", "function": {"name": )", "}}");
+    const auto anthropic_tools = tools(count, R"({"input_schema": {"type": "object"}, "name": )", "}");
+    const auto response_tools = tools(count, R"({"type": "function", "name": )", "}");
+    EXPECT_EQ(harness.post("/v1/chat/completions", "{" + openai_tools + ask).status, status);
+    EXPECT_EQ(harness.post("/api/chat", "{\"model\": \"m\", " + openai_tools + ask).status, status);
+    EXPECT_EQ(
+        harness.post("/v1/messages", "{\"model\": \"m\", \"max_tokens\": 2, " + anthropic_tools + ask).status,
+        status);
+    EXPECT_EQ(harness.post("/v1/responses", "{" + response_tools + ", \"input\": \"a\"}").status, status);
+  }
+}
+
 TEST(Limits, EveryDialectTakesACallOfThisDepthBack) {
   Limits limits;
   limits.json_depth = 12;

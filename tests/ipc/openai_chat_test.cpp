@@ -59,8 +59,7 @@ TEST(OpenaiChat, AnswersWhole) {
   EXPECT_EQ(reply.headers["x-request-id"], answer["id"]);
   EXPECT_EQ(answer["object"], "chat.completion");
   EXPECT_EQ(answer["model"], "fake/words-1B");
-  EXPECT_EQ(answer["usage"],
-            Json::parse(R"({"prompt_tokens": 6, "completion_tokens": 5, "total_tokens": 11})"));
+  EXPECT_EQ(answer["usage"], testing::usage_json(6, 5));
   ASSERT_EQ(answer["choices"].size(), 1u);
   const Json& choice = answer["choices"][0];
   EXPECT_EQ(choice["index"], 0);
@@ -95,14 +94,15 @@ TEST(OpenaiChat, UsageInTheStreamIfAsked) {
       chat(harness, R"("max_tokens": 2, "stream": true, "stream_options": {"include_usage": true})"));
   EXPECT_EQ(chunks[0]["usage"], nullptr);
   EXPECT_EQ(chunks.back()["choices"], Json::array());
-  EXPECT_EQ(chunks.back()["usage"],
-            Json::parse(R"({"prompt_tokens": 6, "completion_tokens": 2, "total_tokens": 8})"));
+  EXPECT_EQ(chunks.back()["usage"], testing::usage_json(6, 2));
 }
 
 TEST(OpenaiChat, ThoughtsComeApart) {
   Harness harness;
   const std::string fields = R"("reasoning_effort": "low", "max_tokens": 4)";
-  const Json message = chat(harness, fields).json()["choices"][0]["message"];
+  const Json answer = chat(harness, fields).json();
+  EXPECT_EQ(answer["usage"]["completion_tokens_details"]["reasoning_tokens"], 2);
+  const Json message = answer["choices"][0]["message"];
   EXPECT_EQ(message["reasoning_content"], FakeService::thought());
   EXPECT_EQ(message["content"], FakeService::answer(2));
   const Json streamed = joined(chunks_of(chat(harness, fields + R"(, "stream": true)")));
@@ -139,8 +139,7 @@ TEST(OpenaiChat, SeveralAnswersShareOnePrompt) {
     EXPECT_EQ(answer["choices"][i]["index"], i);
     EXPECT_EQ(harness.service.submitted()[i].seed, 5 + i);
   }
-  EXPECT_EQ(answer["usage"],
-            Json::parse(R"({"prompt_tokens": 6, "completion_tokens": 6, "total_tokens": 12})"));
+  EXPECT_EQ(answer["usage"], testing::usage_json(6, 6));
   EXPECT_EQ(harness.service.chats().size(), 1u) << "rendered once";
   const auto chunks = chunks_of(chat(harness, R"("n": 2, "max_tokens": 3, "stream": true)"));
   EXPECT_EQ(joined(chunks, 0)["content"], FakeService::answer(3));

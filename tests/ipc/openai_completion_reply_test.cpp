@@ -87,8 +87,13 @@ TEST(CompletionChoice, OpenAndFinished) {
 }
 
 TEST(OpenaiUsage, HasTheTotalToo) {
-  EXPECT_EQ(to_text(openai_usage({6, 9, 0, 0, 0, 0.0})),
-            R"({"prompt_tokens":6,"completion_tokens":9,"total_tokens":15})");
+  Usage usage;
+  usage.prompt_tok = 6;
+  usage.completion_tok = 9;
+  usage.reasoning_tok = 4;
+  EXPECT_EQ(to_text(openai_usage(usage)), R"({"prompt_tokens":6,"completion_tokens":9,"total_tokens":15,)"
+                                          R"("prompt_tokens_details":{"cached_tokens":0},)"
+                                          R"("completion_tokens_details":{"reasoning_tokens":4}})");
 }
 
 }  // namespace

@@ -38,8 +38,7 @@ TEST(OpenaiCompletions, AnswerWhole) {
   EXPECT_EQ(body["object"], "text_completion");
   EXPECT_GT(body["created"].get<std::int64_t>(), 1'700'000'000);
   EXPECT_EQ(body["model"], "fake/words-1B");
-  EXPECT_EQ(body["usage"],
-            Json::parse(R"({"prompt_tokens": 6, "completion_tokens": 5, "total_tokens": 11})"));
+  EXPECT_EQ(body["usage"], testing::usage_json(6, 5));
   ASSERT_EQ(body["choices"].size(), 1u);
   const Json& choice = body["choices"][0];
   EXPECT_EQ(choice["text"], FakeService::answer(5));
@@ -82,7 +81,7 @@ TEST(OpenaiCompletions, UsageInTheStreamIfAsked) {
   EXPECT_EQ(Json::parse(events[1])["usage"], nullptr);
   const Json last = Json::parse(events[2]);
   EXPECT_EQ(last["choices"], Json::array());
-  EXPECT_EQ(last["usage"], Json::parse(R"({"prompt_tokens": 6, "completion_tokens": 1, "total_tokens": 7})"));
+  EXPECT_EQ(last["usage"], testing::usage_json(6, 1));
 }
 
 TEST(OpenaiCompletions, SeveralPromptsAreSeveralChoices) {
@@ -92,7 +91,7 @@ TEST(OpenaiCompletions, SeveralPromptsAreSeveralChoices) {
   EXPECT_EQ(body["choices"][0]["index"], 0);
   EXPECT_EQ(body["choices"][1]["index"], 1);
   EXPECT_EQ(body["choices"][1]["text"], FakeService::answer(2));
-  EXPECT_EQ(body["usage"], Json::parse(R"({"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9})"));
+  EXPECT_EQ(body["usage"], testing::usage_json(5, 4));
   const RawReply streamed =
       harness.complete(R"({"prompt": [[300], [301, 302]], "max_tokens": 3, "stream": true})");
   EXPECT_EQ(streamed_text(streamed, 0), FakeService::answer(3));
@@ -105,8 +104,7 @@ TEST(OpenaiCompletions, SeveralAnswersToAPromptCountItOnce) {
   const Json body = harness.complete(R"({"prompt": ["ab", "c"], "max_tokens": 2, "n": 2})").json();
   ASSERT_EQ(body["choices"].size(), 4u);
   for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(body["choices"][i]["index"], i);
-  EXPECT_EQ(body["usage"],
-            Json::parse(R"({"prompt_tokens": 5, "completion_tokens": 8, "total_tokens": 13})"));
+  EXPECT_EQ(body["usage"], testing::usage_json(5, 8));
 }
 
 TEST(OpenaiCompletions, BestOfMakesMoreThanItSends) {

@@ -174,6 +174,39 @@ TEST_F(TcpServer, LimitsHoldHereToo) {
   EXPECT_EQ(ask("X: " + std::string(3000, 'x') + "\r\n").status, 431);
 }
 
+/// Bytes that come after a connection's last request must not reset it under the answer.
+TEST_F(TcpServer, TheLastAnswerArrivesWhateverComesAfterItsRequest) {
+  constexpr std::size_t kTokens = 20'000;
+  serve(false);
+  RawClient client = connect();
+  const std::string body = R"({"prompt": "a", "max_tokens": )" + std::to_string(kTokens) + "}";
+  client.send("POST /v1/completions HTTP/1.1\r\nConnection: close\r\nHost: " + host_ +
+              "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body +
+              std::string(100'000, 'x'));
+  EXPECT_EQ(client.read_reply().json()["choices"][0]["text"], testing::FakeService::answer(kTokens));
+}
+
+TEST_F(TcpServer, WhoHasNoKeyIsToldSoBeforeAnyLimit) {
+  Limits limits;
+  limits.body_bytes = 10;
+  serve(true, limits);
+  EXPECT_EQ(ask("Host: " + host_ + "\r\n", "12345678901", "POST /v1/tokenize").status, 401);
+  EXPECT_EQ(
+      ask("Host: " + host_ + "\r\nX-Api-Key: " + kKey + "\r\n", "12345678901", "POST /v1/tokenize").status,
+      413);
+}
+
+/// A page can read why its request was refused.
+TEST_F(TcpServer, CrossOriginHeadersAreOnRefusalsOfBodiesToo) {
+  Limits limits;
+  limits.body_bytes = 10;
+  serve(false, limits);
+  RawReply refused =
+      ask("Host: " + host_ + "\r\nOrigin: http://localhost:3000\r\n", "12345678901", "POST /v1/tokenize");
+  EXPECT_EQ(refused.status, 413);
+  EXPECT_EQ(refused.headers["access-control-allow-origin"], "http://localhost:3000");
+}
+
 TEST_F(TcpServer, LogsRefusalsToo) {
   serve(true);
   EXPECT_EQ(ask("Host: " + host_ + "\r\n").status, 401);

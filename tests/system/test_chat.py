@@ -277,8 +277,13 @@ def test_thoughts_come_as_reasoning_content(client, daemon):
     ]
     options = {"messages": history, "tools": TOOLS, "reasoning_effort": "low", "temperature": 0, "max_tokens": 12}
     options["logit_bias"] = {closing["tokens"][0]: -100}
-    message = chat(client, **options).choices[0].message
+    whole = chat(client, **options)
+    message = whole.choices[0].message
     assert message.reasoning_content
+    assert whole.choices[0].finish_reason == "length" and not message.content, "all of it is a thought"
+    assert whole.usage.completion_tokens_details.reasoning_tokens == whole.usage.completion_tokens == 12
+    assert chat(client, max_tokens=3).usage.completion_tokens_details.reasoning_tokens == 0
+    assert whole.usage.prompt_tokens_details.cached_tokens == 0
     streamed = ""
     for chunk in chat(client, **options, stream=True):
         streamed += getattr(chunk.choices[0].delta, "reasoning_content", None) or ""

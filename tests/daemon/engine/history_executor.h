@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -39,7 +40,11 @@ class HistoryExecutor final : public Executor {
 
   [[nodiscard]] std::uint32_t vocab() const noexcept override { return vocab_; }
 
-  BytesRead run(const Rows& rows) override {
+  void begin(const Rows& rows) override { on_the_way_.push_back(&rows); }
+
+  BytesRead finish() override {
+    const Rows& rows = *on_the_way_.front();
+    on_the_way_.pop_front();
     wait_for_permit();
     if (fail_next_) {
       fail_next_ = false;
@@ -114,6 +119,7 @@ class HistoryExecutor final : public Executor {
   const std::uint32_t vocab_;
   const std::uint32_t page_tok_;
   std::map<std::uint32_t, std::vector<model::TokenId>> history_;  ///< by slot
+  std::deque<const Rows*> on_the_way_;
   std::vector<std::vector<float>> logits_;
   bool fail_next_ = false;
   bool poison_next_ = false;

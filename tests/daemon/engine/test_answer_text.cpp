@@ -74,6 +74,29 @@ TEST(AnswerText, ACallThatCouldNotBeSentBackIsText) {
   EXPECT_EQ(parts.all.text, "A" + deeper + "BC" + strange);
 }
 
+TEST(AnswerText, CountsTheTokensOfThoughts) {
+  const auto count = [](const std::string& text, const std::string& thought, bool in_thought = false) {
+    auto request = chat();
+    request.chat->start.in_thought = in_thought;
+    AnswerText answer(tokenizer(), request);
+    TextDelta delta;
+    for (const auto token : tokenizer().encode(text, model::SpecialText::parsed)) answer.push(token, delta);
+    answer.finish(delta);
+    EXPECT_EQ(delta.reasoning, thought);
+    return answer.thought_tok();
+  };
+  const std::string thought = "First this.\n\nThen 日本 that \U0001F9A9, and so on";
+  const auto tokens = tokenizer().encode(thought, model::SpecialText::plain).size();
+  ASSERT_GT(tokens, 20U);
+  EXPECT_EQ(count("<|channel>thought\n" + thought + "<channel|>Yes.", thought), tokens);
+  EXPECT_EQ(count("<|channel>thought\n" + thought, thought), tokens) << "cut off";
+  EXPECT_EQ(count("<|channel>thought\n" + thought + "<turn|>", thought), tokens) << "ended";
+  EXPECT_EQ(count(thought + "<channel|>Yes." + kCall, thought, true), tokens) << "begun by the prompt";
+  EXPECT_EQ(count("<|channel>thought\n<channel|>Yes.", ""), 0U);
+  EXPECT_EQ(count("<|channel>other\nNo thought.<channel|>Yes.", ""), 0U);
+  EXPECT_EQ(count("Yes." + std::string(kCall), ""), 0U);
+}
+
 TEST(AnswerText, TokensOfThoughtsAndCallsDoNotCount) {
   const auto parts = read(chat(), std::string("<|channel>thought\nHm.\n<channel|>Yes.") + kCall + "<turn|>");
   std::string counted;

@@ -1,20 +1,14 @@
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include "daemon/engine/engine.h"
-#include "daemon/engine/plan_executor.h"
-#include "memory/bind.h"
-#include "model/gguf.h"
-#include "model/hyperparameters.h"
-#include "planner/machine.h"
-#include "planner/make_plan.h"
-#include "planner/model_input.h"
 #include "tests/daemon/engine/recording_sink.h"
+#include "tests/daemon/engine/served_model.h"
 #include "tests/support/fixture.h"
 
 namespace tandem::engine {
@@ -25,38 +19,10 @@ using std::chrono_literals::operator""s;
 using test_support::Fixture;
 using test_support::reference_path;
 
-/// A reference model served as the daemon does it: planned, bound, executed on the CPU.
-class Served {
- public:
-  Served(const std::string& name, const planner::Workload& workload, unsigned threads = 1)
-      : header_(model::read_header(reference_path(name + ".gguf"))),
-        tokenizer_(model::Tokenizer::from_header(header_)),
-        bound_(plan(workload), header_, model::read_hyperparameters(header_)),
-        executor_(bound_, {.threads = threads, .pin = false}),
-        engine_(executor_, *tokenizer_, limits_of(bound_.plan(), 256)) {}
-
-  Engine& engine() { return engine_; }
-  [[nodiscard]] const memory::BoundPlan& bound() const { return bound_; }
-
-  std::shared_ptr<RecordingSink> submit(EngineRequest request) {
-    auto sink = std::make_shared<RecordingSink>();
-    engine_.submit(std::move(request), sink);
-    return sink;
-  }
-
- private:
-  [[nodiscard]] planner::Plan plan(const planner::Workload& workload) const {
-    const auto hyper = model::read_hyperparameters(header_);
-    return planner::make_plan(planner::model_input(header_, hyper), {}, workload,
-                              planner::builtin_machine("default"), planner::Devices{std::nullopt});
-  }
-
-  model::Header header_;
-  std::unique_ptr<model::Tokenizer> tokenizer_;
-  memory::BoundPlan bound_;
-  PlanExecutor executor_;
-  Engine engine_;
-};
+/// The file of reference model `name`.
+std::filesystem::path file_of(const std::string& name) {
+  return reference_path(name + ".gguf");
+}
 
 planner::Workload small_workload(std::uint32_t sequences, std::uint32_t micro_batch) {
   planner::Workload workload;
@@ -86,7 +52,7 @@ class EngineModel : public testing::TestWithParam<const char*> {};
 TEST_P(EngineModel, SeveralSequencesAtOnceContinueAsTransformersDoes) {
   const auto fixture = Fixture::load(reference_path(std::string(GetParam()) + "_greedy.fixture"));
   for (const auto& [sequences, micro_batch] : {std::pair{1U, 4U}, std::pair{3U, 7U}, std::pair{5U, 64U}}) {
-    Served served(GetParam(), small_workload(sequences, micro_batch));
+    Served served(file_of(GetParam()), small_workload(sequences, micro_batch));
     std::vector<std::shared_ptr<RecordingSink>> sinks;
     for (std::size_t i = 0; i < fixture.row_count("prompt"); ++i) {
       const auto expected = fixture.i32_row("continuation", i);
@@ -115,7 +81,7 @@ double score_error(const std::vector<ScoredToken>& scores, std::span<const float
 
 TEST_P(EngineModel, PromptScoresAreTransformersLogProbabilities) {
   const auto fixture = Fixture::load(reference_path(std::string(GetParam()) + ".fixture"));
-  Served served(GetParam(), small_workload(4, 20));
+  Served served(file_of(GetParam()), small_workload(4, 20));
   const auto vocab = served.bound().hyper().vocab;
   std::vector<std::shared_ptr<RecordingSink>> sinks;
   const auto lengths = fixture.i32("lengths");
@@ -148,11 +114,11 @@ TEST_P(EngineModel, TheSameSeedGivesTheSameTextInAnyCompanyAndPlan) {
     sampled.sampling.presence_penalty = 50.0F;
     return sampled;
   };
-  Served alone(GetParam(), small_workload(1, 33));
+  Served alone(file_of(GetParam()), small_workload(1, 33));
   const auto expected = alone.submit(request(37, 5));
   expected->wait_finished();
 
-  Served busy(GetParam(), small_workload(4, 12), 2);
+  Served busy(file_of(GetParam()), small_workload(4, 12), 2);
   std::vector<std::shared_ptr<RecordingSink>> sinks;
   for (std::size_t i = 0; i < 12; ++i) {
     sinks.push_back(busy.submit(i % 4 == 2 ? request(37, 5) : request(1 + 5 * i, 100 + i)));
@@ -171,7 +137,7 @@ INSTANTIATE_TEST_SUITE_P(Models, EngineModel,
                          [](const auto& model) { return std::string(model.param); });
 
 TEST(BytesRead, CountsWeightsOnceAndEveryVisibleRowOnce) {
-  Served served("gemma4_8l", small_workload(2, 16));
+  Served served(file_of("gemma4_8l"), small_workload(2, 16));
   const auto& plan = served.bound().plan();
   Rows rows;
   rows.tokens.assign(5, 2);

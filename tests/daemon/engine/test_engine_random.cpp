@@ -69,11 +69,16 @@ class Client {
   std::vector<std::shared_ptr<RecordingSink>> sinks_;
 };
 
-TEST(EngineRandom, TwoHundredRequestsWithCancelsLeaveNothingBehind) {
+/// Steps that may be on their way at once.
+class EngineRandom : public testing::TestWithParam<std::uint32_t> {};
+
+TEST_P(EngineRandom, TwoHundredRequestsWithCancelsLeaveNothingBehind) {
+  auto limits = kLimits;
+  limits.steps = GetParam();
   const auto tokenizer =
       model::Tokenizer::from_header(model::read_header(test_support::reference_path("gemma4_4l.gguf")));
   HistoryExecutor executor(tokenizer->size(), kLimits.page_tok);
-  Engine engine(executor, *tokenizer, kLimits);
+  Engine engine(executor, *tokenizer, limits);
   std::vector<Client> clients;
   for (unsigned i = 0; i < 4; ++i) clients.emplace_back(engine, tokenizer->size(), i + 1);
   std::vector<std::thread> threads;
@@ -93,6 +98,8 @@ TEST(EngineRandom, TwoHundredRequestsWithCancelsLeaveNothingBehind) {
     for (const auto& sink : client.sinks()) EXPECT_FALSE(sink->spoke_after_end());
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Steps, EngineRandom, testing::Values(1U, 2U));
 
 }  // namespace
 }  // namespace tandem::engine

@@ -1,0 +1,91 @@
+#include "daemon/engine/pipeline.h"
+
+#include <algorithm>
+
+namespace tandem::engine {
+
+Pipeline::Pipeline(const std::vector<DeviceLane*>& lanes) {
+  for (auto* const lane : lanes) {
+    auto worker = std::ranges::find_if(workers_, [lane](const auto& known) { return known->lane == lane; });
+    if (worker == workers_.end()) {
+      worker = workers_.insert(worker, std::make_unique<Worker>());
+      (*worker)->lane = lane;
+    }
+    worker_of_.push_back(worker->get());
+  }
+  for (auto& worker : workers_) worker->thread = std::thread([this, &worker] { work(*worker); });
+}
+
+Pipeline::~Pipeline() {
+  {
+    std::unique_lock lock(mutex_);
+    logits_ = Logits::free;
+    changed_.notify_all();
+    changed_.wait(lock, [this] {
+      return std::ranges::all_of(flights_, [](const auto& flight) { return flight->back; });
+    });
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  for (auto& worker : workers_) worker->thread.join();
+}
+
+void Pipeline::begin(const Rows& rows) {
+  const std::lock_guard lock(mutex_);
+  free_logits();
+  auto& flight = *flights_.emplace_back(std::make_unique<Flight>());
+  flight.rows = &rows;
+  flight.crossing = begun_++ % kDepth;
+  worker_of_.front()->queue.push_back(&flight);
+  changed_.notify_all();
+}
+
+void Pipeline::finish() {
+  std::unique_lock lock(mutex_);
+  free_logits();
+  changed_.wait(lock, [this] { return flights_.front()->back; });
+  const auto flight = std::move(flights_.front());
+  flights_.pop_front();
+  if (flight->has_logits) logits_ = Logits::back;
+  if (flight->error) std::rethrow_exception(flight->error);
+}
+
+/// Whoever asks for more has read the logits that came back.
+void Pipeline::free_logits() {
+  if (logits_ != Logits::back) return;
+  logits_ = Logits::free;
+  changed_.notify_all();
+}
+
+void Pipeline::work(Worker& worker) {
+  worker.lane->start();
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [&] { return stopping_ || !worker.queue.empty(); });
+    if (worker.queue.empty()) return;
+    auto& flight = *worker.queue.front();
+    worker.queue.pop_front();
+    if (flight.segment + 1 == worker_of_.size() && !flight.rows->wanted.empty()) {
+      changed_.wait(lock, [this] { return logits_ == Logits::free; });
+      logits_ = Logits::on_the_way;
+      flight.has_logits = true;
+    }
+    lock.unlock();
+    try {
+      worker.lane->run(flight.segment, *flight.rows, flight.crossing);
+    } catch (...) {
+      flight.error = std::current_exception();
+    }
+    lock.lock();
+    go_on(flight);
+  }
+}
+
+void Pipeline::go_on(Flight& flight) {
+  ++flight.segment;
+  flight.back = flight.error != nullptr || flight.segment == worker_of_.size();
+  if (!flight.back) worker_of_[flight.segment]->queue.push_back(&flight);
+  changed_.notify_all();
+}
+
+}  // namespace tandem::engine

@@ -1,0 +1,204 @@
+// A model served by two devices, the CPU and the emulated GPU: the same answers wherever its units are, and
+// what becomes of requests when the device fails.
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "backends/cuda/accelerator.h"
+#include "backends/cuda/emulation/device.h"
+#include "tests/daemon/engine/served_model.h"
+#include "tests/support/fixture.h"
+
+namespace tandem::engine {
+namespace {
+
+using model::TokenId;
+using planner::Device;
+using std::chrono_literals::operator""s;
+using test_support::reference_path;
+
+std::unique_ptr<device::Accelerator> emulated(std::uint64_t seed, std::uint64_t failing_call = 0) {
+  return cuda::make_accelerator(cuda::emulation::make_device({.seed = seed, .failing_call = failing_call}));
+}
+
+planner::Placement random_placement(std::mt19937& random, std::size_t layers) {
+  auto placement = planner::Placement::all_on(Device::cpu, layers);
+  for (const auto unit : planner::all_units(layers)) {
+    if (random() % 2 == 0) placement.move(unit, Device::emulated0);
+  }
+  return placement;
+}
+
+bool uses_both(const planner::Placement& placement) {
+  const auto stages = planner::stages_of(placement);
+  return stages.size() > 1;
+}
+
+/// A placement on both devices.
+planner::Placement split_placement(std::mt19937& random, std::size_t layers) {
+  auto placement = random_placement(random, layers);
+  while (!uses_both(placement)) placement = random_placement(random, layers);
+  return placement;
+}
+
+planner::Workload workload_of(std::uint32_t sequences, std::uint32_t micro_batch) {
+  planner::Workload workload;
+  workload.max_seq_len = 64;
+  workload.sequences = sequences;
+  workload.micro_batch = micro_batch;
+  workload.kv_type = planner::KvType::f32;
+  return workload;
+}
+
+std::vector<TokenId> random_tokens(std::mt19937& random, std::size_t n) {
+  std::vector<TokenId> tokens(n);
+  for (auto& token : tokens) token = static_cast<TokenId>(5 + random() % 250);
+  return tokens;
+}
+
+EngineRequest scored(std::vector<TokenId> prompt) {
+  EngineRequest request;
+  request.prompt = std::move(prompt);
+  request.max_new_tok = 0;
+  request.echo = true;
+  request.logprobs = 1;
+  return request;
+}
+
+EngineRequest greedy(std::vector<TokenId> prompt, std::size_t max_new_tok) {
+  EngineRequest request;
+  request.prompt = std::move(prompt);
+  request.max_new_tok = max_new_tok;
+  request.sampling.temperature = 0;
+  return request;
+}
+
+class EngineSplit : public testing::TestWithParam<const char*> {
+ protected:
+  [[nodiscard]] static auto file() { return reference_path(std::string(GetParam()) + ".gguf"); }
+};
+
+/// Log-probabilities of all given tokens after the first, of several sequences at once.
+std::vector<float> scores_of(Served& served, const std::vector<std::vector<TokenId>>& prompts) {
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  for (const auto& prompt : prompts) sinks.push_back(served.submit(scored(prompt)));
+  std::vector<float> scores;
+  for (const auto& sink : sinks) {
+    EXPECT_EQ(sink->wait_finished().reason, FinishReason::length);
+    for (std::size_t i = 1; i < sink->scores().size(); ++i) {
+      scores.push_back(static_cast<float>(sink->scores()[i].logprob.value()));
+    }
+  }
+  return scores;
+}
+
+TEST_P(EngineSplit, GivesTheScoresOfTheCpuWhereverUnitsAre) {
+  std::mt19937 random(71);
+  const std::vector<std::vector<TokenId>> prompts{random_tokens(random, 25), random_tokens(random, 3),
+                                                  random_tokens(random, 12)};
+  Served on_cpu(file(), workload_of(1, 25));
+  const auto expected = scores_of(on_cpu, prompts);
+  const auto [low, high] = std::ranges::minmax(expected);
+  const auto layers = on_cpu.bound().plan().layers.size();
+  for (int round = 0; round < 16; ++round) {
+    Served split(file(), workload_of(3, 11), split_placement(random, layers), emulated(random()));
+    const auto scores = scores_of(split, prompts);
+    ASSERT_EQ(scores.size(), expected.size());
+    // fp32 sums in another order; a log-probability is a logit less a mean of logits.
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      ASSERT_NEAR(scores[i], expected[i], 2e-4F * (high - low)) << "round " << round << ", score " << i;
+    }
+  }
+}
+
+TEST_P(EngineSplit, ContinuesAsTheCpuDoesWhoeverSharesTheBatch) {
+  std::mt19937 random(72);
+  const auto prompt = random_tokens(random, 9);
+  Served on_cpu(file(), workload_of(1, 16));
+  const auto alone = on_cpu.submit(greedy(prompt, 12));
+  alone->wait_finished();
+  for (int round = 0; round < 2; ++round) {
+    const auto placement = split_placement(random, on_cpu.bound().plan().layers.size());
+    Served split(file(), workload_of(4, 8), placement, emulated(random()));
+    std::vector<std::shared_ptr<RecordingSink>> sinks;
+    for (int i = 0; i < 6; ++i) {
+      sinks.push_back(split.submit(greedy(i % 3 == 1 ? prompt : random_tokens(random, 1 + 4 * i), 12)));
+    }
+    for (const auto& sink : sinks) sink->wait_finished();
+    EXPECT_EQ(sinks[1]->tokens(), alone->tokens());
+    EXPECT_EQ(sinks[4]->tokens(), alone->tokens());
+    ASSERT_TRUE(split.engine().wait_idle(60s));
+    EXPECT_EQ(split.engine().stats().free_pages, split.bound().plan().kv_pages.pages);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EngineSplit, testing::Values("gemma3_4l", "gemma4_4l"),
+                         [](const auto& of) { return std::string(of.param); });
+
+/// Attention on the device, all else on the CPU: rows cross twice a layer.
+planner::Placement zigzag(std::size_t layers) {
+  auto placement = planner::Placement::all_on(Device::cpu, layers);
+  std::ranges::fill(placement.attention, Device::emulated0);
+  return placement;
+}
+
+/// What the device was asked for until a model was loaded and some requests were served.
+struct Sweep {
+  std::uint64_t failing_call = 1;
+  std::size_t failed_loads = 0;
+  std::size_t failed_requests = 0;
+
+  /// False once nothing fails any more.
+  bool step(const planner::Placement& placement) {
+    const auto file = reference_path("gemma4_4l.gguf");
+    std::unique_ptr<Served> served;
+    try {
+      served = std::make_unique<Served>(file, workload_of(2, 6), placement, emulated(1, failing_call));
+    } catch (const cuda::DeviceError&) {
+      ++failed_loads;
+      return true;
+    }
+    const auto before = served->bound().ledger();
+    std::vector<std::shared_ptr<RecordingSink>> sinks;
+    for (const std::size_t length : {9U, 1U, 3U}) {
+      sinks.push_back(served->submit(greedy(std::vector<TokenId>(length, 7), 3)));
+    }
+    std::size_t failed = 0;
+    for (const auto& sink : sinks) {
+      const auto finished = sink->wait_finished();
+      if (finished.reason != FinishReason::error) continue;
+      EXPECT_NE(finished.error.find("fails, as was asked for"), std::string::npos) << finished.error;
+      ++failed;
+    }
+    EXPECT_LE(failed, 2U) << "a step has two sequences at most";
+    const auto after = served->submit(greedy({7, 7, 7}, 3));
+    const auto reason = after->wait_finished().reason;
+    EXPECT_TRUE(failed == 0 || reason == FinishReason::length) << failing_call;
+    served->engine().shutdown();
+    EXPECT_EQ(served->engine().stats().free_pages, served->bound().plan().kv_pages.pages);
+    EXPECT_EQ(served->engine().stats().running, 0U);
+    EXPECT_EQ(served->bound().ledger(), before);
+    for (const auto& line : before) EXPECT_TRUE(line.balances());
+    failed_requests += failed;
+    return failed > 0;
+  }
+};
+
+TEST(FailingDevice, EndsTheRequestsOfItsStepAndTheEngineServesOn) {
+  Sweep sweep;
+  const auto placement = zigzag(4);
+  // Loading is tests/memory's: it is passed over in strides.
+  while (sweep.step(placement)) sweep.failing_call += 17;
+  EXPECT_GT(sweep.failed_loads, 1U);
+  EXPECT_GT(sweep.failed_requests, 20U);
+}
+
+}  // namespace
+}  // namespace tandem::engine
