@@ -30,6 +30,11 @@ enum class BlockType : std::uint32_t {
   mxfp4 = 39
 };
 
+/// Whether weights of this type multiply fp32 activations; all others multiply quantised rows.
+constexpr bool multiplies_floats(BlockType type) noexcept {
+  return type == BlockType::f32 || type == BlockType::f16 || type == BlockType::bf16;
+}
+
 /// Element type of the KV cache.  q8_0 is the GGUF block: 32 elements in 34 bytes.  K and V are rounded to it
 /// before anyone attends to them; the query, scaled, is rounded to fp16, unless the type is f32.
 enum class KvType : std::uint32_t { f32 = 0, f16 = 1, q8_0 = 8 };

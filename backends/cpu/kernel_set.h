@@ -101,7 +101,7 @@ const KernelSet& best_kernel_set() noexcept;
 
 /// Whether weights of this type multiply fp32 activations; all others multiply quantised rows.
 constexpr bool takes_floats(device::BlockType type) noexcept {
-  return type == device::BlockType::f32 || type == device::BlockType::f16 || type == device::BlockType::bf16;
+  return device::multiplies_floats(type);
 }
 
 }  // namespace tandem::cpu

@@ -60,30 +60,8 @@ void multiply_all(Team::Member& member, const KernelSet& kernels, const ProductI
   });
 }
 
-bool wants_quantised(std::initializer_list<const device::Matrix*> matrices) noexcept {
-  return std::any_of(matrices.begin(), matrices.end(), [](const device::Matrix* matrix) {
-    return matrix->data != nullptr && !takes_floats(matrix->type);
-  });
-}
-
 void check_matrix(const device::Matrix& matrix, std::uint32_t in, std::uint32_t out, const char* what) {
-  const std::string where = std::string("CPU stage: ") + what;
-  if (matrix.data == nullptr) throw std::invalid_argument(where + " is absent");
-  if (matrix.in != in || matrix.out != out) {
-    throw std::invalid_argument(where + " is " + std::to_string(matrix.in) + " x " +
-                                std::to_string(matrix.out) + ", expected " + std::to_string(in) + " x " +
-                                std::to_string(out));
-  }
-  const std::uint32_t elems = block_elems(matrix.type);
-  if (elems == 0) {
-    throw std::invalid_argument(where + " has block type " +
-                                std::to_string(static_cast<std::uint32_t>(matrix.type)) +
-                                ", which the CPU backend does not know");
-  }
-  if (in % elems != 0) {
-    throw std::invalid_argument(where + " has rows of " + std::to_string(in) +
-                                " elements, not whole blocks of " + std::to_string(elems));
-  }
+  device::check_matrix(kAbilities, matrix, in, out, what);
 }
 
 }  // namespace tandem::cpu

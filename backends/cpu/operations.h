@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <span>
 
+#include "backends/cpu/dequantise.h"
 #include "backends/cpu/kernel_set.h"
 #include "backends/cpu/team.h"
 #include "backends/device.h"
+#include "backends/unit_checks.h"
 
 namespace tandem::cpu {
 
@@ -28,8 +30,8 @@ struct ProductInput {
 void multiply_all(Team::Member& member, const KernelSet& kernels, const ProductInput& input,
                   std::span<const Product> products) noexcept;
 
-/// Whether any of the matrices multiplies quantised rows.
-bool wants_quantised(std::initializer_list<const device::Matrix*> matrices) noexcept;
+/// What the CPU can run.
+inline constexpr device::Abilities kAbilities{"CPU", 2, kMaxHeadDim, block_elems};
 
 /// Throws std::invalid_argument, naming `what`, unless the matrix is one this backend can multiply: a known
 /// type, `in` x `out` as given and whole blocks.

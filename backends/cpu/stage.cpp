@@ -9,6 +9,7 @@
 #include "backends/cpu/kv_rows.h"
 #include "backends/cpu/mutant.h"
 #include "backends/cpu/operations.h"
+#include "backends/unit_checks.h"
 
 namespace tandem::cpu {
 namespace {
@@ -24,10 +25,7 @@ using device::UnitKind;
 constexpr std::uint32_t kGeluPiece = 1024;
 
 /// A unit and what follows from its shape.
-struct PreparedUnit {
-  Unit unit;
-  bool quantise_input = false;  ///< of the first products
-  bool quantise_inner = false;  ///< of Wo or Wdown
+struct PreparedUnit : device::CheckedUnit {
   std::uint32_t rotated_pairs = 0;
 };
 
@@ -38,41 +36,10 @@ std::uint32_t count_rotated_pairs(const AttentionHalf& half) {
   return pairs;
 }
 
-void require(bool holds, const Unit& unit, const char* what) {
-  if (holds) return;
-  throw std::invalid_argument("CPU stage: layer " + std::to_string(unit.layer) + ": " + what);
-}
-
-PreparedUnit prepare_attention(const Unit& unit, const device::StageShape& shape) {
-  const AttentionHalf& half = unit.attention;
-  require(half.head_dim > 0 && half.head_dim % 2 == 0 && half.head_dim <= kMaxHeadDim, unit,
-          "head_dim must be even and at most 512");
-  require(half.kv_heads > 0 && half.heads > 0 && half.heads % half.kv_heads == 0, unit,
-          "heads must be a multiple of kv_heads");
-  require(half.kv.layout != device::KvLayout::vector_rotated, unit,
-          "KV layout vector_rotated is not implemented on the CPU");
-  require(half.kv.layout == device::KvLayout::separate || half.v.data == nullptr, unit,
-          "KV layout vector needs a layer without V projection");
-  require(half.kv.type != device::KvType::q8_0 || half.head_dim % 32 == 0, unit,
-          "a q8_0 cache needs head_dim in multiples of 32");
-  const std::size_t vectors = half.kv.layout == device::KvLayout::separate ? 2 : 1;
-  require(half.kv.row_bytes == vectors * kv_bytes(half.kv.type, std::size_t{half.kv_heads} * half.head_dim),
-          unit, "the KV row has the wrong size");
-  require(half.window == 0 ? half.kv.page_tok > 0 : half.kv.cells > 0, unit, "the KV cache has no cells");
-  check_matrix(half.q, shape.width, half.heads * half.head_dim, "attn_q");
-  check_matrix(half.k, shape.width, half.kv_heads * half.head_dim, "attn_k");
-  if (half.v.data != nullptr) check_matrix(half.v, shape.width, half.kv_heads * half.head_dim, "attn_v");
-  check_matrix(half.out, half.heads * half.head_dim, shape.width, "attn_output");
-  return {unit, wants_quantised({&half.q, &half.k, &half.v}), wants_quantised({&half.out}),
-          count_rotated_pairs(half)};
-}
-
-PreparedUnit prepare_ffn(const Unit& unit, const device::StageShape& shape) {
-  const FfnHalf& half = unit.ffn;
-  check_matrix(half.gate, shape.width, half.gate.out, "ffn_gate");
-  check_matrix(half.up, shape.width, half.gate.out, "ffn_up");
-  check_matrix(half.down, half.gate.out, shape.width, "ffn_down");
-  return {unit, wants_quantised({&half.gate, &half.up}), wants_quantised({&half.down}), 0};
+PreparedUnit prepare(const Unit& unit, const device::StageShape& shape) {
+  PreparedUnit prepared{device::check_unit(kAbilities, unit, shape.width)};
+  if (unit.kind == UnitKind::attention) prepared.rotated_pairs = count_rotated_pairs(unit.attention);
+  return prepared;
 }
 
 const SequenceRows& sequence_of(const MicroBatch& batch, std::size_t row) {
@@ -324,10 +291,7 @@ std::unique_ptr<device::Stage> make_stage(const std::vector<Unit>& units, const 
                                           const KernelSet& kernels) {
   std::vector<PreparedUnit> prepared;
   prepared.reserve(units.size());
-  for (const Unit& unit : units) {
-    prepared.push_back(unit.kind == UnitKind::attention ? prepare_attention(unit, shape)
-                                                        : prepare_ffn(unit, shape));
-  }
+  for (const Unit& unit : units) prepared.push_back(prepare(unit, shape));
   return std::make_unique<CpuStage>(std::move(prepared), shape, scratch, team, kernels);
 }
 

@@ -28,7 +28,7 @@ struct ProductInput {
 
 /// Whether weights of this type multiply fp32 activations; all others multiply quantised rows.
 constexpr bool takes_floats(device::BlockType type) noexcept {
-  return type == device::BlockType::f32 || type == device::BlockType::f16 || type == device::BlockType::bf16;
+  return device::multiplies_floats(type);
 }
 
 /// y (rows, w.out) = x W^T.  `w` lies on the device in planes (plane_layout.h), of a known type, `in` a

@@ -1,8 +1,6 @@
 #include "backends/cuda/stage.h"
 
 #include <algorithm>
-#include <stdexcept>
-#include <string>
 #include <utility>
 
 #include "backends/cuda/attend.h"
@@ -10,11 +8,13 @@
 #include "backends/cuda/multiply.h"
 #include "backends/cuda/plane_layout.h"
 #include "backends/cuda/rows.h"
+#include "backends/unit_checks.h"
 
 namespace tandem::cuda {
 namespace {
 
 using device::AttentionHalf;
+using device::CheckedUnit;
 using device::FfnHalf;
 using device::Unit;
 using device::UnitKind;
@@ -23,63 +23,17 @@ constexpr std::uint32_t kMaxHeadDim = 512;
 constexpr std::uint32_t kHeadDimStep = 16;
 constexpr std::uint32_t kMostSplits = 64;
 
-void require(bool holds, const Unit& unit, const char* what) {
-  if (holds) return;
-  throw std::invalid_argument("CUDA stage: layer " + std::to_string(unit.layer) + ": " + what);
+/// Rows of float types are read in whole sixteen bytes.
+std::uint32_t row_step(device::BlockType type) {
+  const PlaneLayout layout = plane_layout(type);
+  return takes_floats(type) ? 16 / layout.block_bytes : layout.block_elems;
 }
 
-/// Bytes of `elems` elements in a KV cache.
-std::size_t kv_bytes(device::KvType type, std::size_t elems) {
-  if (type == device::KvType::f32) return elems * 4;
-  if (type == device::KvType::f16) return elems * 2;
-  return elems / 32 * 34;
-}
-
-void check_attention(const Unit& unit, const device::StageShape& shape) {
-  const AttentionHalf& half = unit.attention;
-  require(half.head_dim > 0 && half.head_dim % kHeadDimStep == 0 && half.head_dim <= kMaxHeadDim, unit,
-          "head_dim must be a multiple of 16 and at most 512");
-  require(half.kv_heads > 0 && half.heads > 0 && half.heads % half.kv_heads == 0, unit,
-          "heads must be a multiple of kv_heads");
-  require(half.kv.layout != device::KvLayout::vector_rotated, unit,
-          "KV layout vector_rotated is not implemented on CUDA");
-  require(half.kv.layout == device::KvLayout::separate || half.v.data == nullptr, unit,
-          "KV layout vector needs a layer without V projection");
-  require(half.kv.type != device::KvType::q8_0 || half.head_dim % 32 == 0, unit,
-          "a q8_0 cache needs head_dim in multiples of 32");
-  const std::size_t vectors = half.kv.layout == device::KvLayout::separate ? 2 : 1;
-  require(half.kv.row_bytes == vectors * kv_bytes(half.kv.type, std::size_t{half.kv_heads} * half.head_dim),
-          unit, "the KV row has the wrong size");
-  require(half.window == 0 ? half.kv.page_tok > 0 : half.kv.cells > 0, unit, "the KV cache has no cells");
-  check_matrix(half.q, shape.width, half.heads * half.head_dim, "attn_q");
-  check_matrix(half.k, shape.width, half.kv_heads * half.head_dim, "attn_k");
-  if (half.v.data != nullptr) check_matrix(half.v, shape.width, half.kv_heads * half.head_dim, "attn_v");
-  check_matrix(half.out, half.heads * half.head_dim, shape.width, "attn_output");
-}
-
-void check_ffn(const Unit& unit, const device::StageShape& shape) {
-  const FfnHalf& half = unit.ffn;
-  check_matrix(half.gate, shape.width, half.gate.out, "ffn_gate");
-  check_matrix(half.up, shape.width, half.gate.out, "ffn_up");
-  check_matrix(half.down, half.gate.out, shape.width, "ffn_down");
-}
-
-bool wants_quantised(std::initializer_list<const device::Matrix*> matrices) {
-  return std::any_of(matrices.begin(), matrices.end(), [](const device::Matrix* matrix) {
-    return matrix->data != nullptr && !takes_floats(matrix->type);
-  });
-}
-
-/// A unit and what follows from its shape.
-struct PreparedUnit {
-  Unit unit;
-  bool quantise_input = false;  ///< of the first products
-  bool quantise_inner = false;  ///< of Wo or Wdown
-};
+constexpr device::Abilities kAbilities{"CUDA", kHeadDimStep, kMaxHeadDim, row_step};
 
 class CudaStage final : public device::Stage {
  public:
-  CudaStage(std::vector<PreparedUnit> units, const device::StageShape& shape, const device::Scratch& scratch,
+  CudaStage(std::vector<CheckedUnit> units, const device::StageShape& shape, const device::Scratch& scratch,
             const StepRows& rows, GraphBudget& graphs, Stream& stream)
       : units_(std::move(units)),
         shape_(shape),
@@ -108,7 +62,7 @@ class CudaStage final : public device::Stage {
       } else {
         ffn(units_[u]);
       }
-      const PreparedUnit* next = u + 1 < units_.size() ? &units_[u + 1] : nullptr;
+      const CheckedUnit* next = u + 1 < units_.size() ? &units_[u + 1] : nullptr;
       finish_unit(units_[u], next, x);
     }
   }
@@ -120,7 +74,7 @@ class CudaStage final : public device::Stage {
   }
 
   /// The part of a row step that begins `next`.
-  void begin(const PreparedUnit& next, RowStep& step) const {
+  void begin(const CheckedUnit& next, RowStep& step) const {
     const bool attends = next.unit.kind == UnitKind::attention;
     step.norm = attends ? next.unit.attention.norm : next.unit.ffn.norm;
     step.normed = scratch_.normed;
@@ -136,7 +90,7 @@ class CudaStage final : public device::Stage {
     finish_and_norm(stream_, step, rows());
   }
 
-  void finish_unit(const PreparedUnit& done, const PreparedUnit* next, float* x) {
+  void finish_unit(const CheckedUnit& done, const CheckedUnit* next, float* x) {
     const bool attends = done.unit.kind == UnitKind::attention;
     RowStep step;
     step.x = x;
@@ -149,7 +103,7 @@ class CudaStage final : public device::Stage {
     finish_and_norm(stream_, step, rows());
   }
 
-  void attention(const PreparedUnit& prepared) {
+  void attention(const CheckedUnit& prepared) {
     const AttentionHalf& half = prepared.unit.attention;
     const ProductInput input{scratch_.normed, quantised(prepared.quantise_input, shape_.width), rows()};
     multiply(stream_, half.q, input, scratch_.q);
@@ -174,7 +128,7 @@ class CudaStage final : public device::Stage {
     multiply(stream_, half.out, {scratch_.attended, inner, rows()}, scratch_.projected);
   }
 
-  AttendStep attend_step(const PreparedUnit& prepared) const {
+  AttendStep attend_step(const CheckedUnit& prepared) const {
     const AttentionHalf& half = prepared.unit.attention;
     AttendStep step;
     step.half = half;
@@ -190,7 +144,7 @@ class CudaStage final : public device::Stage {
     return step;
   }
 
-  void ffn(const PreparedUnit& prepared) {
+  void ffn(const CheckedUnit& prepared) {
     const FfnHalf& half = prepared.unit.ffn;
     const ProductInput input{scratch_.normed, quantised(prepared.quantise_input, shape_.width), rows()};
     multiply(stream_, half.gate, input, scratch_.gate);
@@ -200,7 +154,7 @@ class CudaStage final : public device::Stage {
     multiply(stream_, half.down, {scratch_.gate, inner, rows()}, scratch_.projected);
   }
 
-  std::vector<PreparedUnit> units_;
+  std::vector<CheckedUnit> units_;
   device::StageShape shape_;
   device::Scratch scratch_;
   const StepRows& rows_;
@@ -209,46 +163,19 @@ class CudaStage final : public device::Stage {
   Stream& stream_;
 };
 
-PreparedUnit prepare(const Unit& unit, const device::StageShape& shape) {
-  if (unit.kind == UnitKind::ffn) {
-    check_ffn(unit, shape);
-    return {unit, wants_quantised({&unit.ffn.gate, &unit.ffn.up}), wants_quantised({&unit.ffn.down})};
-  }
-  check_attention(unit, shape);
-  const AttentionHalf& half = unit.attention;
-  return {unit, wants_quantised({&half.q, &half.k, &half.v}), wants_quantised({&half.out})};
-}
-
 }  // namespace
 
 std::unique_ptr<device::Stage> make_stage(const std::vector<Unit>& units, const device::StageShape& shape,
                                           const device::Scratch& scratch, const StepRows& rows,
                                           GraphBudget& graphs, Stream& stream) {
-  std::vector<PreparedUnit> prepared;
+  std::vector<CheckedUnit> prepared;
   prepared.reserve(units.size());
-  for (const Unit& unit : units) prepared.push_back(prepare(unit, shape));
+  for (const Unit& unit : units) prepared.push_back(device::check_unit(kAbilities, unit, shape.width));
   return std::make_unique<CudaStage>(std::move(prepared), shape, scratch, rows, graphs, stream);
 }
 
 void check_matrix(const device::Matrix& matrix, std::uint32_t in, std::uint32_t out, const char* what) {
-  const std::string where = std::string("CUDA stage: ") + what;
-  if (matrix.data == nullptr) throw std::invalid_argument(where + " is absent");
-  if (matrix.in != in || matrix.out != out) {
-    throw std::invalid_argument(where + " is " + std::to_string(matrix.in) + " x " +
-                                std::to_string(matrix.out) + ", expected " + std::to_string(in) + " x " +
-                                std::to_string(out));
-  }
-  const PlaneLayout layout = plane_layout(matrix.type);
-  if (layout.block_elems == 0) {
-    throw std::invalid_argument(where + " has block type " +
-                                std::to_string(static_cast<std::uint32_t>(matrix.type)) +
-                                ", which the CUDA backend does not know");
-  }
-  const std::uint32_t step = takes_floats(matrix.type) ? 16 / layout.block_bytes : layout.block_elems;
-  if (in % step != 0) {
-    throw std::invalid_argument(where + " has rows of " + std::to_string(in) +
-                                " elements, not a multiple of " + std::to_string(step));
-  }
+  device::check_matrix(kAbilities, matrix, in, out, what);
 }
 
 }  // namespace tandem::cuda

@@ -58,7 +58,7 @@ TEST(MakeStage, RefusesWhatItCannotRun) {
   EXPECT_THAT(refusal([](ModelViews& v) { v.units[1].ffn.up.type = static_cast<device::BlockType>(9); }),
               HasSubstr("block type 9"));
   EXPECT_THAT(refusal([](ModelViews& v) { v.units[1].ffn.gate.type = device::BlockType::q6_k; }),
-              HasSubstr("not whole blocks of 256"));
+              HasSubstr("not a multiple of 256"));
   EXPECT_THAT(refusal([](ModelViews& v) { v.head.out.in = 64; }), HasSubstr("the head is 64 x"));
 }
 
