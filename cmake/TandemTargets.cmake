@@ -10,6 +10,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LES
   # GCC 12 sees overlapping copies inside its own std::string (GCC bug 105651).
   target_compile_options(tandem_options INTERFACE -Wno-restrict)
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  # Collecting garbage at 400 MB instead of at 30: a twentieth of the time.
+  target_compile_options(tandem_options INTERFACE --param=ggc-min-heapsize=400000)
+endif()
 if(TANDEM_SANITIZE)
   target_compile_options(tandem_options INTERFACE -fsanitize=${TANDEM_SANITIZE} -fno-omit-frame-pointer -g)
   target_link_options(tandem_options INTERFACE -fsanitize=${TANDEM_SANITIZE})
@@ -25,10 +29,10 @@ function(tandem_room name)
   target_link_libraries(tandem_${name} PUBLIC tandem_options ${ARG_LINK})
 endfunction()
 
-# tandem_test(NAME SOURCES... [LINK LIBS...] [LABELS L...] [TIMEOUT S]): one GoogleTest binary, one CTest entry
-# a test case. The labels `fast` (the default) and `slow` decide which suite runs it.
+# tandem_test(NAME SOURCES... [LINK LIBS...] [LABELS L...] [TIMEOUT S] [COMPUTES]): one GoogleTest binary, one CTest entry.
+# The labels `fast` (the default) and `slow` decide which suite runs it; COMPUTES is for one that needs an optimiser itself.
 function(tandem_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "LINK;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "COMPUTES" "TIMEOUT" "LINK;LABELS" ${ARGN})
   if(NOT ARG_LABELS)
     set(ARG_LABELS fast)
   endif()
@@ -40,7 +44,12 @@ function(tandem_test name)
   target_link_libraries(test_${name} PRIVATE tandem_options ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_definitions(test_${name} PRIVATE TANDEM_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     TANDEM_BINARY_DIR="${CMAKE_BINARY_DIR}")
-  tandem_compile_fast(test_${name} tandem_test_headers)  # what is tested is compiled as it is shipped; this only drives it
+  # What is tested is compiled as it is shipped; this only drives it.
+  if(ARG_COMPUTES)
+    tandem_compile_fast(test_${name} tandem_computing_test_headers)
+  else()
+    tandem_compile_fast(test_${name} tandem_driving_test_headers)
+  endif()
   add_test(NAME ${name} COMMAND test_${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()

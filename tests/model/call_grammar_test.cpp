@@ -7,15 +7,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validator.hpp>
 
 #include "model/answer_constraint.h"
 #include "model/chat_parser.h"
 #include "model/json_schema_grammar.h"
 #include "tests/support/fixture.h"
+#include "tests/support/schema_check.h"
 
 namespace tandem::model {
 namespace {
@@ -36,13 +33,7 @@ const TokenTrie& trie() {
 }
 
 bool accepts(const OrderedJson& schema, const std::string& value) {
-  valijson::Schema compiled;
-  const Json unordered = schema;
-  valijson::SchemaParser(valijson::SchemaParser::kDraft7)
-      .populateSchema(valijson::adapters::NlohmannJsonAdapter(unordered), compiled);
-  valijson::Validator validator;
-  const Json parsed = Json::parse(value);
-  return validator.validate(compiled, valijson::adapters::NlohmannJsonAdapter(parsed), nullptr);
+  return test_support::SchemaCheck(Json(schema)).accepts(Json::parse(value));
 }
 
 CallableTool tool(const std::string& name, const char* parameters, bool strict = true) {

@@ -5,13 +5,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validator.hpp>
 
 #include "model/grammar_matcher.h"
 #include "tests/support/fixture.h"
+#include "tests/support/schema_check.h"
 
 namespace tandem::model {
 namespace {
@@ -19,22 +16,6 @@ namespace {
 using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 using testing::HasSubstr;
-
-/// valijson's opinion.
-class Validator {
- public:
-  explicit Validator(const Json& schema) {
-    valijson::SchemaParser parser(valijson::SchemaParser::kDraft7);
-    parser.populateSchema(valijson::adapters::NlohmannJsonAdapter(schema), schema_);
-  }
-  bool accepts(const Json& value) const {
-    valijson::Validator validator;
-    return validator.validate(schema_, valijson::adapters::NlohmannJsonAdapter(value), nullptr);
-  }
-
- private:
-  valijson::Schema schema_;
-};
 
 const Tokenizer& tokenizer() {
   static const auto kTokenizer =
@@ -132,7 +113,7 @@ TEST(JsonSchemaGrammar, WhatIsMadeIsValid) {
   int made = 0;
   for (const auto& text : schemas()) {
     const auto grammar = compile(text);
-    const Validator validator(Json::parse(text));
+    const test_support::SchemaCheck validator(Json::parse(text));
     int ended = 0;
     for (int i = 0; i < 80; ++i) {
       const auto answer = random_answer(grammar, random);
@@ -163,7 +144,7 @@ TEST(JsonSchemaGrammar, WhatIsInvalidIsNotMade) {
   int invalid = 0;
   for (const auto& text : schemas()) {
     const auto grammar = compile(text);
-    const Validator validator(Json::parse(text));
+    const test_support::SchemaCheck validator(Json::parse(text));
     for (const auto& other : all) {
       const auto answer = random_answer(other, random);
       if (!answer || validator.accepts(Json::parse(*answer))) continue;
@@ -208,7 +189,7 @@ TEST(JsonSchemaGrammar, NumbersWithinBoundsAreAllMade) {
         R"("minimum":-1,"exclusiveMinimum":-1,"maximum":9,"exclusiveMaximum":10)"}) {
     const auto schema = std::string(R"({"type":"number",)") + bounds + "}";
     const auto grammar = compile(schema);
-    const Validator validator(Json::parse(schema));
+    const test_support::SchemaCheck validator(Json::parse(schema));
     for (int i = -1300; i <= 1300; ++i) {
       const auto magnitude = std::to_string(std::abs(i));
       const auto tenths = std::string(magnitude.size() < 3 ? 3 - magnitude.size() : 0, '0') + magnitude;

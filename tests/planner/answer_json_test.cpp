@@ -1,39 +1,17 @@
 #include "planner/answer_json.h"
 
-#include <fstream>
-
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validator.hpp>
 
 #include "planner/sweep.h"
 #include "planner/targets.h"
 #include "tests/planner/subjects.h"
+#include "tests/support/schema_check.h"
 
 namespace tandem::planner {
 namespace {
 
 using nlohmann::json;
-
-/// config/answer.schema.json, ready to validate against.
-class AnswerSchema {
- public:
-  AnswerSchema() {
-    std::ifstream file(TANDEM_SOURCE_DIR "/config/answer.schema.json");
-    const auto document = json::parse(file);
-    valijson::SchemaParser().populateSchema(valijson::adapters::NlohmannJsonAdapter(document), schema_);
-  }
-
-  [[nodiscard]] bool accepts(const json& answers) const {
-    return valijson::Validator().validate(schema_, valijson::adapters::NlohmannJsonAdapter(answers), nullptr);
-  }
-
- private:
-  valijson::Schema schema_;
-};
 
 Setting setting_of(const std::string& model) {
   const auto subject = planner_test::catalogue_subject(model);
@@ -41,7 +19,7 @@ Setting setting_of(const std::string& model) {
 }
 
 TEST(AnswerJson, FollowsTheSchema) {
-  const AnswerSchema schema;
+  const auto schema = test_support::SchemaCheck::of_config("answer.schema.json");
   const auto setting = setting_of("gemma3-27b-qat-q4_0");
   auto hopeless = setting;
   hopeless.budget.ram_bytes = 1;

@@ -1,46 +1,21 @@
 #include "planner/plan_json.h"
 
-#include <fstream>
 #include <functional>
 #include <iterator>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validator.hpp>
 
 #include "planner/errors.h"
 #include "planner/make_plan.h"
 #include "tests/planner/subjects.h"
+#include "tests/support/schema_check.h"
 
 namespace tandem::planner {
 namespace {
 
 using nlohmann::json;
 using planner_test::pick;
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-/// config/plan.schema.json, ready to validate against.
-class PlanSchema {
- public:
-  PlanSchema() {
-    const auto document = json::parse(read_file(TANDEM_SOURCE_DIR "/config/plan.schema.json"));
-    valijson::SchemaParser().populateSchema(valijson::adapters::NlohmannJsonAdapter(document), schema_);
-  }
-
-  [[nodiscard]] bool accepts(const json& plan) const {
-    return valijson::Validator().validate(schema_, valijson::adapters::NlohmannJsonAdapter(plan), nullptr);
-  }
-
- private:
-  valijson::Schema schema_;
-};
 
 Plan random_plan(std::mt19937& random) {
   const auto subject = planner_test::random_subject(random);
@@ -105,7 +80,7 @@ TEST(PlanJson, ComesBackAsItWent) {
 }
 
 TEST(PlanJson, FollowsTheSchema) {
-  const PlanSchema schema;
+  const auto schema = test_support::SchemaCheck::of_config("plan.schema.json");
   std::mt19937 random(22);
   int misfits = 0;
   for (int round = 0; round < 60; ++round) {
@@ -173,7 +148,7 @@ void refuses_every_corruption(const json& plan) {
 }
 
 TEST(PlanJson, EveryKeyIsInTheSchemaAndMissedThere) {
-  const PlanSchema schema;
+  const auto schema = test_support::SchemaCheck::of_config("plan.schema.json");
   const json plan(plan_to_json(split_plan()));
   for_each_value(plan, json::json_pointer(), [&](const json::json_pointer& at) {
     if (plan.at(at.parent_pointer()).is_array()) return;
