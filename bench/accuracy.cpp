@@ -90,20 +90,25 @@ class Subject {
   /// Seconds of a step, the mean of as many as fit `sample_s`.
   double measure_s(const Cell& cell, double sample_s) {
     const auto rows = rows_of(cell);
-    if (!cell.is_prefill) executor_.run(rows);  // another cell's weights and keys are in the caches
+    if (!cell.is_prefill) step(rows);  // another cell's weights and keys are in the caches
     const auto start = std::chrono::steady_clock::now();
     const auto elapsed_s = [start] {
       return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     };
     unsigned steps = 0;
     do {
-      executor_.run(rows);
+      step(rows);
       ++steps;
     } while (elapsed_s() < sample_s);
     return elapsed_s() / steps;
   }
 
  private:
+  void step(const engine::Rows& rows) {
+    executor_.begin(rows);
+    executor_.finish();
+  }
+
   Subject(const std::string& path, model::Header header, const Options& options,
           const planner::MachineProfile& machine)
       : name_(std::filesystem::path(path).stem().string()),
