@@ -12,6 +12,7 @@ namespace {
 constexpr unsigned kWarp = 32;
 constexpr unsigned kMaxWarps = 32;
 constexpr unsigned kBarriers = 16;
+constexpr unsigned kMaxVariables = 64;
 
 thread_local BlockRunner* runner = nullptr;
 
@@ -65,15 +66,17 @@ struct BlockRunner::Warp {
 
 /// What block_variable gave out.
 struct BlockRunner::Variable {
-  const void* key;
-  GuardedBytes memory;
+  const void* key = nullptr;
+  std::byte* data = nullptr;
 };
 
 BlockRunner::BlockRunner()
     : owned_barriers_(std::make_unique<Barrier[]>(kBarriers)),
       owned_warps_(std::make_unique<Warp[]>(kMaxWarps)),
+      owned_variables_(std::make_unique<Variable[]>(kMaxVariables)),
       barriers_(owned_barriers_.get()),
-      warps_(owned_warps_.get()) {}
+      warps_(owned_warps_.get()),
+      variables_(owned_variables_.get()) {}
 
 BlockRunner::~BlockRunner() = default;
 
@@ -114,9 +117,7 @@ void BlockRunner::prepare(const Grid& grid) {
     shared_ = GuardedBytes(grid.shared_bytes, MemoryKind::shared);
   }
   std::memset(shared_.data(), 0xff, grid.shared_bytes);  // nobody may expect anything of it: NaN
-  for (const Variable& variable : variables_) {
-    std::memset(variable.memory.data(), 0xff, variable.memory.bytes());
-  }
+  for (const GuardedBytes& memory : variable_memory_) std::memset(memory.data(), 0xff, memory.bytes());
   for (unsigned i = 0; i < kBarriers; ++i) barriers_[i].arrived = barriers_[i].n_waiting = 0;
   for (unsigned i = 0; i < kMaxWarps; ++i) warps_[i].arrived = 0;
   ended_ = 0;
@@ -283,20 +284,33 @@ TANDEM_UNSEEN void BlockRunner::warp_collective(std::uint32_t mask, WarpFunction
 }
 
 bool BlockRunner::intact() const noexcept {
-  const auto is_intact = [](const Variable& variable) { return variable.memory.intact(); };
-  return shared_.intact() && std::all_of(variables_.begin(), variables_.end(), is_intact);
+  const auto is_intact = [](const GuardedBytes& memory) { return memory.intact(); };
+  return shared_.intact() && std::all_of(variable_memory_.begin(), variable_memory_.end(), is_intact);
 }
 
 TANDEM_UNSEEN std::byte* BlockRunner::block_variable(const void* key, std::size_t bytes) {
-  for (const Variable& variable : variables_) {
-    if (variable.key == key) return variable.memory.data();
+  for (unsigned i = 0; i < n_variables_; ++i) {
+    if (variables_[i].key != key) continue;
+    observe(&made_variable_);
+    return variables_[i].data;
   }
-  std::byte* data =
-      variables_.emplace_back(Variable{key, GuardedBytes(bytes, MemoryKind::shared)}).memory.data();
+  if (n_variables_ == kMaxVariables) fault("more variables of blocks than there is room for");
+  std::byte* data = make_variable(bytes);
   for (std::size_t i = 0; i < bytes; ++i) {
     data[i] = std::byte{0xff};
     asm volatile("" ::: "memory");  // no call of memset, which ThreadSanitizer would see
   }
+  variables_[n_variables_].key = key;
+  variables_[n_variables_].data = data;
+  ++n_variables_;
+  return data;
+}
+
+/// Threads that make one come after each other, and its use after them.
+std::byte* BlockRunner::make_variable(std::size_t bytes) {
+  observe(&made_variable_);
+  std::byte* data = variable_memory_.emplace_back(bytes, MemoryKind::shared).data();
+  publish(&made_variable_);
   return data;
 }
 

@@ -56,6 +56,7 @@ class BlockRunner {
   struct Abandoned {};
 
   void prepare(const Grid& grid);
+  std::byte* make_variable(std::size_t bytes);
   [[nodiscard]] bool intact() const noexcept;
   void start(unsigned thread) noexcept;
   bool run_round(const Order& order) noexcept;
@@ -71,13 +72,16 @@ class BlockRunner {
 
   std::vector<std::unique_ptr<Thread>> owned_threads_;
   std::vector<Thread*> thread_list_;
-  std::vector<Variable> variables_;  ///< of all kernels so far
   std::unique_ptr<Barrier[]> owned_barriers_;
   std::unique_ptr<Warp[]> owned_warps_;
+  std::unique_ptr<Variable[]> owned_variables_;  ///< of all kernels so far
+  std::vector<GuardedBytes> variable_memory_;
   // What fibres touch is reached by plain pointers (sanitizers.h, TANDEM_UNSEEN).
   Thread** threads_ = nullptr;
   Barrier* barriers_ = nullptr;  ///< 0 is the block's
   Warp* warps_ = nullptr;
+  Variable* variables_ = nullptr;
+  unsigned n_variables_ = 0;
   Thread* current_ = nullptr;
   const Grid* grid_ = nullptr;
   unsigned n_threads_ = 0;
@@ -87,6 +91,7 @@ class BlockRunner {
   GuardedBytes shared_;
   char started_ = 0;  ///< addresses of what ThreadSanitizer is told
   char finished_ = 0;
+  char made_variable_ = 0;
 };
 
 }  // namespace tandem::cuda::emulation

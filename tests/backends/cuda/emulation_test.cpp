@@ -256,11 +256,12 @@ __global__ void write_beyond_shared(std::uint32_t* out) {
 template <int kIndex, bool kWrites>
 __global__ void go_beyond_variable(std::uint32_t* out) {
   using Three = std::uint32_t[3];
+  if (threadIdx.x != 0) return;
   cuda::block_variable<Three, 0>()[0] = 0;
   auto* three = cuda::block_variable<Three, 1>();
   cuda::block_variable<Three, 2>()[0] = 0;
-  if (kWrites && threadIdx.x == 0) three[kIndex] = *out;
-  if (!kWrites && threadIdx.x == 0) *out = three[kIndex];
+  if (kWrites) three[kIndex] = *out;
+  if (!kWrites) *out = three[kIndex];
 }
 
 void access(void (*kernel)(std::uint32_t*, std::int64_t), std::int64_t at) {
