@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 
 
 from daemon import REFERENCE, Daemon
@@ -21,13 +22,14 @@ def chromium(url, *flags, stay_ms=3000):
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
 
 
-def drawn_page(url):
-    """The page's elements once it has drawn the layers: on a busy machine that takes a while."""
-    for stay_ms in (3000, 10000, 30000):
-        seen = chromium(url, "--dump-dom", stay_ms=stay_ms)
-        if 'class="layer"' in seen.stdout:
-            break
-    return seen
+def drawn_page(url, last='class="layer"'):
+    """The page's elements once `last` is among them.  Chromium writes them down when the page has been loaded, which may be
+    before the first picture has come: then once more."""
+    until = time.monotonic() + 60
+    while True:
+        seen = chromium(url, "--dump-dom")
+        if last in seen.stdout or time.monotonic() > until:
+            return seen
 
 
 def url_of(daemon):
@@ -40,7 +42,7 @@ def test_it_shows_the_daemon_live(tmp_path):
         with daemon.client.stream("POST", "/v1/completions", json=body, headers={"X-Tandem-Client": "editor"}) as answer:
             lines = answer.iter_lines()
             next(lines)
-            seen = drawn_page(url_of(daemon))
+            seen = drawn_page(url_of(daemon), last="/editor</td>")
         page = seen.stdout
         assert "Content Security Policy" not in seen.stderr, seen.stderr
         assert page.count('class="layer"') == 8
@@ -68,7 +70,7 @@ def test_behind_keys_it_asks_for_one(tmp_path):
     keys.write_text(f"alice {KEY}\n")
     keys.chmod(0o600)
     with Daemon(MODEL, "--listen", "127.0.0.1:0", "--api-key-file", str(keys)) as daemon:
-        page = chromium(url_of(daemon), "--dump-dom").stdout
+        page = drawn_page(url_of(daemon), last=">locked<").stdout
     assert '<section id="door">' in page  # and not hidden
     assert ">locked<" in page
     assert "gemma4_8l" not in page
