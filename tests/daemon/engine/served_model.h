@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "backends/device.h"
@@ -22,13 +23,13 @@ class Served {
  public:
   /// All of it on the CPU.
   Served(const std::filesystem::path& file, const planner::Workload& workload, unsigned threads = 1)
-      : Served(file, workload, std::nullopt, nullptr, threads) {}
+      : Served(model::read_header(file), workload, std::nullopt, nullptr, threads) {}
 
   /// Where `placement` says; its GPU is `accelerator`.
-  Served(const std::filesystem::path& file, const planner::Workload& workload,
+  Served(model::Header header, const planner::Workload& workload,
          const std::optional<planner::Placement>& placement, std::unique_ptr<device::Accelerator> accelerator,
          unsigned threads = 1)
-      : header_(model::read_header(file)),
+      : header_(std::move(header)),
         tokenizer_(model::Tokenizer::from_header(header_)),
         accelerator_(std::move(accelerator)),
         bound_(plan(workload, placement), header_, model::read_hyperparameters(header_), accelerator_.get()),

@@ -83,6 +83,7 @@ EngineRequest greedy(std::vector<TokenId> prompt, std::size_t max_new_tok) {
 class EngineSplit : public testing::TestWithParam<const char*> {
  protected:
   [[nodiscard]] static auto file() { return reference_path(std::string(GetParam()) + ".gguf"); }
+  [[nodiscard]] static auto header() { return model::read_header(file()); }
 };
 
 /// Log-probabilities of all given tokens after the first, of several sequences at once.
@@ -108,7 +109,7 @@ TEST_P(EngineSplit, GivesTheScoresOfTheCpuWhereverUnitsAre) {
   const auto [low, high] = std::ranges::minmax(expected);
   const auto layers = on_cpu.bound().plan().layers.size();
   for (int round = 0; round < 16; ++round) {
-    Served split(file(), workload_of(3, 11), split_placement(random, layers), emulated(random()));
+    Served split(header(), workload_of(3, 11), split_placement(random, layers), emulated(random()));
     const auto scores = scores_of(split, prompts);
     ASSERT_EQ(scores.size(), expected.size());
     // fp32 sums in another order; a log-probability is a logit less a mean of logits.
@@ -126,7 +127,7 @@ TEST_P(EngineSplit, ContinuesAsTheCpuDoesWhoeverSharesTheBatch) {
   alone->wait_finished();
   for (int round = 0; round < 2; ++round) {
     const auto placement = split_placement(random, on_cpu.bound().plan().layers.size());
-    Served split(file(), workload_of(4, 8), placement, emulated(random()));
+    Served split(header(), workload_of(4, 8), placement, emulated(random()));
     std::vector<std::shared_ptr<RecordingSink>> sinks;
     for (int i = 0; i < 6; ++i) {
       sinks.push_back(split.submit(greedy(i % 3 == 1 ? prompt : random_tokens(random, 1 + 4 * i), 12)));
@@ -160,7 +161,8 @@ struct Sweep {
     const auto file = reference_path("gemma4_4l.gguf");
     std::unique_ptr<Served> served;
     try {
-      served = std::make_unique<Served>(file, workload_of(2, 6), placement, emulated(1, failing_call));
+      served = std::make_unique<Served>(model::read_header(file), workload_of(2, 6), placement,
+                                        emulated(1, failing_call));
     } catch (const cuda::DeviceError&) {
       ++failed_loads;
       return true;
