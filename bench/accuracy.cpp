@@ -1,12 +1,11 @@
-// Predicted against measured: steps of whole models on the CPU, timed one by one, beside what the planner's
-// cost model says of them with a profile that `tandem calibrate` wrote.  Contexts are filled with zeros: what
-// a key holds does not change how long it takes.  Runs of all models and cells take turns.
+// Predicted beside measured: steps of whole models on the CPU, timed one by one, and what the planner's cost
+// model says of them with a profile that `tandem calibrate` wrote.  Contexts are filled with zeros: what a
+// key holds does not change how long it takes.  accuracy.py runs this in turn with calibrations and sums it
+// up.
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
-#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -29,15 +28,13 @@ using namespace tandem;
 
 constexpr std::uint32_t kChunkRows = 128;  // a shorter chunk than the daemon's, for the time it takes
 constexpr std::uint32_t kSequences = 8;
-constexpr double kMaxSpread = 0.05;
 
 struct Options {
   std::string machine;
   std::vector<std::string> models;
   std::vector<std::uint64_t> contexts{0, 1024, 8192, 32768};
-  std::uint32_t runs = 5;
   unsigned threads = 0;
-  double sample_s = 0.2;
+  double sample_s = 0.05;
 };
 
 /// One step: `rows` rows of each of `sequences`, behind `context` tokens.
@@ -104,11 +101,6 @@ class Subject {
   }
 
  private:
-  void step(const engine::Rows& rows) {
-    executor_.begin(rows);
-    executor_.finish();
-  }
-
   Subject(const std::string& path, model::Header header, const Options& options,
           const planner::MachineProfile& machine)
       : name_(std::filesystem::path(path).stem().string()),
@@ -124,6 +116,11 @@ class Subject {
       pages_.emplace_back(each);
       std::iota(pages_.back().begin(), pages_.back().end(), static_cast<std::uint32_t>(s * each));
     }
+  }
+
+  void step(const engine::Rows& rows) {
+    executor_.begin(rows);
+    executor_.finish();
   }
 
   engine::Rows rows_of(const Cell& cell) const {
@@ -151,54 +148,13 @@ class Subject {
   std::vector<std::vector<std::uint32_t>> pages_;
 };
 
-/// What became of a cell.
-struct Result {
-  const Subject* subject = nullptr;
-  Cell cell;
-  double predicted_s = 0;
-  std::vector<double> runs_s;
-
-  [[nodiscard]] double quantile(double share) const {
-    auto sorted = runs_s;
-    std::ranges::sort(sorted);
-    const auto at = share * static_cast<double>(sorted.size() - 1);
-    const auto below = static_cast<std::size_t>(at);
-    const auto above = std::min(below + 1, sorted.size() - 1);
-    return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
-  }
-  [[nodiscard]] double median_s() const { return quantile(0.5); }
-  [[nodiscard]] double spread() const { return (quantile(0.75) - quantile(0.25)) / median_s(); }
-  [[nodiscard]] double error() const { return predicted_s / median_s() - 1; }
-  [[nodiscard]] bool counts() const { return spread() <= kMaxSpread; }
-};
-
-void print(const std::vector<Result>& results) {
-  std::printf("| model | step | context | sequences | predicted, ms | measured, ms | IQR | error |\n");
-  std::printf("|---|---|---|---|---|---|---|---|\n");
-  for (const auto& result : results) {
-    std::printf("| %s | %s | %llu | %u | %.3f | %.3f | %.1f %% | ", result.subject->name().c_str(),
-                result.cell.is_prefill ? "prefill of 128" : "decode",
-                static_cast<unsigned long long>(result.cell.context), result.cell.sequences,
-                result.predicted_s * 1e3, result.median_s() * 1e3, result.spread() * 100);
-    if (result.counts()) {
-      std::printf("%+.1f %% |\n", result.error() * 100);
-    } else {
-      std::printf("(%+.1f %%) too noisy |\n", result.error() * 100);
-    }
-  }
-}
-
-void summarise(const std::vector<Result>& results) {
-  std::vector<double> errors;
-  for (const auto& result : results) {
-    if (result.counts()) errors.push_back(std::fabs(result.error()));
-  }
-  std::printf("\n%zu cells, %zu of them too noisy to count (IQR over %.0f %% of the median)\n",
-              results.size(), results.size() - errors.size(), kMaxSpread * 100);
-  if (errors.empty()) return;
-  std::ranges::sort(errors);
-  std::printf("error of those that count: median %.1f %%, worst %.1f %%\n", errors[errors.size() / 2] * 100,
-              errors.back() * 100);
+/// One line of JSON for each cell.
+void print(const Subject& subject, const Cell& cell, double predicted_s, double measured_s) {
+  std::printf(
+      "{\"model\": \"%s\", \"step\": \"%s\", \"context\": %llu, \"sequences\": %u, \"predicted_s\": %.9f, "
+      "\"measured_s\": %.9f}\n",
+      subject.name().c_str(), cell.is_prefill ? "prefill" : "decode",
+      static_cast<unsigned long long>(cell.context), cell.sequences, predicted_s, measured_s);
 }
 
 planner::MachineProfile read_machine(const std::string& path) {
@@ -210,35 +166,21 @@ planner::MachineProfile read_machine(const std::string& path) {
 void run(const Options& options) {
   spdlog::set_level(spdlog::level::warn);
   const auto machine = read_machine(options.machine);
-  std::deque<Subject> subjects;
-  for (const auto& path : options.models) subjects.emplace_back(path, options, machine);
-  std::vector<Result> results;
-  for (const auto& subject : subjects) {
+  for (const auto& path : options.models) {
+    Subject subject(path, options, machine);
     for (const auto& cell : cells_of(options)) {
-      results.push_back({&subject, cell, subject.predicted_s(cell, machine), {}});
+      print(subject, cell, subject.predicted_s(cell, machine), subject.measure_s(cell, options.sample_s));
     }
   }
-  for (std::uint32_t i = 0; i < options.runs; ++i) {
-    auto result = results.begin();
-    for (auto& subject : subjects) {
-      for (; result != results.end() && result->subject == &subject; ++result) {
-        result->runs_s.push_back(subject.measure_s(result->cell, options.sample_s));
-      }
-    }
-    std::fprintf(stderr, "run %u of %u\n", i + 1, options.runs);
-  }
-  print(results);
-  summarise(results);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Times steps of models on the CPU and compares them with what the planner predicts.");
+  CLI::App app("Times steps of models on the CPU and predicts them.");
   Options options;
   app.add_option("--machine", options.machine, "Profile, as tandem calibrate --output writes it")->required();
   app.add_option("--contexts", options.contexts, "Tokens before the step; repeatable");
-  app.add_option("--runs", options.runs, "Of each cell")->check(CLI::Range(1U, 1000U));
   app.add_option("--threads", options.threads, "CPU threads; 0: one for each core");
   app.add_option("--sample", options.sample_s, "Seconds of a run, at least one step");
   app.add_option("MODEL", options.models, "GGUF files")->required();

@@ -22,10 +22,11 @@ std::string utc_now() {
 }  // namespace
 
 std::string calibrate(const Effort& effort, const hardware::Fingerprint& fingerprint,
-                      const Progress& progress) {
+                      const Progress& progress, device::Accelerator* gpu) {
   Pace pace(effort, progress);
-  const auto cpu = measure_cpu(pace, fingerprint.threads);
-  return profile_json(cpu, {fingerprint, utc_now(), pace.elapsed_s()});
+  const auto gpu_speed = gpu == nullptr ? AcceleratorSpeed{} : measure_accelerator(pace, *gpu, {});
+  const auto cpu_speed = measure_cpu(pace, fingerprint.threads);
+  return profile_json(cpu_speed, gpu_speed, {fingerprint, utc_now(), pace.elapsed_s()});
 }
 
 }  // namespace tandem::calibration

@@ -67,22 +67,43 @@ void add_cpu(const CpuSpeed& cpu, Rates& rates) {
                      "measured: norms, GeGLU and conversion of 64 rows of 3,840 and 15,360");
 }
 
-/// What only a GPU can tell.
-void add_assumed_gpu(Rates& rates) {
-  const auto assumed = planner::builtin_machine("default");
-  const std::string source = "not measured: as in the profile default";
-  rates.add("vram_read_gb_per_s", assumed.vram_read_gb_per_s, source);
-  rates.add("gpu_int8_tops", assumed.gpu_int8_tops, source);
-  rates.add("gpu_float_tops", assumed.gpu_float_tops, source);
-  rates.add("pcie_gb_per_s", assumed.pcie_gb_per_s, source);
-  rates.add("gpu_launch_us", assumed.gpu_launch_us, source);
-  rates.add("crossing_us", assumed.crossing_us, source);
-  rates.add("driver_bytes", static_cast<double>(assumed.driver_bytes), source);
+/// The greatest of what was measured for each type; 0 where nothing was.
+template <class Value>
+double most(const std::vector<planner::TypeRates>& types, const Value& value) {
+  double largest = 0;
+  for (const auto& rates : types) largest = std::max(largest, value(rates));
+  return largest;
 }
 
-Json types_json(const CpuSpeed& cpu) {
+/// What only a GPU can tell: measured, or as in the built-in `default`.
+void add_gpu(const AcceleratorSpeed& gpu, Rates& rates) {
+  const auto assumed = planner::builtin_machine("default");
+  const auto add = [&rates](const char* name, double measured, double otherwise, const char* how) {
+    if (measured > 0) {
+      rates.add(name, measured, std::string("measured: ") + how);
+    } else {
+      rates.add(name, otherwise, "not measured: as in the profile default");
+    }
+  };
+  add("vram_read_gb_per_s", most(gpu.types, [](const auto& type) { return type.read_gb_per_s[0]; }),
+      assumed.vram_read_gb_per_s, "one row through FFN halves, the fastest type");
+  add("gpu_int8_tops", most(gpu.types, [](const auto& type) { return type.tops; }), assumed.gpu_int8_tops,
+      "many rows through an FFN half, the fastest type");
+  add("gpu_float_tops", 0, assumed.gpu_float_tops, "");
+  add("pcie_gb_per_s", std::min(gpu.to_device_gb_per_s, gpu.from_device_gb_per_s), assumed.pcie_gb_per_s,
+      "copies of pinned memory, the slower direction");
+  add("gpu_launch_us", gpu.launch_us, assumed.gpu_launch_us, "a step through small units, by unit");
+  add("crossing_us", gpu.crossing_us, assumed.crossing_us, "64 bytes there or back, and knowing of it");
+  add("driver_bytes", static_cast<double>(gpu.taken_bytes), static_cast<double>(assumed.driver_bytes),
+      "memory taken before the first allocation, by the driver and other programs");
+  rates.add_if_known("gpu_stage_us", gpu.stage_us, "measured: a step through a small unit, less the unit");
+  rates.add_if_known("gpu_attention_gb_per_s", gpu.attention_gb_per_s, "measured: one row");
+  rates.add_if_known("gpu_attention_tops", gpu.attention_tops, "measured: many rows");
+}
+
+Json types_json(const std::vector<planner::TypeRates>& measured) {
   Json types = Json::object();
-  for (const auto& rates : cpu.types) {
+  for (const auto& rates : measured) {
     types[name_of(rates.type)] = {
         {"read_gb_per_s", rates.read_gb_per_s},
         {"tops", rates.tops},
@@ -108,18 +129,18 @@ Json measured_json(const CpuSpeed& cpu, const Occasion& occasion) {
 
 }  // namespace
 
-std::string profile_json(const CpuSpeed& cpu, const Occasion& occasion) {
+std::string profile_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const Occasion& occasion) {
   Rates rates;
   add_cpu(cpu, rates);
-  add_assumed_gpu(rates);
+  add_gpu(gpu, rates);
   const auto& fingerprint = occasion.fingerprint;
   const auto description = fingerprint.cpu + ", " + std::to_string(cpu.threads) + " threads, measured " +
-                           occasion.utc + "; GPU figures of the profile default";
+                           occasion.utc + (gpu.types.empty() ? "; GPU figures of the profile default" : "");
   const Json profile{{"schema", "tandem.machine/1"},
                      {"name", "this machine"},
                      {"description", description},
                      {"rates", rates.json()},
-                     {"block_types", {{"cpu", types_json(cpu)}}},
+                     {"block_types", {{"cpu", types_json(cpu.types)}, {"gpu", types_json(gpu.types)}}},
                      {"measured", measured_json(cpu, occasion)}};
   return profile.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "daemon/calibration/accelerator_speed.h"
 #include "daemon/calibration/cpu_speed.h"
 #include "hardware/fingerprint.h"
 
@@ -15,8 +16,9 @@ struct Occasion {
 };
 
 /// Profile JSON as planner/machine.h reads it, every number with its source.  Its "measured" object has the
-/// occasion, and the reading speeds by threads and by NUMA node.  Rates of a GPU are those of the built-in
-/// profile `default`, and say so.  Throws Error where what a profile needs was not measured.
-std::string profile_json(const CpuSpeed& cpu, const Occasion& occasion);
+/// occasion, and the reading speeds by threads and by NUMA node.  What was not measured of a GPU, all of it
+/// where there is none, is as in the built-in profile `default`, and says so.  Throws Error where what a
+/// profile needs of the CPU was not measured.
+std::string profile_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const Occasion& occasion);
 
 }  // namespace tandem::calibration

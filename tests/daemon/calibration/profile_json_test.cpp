@@ -35,7 +35,7 @@ CpuSpeed some_speed() {
 const Occasion kOccasion{{"A Processor", 4, 0, {}, 16, {}, {}, "0.1.0"}, "2026-11-21T08:00:00Z", 12.5};
 
 TEST(ProfileJson, IsAProfileWithWhatWasMeasured) {
-  const auto machine = planner::parse_machine(profile_json(some_speed(), kOccasion), "test");
+  const auto machine = planner::parse_machine(profile_json(some_speed(), {}, kOccasion), "test");
   EXPECT_EQ(machine.name, "this machine");
   EXPECT_THAT(machine.description, HasSubstr("A Processor, 4 threads"));
   EXPECT_EQ(machine.ram_read_gb_per_s, 35);
@@ -51,7 +51,7 @@ TEST(ProfileJson, IsAProfileWithWhatWasMeasured) {
 }
 
 TEST(ProfileJson, GpuFiguresAreTheDefaultsAndSaySo) {
-  const auto text = profile_json(some_speed(), kOccasion);
+  const auto text = profile_json(some_speed(), {}, kOccasion);
   const auto machine = planner::parse_machine(text, "test");
   const auto assumed = planner::builtin_machine("default");
   EXPECT_TRUE(machine.gpu_types.empty());
@@ -66,8 +66,36 @@ TEST(ProfileJson, GpuFiguresAreTheDefaultsAndSaySo) {
   EXPECT_THAT(machine.description, HasSubstr("GPU figures of the profile default"));
 }
 
+TEST(ProfileJson, AGpuThatWasMeasuredTakesTheirPlace) {
+  AcceleratorSpeed gpu;
+  gpu.types = {{model::TensorType::q4_0, {300, 290, 280, 270}, 60},
+               {model::TensorType::q8_0, {310, 1, 1, 1}, 50}};
+  gpu.attention_gb_per_s = 200;
+  gpu.attention_tops = 20;
+  gpu.launch_us = 4;
+  gpu.stage_us = 6;
+  gpu.crossing_us = 9;
+  gpu.to_device_gb_per_s = 25;
+  gpu.from_device_gb_per_s = 23;
+  gpu.taken_bytes = 400'000'000;
+  const auto text = profile_json(some_speed(), gpu, kOccasion);
+  const auto machine = planner::parse_machine(text, "test");
+  EXPECT_EQ(machine.vram_read_gb_per_s, 310);
+  EXPECT_EQ(machine.gpu_int8_tops, 60);
+  EXPECT_EQ(machine.gpu_float_tops, planner::builtin_machine("default").gpu_float_tops);
+  EXPECT_EQ(machine.pcie_gb_per_s, 23);
+  EXPECT_EQ(machine.gpu_launch_us, 4);
+  EXPECT_EQ(machine.gpu_stage_us, 6);
+  EXPECT_EQ(machine.crossing_us, 9);
+  EXPECT_EQ(machine.gpu_attention_gb_per_s, 200);
+  EXPECT_EQ(machine.gpu_attention_tops, 20);
+  EXPECT_EQ(machine.driver_bytes, 400'000'000U);
+  EXPECT_EQ(machine.gpu_types, gpu.types);
+  EXPECT_THAT(machine.description, ::testing::Not(HasSubstr("default")));
+}
+
 TEST(ProfileJson, SaysHowItWasMeasured) {
-  const auto measured = json::parse(profile_json(some_speed(), kOccasion)).at("measured");
+  const auto measured = json::parse(profile_json(some_speed(), {}, kOccasion)).at("measured");
   EXPECT_EQ(measured.at("utc"), "2026-11-21T08:00:00Z");
   EXPECT_EQ(measured.at("took_s"), 12.5);
   EXPECT_EQ(measured.at("kernels"), "avx2");
@@ -80,7 +108,7 @@ TEST(ProfileJson, SaysHowItWasMeasured) {
 TEST(ProfileJson, WhatThereWasNoTimeForIsLeftOut) {
   auto speed = some_speed();
   speed.attention_gb_per_s = speed.attention_tops = speed.elems_g_per_s = 0;
-  const auto text = profile_json(speed, kOccasion);
+  const auto text = profile_json(speed, {}, kOccasion);
   EXPECT_FALSE(json::parse(text).at("rates").contains("cpu_attention_tops"));
   EXPECT_EQ(planner::parse_machine(text, "test").cpu_elems_g_per_s, 0);
 }
@@ -90,11 +118,11 @@ TEST(ProfileJson, AbsurdMeasurementsMakeNoProfile) {
        {0.0, -1.0, 1e9, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     auto speed = some_speed();
     speed.reads.back().gb_per_s = value;
-    EXPECT_THROW(planner::parse_machine(profile_json(speed, kOccasion), "test"), planner::BadProfile)
+    EXPECT_THROW(planner::parse_machine(profile_json(speed, {}, kOccasion), "test"), planner::BadProfile)
         << value;
     speed = some_speed();
     speed.types.front().read_gb_per_s[2] = value;
-    EXPECT_THROW(planner::parse_machine(profile_json(speed, kOccasion), "test"), planner::BadProfile)
+    EXPECT_THROW(planner::parse_machine(profile_json(speed, {}, kOccasion), "test"), planner::BadProfile)
         << value;
   }
 }
@@ -102,10 +130,10 @@ TEST(ProfileJson, AbsurdMeasurementsMakeNoProfile) {
 TEST(ProfileJson, NothingIsMadeUpForWhatIsMissing) {
   auto speed = some_speed();
   speed.types.erase(speed.types.begin() + 1);
-  EXPECT_THROW(profile_json(speed, kOccasion), Error);
+  EXPECT_THROW(profile_json(speed, {}, kOccasion), Error);
   speed = some_speed();
   speed.reads.clear();
-  EXPECT_THROW(profile_json(speed, kOccasion), Error);
+  EXPECT_THROW(profile_json(speed, {}, kOccasion), Error);
 }
 
 }  // namespace
