@@ -38,6 +38,7 @@ struct ChatOptions {
   std::string system;
   std::string load;
   std::vector<std::string> set;
+  std::optional<bool> think;
   std::string color = "auto";
 };
 
@@ -60,6 +61,7 @@ class Chat {
   explicit Chat(const ChatOptions& options) : options_(options), ink_(ink_for(options.color)) {
     if (!options.load.empty()) session_.load(options.load);
     if (!options.system.empty()) session_.set_system(options.system);
+    if (options.think) session_.set("thinking", *options.think ? "on" : "off");
     for (const std::string& setting : options.set) {
       const auto equals = setting.find('=');
       if (equals == std::string::npos) throw Error("--set takes NAME=VALUE, not '" + setting + "'");
@@ -245,8 +247,10 @@ Command chat_command(CLI::App& parent) {
       ->type_name("NAME=VALUE")
       ->expected(1)
       ->take_all();
+  add_think_option(*app, options->think, ", as /set thinking on or off");
   app->add_option("--load", options->load, "go on with a conversation that /save kept")->type_name("FILE");
-  add_color_option(*app, options->color, "auto minds NO_COLOR; thoughts are shown with colour only");
+  add_color_option(*app, options->color,
+                   "whether to colour; auto minds NO_COLOR; thoughts are shown with colour only");
   return {app, [options] { return Chat(*options).run(); }};
 }
 

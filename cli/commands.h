@@ -18,5 +18,6 @@ Command bench_command(CLI::App& parent);
 Command calibrate_command(CLI::App& parent);
 Command perplexity_command(CLI::App& parent);
 Command completions_command(CLI::App& parent);
+Command manual_command(CLI::App& parent);
 
 }  // namespace tandem::cli

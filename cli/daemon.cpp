@@ -23,6 +23,12 @@ void add_socket_option(CLI::App& app, std::string& path) {
       ->envname("TANDEM_SOCKET");
 }
 
+CLI::Option* add_think_option(CLI::App& app, std::optional<bool>& think, const std::string& more) {
+  return app.add_flag_function(
+      "--think,!--no-think", [&think](std::int64_t count) { think = count > 0; },
+      "whether the model thinks before it answers" + more + " [no]");
+}
+
 ipc::Client connect_to_daemon(const std::string& path) {
   return ipc::Client(path.empty() ? ipc::default_socket_path() : path);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <csignal>
+#include <optional>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -11,6 +12,9 @@ namespace tandem::cli {
 
 /// --socket, by default $TANDEM_SOCKET, else the daemon's own default path.
 void add_socket_option(CLI::App& app, std::string& path);
+
+/// --think and --no-think, for commands that ask for chat answers; `more` is added to their help.
+CLI::Option* add_think_option(CLI::App& app, std::optional<bool>& think, const std::string& more);
 
 /// A connection to the daemon at `path` (empty: the default).  Throws ipc::SocketError.
 ipc::Client connect_to_daemon(const std::string& path);

@@ -26,6 +26,7 @@ int run(const std::vector<tandem::cli::Command>& commands) {
 
 int parse_and_run(int argc, char** argv) {
   CLI::App app("Plan, run and watch large models on one machine.", "tandem");
+  app.set_version_flag("--version", TANDEM_VERSION, "print the version");
   app.require_subcommand(1);
   const std::vector<tandem::cli::Command> commands{
       tandem::cli::plan_command(app),       tandem::cli::inspect_command(app),
@@ -33,7 +34,8 @@ int parse_and_run(int argc, char** argv) {
       tandem::cli::ps_command(app),         tandem::cli::top_command(app),
       tandem::cli::stop_command(app),       tandem::cli::wait_command(app),
       tandem::cli::bench_command(app),      tandem::cli::calibrate_command(app),
-      tandem::cli::perplexity_command(app), tandem::cli::completions_command(app)};
+      tandem::cli::perplexity_command(app), tandem::cli::completions_command(app),
+      tandem::cli::manual_command(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -122,8 +122,8 @@ Command plan_command(CLI::App& parent) {
   auto* app = parent.add_subcommand("plan", "Say where a model would go, to the byte, from its header alone");
   app->footer(
       "Sizes: bytes, or KB MB GB, KiB MiB GiB; 4k tokens are 4096.\n"
-      "Exit: 0 fits, 1 usage, 2 does not fit, 3 bad model. Questions, sweeps and several models: 0 if\n"
-      "something fits (and reaches the target), 2 if nothing does.");
+      "Exit: 0 fits, 1 usage, 2 does not fit, 3 bad model.\n"
+      "Questions, sweeps and several models: 0 something fits, and reaches the target, 2 nothing does.");
   const auto options = std::make_shared<PlanOptions>();
   add_plan_options(*app, *options);
   return {app, [options] { return run_plan(*options); }};

@@ -59,7 +59,7 @@ void add_questions(CLI::App& app, PlanOptions& options) {
   questions->add_flag("--min-vram", options.min_vram, "the least VRAM, to the byte");
   questions
       ->add_option("--sweep", options.sweep,
-                   "vram, ram, context or sequences: vram=6GiB:24GiB:1GiB, context=4k:256k:x2")
+                   "over vram, ram, context or sequences: vram=6GiB:24GiB:1GiB, context=4k:256k:x2")
       ->type_name("RANGE");
   questions->add_option("--target-tps", options.target_tps, "what decodes this many tokens a second")
       ->type_name("RATE");
@@ -153,7 +153,7 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
   app.add_flag("--json", options.json, "print JSON");
   app.add_option("--svg", options.svg, "draw the plan, or the sweep, into this file as well")
       ->type_name("FILE");
-  add_color_option(app, options.color, "auto minds NO_COLOR");
+  add_color_option(app, options.color, "whether to colour; auto minds NO_COLOR");
 }
 
 planner::Setting setting_of(const PlanOptions& options, const std::string& model) {

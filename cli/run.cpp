@@ -32,6 +32,7 @@ struct RunOptions {
   std::vector<std::string> stop;
   std::vector<std::string> files;
   bool chat = false;
+  std::optional<bool> think;
   bool json = false;
 };
 
@@ -67,6 +68,7 @@ Question question(const RunOptions& options, const std::string& prompt) {
   if (options.min_p) request["min_p"] = *options.min_p;
   if (options.seed) request["seed"] = *options.seed;
   if (!options.stop.empty()) request["stop"] = options.stop;
+  if (options.think) request["chat_template_kwargs"] = {{"enable_thinking", *options.think}};
   return asked;
 }
 
@@ -83,6 +85,7 @@ class StreamPrinter {
     }
     if (event.contains("usage") && event["usage"].is_object()) usage_ = event["usage"];
     for (const Json& choice : event.at("choices")) {
+      if (choice.contains("delta")) think(choice["delta"].value("reasoning_content", ""));
       print(choice.contains("delta") ? choice["delta"].value("content", "") : choice.value("text", ""));
       if (choice.contains("timings")) timings_ = choice["timings"];
     }
@@ -96,6 +99,7 @@ class StreamPrinter {
 
   /// So that the shell's prompt starts on a line of its own.
   void end_line() {
+    end_thoughts();
     status_.clear();
     if (printed_ && last_ != '\n') print("\n");
   }
@@ -111,8 +115,21 @@ class StreamPrinter {
   }
 
  private:
+  /// Thoughts are no part of the answer: they go where progress goes.
+  void think(const std::string& text) {
+    if (text.empty()) return;
+    status_.clear();
+    std::cerr << text << std::flush;
+    thinking_ = true;
+  }
+
+  void end_thoughts() {
+    if (std::exchange(thinking_, false)) std::cerr << "\n\n" << std::flush;
+  }
+
   void print(const std::string& text) {
     if (text.empty()) return;
+    end_thoughts();
     status_.clear();
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
@@ -137,6 +154,7 @@ class StreamPrinter {
   StatusLine& status_;
   Json usage_ = Json::object();
   Json timings_ = Json::object();
+  bool thinking_ = false;
   bool printed_ = false;
   char last_ = '\n';
 };
@@ -216,7 +234,8 @@ void add_options(CLI::App& app, RunOptions& options) {
       ->type_name("FILE")
       ->expected(1)
       ->take_all();
-  app.add_flag("--chat", options.chat, "ask as a chat turn, in the loaded model's format");
+  auto* const chat = app.add_flag("--chat", options.chat, "ask as a chat turn, in the loaded model's format");
+  add_think_option(app, options.think, "; its thoughts go to standard error")->needs(chat);
   app.add_flag("--json", options.json, "print the API's answer when it is complete");
 }
 

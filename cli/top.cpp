@@ -106,7 +106,7 @@ Command top_command(CLI::App& parent) {
   add_socket_option(*app, options->socket);
   app->add_flag("--once", options->once, "print one picture and end");
   app->add_flag("--json", options->json, "print GET /v1/status, a line a second");
-  add_color_option(*app, options->color, "auto minds NO_COLOR");
+  add_color_option(*app, options->color, "whether to colour; auto minds NO_COLOR");
   return {app, [options] { return run(*options); }};
 }
 

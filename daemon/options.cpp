@@ -1,5 +1,6 @@
 #include "daemon/options.h"
 
+#include <algorithm>
 #include <iostream>
 #include <stdexcept>
 #include <string>
@@ -7,7 +8,8 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/manual/completions.h"
-#include "planner/names.h"
+#include "daemon/config_keys.h"
+#include "daemon/manual_pages.h"
 
 namespace tandem::daemon {
 
@@ -17,55 +19,40 @@ using nlohmann::json;
 
 constexpr int kUsageError = 1;
 
-/// A flag that sets a configuration key, given as a JSON pointer.
+/// A flag that sets a configuration key, and is explained by it.
 template <typename Value>
-void add(CLI::App& app, const std::string& flag, const std::string& value_name, const char* key, json& flags,
-         const std::string& help) {
+void add(CLI::App& app, const std::string& flag, const std::string& key_name, json& flags) {
+  const auto& key = config_key(key_name);
+  std::string pointer = "/" + key_name;
+  std::ranges::replace(pointer, '.', '/');
   app.add_option_function<Value>(
-         flag, [&flags, key](const Value& value) { flags[json::json_pointer(key)] = value; }, help)
-      ->type_name(value_name);
+         flag, [&flags, pointer](const Value& value) { flags[json::json_pointer(pointer)] = value; },
+         key.about)
+      ->type_name(key.value);
 }
 
 void add_flags(CLI::App& app, json& flags) {
   using Text = std::string;
   using Number = std::uint64_t;
-  add<Text>(app, "--model", "FILE", "/model", flags, "GGUF file, or the first part of a split one");
-  add<Text>(app, "--plan", "FILE", "/plan", flags, "plan to execute, as written by tandem plan --json");
-  add<Text>(app, "--socket", "FILE", "/socket/path", flags, "path of the Unix socket");
-  add<Text>(app, "--listen", "ADDRESS:PORT", "/listen/address", flags,
-            "TCP port besides the socket, e.g. 127.0.0.1:8080");
-  add<Text>(app, "--api-key-file", "FILE", "/listen/api_key_file", flags,
-            "who may use the port: lines \"LABEL KEY\"");
-  add<Text>(app, "--vram", "SIZE", "/budget/vram", flags, "VRAM allowed, e.g. 12GiB");
-  add<Text>(app, "--ram", "SIZE", "/budget/ram", flags, "RAM allowed, e.g. 64GiB");
-  add<Number>(app, "--context", "TOKENS", "/workload/context", flags, "tokens a sequence can hold");
-  add<Number>(app, "--sequences", "COUNT", "/workload/sequences", flags, "sequences that run at once");
-  add<Number>(app, "--micro-batch", "ROWS", "/workload/micro_batch", flags, "rows of a micro-batch");
-  add<Text>(app, "--kv-type", manual::choice_of(planner::kKvTypeNames), "/workload/kv_type", flags,
-            "element type of KV");
-  add<Text>(app, "--head-type", manual::choice_of(planner::kHeadTypeNames), "/workload/head_type", flags,
-            "what an F32, F16 or BF16 head is stored as when it is loaded");
-  add<Text>(app, "--devices", "auto|cpu|emulated", "/devices", flags,
-            "what the plan may use; emulated: the CPU and a GPU made of threads, to test with");
-  add<Number>(app, "--threads", "COUNT", "/threads", flags, "CPU threads; 0: one for each physical core");
-  add<Number>(app, "--grace", "SECONDS", "/grace_s", flags, "that running requests get at SIGTERM");
-  add<Text>(app, "--log-level", "debug|info|warn|error", "/log_level", flags, "what is worth a line");
+  add<Text>(app, "--model", "model", flags);
+  add<Text>(app, "--plan", "plan", flags);
+  add<Text>(app, "--socket", "socket.path", flags);
+  add<Text>(app, "--listen", "listen.address", flags);
+  add<Text>(app, "--api-key-file", "listen.api_key_file", flags);
+  add<Text>(app, "--vram", "budget.vram", flags);
+  add<Text>(app, "--ram", "budget.ram", flags);
+  add<Number>(app, "--context", "workload.context", flags);
+  add<Number>(app, "--sequences", "workload.sequences", flags);
+  add<Number>(app, "--micro-batch", "workload.micro_batch", flags);
+  add<Text>(app, "--kv-type", "workload.kv_type", flags);
+  add<Text>(app, "--head-type", "workload.head_type", flags);
+  add<Text>(app, "--devices", "devices", flags);
+  add<Number>(app, "--threads", "threads", flags);
+  add<Number>(app, "--grace", "grace_s", flags);
+  add<Text>(app, "--log-level", "log_level", flags);
 }
 
-}  // namespace
-
-std::variant<Options, int> read_options(int argc, const char* const* argv) {
-  CLI::App app("Serve one Gemma model over a Unix socket", "tandemd");
-  app.footer(
-      "Flags override the configuration file, which overrides the defaults.\n"
-      "Exit: 0 ended as asked, 1 usage or configuration, 2 the plan does not fit, 3 bad model, 4 failed.");
-  app.set_version_flag("--version", TANDEM_VERSION);
-  Options options;
-  std::string shell;
-  app.add_option("--config", options.config, "configuration file, JSON with comments")->type_name("FILE");
-  add_flags(app, options.flags);
-  app.add_option("--completions", shell, "print the script by which a shell completes these options, and end")
-      ->type_name(std::string(manual::kShells));
+void add_calibration(CLI::App& app, Options& options) {
   app.add_flag_callback(
       "--no-calibrate", [&options] { options.flags["calibrate"] = false; },
       "do not measure a machine that was never measured");
@@ -76,11 +63,46 @@ std::variant<Options, int> read_options(int argc, const char* const* argv) {
          "--quick", [&options] { options.task = Task::calibrate_quickly; },
          "as at a first start: in seconds, less exactly")
       ->needs(calibrate);
+}
+
+/// What tandemd may be asked to print instead of serving.
+struct Papers {
+  std::string shell;
+  std::string page;
+};
+
+void add_papers(CLI::App& app, Papers& papers) {
+  app.add_option("--completions", papers.shell, "print the script by which a shell completes these options")
+      ->type_name(std::string(manual::kShells));
+  app.add_option("--manual", papers.page, "print a man page")->type_name(std::string(kManualPages));
+}
+
+/// True if something was asked for, which is then printed.
+bool print(const CLI::App& app, const Papers& papers) {
+  const auto program = manual::describe(app, {});
+  if (!papers.shell.empty()) std::cout << manual::completion(program, papers.shell) << std::flush;
+  if (!papers.page.empty()) std::cout << manual_page(program, papers.page) << std::flush;
+  return !papers.shell.empty() || !papers.page.empty();
+}
+
+}  // namespace
+
+std::variant<Options, int> read_options(int argc, const char* const* argv) {
+  CLI::App app("Serve one Gemma model over a Unix socket", "tandemd");
+  app.footer(
+      "Options override the configuration file, which overrides the defaults.\n"
+      "Exit: 0 ended as asked, 1 usage or configuration, 2 the plan does not fit, 3 bad model, 4 failed.");
+  app.set_version_flag("--version", TANDEM_VERSION, "print the version");
+  Options options;
+  Papers papers;
+  app.add_option("--config", options.config, "configuration file, JSON with comments")->type_name("FILE");
+  add_flags(app, options.flags);
+  add_papers(app, papers);
+  add_calibration(app, options);
   try {
     app.parse(argc, argv);
-    if (shell.empty()) return options;
-    std::cout << manual::completion(manual::describe(app, {}), shell) << std::flush;
-    return 0;
+    if (print(app, papers)) return 0;
+    return options;
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
     return code == 0 ? 0 : kUsageError;

@@ -83,17 +83,17 @@ std::string row(const std::string& key, const Value& value) {
 
 /// The rows of one command, whose name is empty for the program itself.
 std::string rows(const std::string& name, const Command& command) {
-  std::vector<std::string> names;
-  std::string text;
-  for (const auto& option : command.options) {
-    names.insert(names.end(), option.names.begin(), option.names.end());
-    if (option.value.shown.empty()) continue;
-    for (const auto& each : option.names) text += row(name + " " + each, option.value);
-  }
+  Value options;
   Value argument;
   for (const auto& child : command.commands) argument.words.push_back(child.name);
   if (!command.arguments.empty()) argument = command.arguments.front().value;
-  return row(name + " options", {"", names, false}) + row(name + " argument", argument) + text;
+  std::string text = row(name + " argument", argument);
+  for (const auto& option : command.options) {
+    options.words.insert(options.words.end(), option.names.begin(), option.names.end());
+    if (option.value.shown.empty()) continue;
+    for (const auto& each : option.names) text.append(row(name + " " + each, option.value));
+  }
+  return row(name + " options", options) + text;
 }
 
 }  // namespace

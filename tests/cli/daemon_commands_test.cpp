@@ -75,6 +75,39 @@ TEST_F(DaemonCommands, RunAsksAsAChatTurnIfTold) {
   EXPECT_EQ(std::get<std::string>(messages[0].content), "  hi <eos> ");
 }
 
+TEST_F(DaemonCommands, RunThinksIfToldAndNotInTheAnswer) {
+  const Outcome outcome = tandem("run --chat x --think --max-tokens 4");
+  EXPECT_EQ(outcome.exit_code, kOk);
+  EXPECT_EQ(harness_.service.chats().back().thinking, ipc::Thinking::on);
+  EXPECT_THAT(outcome.err, HasSubstr(FakeService::thought() + "\n\n"));
+  EXPECT_EQ(outcome.out, FakeService::answer(2) + "\n");  // its first two tokens were thoughts
+  EXPECT_EQ(tandem("run --chat x --no-think --max-tokens 1").exit_code, kOk);
+  EXPECT_EQ(harness_.service.chats().back().thinking, ipc::Thinking::off);
+  EXPECT_EQ(tandem("run --chat x --max-tokens 1").exit_code, kOk);
+  EXPECT_EQ(harness_.service.chats().back().thinking, ipc::Thinking::model_default);
+}
+
+TEST_F(DaemonCommands, RunThinksInChatsOnly) {
+  const Outcome outcome = tandem("run x --think");
+  EXPECT_EQ(outcome.exit_code, kUsage);
+  EXPECT_THAT(outcome.err, HasSubstr("--chat"));
+  EXPECT_TRUE(harness_.service.submitted().empty());
+}
+
+TEST_F(DaemonCommands, ChatThinksIfTold) {
+  const auto chat = [this](const std::string& flags) {
+    EXPECT_EQ(run_shell("printf 'hi\\n' | " TANDEM_BINARY_DIR "/tandem chat --set max_tokens=1 --socket " +
+                        harness_.path() + flags)
+                  .exit_code,
+              kOk);
+    return harness_.service.chats().back().thinking;
+  };
+  EXPECT_EQ(chat(" --think"), ipc::Thinking::on);
+  EXPECT_EQ(chat(" --no-think"), ipc::Thinking::off);
+  EXPECT_EQ(chat(" --set thinking=on"), ipc::Thinking::on);
+  EXPECT_EQ(chat(""), ipc::Thinking::model_default);
+}
+
 TEST_F(DaemonCommands, RunPrintsTheApisJson) {
   const Outcome outcome = tandem("run x --max-tokens 2 --json");
   EXPECT_EQ(outcome.exit_code, kOk);

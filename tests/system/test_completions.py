@@ -36,7 +36,8 @@ def commands():
 
 
 def long_options(*command):
-    return re.findall(r"^ +(?:-\w,)?(--[a-z-]+)", output(BUILD / command[0], *command[1:], "--help"), re.MULTILINE)
+    helped = output(BUILD / command[0], *command[1:], "--help")
+    return re.findall(r"--[a-z-]+", " ".join(re.findall(r"^ +(-\S+)", helped, re.MULTILINE)))
 
 
 def lines_to_complete():
