@@ -44,7 +44,7 @@ function(tandem_test name)
   target_link_libraries(test_${name} PRIVATE tandem_options ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_definitions(test_${name} PRIVATE TANDEM_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     TANDEM_BINARY_DIR="${CMAKE_BINARY_DIR}")
-  # What is tested is compiled as it is shipped; this only drives it.
+  # What is tested is compiled as it is shipped, but for templates that both instantiate; this only drives it.
   if(ARG_COMPUTES)
     tandem_compile_fast(test_${name} tandem_computing_test_headers)
   else()

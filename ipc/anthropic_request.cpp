@@ -64,7 +64,7 @@ void read_sampling_values(Fields& fields, const Limits& limits, GenerationReques
 }
 
 /// Members of the API that have no effect here, or none that could be had.
-void refuse_what_is_not_there(Fields& fields) {
+void refuse_unsupported_message_fields(Fields& fields) {
   fields.value("metadata");
   fields.text("service_tier");
   accept_cache_control(fields);
@@ -80,7 +80,7 @@ ChatRequest read_chat(Fields& fields, const ModelCard& card) {
   chat.format = read_output_config(fields);
   chat.tools = read_anthropic_tools(fields.value("tools"));
   read_anthropic_tool_choice(fields.value("tool_choice"), chat);
-  refuse_what_is_not_there(fields);
+  refuse_unsupported_message_fields(fields);
   const Json* system = fields.value("system");
   const Json* messages = fields.value("messages");
   fields.refuse_others();

@@ -17,7 +17,7 @@ namespace tandem::ipc {
 namespace {
 
 /// How the answer is to be written.
-struct Style {
+struct ReplyStyle {
   OllamaKind kind = OllamaKind::chat;
   std::string model;
   bool scored = false;
@@ -25,7 +25,7 @@ struct Style {
 
 class OllamaAnswer final : public GenerationAnswer {
  public:
-  OllamaAnswer(RouteContext& context, Style style, Options options)
+  OllamaAnswer(RouteContext& context, ReplyStyle style, Options options)
       : GenerationAnswer(context, std::move(options)), style_(std::move(style)) {}
 
  private:
@@ -66,7 +66,7 @@ class OllamaAnswer final : public GenerationAnswer {
     return ollama_head(style_.model, std::chrono::system_clock::now());
   }
 
-  const Style style_;
+  const ReplyStyle style_;
   std::size_t calls_ = 0;  ///< streamed so far
 };
 
@@ -81,7 +81,7 @@ HttpReply loaded_reply(OllamaKind kind, const std::string& model) {
 
 Outcome start(RouteContext& context, const HttpRequest& http, const OllamaRequest& request, OllamaKind kind,
               std::vector<GenerationRequest> sequences) {
-  const Style style{kind, request.model, request.settings.logprobs.has_value()};
+  const ReplyStyle style{kind, request.model, request.settings.logprobs.has_value()};
   GenerationAnswer::Options options{sequences.front().id, http.sender.account,
                                     request.stream ? Delivery::streamed : Delivery::whole, kJsonLinesType};
   return StartAnswer([&context, style, options = std::move(options),

@@ -167,7 +167,7 @@ PastCall read_call(const Json& call, const std::string& where) {
   return past;
 }
 
-ChatRole read_role(Fields& fields, const std::string& where) {
+ChatRole read_ollama_role(Fields& fields, const std::string& where) {
   const auto role = fields.text("role").value_or("");
   if (role == "system") return ChatRole::system;
   if (role == "user") return ChatRole::user;
@@ -189,7 +189,7 @@ std::vector<PastCall> read_calls(const Json* calls, const std::string& where) {
 ChatMessage read_message(const Json& json, const std::string& where) {
   Fields fields(json, where + ".");
   ChatMessage message;
-  message.role = read_role(fields, where);
+  message.role = read_ollama_role(fields, where);
   message.content = fields.text("content").value_or("");
   refuse_images(fields, where + ".images");
   // Clients send whole messages back, in which members of other roles are there but empty.

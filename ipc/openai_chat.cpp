@@ -17,7 +17,7 @@ namespace tandem::ipc {
 namespace {
 
 /// How the answer is to be written.
-struct Style {
+struct ChatStyle {
   std::size_t n = 1;
   bool include_usage = false;
   bool shows_logprobs = false;
@@ -26,7 +26,7 @@ struct Style {
 
 class ChatAnswer final : public GenerationAnswer {
  public:
-  ChatAnswer(RouteContext& context, const Style& style, Options options)
+  ChatAnswer(RouteContext& context, const ChatStyle& style, Options options)
       : GenerationAnswer(context, std::move(options)),
         style_(style),
         head_{id(), context.service.model().id, created_unix_s()} {}
@@ -100,7 +100,7 @@ class ChatAnswer final : public GenerationAnswer {
 
   static constexpr const char* kChunk = "chat.completion.chunk";
 
-  const Style style_;
+  const ChatStyle style_;
   const CompletionHead head_;
   std::map<std::size_t, std::size_t> calls_;  ///< streamed so far, by choice
 };
@@ -109,7 +109,8 @@ class ChatAnswer final : public GenerationAnswer {
 Outcome prepare(RouteContext& context, const HttpRequest& http) {
   const Json body = parse_object(http.body, context.limits.json_depth);
   OpenaiChatRequest request = read_openai_chat_request(body, context.limits, context.service.model());
-  const Style style{request.n, request.include_usage, request.settings.logprobs.has_value(), request.names};
+  const ChatStyle style{request.n, request.include_usage, request.settings.logprobs.has_value(),
+                        request.names};
   GenerationAnswer::Options options{"chatcmpl-" + http.id, http.sender.account,
                                     request.stream ? Delivery::streamed : Delivery::whole};
   auto sequences = chat_sequences(request.chat, std::move(request.settings), request.n, options.id,

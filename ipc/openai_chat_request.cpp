@@ -72,7 +72,7 @@ AnswerFormat read_format(Fields& fields) {
 }
 
 /// Fields of the API that have no effect or one value here; clients that send that value are served.
-void refuse_what_is_not_there(Fields& fields) {
+void refuse_unsupported_chat_fields(Fields& fields) {
   for (const char* name : {"model", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
                            "service_tier", "verbosity"}) {
     fields.text(name);
@@ -117,7 +117,7 @@ OpenaiChatRequest read_openai_chat_request(const Json& body, const Limits& limit
   chat.tools = read_openai_tools(fields.value("tools"));
   chat.tool_choice = read_openai_tool_choice(fields.value("tool_choice"), chat.tools);
   chat.parallel_calls = fields.boolean("parallel_tool_calls").value_or(true);
-  refuse_what_is_not_there(fields);
+  refuse_unsupported_chat_fields(fields);
   const Json* messages = fields.value("messages");
   fields.refuse_others();
   chat.messages = read_openai_messages(messages, limits.json_depth);

@@ -71,7 +71,7 @@ void read_choices(Fields& fields, CompletionRequest& completion) {
 }
 
 /// Fields of the API that have no effect or one value here; clients that send that value are served.
-void refuse_what_is_not_there(Fields& fields) {
+void refuse_unsupported_completion_fields(Fields& fields) {
   fields.text("model");
   fields.text("user");
   if (fields.value("suffix") != nullptr) refuse_field("suffix", "is not supported; leave it out");
@@ -97,7 +97,7 @@ CompletionRequest read_completion_request(const Json& body, const Limits& limits
   read_choices(fields, completion);
   completion.include_usage = read_include_usage(fields, completion.stream);
   completion.format = read_grammar_fields(fields);
-  refuse_what_is_not_there(fields);
+  refuse_unsupported_completion_fields(fields);
   const Json* prompt = fields.value("prompt");
   fields.refuse_others();
   completion.prompts = read_prompts(prompt, vocab, limits);

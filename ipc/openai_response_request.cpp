@@ -72,7 +72,7 @@ AnswerFormat read_text_format(const Json* text) {
 }
 
 /// Members that have no effect here, or one value; clients that send that value are served.
-void refuse_what_is_not_there(Fields& fields) {
+void refuse_unsupported_response_fields(Fields& fields) {
   for (const char* name :
        {"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"}) {
     fields.text(name);
@@ -127,7 +127,7 @@ OpenaiResponseRequest read_openai_response_request(const Json& body, const Limit
   chat.tool_choice = read_response_tool_choice(fields.value("tool_choice"), chat.tools);
   chat.parallel_calls = fields.boolean("parallel_tool_calls").value_or(true);
   fields.text("model");
-  refuse_what_is_not_there(fields);
+  refuse_unsupported_response_fields(fields);
   read_include(fields.value("include"));
   accept_stream_options(fields.value("stream_options"));
   const Json* instructions = fields.value("instructions");
