@@ -11,7 +11,7 @@ namespace {
 
 // Columns: a mark, the label, the value, then memory, speeds and units; 80 together.
 constexpr std::size_t kMarkColumns = 4;
-constexpr std::size_t kLabelColumns = 18;
+constexpr std::size_t kAnswerLabelColumns = 18;
 constexpr std::size_t kValueColumns = 15;
 constexpr std::size_t kSizeColumns = 8;
 constexpr std::size_t kSpeedColumns = 7;
@@ -19,7 +19,7 @@ constexpr std::size_t kUnitColumns = 6;
 
 /// Rows without a value have its column for their label.
 std::size_t label_columns(const Answer& answer) {
-  return answer.unit.empty() ? kLabelColumns + kValueColumns : kLabelColumns;
+  return answer.unit.empty() ? kAnswerLabelColumns + kValueColumns : kAnswerLabelColumns;
 }
 
 /// Where sequences are counted, speed of all of them says more than one's first token.

@@ -9,10 +9,10 @@
 namespace tandem::planner {
 namespace {
 
-constexpr std::size_t kLabelColumns = 12;
+constexpr std::size_t kStripLabelColumns = 12;
 
 std::string label(const std::string& text) {
-  return padded_right(text, kLabelColumns);
+  return padded_right(text, kStripLabelColumns);
 }
 
 std::string cell(Style style, Ink ink) {
@@ -49,7 +49,7 @@ std::uint64_t largest_layer_kv_bytes(const Plan& plan) noexcept {
 }
 
 std::string layer_strip(const Plan& plan, Ink ink) {
-  constexpr std::size_t kLayersPerLine = kColumns - kLabelColumns;
+  constexpr std::size_t kLayersPerLine = kColumns - kStripLabelColumns;
   const auto largest_kv_bytes = largest_layer_kv_bytes(plan);
   std::string text;
   for (std::size_t first = 0; first < plan.layers.size(); first += kLayersPerLine) {

@@ -71,8 +71,8 @@ std::vector<TypeRates> read_types(ObjectReader& devices, std::string_view key) {
 
 // Ranges a rate must be in: wide enough for any machine of the next years, narrow enough to catch a wrong
 // unit.
-MachineProfile read_profile(std::string_view json) {
-  const auto document = parse_json(json);
+MachineProfile read_profile(std::string_view text) {
+  const auto document = parse_json(text);
   ObjectReader root(document, "");
   if (root.text("schema") != kMachineSchema) {
     root.fail("schema", "must be \"" + std::string(kMachineSchema) + "\"");
@@ -115,9 +115,9 @@ MachineProfile read_profile(std::string_view json) {
 
 }  // namespace
 
-MachineProfile parse_machine(std::string_view json, std::string_view origin) {
+MachineProfile parse_machine(std::string_view text, std::string_view origin) {
   try {
-    return read_profile(json);
+    return read_profile(text);
   } catch (const BadField& field) {
     throw BadProfile("machine profile " + std::string(origin) + ": " + field.what());
   }
