@@ -168,7 +168,7 @@ void read_message(const Json& json, const std::string& where, std::vector<ChatMe
   }
 }
 
-ChatTool read_tool(const Json& json, const std::string& where) {
+ChatTool read_anthropic_tool(const Json& json, const std::string& where) {
   Fields fields(json, where + ".");
   const auto type = fields.text("type").value_or("custom");
   if (type != "custom") {
@@ -216,15 +216,7 @@ std::vector<ChatMessage> read_anthropic_messages(const Json* system, const Json*
 }
 
 std::vector<ChatTool> read_anthropic_tools(const Json* tools) {
-  std::vector<ChatTool> read;
-  if (tools == nullptr) return read;
-  check_tools(*tools);
-  for (const Json& json : *tools) {
-    ChatTool tool = read_tool(json, "tools[" + std::to_string(read.size()) + "]");
-    if (has_tool(read, tool.name)) refuse_field("tools", "has '" + tool.name + "' twice");
-    read.push_back(std::move(tool));
-  }
-  return read;
+  return read_tools(tools, read_anthropic_tool);
 }
 
 void read_anthropic_tool_choice(const Json* choice, ChatRequest& chat) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ipc/http.h"
+#include "ipc/json_fields.h"
 #include "ipc/limits.h"
 #include "ipc/service.h"
 
@@ -23,8 +24,13 @@ bool is_function_name(const std::string& name) noexcept;
 
 /// In one request: each is compared with all others.
 inline constexpr std::size_t kMaxTools = 1024;
-/// Refuses "tools" unless they are an array of at most kMaxTools.
-void check_tools(const Json& tools);
+/// "tools", each as `read_one` reads it, at most kMaxTools, no name twice; nothing for nullptr.
+std::vector<ChatTool> read_tools(const Json* tools,
+                                 ChatTool (*read_one)(const Json& json, const std::string& where));
+
+/// OpenAI's members of a function: name, description, parameters, strict, and no others.  `where` is the
+/// function's place.
+ChatTool read_function(Fields& fields, const std::string& where);
 
 /// Whether `name` is one of `tools`.
 bool has_tool(const std::vector<ChatTool>& tools, const std::string& name);

@@ -113,7 +113,7 @@ ChatMessage read_message(const Json& json, const std::string& where, std::size_t
   return message;
 }
 
-ChatTool read_tool(const Json& json, const std::string& where) {
+ChatTool read_chat_tool(const Json& json, const std::string& where) {
   Fields fields(json, where + ".");
   const auto type = fields.text("type").value_or("");
   if (type != "function") refuse_field(where + ".type", "is '" + type + "'; only 'function' is known here");
@@ -121,19 +121,7 @@ ChatTool read_tool(const Json& json, const std::string& where) {
   fields.refuse_others();
   if (function == nullptr) refuse_field(where + ".function", "is required");
   Fields inner(*function, where + ".function.");
-  ChatTool tool;
-  tool.name = inner.text("name").value_or("");
-  if (!is_function_name(tool.name)) {
-    refuse_field(where + ".function.name", "must be 1 to 128 letters, digits and _ - . : /");
-  }
-  tool.description = inner.text("description").value_or("");
-  if (const Json* parameters = inner.value("parameters")) {
-    if (!parameters->is_object()) refuse_field(where + ".function.parameters", "must be a JSON schema");
-    tool.parameters = *parameters;
-  }
-  tool.strict = inner.boolean("strict").value_or(false);
-  inner.refuse_others();
-  return tool;
+  return read_function(inner, where + ".function");
 }
 
 }  // namespace
@@ -149,15 +137,7 @@ std::vector<ChatMessage> read_openai_messages(const Json* messages, std::size_t 
 }
 
 std::vector<ChatTool> read_openai_tools(const Json* tools) {
-  if (tools == nullptr) return {};
-  check_tools(*tools);
-  std::vector<ChatTool> read;
-  for (const Json& tool : *tools) {
-    ChatTool one = read_tool(tool, "tools[" + std::to_string(read.size()) + "]");
-    if (has_tool(read, one.name)) refuse_field("tools", "has '" + one.name + "' twice");
-    read.push_back(std::move(one));
-  }
-  return read;
+  return read_tools(tools, read_chat_tool);
 }
 
 std::optional<ToolChoice> read_tool_choice_word(const Json* choice, const std::vector<ChatTool>& tools) {

@@ -145,23 +145,11 @@ class InputReader {
   std::vector<ChatMessage> messages_;
 };
 
-ChatTool read_tool(const Json& json, const std::string& where) {
+ChatTool read_response_tool(const Json& json, const std::string& where) {
   Fields fields(json, where + ".");
   const auto type = fields.text("type").value_or("");
   if (type != "function") refuse_field(where + ".type", "is '" + type + "'; only 'function' is known here");
-  ChatTool tool;
-  tool.name = fields.text("name").value_or("");
-  if (!is_function_name(tool.name)) {
-    refuse_field(where + ".name", "must be 1 to 128 letters, digits and _ - . : /");
-  }
-  tool.description = fields.text("description").value_or("");
-  if (const Json* parameters = fields.value("parameters")) {
-    if (!parameters->is_object()) refuse_field(where + ".parameters", "must be a JSON schema");
-    tool.parameters = *parameters;
-  }
-  tool.strict = fields.boolean("strict").value_or(false);
-  fields.refuse_others();
-  return tool;
+  return read_function(fields, where);
 }
 
 }  // namespace
@@ -189,15 +177,7 @@ std::vector<ChatMessage> read_response_input(const Json* instructions, const Jso
 }
 
 std::vector<ChatTool> read_response_tools(const Json* tools) {
-  std::vector<ChatTool> read;
-  if (tools == nullptr) return read;
-  check_tools(*tools);
-  for (const Json& json : *tools) {
-    ChatTool tool = read_tool(json, "tools[" + std::to_string(read.size()) + "]");
-    if (has_tool(read, tool.name)) refuse_field("tools", "has '" + tool.name + "' twice");
-    read.push_back(std::move(tool));
-  }
-  return read;
+  return read_tools(tools, read_response_tool);
 }
 
 ToolChoice read_response_tool_choice(const Json* choice, const std::vector<ChatTool>& tools) {
