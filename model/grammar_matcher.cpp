@@ -7,8 +7,8 @@
 namespace tandem::model {
 namespace {
 
-constexpr std::size_t kMostStates = 8192;    // of the machine; each may hold 1 KiB of transitions
-constexpr std::size_t kMostKeptMasks = 256;  // 32 KiB each at 262,144 tokens
+constexpr std::size_t kMostLiveStates = 8192;  // of the machine; each may hold 1 KiB of transitions
+constexpr std::size_t kMostKeptMasks = 256;    // 32 KiB each at 262,144 tokens
 
 }  // namespace
 
@@ -46,7 +46,7 @@ bool GrammarMatcher::accept(TokenId token) {
 
 /// Begins the machine anew with nothing but the present state.
 void GrammarMatcher::forget_if_large() {
-  if (machine_->state_count() < kMostStates) return;
+  if (machine_->state_count() < kMostLiveStates) return;
   auto fresh = std::make_unique<GrammarMachine>(masks_->grammar());
   std::unordered_map<GrammarMachine::StackId, GrammarMachine::StackId> moved = {
       {GrammarMachine::kEmptyStack, GrammarMachine::kEmptyStack}};
