@@ -34,6 +34,14 @@ function(tandem_compile_fast target name)
   endif()
 endfunction()
 
+# tandem_group(TARGET N): N sources of TARGET are compiled together, so that what they instantiate is so once.  Names in their
+# anonymous namespaces must differ then; not with sanitizers, whose reports are clearer of single sources.
+function(tandem_group target count)
+  if(NOT TANDEM_SANITIZE)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${count})
+  endif()
+endfunction()
+
 # tandem_text_part(TARGET SOURCES...): sources of a room that otherwise computes which read and write JSON and text; they become
 # part of TARGET, compiled fast.
 function(tandem_text_part target)
@@ -41,7 +49,7 @@ function(tandem_text_part target)
   target_link_libraries(${target}_text PRIVATE $<TARGET_PROPERTY:${target},LINK_LIBRARIES>)
   target_include_directories(${target}_text PRIVATE ${CMAKE_BINARY_DIR}/generated)
   tandem_compile_fast(${target}_text tandem_json_headers)
-  set_target_properties(${target}_text PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  tandem_group(${target}_text 8)
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_text>)
   set_target_properties(${target} PROPERTIES TANDEM_TEXT_SOURCES "${ARGN}")
 endfunction()
