@@ -10,21 +10,24 @@ namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
-/// For four bits of a set, what the four logits may be at most.
-constexpr auto kLimits = [] {
-  std::array<std::array<float, 4>, 16> limits{};
-  for (unsigned bits = 0; bits < 16; ++bits) {
-    for (unsigned i = 0; i < 4; ++i) {
-      limits[bits][i] = (bits >> i & 1U) != 0 ? std::numeric_limits<float>::infinity() : kNever;
-    }
-  }
-  return limits;
+constexpr unsigned kHalf = 32;
+
+/// kBit[i] is bit i alone: read from memory, a compiler tests a vector of them at once.
+constexpr auto kBit = [] {
+  std::array<std::uint32_t, kHalf> bits{};
+  for (unsigned i = 0; i < kHalf; ++i) bits[i] = std::uint32_t{1} << i;
+  return bits;
 }();
 
-/// Without branches, which bits are set is not to be predicted.
-void limit_four(std::uint64_t bits, float* logits) noexcept {
-  const auto& limits = kLimits[bits];
-  for (std::size_t i = 0; i < 4; ++i) logits[i] = std::min(logits[i], limits[i]);
+/// Every logit is read and written, so that this becomes blends of whole vectors: which bits are set is not
+/// to be predicted.
+void keep_half(std::uint32_t allowed, float* logits) noexcept {
+  std::array<float, kHalf> kept;
+  for (unsigned i = 0; i < kHalf; ++i) {
+    const float logit = logits[i];
+    kept[i] = (allowed & kBit[i]) != 0 ? logit : kNever;
+  }
+  std::ranges::copy(kept, logits);
 }
 
 }  // namespace
@@ -46,8 +49,8 @@ void keep_only(const TokenSet& allowed, std::span<float> logits) noexcept {
     } else if (word == ~std::uint64_t{0}) {
       continue;
     } else if (part.size() == kWord) {
-      for (unsigned shift = 0; shift < kWord; shift += 4)
-        limit_four(word >> shift & 15U, part.data() + shift);
+      keep_half(static_cast<std::uint32_t>(word), part.data());
+      keep_half(static_cast<std::uint32_t>(word >> kHalf), part.data() + kHalf);
     } else {
       for (std::size_t i = 0; i < part.size(); ++i) {
         if ((word >> i & 1U) == 0) part[i] = kNever;
