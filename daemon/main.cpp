@@ -92,7 +92,9 @@ void log_plan(const planner::Plan& plan) {
 }
 
 planner::Plan fitting_plan(const Config& config, const planner::ModelInput& model) {
-  auto plan = choose_plan(config, model, [&config] { return choose_machine(config); });
+  auto plan = choose_plan(
+      config, model, [&config] { return usable_devices(config); },
+      [&config] { return choose_machine(config); });
   log_plan(plan);
   if (plan.fits) return plan;
   throw DoesNotFit("the plan does not fit: " + planner::grouped(plan.ram_short_bytes) + " bytes of RAM and " +

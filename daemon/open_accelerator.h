@@ -3,13 +3,19 @@
 #include <memory>
 
 #include "backends/device.h"
+#include "daemon/config.h"
+#include "planner/make_plan.h"
 #include "planner/plan.h"
 
 namespace tandem::daemon {
 
-/// The device that `plan` calls its GPU; null if all of it is on the CPU, or if this build has no such
-/// device.  An emulated one has as much memory as the plan's budget.  Throws std::runtime_error if it cannot
-/// be used.
+/// What plans may use, by `devices` in the configuration, this build and this machine; what became of `auto`
+/// is in the log.  Throws BadConfig if a GPU is asked for and there is none.
+planner::Devices usable_devices(const Config& config);
+
+/// The device that `plan` calls its GPU; null if all of it is on the CPU.  An emulated one has as much
+/// memory as the plan's budget.  Throws planner::BadPlan if there is none, std::runtime_error if it cannot be
+/// used.
 std::unique_ptr<device::Accelerator> open_accelerator(const planner::Plan& plan);
 
 }  // namespace tandem::daemon

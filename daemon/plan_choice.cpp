@@ -25,12 +25,6 @@ planner::Plan read_plan(const std::filesystem::path& path) {
   }
 }
 
-/// What is not measured on a real GPU is not chosen by itself, so `auto` and `cpu` are the same.
-planner::Devices devices_of(const Config& config) {
-  return config.devices == "emulated" ? planner::parse_devices(config.devices)
-                                      : planner::Devices{std::nullopt};
-}
-
 }  // namespace
 
 planner::Budget cut_to_free(planner::Budget budget, const FreeMemory& free,
@@ -45,13 +39,14 @@ planner::Budget cut_to_free(planner::Budget budget, const FreeMemory& free,
 }
 
 planner::Plan choose_plan(const Config& config, const planner::ModelInput& model,
+                          const std::function<planner::Devices()>& devices,
                           const std::function<planner::MachineProfile()>& machine) {
   if (config.plan) return read_plan(*config.plan);
   std::vector<std::string> reasons;
   const auto budget = cut_to_free(config.budget, {memory::available_ram_bytes()}, reasons);
   auto workload = config.workload;
   if (!config.context_set) workload.max_seq_len = planner::default_workload(model.hyper).max_seq_len;
-  auto plan = planner::make_plan(model, budget, workload, machine(), devices_of(config));
+  auto plan = planner::make_plan(model, budget, workload, machine(), devices());
   plan.reasons.insert(plan.reasons.begin(), reasons.begin(), reasons.end());
   return plan;
 }

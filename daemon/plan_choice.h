@@ -4,15 +4,17 @@
 
 #include "daemon/config.h"
 #include "planner/machine.h"
+#include "planner/make_plan.h"
 #include "planner/model_input.h"
 #include "planner/plan.h"
 
 namespace tandem::daemon {
 
-/// The plan to execute: the configured file's, as it is; or the planner's for `machine`, which is asked for
-/// then only, with a budget no larger than what is free now (every cut is a line in `reasons`).  Throws
-/// planner::BadPlan, planner::BadQuestion, BadConfig.
+/// The plan to execute: the configured file's, as it is; or the planner's for `devices` of `machine`, which
+/// are asked for then only, with a budget no larger than what is free now (every cut is a line in `reasons`).
+/// Throws planner::BadPlan, planner::BadQuestion, BadConfig.
 planner::Plan choose_plan(const Config& config, const planner::ModelInput& model,
+                          const std::function<planner::Devices()>& devices,
                           const std::function<planner::MachineProfile()>& machine);
 
 /// What the machine could give right now.

@@ -7,8 +7,8 @@
 
 namespace tandem::cuda {
 
-std::unique_ptr<device::Accelerator> open_gpu(int number) {
-  return make_accelerator(open_device(number));
+std::unique_ptr<device::Accelerator> open_gpu(int number, std::uint32_t multiprocessors) {
+  return make_accelerator(open_device(number, multiprocessors));
 }
 
 std::unique_ptr<device::Accelerator> open_emulated(std::uint64_t) {

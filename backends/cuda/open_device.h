@@ -1,10 +1,12 @@
 #pragma once
 
+#include <cstdint>
+
 #include "backends/cuda/runtime.h"
 
 namespace tandem::cuda {
 
-/// The GPU that the driver counts as `number`.  Throws DeviceError if there is none.
-Device open_device(int number);
+/// As open_gpu (open_accelerator.h), the device itself.
+Device open_device(int number, std::uint32_t multiprocessors = 0);
 
 }  // namespace tandem::cuda

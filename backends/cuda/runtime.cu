@@ -2,31 +2,72 @@
 
 #include <cstring>
 #include <cuda_runtime.h>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "backends/cuda/green_context.h"
 #include "backends/cuda/launch.cuh"
+#include "backends/cuda/memory_place.h"
+#include "backends/cuda/open_accelerator.h"
 #include "backends/cuda/open_device.h"
 #include "backends/cuda/runtime.h"
 
 namespace tandem::cuda {
 namespace {
 
-void check(cudaError_t error, const std::string& what) {
+/// Throws unless `error` is none; `what` of `about` failed.  Builds no text otherwise.
+void check(cudaError_t error, const char* what, const char* about = "") {
   if (error == cudaSuccess) return;
-  throw DeviceError(what + ": " + cudaGetErrorString(error));
+  throw DeviceError(std::string(what) + about + ": " + cudaGetErrorString(error) + " (" +
+                    cudaGetErrorName(error) + ")");
 }
 
 /// Dynamic shared memory that needs no leave.
 constexpr std::size_t kSharedBytesAtWill = std::size_t{48} << 10;
 
+DeviceProperties properties_of(int number) {
+  cudaDeviceProp said{};
+  check(cudaGetDeviceProperties(&said, number), "properties of the GPU");
+  return {said.name, static_cast<std::uint32_t>(said.major * 10 + said.minor),
+          static_cast<std::uint32_t>(said.multiProcessorCount), said.totalGlobalMem,
+          static_cast<std::size_t>(said.l2CacheSize)};
+}
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+/// Why the driver counts no GPU.
+std::string why_none(cudaError_t error) {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  if (driver == 0) return "there is no NVIDIA driver";
+  if (error == cudaErrorInsufficientDriver) {
+    return "the NVIDIA driver is for CUDA " + version_text(driver) + " and this program for CUDA " +
+           version_text(runtime);
+  }
+  return std::string("the NVIDIA driver says: ") + cudaGetErrorString(error);
+}
+
 }  // namespace
 
+GpuSurvey find_gpus() {
+  int n = 0;
+  const auto error = cudaGetDeviceCount(&n);
+  if (error != cudaSuccess || n == 0) return {{}, why_none(error == cudaSuccess ? cudaErrorNoDevice : error)};
+  GpuSurvey survey;
+  for (int number = 0; number < n; ++number) survey.gpus.push_back(properties_of(number));
+  return survey;
+}
+
 struct Device::State {
-  int number;
+  int number = 0;
+  std::optional<GreenContext> part;
 
   /// Makes this the device that calls of this thread mean.
-  void use() const { check(cudaSetDevice(number), "GPU " + std::to_string(number)); }
+  void use() const { check(cudaSetDevice(number), "GPU"); }
 };
 
 struct Event::State {
@@ -46,7 +87,11 @@ struct Stream::State {
 
   explicit State(const Device::State& its_device) : device(its_device) {
     device.use();
-    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
+    if (device.part) {
+      stream = device.part->make_stream();
+    } else {
+      check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
+    }
   }
   ~State() { cudaStreamDestroy(stream); }
 };
@@ -56,11 +101,21 @@ Device::Device(Device&&) noexcept = default;
 Device& Device::operator=(Device&&) noexcept = default;
 Device::~Device() = default;
 
-Device open_device(int number) {
-  auto state = std::make_unique<Device::State>(Device::State{number});
+Device open_device(int number, std::uint32_t multiprocessors) {
+  const auto survey = find_gpus();
+  if (survey.gpus.empty()) throw DeviceError("GPU " + std::to_string(number) + ": " + survey.none_because);
+  auto state = std::make_unique<Device::State>();
+  state->number = number;
   state->use();
-  check(cudaFree(nullptr), "GPU " + std::to_string(number));  // makes the context now
+  check(cudaFree(nullptr), "context on the GPU");  // makes it now
+  if (multiprocessors != 0) state->part.emplace(number, multiprocessors);
   return Device(std::move(state));
+}
+
+DeviceProperties Device::properties() const {
+  auto properties = properties_of(state_->number);
+  if (state_->part) properties.multiprocessors = state_->part->multiprocessors();
+  return properties;
 }
 
 MemoryInfo Device::memory() const {
@@ -75,51 +130,20 @@ void Device::synchronise() {
   check(cudaDeviceSynchronize(), "work on the GPU");
 }
 
-DeviceMemory::DeviceMemory(Device& device, std::size_t bytes) : device_(&device.state()), bytes_(bytes) {
-  device_->use();
+std::byte* allocate(Device::State& device, std::size_t bytes, MemoryPlace place) {
+  device.use();
   void* data = nullptr;
-  check(cudaMalloc(&data, bytes), "device memory of " + std::to_string(bytes) + " bytes");
-  data_ = static_cast<std::byte*>(data);
+  if (place == MemoryPlace::device) {
+    check(cudaMalloc(&data, bytes), "device memory of ", (std::to_string(bytes) + " bytes").c_str());
+  } else {
+    check(cudaMallocHost(&data, bytes), "pinned memory of ", (std::to_string(bytes) + " bytes").c_str());
+    std::memset(data, 0, bytes);
+  }
+  return static_cast<std::byte*>(data);
 }
 
-DeviceMemory::DeviceMemory(DeviceMemory&& other) noexcept
-    : device_(std::exchange(other.device_, nullptr)),
-      data_(std::exchange(other.data_, nullptr)),
-      bytes_(std::exchange(other.bytes_, 0)) {}
-
-DeviceMemory& DeviceMemory::operator=(DeviceMemory&& other) noexcept {
-  std::swap(device_, other.device_);
-  std::swap(data_, other.data_);
-  std::swap(bytes_, other.bytes_);
-  return *this;
-}
-
-DeviceMemory::~DeviceMemory() {
-  cudaFree(data_);
-}
-
-PinnedMemory::PinnedMemory(Device& device, std::size_t bytes) : device_(&device.state()), bytes_(bytes) {
-  device_->use();
-  void* data = nullptr;
-  check(cudaMallocHost(&data, bytes), "pinned memory of " + std::to_string(bytes) + " bytes");
-  data_ = static_cast<std::byte*>(data);
-  std::memset(data_, 0, bytes);
-}
-
-PinnedMemory::PinnedMemory(PinnedMemory&& other) noexcept
-    : device_(std::exchange(other.device_, nullptr)),
-      data_(std::exchange(other.data_, nullptr)),
-      bytes_(std::exchange(other.bytes_, 0)) {}
-
-PinnedMemory& PinnedMemory::operator=(PinnedMemory&& other) noexcept {
-  std::swap(device_, other.device_);
-  std::swap(data_, other.data_);
-  std::swap(bytes_, other.bytes_);
-  return *this;
-}
-
-PinnedMemory::~PinnedMemory() {
-  cudaFreeHost(data_);
+void release(Device::State&, std::byte* data, MemoryPlace place) noexcept {
+  place == MemoryPlace::device ? cudaFree(data) : cudaFreeHost(data);
 }
 
 void Event::synchronise() const {
@@ -196,16 +220,15 @@ void Stream::synchronise() {
 }
 
 void start_kernel(Stream& stream, const Launch& shape, const void* kernel, const void* const* arguments) {
-  const std::string what = std::string("launch of ") + shape.name;
   stream.state().device.use();
   if (shape.shared_bytes > kSharedBytesAtWill) {
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shape.shared_bytes)),
-          what);
+          "launch of ", shape.name);
   }
   check(cudaLaunchKernel(kernel, shape.blocks, shape.threads, const_cast<void**>(arguments),
                          shape.shared_bytes, stream.state().stream),
-        what);
+        "launch of ", shape.name);
 }
 
 }  // namespace tandem::cuda

@@ -4,9 +4,11 @@
 // is no toolkit, the CUDA runtime where there is.
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <string>
 
 namespace tandem::cuda {
 
@@ -21,6 +23,15 @@ struct MemoryInfo {
   std::size_t total_bytes = 0;
 };
 
+/// What a device is.
+struct DeviceProperties {
+  std::string name;
+  std::uint32_t compute_capability = 0;  ///< 86 for 8.6
+  std::uint32_t multiprocessors = 0;     ///< that work may run on
+  std::size_t total_bytes = 0;
+  std::size_t cache_bytes = 0;  ///< L2
+};
+
 /// One device.  Whatever was made from it must be gone before it is.
 class Device {
  public:
@@ -32,6 +43,7 @@ class Device {
   ~Device();
 
   [[nodiscard]] MemoryInfo memory() const;
+  [[nodiscard]] DeviceProperties properties() const;
 
   /// Waits for all work of all streams.  Throws DeviceError if some of it failed.
   void synchronise();

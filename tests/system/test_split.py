@@ -105,6 +105,18 @@ def test_a_plan_for_a_gpu_that_is_not_there_is_refused(tmp_path):
     assert "--devices cpu" in ended.stderr
 
 
+@pytest.mark.parametrize("devices", ["cuda", "cpu,cuda"])
+def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_in_words(devices, tmp_path):
+    ended = subprocess.run(
+        [BUILD / "tandemd", "--model", EMBEDDED, "--devices", devices, "--no-calibrate", "--socket", tmp_path / "s"],
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert f"devices: {devices}: there is no cuda0: " in ended.stderr
+    assert "--devices cpu" in ended.stderr
+
+
 def test_idle_means_idle_on_both(split):
     split.complete(prompt="warm", max_tokens=2)
     assert split.idle()

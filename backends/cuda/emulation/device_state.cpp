@@ -77,6 +77,10 @@ MemoryInfo Device::State::memory() {
   return {options_.memory_bytes - used_bytes_, options_.memory_bytes};
 }
 
+DeviceProperties Device::State::properties() const {
+  return {"emulated", 86, std::max(1u, options_.threads), options_.memory_bytes, 0};
+}
+
 std::uint64_t Device::State::calls() {
   const std::lock_guard lock(mutex_);
   return calls_;

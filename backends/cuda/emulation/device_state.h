@@ -69,6 +69,7 @@ struct Device::State {
   std::byte* allocate(std::size_t bytes, emulation::MemoryKind kind);
   void free(const std::byte* data) noexcept;
   MemoryInfo memory();
+  DeviceProperties properties() const;
   std::uint64_t calls();
   emulation::Counts counts();
 

@@ -7,7 +7,11 @@
 
 namespace tandem::cuda {
 
-std::unique_ptr<device::Accelerator> open_gpu(int) {
+GpuSurvey find_gpus() {
+  return {{}, "this program was built without the part for GPUs (TANDEM_GPU)"};
+}
+
+std::unique_ptr<device::Accelerator> open_gpu(int, std::uint32_t) {
   return nullptr;
 }
 

@@ -3,11 +3,11 @@
 #include "backends/cuda/runtime.h"
 
 #include <cstring>
-#include <utility>
 
 #include "backends/cuda/emulation/device.h"
 #include "backends/cuda/emulation/device_state.h"
 #include "backends/cuda/emulation/enqueue.h"
+#include "backends/cuda/memory_place.h"
 
 namespace tandem::cuda {
 
@@ -23,46 +23,20 @@ MemoryInfo Device::memory() const {
   return state_->memory();
 }
 
+DeviceProperties Device::properties() const {
+  return state_->properties();
+}
+
 void Device::synchronise() {
   state_->synchronise();
 }
 
-DeviceMemory::DeviceMemory(Device& device, std::size_t bytes)
-    : device_(&device.state()), data_(device_->allocate(bytes, MemoryKind::device)), bytes_(bytes) {}
-
-DeviceMemory::DeviceMemory(DeviceMemory&& other) noexcept
-    : device_(std::exchange(other.device_, nullptr)),
-      data_(std::exchange(other.data_, nullptr)),
-      bytes_(std::exchange(other.bytes_, 0)) {}
-
-DeviceMemory& DeviceMemory::operator=(DeviceMemory&& other) noexcept {
-  std::swap(device_, other.device_);
-  std::swap(data_, other.data_);
-  std::swap(bytes_, other.bytes_);
-  return *this;
+std::byte* allocate(Device::State& device, std::size_t bytes, MemoryPlace place) {
+  return device.allocate(bytes, place == MemoryPlace::device ? MemoryKind::device : MemoryKind::pinned);
 }
 
-DeviceMemory::~DeviceMemory() {
-  if (data_ != nullptr) device_->free(data_);
-}
-
-PinnedMemory::PinnedMemory(Device& device, std::size_t bytes)
-    : device_(&device.state()), data_(device_->allocate(bytes, MemoryKind::pinned)), bytes_(bytes) {}
-
-PinnedMemory::PinnedMemory(PinnedMemory&& other) noexcept
-    : device_(std::exchange(other.device_, nullptr)),
-      data_(std::exchange(other.data_, nullptr)),
-      bytes_(std::exchange(other.bytes_, 0)) {}
-
-PinnedMemory& PinnedMemory::operator=(PinnedMemory&& other) noexcept {
-  std::swap(device_, other.device_);
-  std::swap(data_, other.data_);
-  std::swap(bytes_, other.bytes_);
-  return *this;
-}
-
-PinnedMemory::~PinnedMemory() {
-  if (data_ != nullptr) device_->free(data_);
+void release(Device::State& device, std::byte* data, MemoryPlace) noexcept {
+  device.free(data);
 }
 
 void Event::synchronise() const {
