@@ -109,6 +109,8 @@ enum class UnitKind : std::uint32_t { attention, ffn };
 struct Unit {
   UnitKind kind = UnitKind::attention;
   std::uint32_t layer = 0;
+  bool streamed = false;  ///< an FFN half of an accelerator's stage whose weights stay on the host: they pass
+                          ///< through StreamBuffers whenever the stage steps
   AttentionHalf attention;
   FfnHalf ffn;
 };
@@ -185,6 +187,15 @@ struct StepBuffers {
   std::uint64_t bytes = 0;
 };
 
+/// What weights that stay on the host pass through when an accelerator computes with them: while one buffer
+/// on the device is computed with, the other one is filled, by way of two pieces of pinned memory.
+struct StreamBuffers {
+  std::byte* on_device[2] = {};
+  std::uint64_t bytes = 0;  ///< of each: a matrix, to a multiple of 64 bytes, and a norm of (width) floats
+  std::byte* pinned[2] = {};
+  std::uint64_t pinned_bytes = 0;  ///< of each
+};
+
 /// The most candidates that a row of logits is reduced to.
 constexpr std::uint32_t kMostCandidates = 256;
 
@@ -246,8 +257,11 @@ class Accelerator {
   virtual void upload_rows(std::byte* to, const Matrix& part, std::uint32_t first_row,
                            std::uint32_t rows) = 0;
 
-  /// As cpu::make_stage, for what was uploaded.  Throws std::invalid_argument if a unit is not what this
-  /// device can run.
+  /// Where weights of streamed units pass through; before the first stage that has some.
+  virtual void set_stream_buffers(const StreamBuffers& buffers) = 0;
+
+  /// As cpu::make_stage, for what was uploaded, and streamed units.  Throws std::invalid_argument if a unit
+  /// is not what this device can run.
   virtual std::unique_ptr<Stage> make_stage(const Unit* units, std::size_t n_units, const StageShape& shape,
                                             const Scratch& scratch) = 0;
   virtual std::unique_ptr<HeadStage> make_head_stage(const Embedding& embedding, const Head& head,

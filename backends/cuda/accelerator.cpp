@@ -12,13 +12,14 @@
 #include "backends/cuda/plane_layout.h"
 #include "backends/cuda/stage.h"
 #include "backends/cuda/step_descriptor.h"
+#include "backends/cuda/weight_stream.h"
 
 namespace tandem::cuda {
 namespace {
 
 class CudaAccelerator final : public device::Accelerator {
  public:
-  explicit CudaAccelerator(Device device) : device_(std::move(device)), stream_(device_) {}
+  explicit CudaAccelerator(Device device) : device_(std::move(device)), stream_(device_), weights_(device_) {}
 
   device::MemoryInfo memory() const override {
     const MemoryInfo info = device_.memory();
@@ -66,6 +67,8 @@ class CudaAccelerator final : public device::Accelerator {
     }
   }
 
+  void set_stream_buffers(const device::StreamBuffers& buffers) override { weights_.set_buffers(buffers); }
+
   std::unique_ptr<device::Stage> make_stage(const device::Unit* units, std::size_t n_units,
                                             const device::StageShape& shape,
                                             const device::Scratch& scratch) override {
@@ -73,7 +76,7 @@ class CudaAccelerator final : public device::Accelerator {
       page_tok_ = std::max(page_tok_, units[u].attention.kv.page_tok);
     }
     make_descriptor(shape.max_rows);
-    return cuda::make_stage({units, units + n_units}, shape, scratch, rows_, graphs_, stream_);
+    return cuda::make_stage({units, units + n_units}, shape, scratch, rows_, graphs_, weights_, stream_);
   }
 
   std::unique_ptr<device::HeadStage> make_head_stage(const device::Embedding& embedding,
@@ -106,7 +109,10 @@ class CudaAccelerator final : public device::Accelerator {
     stream_.synchronise();
   }
 
-  void wait() override { stream_.synchronise(); }
+  void wait() override {
+    stream_.synchronise();
+    weights_.wait();
+  }
 
  private:
   /// Pieces of `bytes` bytes that the load buffer holds.
@@ -130,6 +136,7 @@ class CudaAccelerator final : public device::Accelerator {
 
   Device device_;
   Stream stream_;
+  WeightStream weights_;
   std::vector<DeviceMemory> memory_;
   std::vector<PinnedMemory> pinned_;
   std::byte* load_buffer_ = nullptr;

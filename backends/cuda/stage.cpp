@@ -1,6 +1,7 @@
 #include "backends/cuda/stage.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "backends/cuda/attend.h"
@@ -31,21 +32,44 @@ std::uint32_t row_step(device::BlockType type) {
 
 constexpr device::Abilities kAbilities{"CUDA", kHeadDimStep, kMaxHeadDim, row_step};
 
+/// Matrices of an FFN half in the order in which a streamed one wants them.
+enum FfnPiece : std::size_t { kGate, kUp, kDown };
+
+/// A unit; of a streamed one, the matrices and norms are where they were brought last.
+struct StageUnit : CheckedUnit {
+  std::size_t first_piece = 0;  ///< of its pieces in the WeightStream, FfnPiece after FfnPiece
+};
+
+StageUnit prepare(const Unit& unit, std::uint32_t width, WeightStream& weights) {
+  if (unit.streamed && unit.kind != UnitKind::ffn) {
+    throw std::invalid_argument("CUDA stage: only FFN halves can be streamed");
+  }
+  StageUnit prepared{device::check_unit(kAbilities, unit, width)};
+  if (!unit.streamed) return prepared;
+  prepared.first_piece = weights.add({unit.ffn.gate, unit.ffn.norm, width});
+  weights.add({unit.ffn.up, nullptr, 0});
+  weights.add({unit.ffn.down, unit.ffn.post_norm, width});
+  return prepared;
+}
+
 class CudaStage final : public device::Stage {
  public:
-  CudaStage(std::vector<CheckedUnit> units, const device::StageShape& shape, const device::Scratch& scratch,
-            const StepRows& rows, GraphBudget& graphs, Stream& stream)
+  CudaStage(std::vector<StageUnit> units, const device::StageShape& shape, const device::Scratch& scratch,
+            const StepRows& rows, GraphBudget& graphs, WeightStream& weights, Stream& stream)
       : units_(std::move(units)),
+        streams_(std::any_of(units_.begin(), units_.end(),
+                             [](const StageUnit& unit) { return unit.unit.streamed; })),
         shape_(shape),
         scratch_(scratch),
         rows_(rows),
         graphs_(graphs),
+        weights_(weights),
         stream_(stream) {}
 
   void step(const device::MicroBatch& batch, float* x) override {
     if (units_.empty() || batch.rows == 0) return;
     step_ = rows_;
-    if (batch.rows > kDecodeRows || !graphs_.enabled()) return enqueue(x);
+    if (batch.rows > kDecodeRows || !graphs_.enabled() || streams_) return enqueue(x);
     step_.n_rows = row_class(batch.rows, shape_.max_rows);
     const std::size_t missing = std::size_t{step_.n_rows - batch.rows} * shape_.width * sizeof(float);
     if (missing > 0) stream_.fill(x + std::size_t{batch.rows} * shape_.width, 0, missing);
@@ -62,9 +86,24 @@ class CudaStage final : public device::Stage {
       } else {
         ffn(units_[u]);
       }
-      const CheckedUnit* next = u + 1 < units_.size() ? &units_[u + 1] : nullptr;
+      StageUnit* next = u + 1 < units_.size() ? &units_[u + 1] : nullptr;
       finish_unit(units_[u], next, x);
     }
+    if (streams_) weights_.bring_next();
+  }
+
+  /// Has a matrix of a streamed half on the device, and the norm that comes with it.
+  void bring(StageUnit& unit, FfnPiece piece) {
+    if (!unit.unit.streamed) return;
+    const PieceOnDevice there = weights_.bring(unit.first_piece + piece, stream_);
+    FfnHalf& half = unit.unit.ffn;
+    (piece == kGate ? half.gate : piece == kUp ? half.up : half.down).data = there.matrix;
+    if (piece == kGate) half.norm = there.norm;
+    if (piece == kDown) half.post_norm = there.norm;
+  }
+
+  void let_go(const StageUnit& unit, FfnPiece piece) {
+    if (unit.unit.streamed) weights_.let_go(unit.first_piece + piece, stream_);
   }
 
   std::uint32_t rows() const { return step_.n_rows; }
@@ -74,7 +113,8 @@ class CudaStage final : public device::Stage {
   }
 
   /// The part of a row step that begins `next`.
-  void begin(const CheckedUnit& next, RowStep& step) const {
+  void begin(StageUnit& next, RowStep& step) {
+    bring(next, kGate);
     const bool attends = next.unit.kind == UnitKind::attention;
     step.norm = attends ? next.unit.attention.norm : next.unit.ffn.norm;
     step.normed = scratch_.normed;
@@ -90,7 +130,7 @@ class CudaStage final : public device::Stage {
     finish_and_norm(stream_, step, rows());
   }
 
-  void finish_unit(const CheckedUnit& done, const CheckedUnit* next, float* x) {
+  void finish_unit(const StageUnit& done, StageUnit* next, float* x) {
     const bool attends = done.unit.kind == UnitKind::attention;
     RowStep step;
     step.x = x;
@@ -101,6 +141,7 @@ class CudaStage final : public device::Stage {
     step.eps = shape_.norm_eps;
     if (next != nullptr) begin(*next, step);
     finish_and_norm(stream_, step, rows());
+    let_go(done, kDown);
   }
 
   void attention(const CheckedUnit& prepared) {
@@ -144,22 +185,28 @@ class CudaStage final : public device::Stage {
     return step;
   }
 
-  void ffn(const CheckedUnit& prepared) {
+  void ffn(StageUnit& prepared) {
     const FfnHalf& half = prepared.unit.ffn;
     const ProductInput input{scratch_.normed, quantised(prepared.quantise_input, shape_.width), rows()};
     multiply(stream_, half.gate, input, scratch_.gate);
+    let_go(prepared, kGate);
+    bring(prepared, kUp);
     multiply(stream_, half.up, input, scratch_.up);
+    let_go(prepared, kUp);
     const QuantisedRows inner = quantised(prepared.quantise_inner, half.gate.out);
     gelu_multiply(stream_, scratch_.gate, scratch_.up, inner, rows(), half.gate.out);
+    bring(prepared, kDown);
     multiply(stream_, half.down, {scratch_.gate, inner, rows()}, scratch_.projected);
   }
 
-  std::vector<CheckedUnit> units_;
+  std::vector<StageUnit> units_;
+  bool streams_;  ///< some unit is streamed
   device::StageShape shape_;
   device::Scratch scratch_;
   const StepRows& rows_;
   StepRows step_;  ///< rows_, perhaps with padding
   GraphCache graphs_;
+  WeightStream& weights_;
   Stream& stream_;
 };
 
@@ -167,11 +214,11 @@ class CudaStage final : public device::Stage {
 
 std::unique_ptr<device::Stage> make_stage(const std::vector<Unit>& units, const device::StageShape& shape,
                                           const device::Scratch& scratch, const StepRows& rows,
-                                          GraphBudget& graphs, Stream& stream) {
-  std::vector<CheckedUnit> prepared;
+                                          GraphBudget& graphs, WeightStream& weights, Stream& stream) {
+  std::vector<StageUnit> prepared;
   prepared.reserve(units.size());
-  for (const Unit& unit : units) prepared.push_back(device::check_unit(kAbilities, unit, shape.width));
-  return std::make_unique<CudaStage>(std::move(prepared), shape, scratch, rows, graphs, stream);
+  for (const Unit& unit : units) prepared.push_back(prepare(unit, shape.width, weights));
+  return std::make_unique<CudaStage>(std::move(prepared), shape, scratch, rows, graphs, weights, stream);
 }
 
 void check_matrix(const device::Matrix& matrix, std::uint32_t in, std::uint32_t out, const char* what) {

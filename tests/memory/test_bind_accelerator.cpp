@@ -66,6 +66,9 @@ class CountingAccelerator final : public device::Accelerator {
     return inner_->make_head_stage(embedding, head, shape, scratch);
   }
   void set_step_buffers(const device::StepBuffers& buffers) override { inner_->set_step_buffers(buffers); }
+  void set_stream_buffers(const device::StreamBuffers& buffers) override {
+    inner_->set_stream_buffers(buffers);
+  }
   void set_graph_limit(std::uint64_t bytes) override { inner_->set_graph_limit(bytes); }
   [[nodiscard]] std::uint64_t graph_bytes() const override { return inner_->graph_bytes(); }
   void begin(const device::MicroBatch& batch) override { inner_->begin(batch); }

@@ -35,6 +35,10 @@ bool is_on_device(const Placement& placement, std::size_t unit) {
   return (placement.units >> unit & 1) != 0;
 }
 
+bool is_streamed(const Placement& placement, const std::vector<Unit>& units, std::size_t unit) {
+  return units[unit].kind == UnitKind::ffn && (placement.streamed >> unit & 1) != 0;
+}
+
 }  // namespace
 
 PlacedModel::PlacedModel(const std::string& gguf_name, const CpuModelOptions& options,
@@ -128,11 +132,14 @@ void PlacedModel::make_stages(const Placement& placement, const CpuModelOptions&
   const auto& units = views_->units;
   const auto device_scratch = make_scratch(units, true);
   const auto host_scratch = make_scratch(units, false);
+  if (placement.streamed != 0) make_stream_buffers();
   for (std::size_t first = 0; first < units.size();) {
     const bool on_device = is_on_device(placement, first);
     std::vector<Unit> stage;
     for (; first < units.size() && is_on_device(placement, first) == on_device; ++first) {
-      stage.push_back(on_device ? upload(units[first], options) : units[first]);
+      const bool streamed = on_device && is_streamed(placement, units, first);
+      stage.push_back(on_device && !streamed ? upload(units[first], options) : units[first]);
+      stage.back().streamed = streamed;
     }
     if (on_device) {
       stages_.push_back({true, accelerator_->make_stage(stage.data(), stage.size(), shape_, device_scratch)});
@@ -140,6 +147,22 @@ void PlacedModel::make_stages(const Placement& placement, const CpuModelOptions&
       stages_.push_back({false, cpu::make_stage(stage, shape_, host_scratch, team_)});
     }
   }
+}
+
+/// As large as they have to be; pinned ones so small that every matrix is cut.
+void PlacedModel::make_stream_buffers() {
+  device::StreamBuffers buffers;
+  for (const Unit& unit : views_->units) {
+    for (const auto* matrix : {&unit.ffn.gate, &unit.ffn.up, &unit.ffn.down}) {
+      const std::uint64_t bytes = cpu::row_bytes(matrix->type, matrix->in) * matrix->out;
+      buffers.bytes =
+          std::max(buffers.bytes, (bytes + 63) / 64 * 64 + std::uint64_t{shape_.width} * sizeof(float));
+    }
+  }
+  buffers.pinned_bytes = 1000;
+  for (auto& buffer : buffers.on_device) buffer = accelerator_->allocate(buffers.bytes);
+  for (auto& buffer : buffers.pinned) buffer = accelerator_->allocate_pinned(buffers.pinned_bytes);
+  accelerator_->set_stream_buffers(buffers);
 }
 
 void PlacedModel::make_head(const ModelViews& views, bool on_device) {

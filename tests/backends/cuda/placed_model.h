@@ -17,6 +17,7 @@ struct Placement {
   std::uint64_t units = 0;  ///< bit 2 * layer: its attention half, bit 2 * layer + 1: its FFN half
   bool head = false;        ///< and the embedding
   std::uint64_t graph_limit_bytes = 0;
+  std::uint64_t streamed = 0;  ///< of the FFN halves on the device: those whose weights stay on the host
 };
 
 /// A model whose units run where a placement says: stages on the CPU and on the emulated device, rows carried
@@ -43,6 +44,7 @@ class PlacedModel {
   void make_stages(const Placement& placement, const test_support::CpuModelOptions& options);
   void make_head(const test_support::ModelViews& views, bool on_device);
   device::Unit upload(const device::Unit& unit, const test_support::CpuModelOptions& options);
+  void make_stream_buffers();
   device::Matrix upload(const device::Matrix& matrix);
   template <class T>
   const T* upload(const T* values, std::size_t n);
