@@ -37,7 +37,9 @@ struct Rates {
   double int8_tops;
   double float_tops;
   double attention_gb_per_s;
+  double attention_vector_gb_per_s;
   double attention_tops;
+  double attention_scores_g_per_s;  ///< 0: in the operations
   double unit_us;
   double elems_g_per_s;  ///< 0: in the others
   double threads;        ///< 0: unknown
@@ -50,21 +52,27 @@ double or_general(double rate, double general) {
 
 Rates rates_of(const MachineProfile& machine, Device device) {
   if (device == Device::cpu) {
+    const auto attention_gb_per_s = or_general(machine.cpu_attention_gb_per_s, machine.ram_read_gb_per_s);
     return {machine.ram_read_gb_per_s,
             machine.cpu_int8_tops,
             machine.cpu_float_tops,
-            or_general(machine.cpu_attention_gb_per_s, machine.ram_read_gb_per_s),
+            attention_gb_per_s,
+            or_general(machine.cpu_attention_vector_gb_per_s, attention_gb_per_s),
             or_general(machine.cpu_attention_tops, machine.cpu_float_tops),
+            machine.cpu_attention_scores_g_per_s,
             machine.cpu_unit_us,
             machine.cpu_elems_g_per_s,
             machine.cpu_threads,
             machine.cpu_types};
   }
+  const auto attention_gb_per_s = or_general(machine.gpu_attention_gb_per_s, machine.vram_read_gb_per_s);
   return {machine.vram_read_gb_per_s,
           machine.gpu_int8_tops,
           machine.gpu_float_tops,
-          or_general(machine.gpu_attention_gb_per_s, machine.vram_read_gb_per_s),
+          attention_gb_per_s,
+          attention_gb_per_s,
           or_general(machine.gpu_attention_tops, machine.gpu_float_tops),
+          0,
           machine.gpu_launch_us,
           0,
           0,
@@ -135,21 +143,30 @@ double kv_bytes(const ModelInput& model, KvType kv_type, std::uint32_t index, St
          static_cast<double>(kv_row_bytes(layer, kv_layout(layer), kv_type));
 }
 
+/// Time of attention whose work is cut into tiles.
+double tiled_attention_us(const model::LayerSpec& layer, KvType kv_type, const Rates& rates, StepShape step) {
+  const auto tiles = attention_tiles(layer, step.rows, step.sequences, rates.threads);
+  const auto keys = static_cast<double>(step.sequences) * visible_keys(layer, step);
+  const auto layout = kv_layout(layer);
+  const auto loaded_bytes =
+      keys * static_cast<double>(kv_row_bytes(layer, layout, kv_type)) * tiles.loads_a_key;
+  const bool separate = layout == KvLayout::separate;
+  auto total_us =
+      bytes_us(loaded_bytes, separate ? rates.attention_gb_per_s : rates.attention_vector_gb_per_s) +
+      ops_us(4.0 * layer.heads * layer.head_dim * keys, rates.attention_tops);
+  if (rates.attention_scores_g_per_s > 0)
+    total_us += layer.heads * keys / (rates.attention_scores_g_per_s * 1e3);
+  return tiles.imbalance * total_us;
+}
+
 double attention_us(const ModelInput& model, KvType kv_type, const Rates& rates, std::uint32_t index,
                     StepShape step) {
   const auto& layer = model.hyper.layers[index];
+  if (rates.threads > 0) return tiled_attention_us(layer, kv_type, rates, step);
   const auto ops =
       4.0 * layer.heads * layer.head_dim * static_cast<double>(step.sequences) * visible_keys(layer, step);
-  if (rates.threads == 0) {
-    return std::max(bytes_us(kv_bytes(model, kv_type, index, step), rates.attention_gb_per_s),
-                    ops_us(ops, rates.attention_tops));
-  }
-  const auto tiles = attention_tiles(layer, step.rows, step.sequences, rates.threads);
-  const auto row_bytes = static_cast<double>(kv_row_bytes(layer, kv_layout(layer), kv_type));
-  const auto loaded_bytes =
-      static_cast<double>(step.sequences) * visible_keys(layer, step) * row_bytes * tiles.loads_a_key;
-  return tiles.imbalance *
-         (bytes_us(loaded_bytes, rates.attention_gb_per_s) + ops_us(ops, rates.attention_tops));
+  return std::max(bytes_us(kv_bytes(model, kv_type, index, step), rates.attention_gb_per_s),
+                  ops_us(ops, rates.attention_tops));
 }
 
 /// Elements of one row that a unit reads beside its products: norms, the conversion to integers and the sum

@@ -39,9 +39,9 @@ StepShape prefill_step(const Workload& workload) noexcept;
 ///    with rates of its own reads at the rate measured for the step's rows, between two of them in
 ///    proportion, and beyond 8 rows as the slower of the rate at 8 and its throughput;
 ///  - attention: the KV rows that are seen (those of sliding layers end at the window); 4 * heads * head_dim
-///    operations for each row and each key it sees.  On a CPU whose threads are known it is the sum of both,
-///    KV rows count as often as tiles of queries load them, and all threads wait for the one with most tiles
-///    (planner/attention_tiles.h);
+///    operations for each row and each key it sees.  On a CPU whose threads are known it is the sum of both
+///    and of a score for each head, row and key, KV rows count as often as tiles of queries load them, and
+///    all threads wait for the one with most tiles (planner/attention_tiles.h);
 ///  - on a CPU where cpu_elems_g_per_s is known: every element of a row through norms, rotation, GeGLU and
 ///    conversion to integers.
 /// A prompt's chunk has one row that matters to the head: the one whose next token is wanted.

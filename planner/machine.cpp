@@ -93,6 +93,8 @@ MachineProfile read_profile(std::string_view text) {
   machine.crossing_us = read_rate(rates, "crossing_us", 0.0, 1e6);
   machine.driver_bytes = static_cast<std::uint64_t>(read_rate(rates, "driver_bytes", 0.0, 64e9));
   machine.cpu_attention_gb_per_s = read_optional(rates, "cpu_attention_gb_per_s", 0.01, 1e5);
+  machine.cpu_attention_vector_gb_per_s = read_optional(rates, "cpu_attention_vector_gb_per_s", 0.01, 1e5);
+  machine.cpu_attention_scores_g_per_s = read_optional(rates, "cpu_attention_scores_g_per_s", 1e-3, 1e5);
   machine.cpu_attention_tops = read_optional(rates, "cpu_attention_tops", 1e-3, 1e5);
   machine.cpu_threads = read_optional(rates, "cpu_threads", 1.0, 4096);
   machine.cpu_elems_g_per_s = read_optional(rates, "cpu_elems_g_per_s", 1e-3, 1e5);

@@ -5,21 +5,14 @@
 
 #include "backends/cpu/kernel_set.h"
 #include "backends/cpu/team.h"
+#include "daemon/calibration/cpu_attention.h"
 #include "daemon/calibration/cpu_products.h"
 #include "daemon/calibration/cpu_units.h"
 #include "daemon/calibration/weight_block.h"
 #include "memory/available_ram.h"
-#include "planner/attention_tiles.h"
 
 namespace tandem::calibration {
 namespace {
-
-/// What attention had to do, and how long it took.
-struct AttentionWork {
-  double bytes = 0;
-  double ops = 0;
-  double seconds = 0;
-};
 
 /// Types that are measured however late it is: the first ones of cpu_types, which most files are made of.
 constexpr std::size_t kNeededTypes = 5;
@@ -36,32 +29,6 @@ std::size_t block_bytes() {
   const auto wanted = std::max(3 * largest_cache_bytes(),
                                ffn_bytes(shape_for(model::TensorType::f32), device::BlockType::f32));
   return std::min<std::uint64_t>(wanted, memory::available_ram_bytes() / 4);
-}
-
-/// Time goes into bytes of KV loaded and into operations.  One row and many rows of the same shape, which
-/// load a key for two and for sixteen queries, tell them apart.
-void measure_attention(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, CpuSpeed& speed) {
-  if (!pace.begin("attention")) return;
-  constexpr std::uint32_t kContext = 4096, kManyRows = 64;
-  // Sliding layers of Gemma 3 and 4 12B.
-  const AttentionShape shape{32, 16, 8, 256, 128, device::KvLayout::separate, kContext};
-  const model::LayerSpec layer{.heads = shape.heads, .kv_heads = shape.kv_heads};
-  const auto work_of = [&](std::uint32_t rows) {
-    const auto tiles = planner::attention_tiles(layer, rows, 1, team.threads());
-    const auto keys = (kContext - (rows - 1) / 2.0) * rows;
-    const auto elems = keys * shape.head_dim * tiles.imbalance;
-    return AttentionWork{elems * 2 * shape.kv_heads * sizeof(std::uint16_t) * tiles.loads_a_key,
-                         elems * 4 * shape.heads, attention_s(pace, team, kernels, shape, rows, kContext)};
-  };
-  const auto one = work_of(1);
-  const auto many = work_of(kManyRows);
-  // Two equations: seconds = bytes * byte_s + ops * op_s.
-  const auto determinant = one.bytes * many.ops - many.bytes * one.ops;
-  const auto byte_s = (one.seconds * many.ops - many.seconds * one.ops) / determinant;
-  const auto op_s = (one.bytes * many.seconds - many.bytes * one.seconds) / determinant;
-  if (!(byte_s > 0) || !(op_s > 0)) return;  // too noisy to tell apart
-  speed.attention_gb_per_s = 1 / byte_s / 1e9;
-  speed.attention_tops = 1 / op_s / 1e12;
 }
 
 /// Rows of the FFN of a 12B model, one after another.
@@ -87,7 +54,7 @@ CpuSpeed measure(Pace& pace, unsigned threads) {
     speed.unit_us = overhead.unit_us;
     speed.stage_us = overhead.stage_us;
   }
-  measure_attention(pace, team, kernels, speed);
+  if (pace.begin("attention")) speed.attention = attention_rates(pace, team, kernels, block.bytes().size());
   measure_row_work(pace, team, kernels, speed);
   for (const auto type : cpu_types()) {
     const bool has_time = pace.begin("products in " + std::string(model::tensor_type_info(type).name));

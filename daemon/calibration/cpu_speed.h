@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/calibration/cpu_attention.h"
 #include "daemon/calibration/memory_speed.h"
 #include "daemon/calibration/pace.h"
 #include "planner/machine.h"
@@ -17,8 +18,7 @@ struct CpuSpeed {
   std::vector<ReadSpeed> reads;
   std::vector<NodeSpeed> nodes;
   std::vector<planner::TypeRates> types;
-  double attention_gb_per_s = 0;
-  double attention_tops = 0;
+  AttentionRates attention;
   double elems_g_per_s = 0;
   double unit_us = 0;
   double stage_us = 0;

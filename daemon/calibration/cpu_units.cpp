@@ -41,9 +41,11 @@ double step_s(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
 }  // namespace
 
 double attention_s(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
-                   const AttentionShape& shape, std::uint32_t rows, std::uint64_t context) {
+                   const AttentionShape& shape, std::uint32_t rows, std::uint64_t context,
+                   std::size_t halves) {
   HostMemory memory;
-  const std::vector units{attention_unit(shape, memory.view())};
+  std::vector<device::Unit> units;
+  for (std::size_t i = 0; i < halves; ++i) units.push_back(attention_unit(shape, memory.view()));
   const auto scratch = scratch_for(units, shape.width, rows, memory.view());
   const auto at = [&](std::uint64_t end) {
     return step_s(pace, team, kernels, units, shape.width, scratch, rows, end);

@@ -9,10 +9,11 @@
 
 namespace tandem::calibration {
 
-/// Seconds of a step of `rows` rows that ends at `context`, in an attention half that is nothing but
-/// attention: the same step at the start of a sequence is taken off.
+/// Seconds of a step of `rows` rows that ends at `context`, in `halves` attention halves that are nothing but
+/// attention, each with KV of its own: the same step at the start of a sequence is taken off.
 double attention_s(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
-                   const AttentionShape& shape, std::uint32_t rows, std::uint64_t context);
+                   const AttentionShape& shape, std::uint32_t rows, std::uint64_t context,
+                   std::size_t halves);
 
 /// What a step costs beside its arithmetic.
 struct StepOverhead {

@@ -59,10 +59,15 @@ void add_cpu(const CpuSpeed& cpu, Rates& rates) {
   rates.add("cpu_unit_us", cpu.unit_us, "measured: a step through units of 32 elements, by unit");
   rates.add("cpu_stage_us", cpu.stage_us, "measured: the same step, less its units");
   rates.add("cpu_threads", cpu.threads, "the team that measured");
-  rates.add_if_known(
-      "cpu_attention_gb_per_s", cpu.attention_gb_per_s,
-      "measured: 1 and 64 rows at 4,096 keys, 16 heads of 256 on 8; bytes told from operations");
-  rates.add_if_known("cpu_attention_tops", cpu.attention_tops, "measured: as cpu_attention_gb_per_s");
+  const auto& attention = cpu.attention;
+  rates.add_if_known("cpu_attention_gb_per_s", attention.gb_per_s,
+                     "measured: 1 and 64 rows at 4,096 keys, 16 heads of 256 and of 64 on 8; told apart from "
+                     "operations and scores");
+  rates.add_if_known("cpu_attention_tops", attention.tops, "measured: as cpu_attention_gb_per_s");
+  rates.add_if_known("cpu_attention_scores_g_per_s", attention.scores_g_per_s,
+                     "measured: as cpu_attention_gb_per_s");
+  rates.add_if_known("cpu_attention_vector_gb_per_s", attention.vector_gb_per_s,
+                     "measured: 1 row at 4,096 keys, 16 heads of 512 on 1, less operations and scores");
   rates.add_if_known("cpu_elems_g_per_s", cpu.elems_g_per_s,
                      "measured: norms, GeGLU and conversion of 64 rows of 3,840 and 15,360");
 }

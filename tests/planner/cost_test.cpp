@@ -114,6 +114,23 @@ TEST_F(Cost, AttentionOfKnownThreadsIsLoadsAndOperationsTogether) {
   EXPECT_GT(us({1, 1}), plain_us);
 }
 
+TEST_F(Cost, ScoresAndVectorsThatMakeKeysHaveRatesOfTheirOwn) {
+  machine_.cpu_threads = 2;
+  machine_.cpu_attention_gb_per_s = 16;
+  machine_.cpu_attention_tops = 0.08;
+  machine_.cpu_attention_scores_g_per_s = 0.5;
+  machine_.cpu_attention_vector_gb_per_s = 4;
+  const auto us = [&](std::uint32_t layer, std::uint64_t context) {
+    return unit_us(Device::cpu, {UnitKind::attention, layer}, {1, context});
+  };
+  // Layer 5 caches one vector of 512 halves, loaded by both threads; 16 heads have a score for each key.
+  const double vector_us = (2 * 1024 / 4e9 + 4 * 16 * 512 / 0.08e12 + 16 / 0.5e9) * 1e6;
+  EXPECT_NEAR(us(5, 20'000) - us(5, 10'000), 10'000 * vector_us, kRounding);
+  // Layer 0 caches K and V of 8 heads of 256.
+  const double separate_us = (8192 / 16e9 + 4 * 16 * 256 / 0.08e12 + 16 / 0.5e9) * 1e6;
+  EXPECT_NEAR(us(0, 1000) - us(0, 500), 500 * separate_us, kRounding);
+}
+
 TEST_F(Cost, ThreadsWaitForTheOneWithMostTasks) {
   machine_.cpu_threads = 5;
   machine_.cpu_attention_gb_per_s = 16;

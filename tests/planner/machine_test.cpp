@@ -101,7 +101,9 @@ constexpr std::array kOptionalRates{"cpu_attention_gb_per_s",
                                     "gpu_stage_us",
                                     "stream_rows",
                                     "cpu_threads",
-                                    "cpu_elems_g_per_s"};
+                                    "cpu_elems_g_per_s",
+                                    "cpu_attention_vector_gb_per_s",
+                                    "cpu_attention_scores_g_per_s"};
 
 /// A profile with everything that may be left out.
 json full_profile() {
@@ -127,6 +129,8 @@ TEST(Machine, ReadsWhatMayBeLeftOut) {
   EXPECT_EQ(full.cpu_stage_us, 6);
   EXPECT_EQ(full.gpu_stage_us, 7);
   EXPECT_EQ(full.stream_rows, 8);
+  EXPECT_EQ(full.cpu_attention_vector_gb_per_s, 11);
+  EXPECT_EQ(full.cpu_attention_scores_g_per_s, 12);
   EXPECT_EQ(full.cpu_types, (std::vector<TypeRates>{{model::TensorType::q4_0, {40, 39, 30, 20.5}, 1.5}}));
   EXPECT_EQ(full.gpu_types, (std::vector<TypeRates>{{model::TensorType::q6_k, {300, 299, 298, 297}, 20}}));
 }

@@ -24,8 +24,7 @@ CpuSpeed some_speed() {
   speed.types = {{model::TensorType::q4_0, {34, 33, 30, 24}, 1.0},
                  {model::TensorType::f16, {36, 30, 28, 20}, 0.2},
                  {model::TensorType::q8_0, {35, 34, 33, 32}, 1.1}};
-  speed.attention_gb_per_s = 30;
-  speed.attention_tops = 0.15;
+  speed.attention = {30, 20, 0.15, 0.9};
   speed.elems_g_per_s = 8;
   speed.unit_us = 3;
   speed.stage_us = 1;
@@ -42,7 +41,9 @@ TEST(ProfileJson, IsAProfileWithWhatWasMeasured) {
   EXPECT_EQ(machine.cpu_int8_tops, 1.1);
   EXPECT_EQ(machine.cpu_float_tops, 0.2);
   EXPECT_EQ(machine.cpu_attention_gb_per_s, 30);
+  EXPECT_EQ(machine.cpu_attention_vector_gb_per_s, 20);
   EXPECT_EQ(machine.cpu_attention_tops, 0.15);
+  EXPECT_EQ(machine.cpu_attention_scores_g_per_s, 0.9);
   EXPECT_EQ(machine.cpu_elems_g_per_s, 8);
   EXPECT_EQ(machine.cpu_threads, 4);
   EXPECT_EQ(machine.cpu_unit_us, 3);
@@ -107,7 +108,8 @@ TEST(ProfileJson, SaysHowItWasMeasured) {
 
 TEST(ProfileJson, WhatThereWasNoTimeForIsLeftOut) {
   auto speed = some_speed();
-  speed.attention_gb_per_s = speed.attention_tops = speed.elems_g_per_s = 0;
+  speed.attention = {};
+  speed.elems_g_per_s = 0;
   const auto text = profile_json(speed, {}, kOccasion);
   EXPECT_FALSE(json::parse(text).at("rates").contains("cpu_attention_tops"));
   EXPECT_EQ(planner::parse_machine(text, "test").cpu_elems_g_per_s, 0);

@@ -1,0 +1,83 @@
+#include "daemon/calibration/cpu_attention.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "daemon/calibration/cpu_units.h"
+#include "planner/attention_tiles.h"
+
+namespace tandem::calibration {
+namespace {
+
+constexpr std::uint32_t kContext = 4096;
+constexpr std::uint32_t kManyRows = 64;
+
+/// What a step had to do, and how long it took.
+struct Work {
+  double bytes = 0;
+  double ops = 0;
+  double scores = 0;
+  double seconds = 0;
+};
+
+std::uint64_t row_bytes(const AttentionShape& shape) {
+  const std::uint64_t vectors = shape.layout == device::KvLayout::separate ? 2 : 1;
+  return vectors * shape.kv_heads * shape.head_dim * sizeof(std::uint16_t);
+}
+
+/// A step of `rows` rows through halves whose KV takes `kv_bytes` together.
+Work work_of(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, const AttentionShape& shape,
+             std::uint32_t rows, std::size_t kv_bytes) {
+  const auto halves = std::max<std::size_t>(1, kv_bytes / (row_bytes(shape) * kContext));
+  const model::LayerSpec layer{.heads = shape.heads, .kv_heads = shape.kv_heads};
+  const auto tiles = planner::attention_tiles(layer, rows, 1, team.threads());
+  const auto pairs = std::uint64_t{rows} * (kContext - rows) * halves;  // of a row and a key
+  const auto keys = static_cast<double>(pairs) * tiles.imbalance;
+  return {keys * static_cast<double>(row_bytes(shape)) * tiles.loads_a_key,
+          keys * 4 * shape.heads * shape.head_dim, keys * shape.heads,
+          attention_s(pace, team, kernels, shape, rows, kContext, halves)};
+}
+
+using Triple = std::array<double, 3>;
+
+double determinant(const Triple& a, const Triple& b, const Triple& c) {
+  return a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) +
+         a[2] * (b[0] * c[1] - b[1] * c[0]);
+}
+
+/// Seconds of a byte, of an operation and of a score: three equations, solved by Cramer's rule.
+Triple seconds_each(const Work& a, const Work& b, const Work& c) {
+  const Triple bytes{a.bytes, b.bytes, c.bytes}, ops{a.ops, b.ops, c.ops},
+      scores{a.scores, b.scores, c.scores}, seconds{a.seconds, b.seconds, c.seconds};
+  const auto all = determinant(bytes, ops, scores);
+  return {determinant(seconds, ops, scores) / all, determinant(bytes, seconds, scores) / all,
+          determinant(bytes, ops, seconds) / all};
+}
+
+}  // namespace
+
+AttentionRates attention_rates(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
+                               std::size_t kv_bytes) {
+  // Heads of Gemma 3 and 4 12B: of sliding layers, half of those as short ones, and of Gemma 4's global
+  // layers.
+  const AttentionShape wide{32, 16, 8, 256, 128, device::KvLayout::separate, kContext};
+  const AttentionShape narrow{32, 16, 8, 64, 32, device::KvLayout::separate, kContext};
+  const AttentionShape vector{32, 16, 1, 512, 64, device::KvLayout::vector, kContext};
+  const auto work = [&](const AttentionShape& shape, std::uint32_t rows, std::size_t bytes) {
+    return work_of(pace, team, kernels, shape, rows, bytes);
+  };
+  // A row loads a key for one or two queries, many rows load it for sixteen.
+  const auto one = work(wide, 1, kv_bytes);
+  const auto [byte_s, op_s, score_s] =
+      seconds_each(one, work(wide, kManyRows, 0), work(narrow, kManyRows, 0));
+  const bool told_apart = byte_s > 0 && op_s > 0 && score_s > 0;
+  if (!told_apart) return {};
+  AttentionRates rates{1 / byte_s / 1e9, 0, 1 / op_s / 1e12, 1 / score_s / 1e9};
+  const auto vectors = work(vector, 1, kv_bytes / 2);
+  const auto load_s = vectors.seconds - vectors.ops * op_s - vectors.scores * score_s;
+  if (load_s > 0) rates.vector_gb_per_s = vectors.bytes / load_s / 1e9;
+  return rates;
+}
+
+}  // namespace tandem::calibration
