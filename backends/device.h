@@ -245,15 +245,15 @@ class Accelerator {
   virtual std::byte* allocate(std::uint64_t bytes) = 0;
   virtual std::byte* allocate_pinned(std::uint64_t bytes) = 0;
 
-  /// Pinned memory that uploads go through; before the first one.
+  /// Pinned memory that uploads go through; before the first one.  Of 0 bytes: there are no more.
   virtual void set_load_buffer(std::byte* pinned, std::uint64_t bytes) = 0;
 
-  /// Copies host memory to the device; done when it returns.
+  /// Copies host memory to the device.  `from` may change when it returns; what begins later comes after it.
   virtual void upload(std::byte* to, const void* from, std::uint64_t bytes) = 0;
 
   /// Copies `rows` rows of a matrix from `first_row` on, which are all that `part.data` holds, to where the
-  /// whole matrix lies; done when it returns.  A matrix takes as many bytes as in the file, and how they lie
-  /// is the device's own business.
+  /// whole matrix lies, as `upload` does.  A matrix takes as many bytes as in the file, and how they lie is
+  /// the device's own business.
   virtual void upload_rows(std::byte* to, const Matrix& part, std::uint32_t first_row,
                            std::uint32_t rows) = 0;
 

@@ -144,7 +144,11 @@ void BoundPlan::load(const Progress& progress) {
     done_bytes += arena.own_bytes();
     report(done_bytes);
   }
-  weights_.load([&](std::uint64_t read_bytes, std::uint64_t) { report(done_bytes + read_bytes); });
+  weights_.load(quantised_rows_,
+                [&](std::uint64_t read_bytes, std::uint64_t) { report(done_bytes + read_bytes); });
+  if (accelerator_ == nullptr) return;
+  accelerator_->wait();
+  accelerator_->set_load_buffer(nullptr, 0);
 }
 
 Arena* BoundPlan::find(Device device, Purpose purpose) {
@@ -208,7 +212,10 @@ void BoundPlan::bind_transfer() {
   const auto gpu = planner::gpu_of(plan_);
   if (!gpu) return;
   auto& pinned = arena(Device::cpu, Purpose::transfer);
-  accelerator_->set_load_buffer(pinned.take(planner::kLoadBufferBytes).data(), planner::kLoadBufferBytes);
+  const auto load_buffer = pinned.take(planner::kLoadBufferBytes);
+  quantised_rows_ = load_buffer.first(load_buffer.size() / 4);
+  accelerator_->set_load_buffer(load_buffer.data() + quantised_rows_.size(),
+                                load_buffer.size() - quantised_rows_.size());
   const auto step_bytes = planner::step_buffer_bytes(plan_.workload.micro_batch, plan_.kv_pages.pages);
   accelerator_->set_step_buffers(
       {arena(*gpu, Purpose::transfer).take(step_bytes).data(), pinned.take(step_bytes).data(), step_bytes});

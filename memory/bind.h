@@ -96,6 +96,7 @@ class BoundPlan {
   device::Accelerator* accelerator_;
   WeightStore weights_;
   std::vector<Arena> arenas_;
+  std::span<std::byte> quantised_rows_;  ///< of an accelerator's weights, while they are loaded
   std::map<std::pair<planner::Device, model::LayerKind>, const double*> rope_tables_;
   std::vector<BoundStage> stages_;
   device::Head head_;

@@ -59,12 +59,12 @@ bool populate_for_writing(std::span<std::byte> bytes) noexcept {
   return true;
 }
 
+void begin_reading(std::span<const std::byte> bytes) noexcept {
+  if (!bytes.empty()) static_cast<void>(advise(pages_of(bytes), MADV_WILLNEED));
+}
+
 void release(std::span<const std::byte> bytes) noexcept {
-  // Pages that others' bytes begin or end in stay.
-  const auto page_bytes = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto begin = (reinterpret_cast<std::uintptr_t>(bytes.data()) + page_bytes - 1) & ~(page_bytes - 1);
-  const auto end = reinterpret_cast<std::uintptr_t>(bytes.data() + bytes.size()) & ~(page_bytes - 1);
-  if (begin < end) static_cast<void>(advise({begin, end - begin, page_bytes}, MADV_DONTNEED));
+  if (!bytes.empty()) static_cast<void>(advise(pages_of(bytes), MADV_DONTNEED));
 }
 
 }  // namespace tandem::memory

@@ -11,7 +11,11 @@ namespace tandem::memory {
 bool populate_for_reading(std::span<const std::byte> bytes) noexcept;
 bool populate_for_writing(std::span<std::byte> bytes) noexcept;
 
-/// Lets the system take the pages under `bytes` of a mapped file away; they are read again if needed.
+/// Has storage begin to read the pages under `bytes` of a mapped file; returns before they are there.
+void begin_reading(std::span<const std::byte> bytes) noexcept;
+
+/// Takes the pages under `bytes` of a mapped file out of this process; they come back if needed, those that
+/// others' bytes begin or end in too.
 void release(std::span<const std::byte> bytes) noexcept;
 
 }  // namespace tandem::memory

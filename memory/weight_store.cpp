@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "memory/pages.h"
+#include "memory/read_ahead.h"
 #include "model/error.h"
 #include "model/inventory.h"
 #include "model/quantise.h"
@@ -16,11 +17,8 @@ namespace {
 /// What kernels need of a tensor's address.
 constexpr std::uint64_t kTensorAlignmentBytes = 4;
 
-/// Bytes read between two reports of progress.
-constexpr std::size_t kPrefaultStepBytes = 32U << 20;
-
-/// Bytes that are stored in another type at once on their way to an accelerator.
-constexpr std::size_t kQuantiseStepBytes = 4U << 20;
+/// Bytes that are read at once, more only where a row is longer.
+constexpr std::uint64_t kPieceBytes = 4U << 20;
 
 device::Matrix as_matrix(const model::TensorInfo& tensor, const std::byte* data) {
   return {data, static_cast<device::BlockType>(tensor.type), static_cast<std::uint32_t>(tensor.dims[0]),
@@ -73,101 +71,129 @@ float WeightStore::number(std::string_view name) const {
   return *reinterpret_cast<const float*>(data(tensor(name)).data());
 }
 
-device::Matrix WeightStore::quantised(std::string_view name, model::TensorType type, Arena& arena) {
-  const auto& found = quantisable(name, type);
-  const auto blocks = arena.take(model::tensor_bytes(type, found.elems()).value());
-  auto matrix = as_matrix(found, blocks.data());
-  matrix.type = static_cast<device::BlockType>(type);
-  quantise_rows(found.type, data(found), type, blocks, matrix.out);
-  let_go(found);
+device::Matrix WeightStore::copied(const Copy& copy) {
+  auto matrix = as_matrix(*copy.tensor, copy.to);
+  matrix.type = static_cast<device::BlockType>(copy.type);
+  copies_.push_back(copy);
+  copied_.insert(copy.tensor->name);
   return matrix;
 }
 
-device::Matrix WeightStore::matrix_on(device::Accelerator& accelerator, std::string_view name, Arena& arena) {
+WeightStore::Copy WeightStore::quantised_copy(device::Accelerator* accelerator, std::string_view name,
+                                              model::TensorType type, Arena& arena) const {
   const auto& found = tensor(name);
-  const auto memory = arena.take(data(found).size());
-  uploads_.push_back({&accelerator, &found, memory.data(), /*is_matrix=*/true});
-  return as_matrix(found, memory.data());
+  const auto bytes = model::tensor_bytes(type, found.elems());
+  if (!bytes || !model::can_quantise(found.type, type)) {
+    throw model::UnsupportedModel(header_.name + ": tensor " + found.name + " cannot be stored as " +
+                                      std::string(model::tensor_type_info(type).name),
+                                  "plan with --head-type keep");
+  }
+  static_cast<void>(data(found));
+  return {accelerator, &found, arena.take(*bytes).data(), type};
 }
 
-const float* WeightStore::vector_on(device::Accelerator& accelerator, std::string_view name, Arena& arena) {
-  const auto& found = tensor(name);
-  const auto memory = arena.take(data(found).size());
-  uploads_.push_back({&accelerator, &found, memory.data(), /*is_matrix=*/false});
-  return reinterpret_cast<const float*>(memory.data());
+device::Matrix WeightStore::quantised(std::string_view name, model::TensorType type, Arena& arena) {
+  return copied(quantised_copy(nullptr, name, type, arena));
 }
 
 device::Matrix WeightStore::quantised_on(device::Accelerator& accelerator, std::string_view name,
                                          model::TensorType type, Arena& arena) {
-  const auto& found = quantisable(name, type);
-  const auto whole_bytes = model::tensor_bytes(type, found.elems()).value();
-  const auto memory = arena.take(whole_bytes);
-  const auto whole = as_matrix(found, memory.data());
-  const auto from = data(found);
-  const auto from_bytes = from.size() / whole.out;
-  const auto to_bytes = whole_bytes / whole.out;
-  const auto step = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, kQuantiseStepBytes / to_bytes));
-  std::vector<std::byte> blocks;
-  for (std::uint32_t row = 0; row < whole.out; row += step) {
-    const auto rows = std::min(step, whole.out - row);
-    blocks.resize(rows * to_bytes);
-    quantise_rows(found.type, from.subspan(row * from_bytes, rows * from_bytes), type, blocks, rows);
-    const device::Matrix part{blocks.data(), static_cast<device::BlockType>(type), whole.in, whole.out};
-    accelerator.upload_rows(memory.data(), part, row, rows);
-  }
-  let_go(found);
-  return {memory.data(), static_cast<device::BlockType>(type), whole.in, whole.out};
+  return copied(quantised_copy(&accelerator, name, type, arena));
+}
+
+device::Matrix WeightStore::matrix_on(device::Accelerator& accelerator, std::string_view name, Arena& arena) {
+  const auto& found = tensor(name);
+  return copied({&accelerator, &found, arena.take(data(found).size()).data(), found.type});
+}
+
+const float* WeightStore::vector_on(device::Accelerator& accelerator, std::string_view name, Arena& arena) {
+  const auto& found = tensor(name);
+  auto* const to = arena.take(data(found).size()).data();
+  copied({&accelerator, &found, to, found.type});
+  return reinterpret_cast<const float*>(to);
 }
 
 std::uint64_t WeightStore::size_bytes(std::string_view name) const {
   return tensor(name).size_bytes;
 }
 
-bool WeightStore::is_needed(const model::TensorInfo& tensor) const {
-  return model::is_text_tensor(tensor.name) && !released_.contains(tensor.name);
+bool WeightStore::is_used_in_place(const model::TensorInfo& tensor) const {
+  return model::is_text_tensor(tensor.name) && !copied_.contains(tensor.name);
 }
 
-void WeightStore::run(const Upload& upload) const {
-  const auto bytes = data(*upload.tensor);
-  if (!upload.is_matrix) return upload.accelerator->upload(upload.to, bytes.data(), bytes.size());
-  const auto matrix = as_matrix(*upload.tensor, bytes.data());
-  upload.accelerator->upload_rows(upload.to, matrix, 0, matrix.out);
+void WeightStore::add_pieces(const model::TensorInfo& tensor, const Copy* copy,
+                             std::vector<Piece>& pieces) const {
+  const auto bytes = header_.data(tensor);
+  const auto rows = static_cast<std::uint32_t>(tensor.elems() / tensor.dims[0]);
+  const auto row_bytes = bytes.size() / rows;
+  const auto step = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, kPieceBytes / row_bytes));
+  for (std::uint32_t row = 0; row < rows; row += step) {
+    const auto n = std::min(step, rows - row);
+    pieces.push_back({bytes.subspan(row * row_bytes, n * row_bytes), copy, row, n});
+  }
 }
 
-void WeightStore::let_go(const model::TensorInfo& tensor) {
-  released_.insert(tensor.name);
-  release(data(tensor));
+void WeightStore::run(const Copy& copy, const Piece& piece, std::span<std::byte> rows) {
+  const auto& tensor = *copy.tensor;
+  auto part = as_matrix(tensor, piece.bytes.data());
+  if (copy.type == tensor.type) {
+    return copy.accelerator->upload_rows(copy.to, part, piece.first_row, piece.rows);
+  }
+  const auto row_bytes = model::tensor_bytes(copy.type, tensor.dims[0]).value();
+  if (copy.accelerator == nullptr) {
+    const std::span to(copy.to + piece.first_row * row_bytes, piece.rows * row_bytes);
+    return quantise_rows(tensor.type, piece.bytes, copy.type, to, piece.rows);
+  }
+  const auto step = static_cast<std::uint32_t>(rows.size() / row_bytes);
+  if (step == 0) throw model::UnsupportedModel("tensor " + tensor.name + ": its rows are too long");
+  const auto file_row_bytes = piece.bytes.size() / piece.rows;
+  part.data = rows.data();
+  part.type = static_cast<device::BlockType>(copy.type);
+  for (std::uint32_t row = 0; row < piece.rows; row += step) {
+    const auto n = std::min(step, piece.rows - row);
+    quantise_rows(tensor.type, piece.bytes.subspan(row * file_row_bytes, n * file_row_bytes), copy.type,
+                  rows.first(n * row_bytes), n);
+    copy.accelerator->upload_rows(copy.to, part, piece.first_row + row, n);
+  }
 }
 
-void WeightStore::load(const Progress& progress) {
+void WeightStore::load(std::span<std::byte> rows, const Progress& progress) {
   const auto total_bytes = text_bytes();
   std::uint64_t done_bytes = 0;
-  const auto report = [&](std::uint64_t bytes) {
-    done_bytes += bytes;
-    if (progress) progress(done_bytes, total_bytes);
-  };
-  for (const auto& upload : std::exchange(uploads_, {})) {
-    run(upload);
-    let_go(*upload.tensor);
-    report(upload.tensor->size_bytes);
-  }
-  for (const auto& tensor : header_.tensors) {
-    if (!is_needed(tensor)) continue;
-    const auto bytes = header_.data(tensor);
-    for (std::size_t at = 0; at < bytes.size(); at += kPrefaultStepBytes) {
-      const auto step = bytes.subspan(at, std::min(kPrefaultStepBytes, bytes.size() - at));
-      if (!populate_for_reading(step)) {
-        throw Error(header_.parts[tensor.part].path.string() + ": cannot be read into memory");
+  const auto read = [&](const std::vector<Piece>& pieces) {
+    std::vector<std::span<const std::byte>> to_read;
+    to_read.reserve(pieces.size());
+    for (const auto& piece : pieces) to_read.push_back(piece.bytes);
+    ReadAhead ahead(std::move(to_read));
+    for (const auto& piece : pieces) {
+      if (!ahead.next()) throw Error(header_.name + ": cannot be read into memory");
+      if (piece.copy != nullptr) {
+        run(*piece.copy, piece, rows);
+        release(piece.bytes);
       }
-      report(step.size());
+      done_bytes += piece.bytes.size();
+      if (progress) progress(done_bytes, total_bytes);
     }
+  };
+
+  std::vector<Piece> copied;
+  for (const auto& copy : copies_) add_pieces(*copy.tensor, &copy, copied);
+  read(copied);
+  // Reading a piece maps some pages around it too: perhaps of a piece that was done with.
+  for (const auto& copy : copies_) release(header_.data(*copy.tensor));
+  copies_.clear();
+
+  std::vector<Piece> in_place;
+  for (const auto& tensor : header_.tensors) {
+    if (is_used_in_place(tensor)) add_pieces(tensor, nullptr, in_place);
   }
+  read(in_place);
 }
 
 std::uint64_t WeightStore::text_bytes() const {
   std::uint64_t bytes = 0;
   for (const auto& tensor : header_.tensors) {
-    if (is_needed(tensor)) bytes += tensor.size_bytes;
+    if (model::is_text_tensor(tensor.name)) bytes += tensor.size_bytes;
   }
   return bytes;
 }
@@ -180,14 +206,6 @@ std::span<const std::byte> WeightStore::data(const model::TensorInfo& tensor) co
                                   "write the file again with general.alignment 32");
   }
   return header_.data(tensor);
-}
-
-const model::TensorInfo& WeightStore::quantisable(std::string_view name, model::TensorType type) const {
-  const auto& found = tensor(name);
-  if (model::tensor_bytes(type, found.elems()) && model::can_quantise(found.type, type)) return found;
-  throw model::UnsupportedModel(header_.name + ": tensor " + found.name + " cannot be stored as " +
-                                    std::string(model::tensor_type_info(type).name),
-                                "plan with --head-type keep");
 }
 
 const model::TensorInfo& WeightStore::tensor(std::string_view name) const {

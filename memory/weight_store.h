@@ -14,7 +14,7 @@
 
 namespace tandem::memory {
 
-/// The tensors of a mapped model file: in place for the CPU, copied for an accelerator.
+/// The tensors of a mapped model file: in place for the CPU, copied for an accelerator or into another type.
 class WeightStore {
  public:
   /// Throws BadModel if tensor data is missing at the end of the file.
@@ -31,12 +31,12 @@ class WeightStore {
   /// The one float of tensor `name`, for whoever needs the value itself; counts nowhere.
   [[nodiscard]] float number(std::string_view name) const;
 
-  /// Tensor `name`, of a float type, stored as `type` in a piece of `arena`, with all processors; the file's
-  /// copy is not needed any more and leaves memory.  Throws as `matrix` does.
+  /// Tensor `name`, of a float type, stored as `type` in a piece of `arena`; `load` fills it.  Throws as
+  /// `matrix` does.
   device::Matrix quantised(std::string_view name, model::TensorType type, Arena& arena);
 
-  /// As the three above, in pieces of `arena` on the device of `accelerator`, which outlives the store; what
-  /// `matrix_on` and `vector_on` return is filled by `load`.
+  /// As the three above, in pieces of `arena` on the device of `accelerator`, which outlives the store;
+  /// `load` fills them.
   device::Matrix matrix_on(device::Accelerator& accelerator, std::string_view name, Arena& arena);
   const float* vector_on(device::Accelerator& accelerator, std::string_view name, Arena& arena);
   device::Matrix quantised_on(device::Accelerator& accelerator, std::string_view name, model::TensorType type,
@@ -45,34 +45,44 @@ class WeightStore {
   /// Bytes of tensor `name` in the file.  Throws BadModel if it is absent.
   [[nodiscard]] std::uint64_t size_bytes(std::string_view name) const;
 
-  /// Copies to accelerators what is to lie there, whose file pages then leave memory, and reads the other
-  /// tensors of the text model from disk, so that serving does not wait for them.  Those of vision and audio
-  /// stay there: no unit reads them and no plan counts them.  Throws Error if that fails.
-  void load(const Progress& progress);
+  /// Brings all tensors of the text model to where they belong, in pieces that storage reads ahead.  What was
+  /// copied or stored in another type is in use there, and its file pages leave this process; the rest is in
+  /// memory afterwards, so that serving does not wait for it.  Tensors of vision and audio stay on disk: no
+  /// unit reads them and no plan counts them.  Rows on their way to another type wait in `rows`.  Throws
+  /// Error if that fails.
+  void load(std::span<std::byte> rows, const Progress& progress);
 
   /// What `load` reads.
   [[nodiscard]] std::uint64_t text_bytes() const;
 
  private:
-  /// A tensor on its way to an accelerator.
-  struct Upload {
-    device::Accelerator* accelerator = nullptr;
+  /// A tensor that is to lie elsewhere than in the file.
+  struct Copy {
+    device::Accelerator* accelerator = nullptr;  ///< null on the CPU
     const model::TensorInfo* tensor = nullptr;
     std::byte* to = nullptr;
-    bool is_matrix = false;
+    model::TensorType type = model::TensorType::f32;  ///< there; on the CPU it is another than in the file
+  };
+  /// Rows of a tensor that are read at once.
+  struct Piece {
+    std::span<const std::byte> bytes;
+    const Copy* copy = nullptr;  ///< null: it stays where it is
+    std::uint32_t first_row = 0;
+    std::uint32_t rows = 0;
   };
 
   [[nodiscard]] std::span<const std::byte> data(const model::TensorInfo& tensor) const;
   [[nodiscard]] const model::TensorInfo& tensor(std::string_view name) const;
-  [[nodiscard]] const model::TensorInfo& quantisable(std::string_view name, model::TensorType type) const;
-  [[nodiscard]] bool is_needed(const model::TensorInfo& tensor) const;
-  void let_go(const model::TensorInfo& tensor);
-  void run(const Upload& upload) const;
+  device::Matrix copied(const Copy& copy);
+  Copy quantised_copy(device::Accelerator* accelerator, std::string_view name, model::TensorType type,
+                      Arena& arena) const;
+  static void run(const Copy& copy, const Piece& piece, std::span<std::byte> rows);
+  [[nodiscard]] bool is_used_in_place(const model::TensorInfo& tensor) const;
+  void add_pieces(const model::TensorInfo& tensor, const Copy* copy, std::vector<Piece>& pieces) const;
 
   model::Header header_;
-  std::vector<Upload> uploads_;  ///< to do
-  std::set<std::string, std::less<>>
-      released_;  ///< tensors that lie elsewhere or were stored in another type
+  std::vector<Copy> copies_;
+  std::set<std::string, std::less<>> copied_;  ///< their names
 };
 
 }  // namespace tandem::memory

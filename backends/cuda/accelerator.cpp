@@ -12,6 +12,7 @@
 #include "backends/cuda/plane_layout.h"
 #include "backends/cuda/stage.h"
 #include "backends/cuda/step_descriptor.h"
+#include "backends/cuda/upload_buffer.h"
 #include "backends/cuda/weight_stream.h"
 
 namespace tandem::cuda {
@@ -33,17 +34,14 @@ class CudaAccelerator final : public device::Accelerator {
   }
 
   void set_load_buffer(std::byte* pinned, std::uint64_t bytes) override {
-    load_buffer_ = pinned;
-    load_bytes_ = bytes;
+    upload_buffer_.reset();
+    if (bytes > 0) upload_buffer_ = std::make_unique<UploadBuffer>(pinned, bytes);
   }
 
   void upload(std::byte* to, const void* from, std::uint64_t bytes) override {
-    const auto* source = static_cast<const std::byte*>(from);
-    const std::uint64_t step = load_step(1);
-    for (std::uint64_t at = 0; at < bytes; at += step) {
-      const std::uint64_t n = std::min(step, bytes - at);
-      load(to + at, n, [&](std::byte* pinned) { std::memcpy(pinned, source + at, n); });
-    }
+    send(to, bytes, 1, [from](std::uint64_t first, std::uint64_t n, std::byte* pinned) {
+      std::memcpy(pinned, static_cast<const std::byte*>(from) + first, n);
+    });
   }
 
   void upload_rows(std::byte* to, const device::Matrix& matrix, std::uint32_t first_row,
@@ -52,17 +50,13 @@ class CudaAccelerator final : public device::Accelerator {
     if (layout.block_elems == 0) throw std::invalid_argument("CUDA: a matrix of an unknown block type");
     const std::uint64_t row_blocks = std::uint64_t{matrix.in} / layout.block_elems;
     const std::uint64_t begin = row_blocks * first_row;
-    const std::uint64_t end = begin + row_blocks * rows;
+    const auto* source = static_cast<const std::byte*>(matrix.data);
     for (const BlockPart& part : layout.parts) {
       if (part.bytes == 0) break;
-      const std::uint64_t step = load_step(part.bytes);
-      for (std::uint64_t first = begin; first < end; first += step) {
-        const std::uint64_t n = std::min(step, end - first);
-        const auto* source =
-            static_cast<const std::byte*>(matrix.data) + (first - begin) * layout.block_bytes;
-        load(to + first * part.bytes, n * part.bytes,
-             [&](std::byte* pinned) { gather_part(layout, part, source, n, pinned); });
-      }
+      send(to + begin * part.bytes, row_blocks * rows, part.bytes,
+           [&](std::uint64_t first, std::uint64_t n, std::byte* pinned) {
+             gather_part(layout, part, source + first * layout.block_bytes, n, pinned);
+           });
       to += row_blocks * matrix.out * part.bytes;
     }
   }
@@ -115,18 +109,16 @@ class CudaAccelerator final : public device::Accelerator {
   }
 
  private:
-  /// Pieces of `bytes` bytes that the load buffer holds.
-  std::uint64_t load_step(std::uint64_t bytes) const {
-    if (load_bytes_ < bytes) throw std::runtime_error("CUDA: nothing was set to load weights through");
-    return load_bytes_ / bytes;
-  }
-
-  /// One copy to the device of what `fill` puts into pinned memory.
-  template <class Fill>
-  void load(std::byte* to, std::uint64_t bytes, const Fill& fill) {
-    fill(load_buffer_);
-    stream_.copy_to_device(to, load_buffer_, bytes);
-    stream_.synchronise();
+  /// `n` items of `item_bytes` bytes to the device, as many at a time as the buffer holds.
+  void send(std::byte* to, std::uint64_t n, std::uint64_t item_bytes, const UploadBuffer::Fill& fill) {
+    const std::uint64_t step = upload_buffer_ ? upload_buffer_->half_bytes() / item_bytes : 0;
+    if (step == 0) throw std::runtime_error("CUDA: nothing was set to load weights through");
+    for (std::uint64_t at = 0; at < n; at += step) {
+      upload_buffer_->send(stream_, to + at * item_bytes, std::min(step, n - at), item_bytes,
+                           [&](std::uint64_t first, std::uint64_t items, std::byte* pinned) {
+                             fill(at + first, items, pinned);
+                           });
+    }
   }
 
   /// Every stage has the same rows.
@@ -139,8 +131,7 @@ class CudaAccelerator final : public device::Accelerator {
   WeightStream weights_;
   std::vector<DeviceMemory> memory_;
   std::vector<PinnedMemory> pinned_;
-  std::byte* load_buffer_ = nullptr;
-  std::uint64_t load_bytes_ = 0;
+  std::unique_ptr<UploadBuffer> upload_buffer_;
   device::StepBuffers buffers_;
   std::optional<StepDescriptor> descriptor_;
   StepRows rows_;

@@ -3,6 +3,15 @@
 #include <cstring>
 
 namespace tandem::cuda {
+namespace {
+
+/// With a size known to the compiler a part is a few moves, not a call.
+template <std::uint32_t kBytes>
+void gather(const std::byte* from, std::uint32_t block_bytes, std::uint64_t n, std::byte* to) noexcept {
+  for (std::uint64_t i = 0; i < n; ++i) std::memcpy(to + i * kBytes, from + i * block_bytes, kBytes);
+}
+
+}  // namespace
 
 // The block layouts are those of model-spec 4.3.
 PlaneLayout plane_layout(device::BlockType type) noexcept {
@@ -44,8 +53,30 @@ PlaneLayout plane_layout(device::BlockType type) noexcept {
 
 void gather_part(const PlaneLayout& layout, const BlockPart& part, const std::byte* from, std::uint64_t n,
                  std::byte* to) noexcept {
-  for (std::uint64_t i = 0; i < n; ++i) {
-    std::memcpy(to + i * part.bytes, from + i * layout.block_bytes + part.at, part.bytes);
+  if (part.bytes == layout.block_bytes) {
+    std::memcpy(to, from, n * part.bytes);
+    return;
+  }
+  from += part.at;
+  switch (part.bytes) {
+    case 1:
+      return gather<1>(from, layout.block_bytes, n, to);
+    case 2:
+      return gather<2>(from, layout.block_bytes, n, to);
+    case 4:
+      return gather<4>(from, layout.block_bytes, n, to);
+    case 8:
+      return gather<8>(from, layout.block_bytes, n, to);
+    case 16:
+      return gather<16>(from, layout.block_bytes, n, to);
+    case 32:
+      return gather<32>(from, layout.block_bytes, n, to);
+    case 64:
+      return gather<64>(from, layout.block_bytes, n, to);
+    default:
+      for (std::uint64_t i = 0; i < n; ++i) {
+        std::memcpy(to + i * part.bytes, from + i * layout.block_bytes, part.bytes);
+      }
   }
 }
 

@@ -24,6 +24,7 @@
 #include "planner/make_plan.h"
 #include "planner/model_input.h"
 #include "tests/support/fixture.h"
+#include "tests/support/process_memory.h"
 #include "tests/support/tiny_model.h"
 
 namespace tandem::memory {
@@ -31,6 +32,7 @@ namespace {
 
 using planner::Device;
 using planner::Purpose;
+using test_support::status_bytes;
 using testing::HasSubstr;
 
 constexpr std::array kModels{"gemma3_7l.gguf", "gemma3_62l.gguf", "gemma3_4l.gguf",
@@ -243,6 +245,10 @@ TEST(Bind, AFloatHeadIsStoredAsThePlanSays) {
     const auto& head = bound.head().out;
     EXPECT_EQ(head.type, device::BlockType::q8_0);
     EXPECT_EQ(bound.embedding().table.data, head.data);
+    std::uint64_t last_bytes = 0;
+    bound.load([&](std::uint64_t done_bytes, std::uint64_t) { last_bytes = done_bytes; });
+    EXPECT_LT(last_bytes, plan.ram_bytes + plan.head.file_bytes)
+        << "the file's copy of the head is read again";
     const auto* tensor = subject.header.find_tensor("token_embd.weight");
     const auto file = subject.header.data(*tensor);
     const auto* floats = reinterpret_cast<const float*>(file.data());
@@ -251,10 +257,6 @@ TEST(Bind, AFloatHeadIsStoredAsThePlanSays) {
       // Half a step, and what the half-precision scale is off by, 127 times 2^-11 of a step.
       ASSERT_LE(std::fabs(value - floats[i]), step * (0.5F + 127.0F / 2048)) << name << " element " << i;
     }
-    std::uint64_t last_bytes = 0;
-    bound.load([&](std::uint64_t done_bytes, std::uint64_t) { last_bytes = done_bytes; });
-    EXPECT_LT(last_bytes, plan.ram_bytes + plan.head.file_bytes)
-        << "the file's copy of the head is read again";
   }
 }
 
@@ -344,22 +346,13 @@ TEST(Bind, LoadingLeavesTensorsOfVisionAndAudioOnDisk) {
   EXPECT_EQ(loaded_bytes(whole), loaded_bytes(text));
 }
 
-/// What the kernel says this process holds in anonymous memory.
-std::uint64_t anonymous_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("RssAnon:")) return std::stoull(line.substr(8)) * 1024;
-  }
-  return 0;
-}
-
 TEST(Bind, TheKernelAgreesWithTheLedger) {
   const Subject subject("gemma4_8l.gguf");
-  const auto before = anonymous_bytes();
+  const auto before = status_bytes("RssAnon");
   ASSERT_GT(before, 0U);
   auto bound = subject.bind(subject.plan(workload(262144, 8, 512)));
   bound.load({});
-  const auto after = anonymous_bytes();
+  const auto after = status_bytes("RssAnon");
   std::uint64_t allocated = 0;
   std::uint64_t lines = 0;
   for (const auto& line : bound.ledger()) {

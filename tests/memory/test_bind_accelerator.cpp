@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
+#include <filesystem>
 #include <memory>
 #include <random>
 #include <string>
@@ -19,6 +21,9 @@
 #include "planner/make_plan.h"
 #include "planner/model_input.h"
 #include "tests/support/fixture.h"
+#include "tests/support/process_memory.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
 
 namespace tandem::memory {
 namespace {
@@ -87,9 +92,9 @@ class CountingAccelerator final : public device::Accelerator {
 };
 
 struct Subject {
-  explicit Subject(const std::string& name)
-      : header(model::read_header(test_support::reference_path(name))),
-        hyper(model::read_hyperparameters(header)) {}
+  explicit Subject(const char* name) : Subject(test_support::reference_path(name)) {}
+  explicit Subject(const std::filesystem::path& path)
+      : header(model::read_header(path)), hyper(model::read_hyperparameters(header)) {}
 
   [[nodiscard]] planner::Plan plan(const planner::Workload& workload, const planner::Placement& placement,
                                    const planner::Budget& budget = {}) const {
@@ -181,6 +186,95 @@ TEST(BindAccelerator, EveryCallThatFailsWhileLoadingIsAnErrorThatSaysSo) {
     }
   }
   EXPECT_GT(failed, 30U);
+}
+
+/// A model of 113 MB, nearly all of it FFNs of six layers.
+std::filesystem::path write_wide_model(const test_support::TempDir& directory) {
+  constexpr std::uint32_t kFfn = 3 << 14;
+  auto model = test_support::TinyModel::gemma3();
+  const std::string key = "gemma3.feed_forward_length";
+  model.set_key(key, test_support::key_u32(key, kFfn));
+  for (int layer = 0; layer < 6; ++layer) {
+    const auto name = [&](const char* stem) {
+      return "blk." + std::to_string(layer) + "." + stem + ".weight";
+    };
+    model.reshape_tensor(name("ffn_gate"), {32, kFfn});
+    model.reshape_tensor(name("ffn_up"), {32, kFfn});
+    model.reshape_tensor(name("ffn_down"), {kFfn, 32});
+  }
+  return directory.write("wide.gguf", model.file_bytes());
+}
+
+/// Binds and loads `subject` with `placement` on an emulated device of just the size that is planned; checks
+/// that its peak of resident memory, which includes the device's, is what was planned but for what is on its
+/// way.  Returns the bytes of the file that stay mapped.
+std::uint64_t load_within_plan(const Subject& subject, const std::filesystem::path& file,
+                               const planner::Placement& placement, const std::string& what) {
+  planner::Workload workload;
+  workload.max_seq_len = 64;
+  workload.sequences = 2;
+  workload.micro_batch = 16;
+  const auto plan = subject.plan(workload, placement);
+  CountingAccelerator accelerator({.memory_bytes = planned_on_device(plan)});
+  constexpr std::uint64_t kOnItsWayBytes = std::uint64_t{24} << 20;  // pieces read ahead
+  const auto mapped_before = test_support::mapped_resident_bytes(file);
+  test_support::reset_peak();
+  const auto before = test_support::status_bytes("VmHWM");
+  BoundPlan bound(plan, subject.header, subject.hyper, &accelerator);
+  std::uint64_t reports = 0;
+  bound.load([&](std::uint64_t, std::uint64_t) { ++reports; });
+  const auto peak = test_support::status_bytes("VmHWM");
+  EXPECT_LE(peak - before + mapped_before, plan.ram_bytes + plan.vram_bytes + kOnItsWayBytes) << what;
+  EXPECT_EQ(accelerator.used_bytes(), planned_on_device(plan)) << what;
+  EXPECT_GT(reports, subject.header.tensor_bytes >> 23U)
+      << what << ": progress is in steps of some megabytes";
+  return test_support::mapped_resident_bytes(file);
+}
+
+TEST(BindAccelerator, LoadingNeverTakesMoreThanPlannedAndLetsGoOfWhatLiesElsewhere) {
+  const test_support::TempDir directory;
+  const auto file = write_wide_model(directory);
+  const Subject subject(file);
+  const auto layers = subject.hyper.layers.size();
+  constexpr std::uint64_t kHeaderBytes = 1 << 16;
+  constexpr std::uint64_t kHugePageBytes = 2 << 20;  // what the kernel maps around a page that is read
+
+  auto placement = planner::Placement::all_on(Device::emulated0, layers);
+  EXPECT_LE(load_within_plan(subject, file, placement, "all on the device"), kHeaderBytes);
+  for (std::size_t i = 0; i < layers; i += 2) placement.ffn[i] = Device::cpu;
+  const auto half = load_within_plan(subject, file, placement, "half of it on the CPU");
+  const auto ffn_bytes = std::uint64_t{3} * 32 * (3 << 14) * 4;
+  EXPECT_GE(half, layers / 2 * ffn_bytes);
+  EXPECT_LE(half, layers / 2 * (ffn_bytes + 2 * kHugePageBytes));
+}
+
+TEST(BindAccelerator, AFloatHeadIsStoredInAnotherTypeOnTheWay) {
+  const Subject subject("gemma4_4l.gguf");
+  planner::Workload workload;
+  workload.max_seq_len = 64;
+  workload.micro_batch = 16;
+  workload.head_type = planner::HeadType::q8_0;
+  const auto layers = subject.hyper.layers.size();
+  const auto plan_on = [&](Device device) {
+    return subject.plan(workload, planner::Placement::all_on(device, layers));
+  };
+  BoundPlan on_cpu(plan_on(Device::cpu), subject.header, subject.hyper);
+  on_cpu.load({});
+  CountingAccelerator accelerator({});
+  BoundPlan on_device(plan_on(Device::emulated0), subject.header, subject.hyper, &accelerator);
+  on_device.load({});
+
+  // On the device the blocks of 34 bytes lie in two planes (backends/cuda/plane_layout.h).
+  const auto& expected = on_cpu.head().out;
+  const std::uint64_t blocks = std::uint64_t{expected.in} * expected.out / 32;
+  auto* const pinned = accelerator.allocate_pinned(blocks * 34);
+  accelerator.receive(reinterpret_cast<float*>(pinned), static_cast<const float*>(on_device.head().out.data),
+                      blocks * 34);
+  const auto* const file_order = static_cast<const std::byte*>(expected.data);
+  for (std::uint64_t i = 0; i < blocks; ++i) {
+    ASSERT_EQ(std::memcmp(pinned + i * 32, file_order + i * 34 + 2, 32), 0) << i;
+    ASSERT_EQ(std::memcmp(pinned + blocks * 32 + i * 2, file_order + i * 34, 2), 0) << i;
+  }
 }
 
 }  // namespace

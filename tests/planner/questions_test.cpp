@@ -28,6 +28,7 @@ Setting random_setting(const planner_test::Subject& subject, std::mt19937& rando
                   planner_test::random_workload(random),
                   builtin_machine("default"),
                   {Device::emulated0}};
+  setting.workload.max_seq_len *= 64;  // KV beside which the buffer for loading weights is small
   const auto bytes = [&](Device device) {
     const auto placement = Placement::all_on(device, setting.model.layers.size());
     return footprint(setting.model, Budget{}, setting.workload, setting.machine, placement);

@@ -156,7 +156,7 @@ struct Counter {
     for (const auto gpu : {Device::cuda0, Device::emulated0}) {
       if (!bytes.contains({gpu, Purpose::activations})) continue;
       bytes[{gpu, Purpose::transfer}] = steps;
-      bytes[{Device::cpu, Purpose::transfer}] = steps + 1024 * 1024 + directions.size() * 2 * buffer;
+      bytes[{Device::cpu, Purpose::transfer}] = steps + 4 * 1024 * 1024 + directions.size() * 2 * buffer;
     }
   }
 

@@ -190,7 +190,7 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
   if (gpu.used) {
     const auto pages = workload_.sequences * ((workload_.max_seq_len + 63) / 64);
     const auto step_bytes = up_to_64(m * 80 + pages * 4 + 512);
-    result.ram_bytes += step_bytes + (1U << 20);
+    result.ram_bytes += step_bytes + (4U << 20);
     result.vram_bytes += step_bytes;
     result.vram_bytes += total(gpu) + (gpu.has_head ? logits : 0) + budget_.vram_reserve_bytes +
                          (gpu_ == Device::cuda0 ? machine_.driver_bytes : 0);

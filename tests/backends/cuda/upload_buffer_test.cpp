@@ -1,0 +1,100 @@
+#include "backends/cuda/upload_buffer.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <span>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "backends/cuda/plane_layout.h"
+#include "tests/backends/cuda/emulated.h"
+
+namespace tandem::cuda {
+namespace {
+
+constexpr std::uint64_t kBufferBytes = std::uint64_t{1} << 20;
+
+std::vector<std::uint8_t> random_bytes(std::mt19937& random, std::size_t n) {
+  std::vector<std::uint8_t> bytes(n);
+  for (auto& byte : bytes) byte = static_cast<std::uint8_t>(random());
+  return bytes;
+}
+
+TEST(UploadBuffer, WhatIsSentIsThereInOrder) {
+  std::mt19937 random(1);
+  auto device = emulation::make_device({.seed = 5});
+  Stream stream(device);
+  const PinnedMemory pinned(device, kBufferBytes);
+  constexpr std::uint64_t kItemBytes = 18;
+  const auto source = random_bytes(random, 5 * kBufferBytes / kItemBytes * kItemBytes);
+  const DeviceMemory memory(device, source.size());
+  {
+    UploadBuffer buffer(pinned.data(), pinned.bytes());
+    for (std::size_t at = 0; at < source.size();) {
+      const auto most = std::min(buffer.half_bytes(), source.size() - at) / kItemBytes;
+      const auto n = random() % 4 == 0 ? 1 : 1 + random() % most;  // little, and much by several threads
+      buffer.send(stream, memory.data() + at, n, kItemBytes,
+                  [&](std::uint64_t first, std::uint64_t items, std::byte* to) {
+                    std::memcpy(to, source.data() + at + first * kItemBytes, items * kItemBytes);
+                  });
+      at += n * kItemBytes;
+    }
+  }
+  EXPECT_EQ(cuda_test::download<std::uint8_t>(device, stream, memory, source.size()), source);
+}
+
+TEST(UploadBuffer, OneHalfIsFilledWhileTheOtherIsCopied) {
+  auto device = emulation::make_device({});
+  Stream stream(device);
+  const PinnedMemory pinned(device, kBufferBytes);
+  const DeviceMemory memory(device, kBufferBytes);
+  UploadBuffer buffer(pinned.data(), pinned.bytes());
+  const auto waits_for = [&](int sends) {
+    const auto before = emulation::counts(device.state()).synchronisations;
+    for (int i = 0; i < sends; ++i) {
+      buffer.send(stream, memory.data(), 1000, 1,
+                  [](std::uint64_t, std::uint64_t n, std::byte* to) { std::memset(to, 7, n); });
+    }
+    return emulation::counts(device.state()).synchronisations - before;
+  };
+  EXPECT_EQ(waits_for(2), 0U);
+  EXPECT_EQ(waits_for(5), 5U) << "each waits for the copy before the last";
+}
+
+/// Planes as plane_layout.h describes them, byte by byte.
+std::vector<std::uint8_t> planes_of(const PlaneLayout& layout, const std::vector<std::uint8_t>& blocks) {
+  std::vector<std::uint8_t> planes;
+  for (const auto& part : layout.parts) {
+    for (std::size_t block = 0; part.bytes > 0 && block < blocks.size(); block += layout.block_bytes) {
+      const auto first = blocks.begin() + static_cast<std::ptrdiff_t>(block + part.at);
+      planes.insert(planes.end(), first, first + part.bytes);
+    }
+  }
+  return planes;
+}
+
+TEST(GatherPart, EveryTypesPartsMakeItsPlanes) {
+  using device::BlockType;
+  std::mt19937 random(2);
+  for (const auto type :
+       {BlockType::f32, BlockType::f16, BlockType::q4_0, BlockType::q4_1, BlockType::q5_0, BlockType::q5_1,
+        BlockType::q8_0, BlockType::q2_k, BlockType::q3_k, BlockType::q4_k, BlockType::q5_k, BlockType::q6_k,
+        BlockType::iq4_nl, BlockType::iq4_xs, BlockType::bf16, BlockType::mxfp4}) {
+    const auto layout = plane_layout(type);
+    constexpr std::uint64_t kBlocks = 7;
+    const auto blocks = random_bytes(random, kBlocks * layout.block_bytes);
+    std::vector<std::uint8_t> planes(blocks.size());
+    auto* to = reinterpret_cast<std::byte*>(planes.data());
+    for (const auto& part : layout.parts) {
+      gather_part(layout, part, reinterpret_cast<const std::byte*>(blocks.data()), kBlocks, to);
+      to += kBlocks * part.bytes;
+    }
+    EXPECT_EQ(planes, planes_of(layout, blocks)) << static_cast<std::uint32_t>(type);
+  }
+}
+
+}  // namespace
+}  // namespace tandem::cuda
