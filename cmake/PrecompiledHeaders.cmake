@@ -37,7 +37,7 @@ endfunction()
 # tandem_group(TARGET N): N sources of TARGET are compiled together, so that what they instantiate is so once.  Names in their
 # anonymous namespaces must differ then; not with sanitizers, whose reports are clearer of single sources.
 function(tandem_group target count)
-  if(NOT TANDEM_SANITIZE)
+  if(TANDEM_GROUP AND NOT TANDEM_SANITIZE)
     set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${count})
   endif()
 endfunction()

@@ -41,7 +41,7 @@ void refuse_unknown_keys(const json& given, const json& known, const std::string
     }
     std::vector<std::string> names;
     if (known.is_object()) {
-      for (const auto& [name, ignored] : known.items()) names.push_back(name);
+      for (const auto& item : known.items()) names.push_back(item.key());
     }
     const std::string nearest(model::nearest(key, names));
     throw BadConfig(source + ": unknown key \"" + path + key + "\"",
