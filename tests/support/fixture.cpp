@@ -1,6 +1,7 @@
 #include "tests/support/fixture.h"
 
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -85,8 +86,13 @@ size_t element_count(const Cursor& cursor, const std::vector<size_t>& dims) {
 
 }  // namespace
 
+std::filesystem::path source_path(std::string_view name) {
+  const char* elsewhere = std::getenv("TANDEM_SOURCE_DIR");
+  return std::filesystem::path(elsewhere != nullptr ? elsewhere : TANDEM_SOURCE_DIR) / name;
+}
+
 std::filesystem::path reference_path(std::string_view name) {
-  return std::filesystem::path(TANDEM_REFERENCE_DIR) / name;
+  return source_path("tests/reference/data") / name;
 }
 
 Fixture Fixture::load(const std::filesystem::path& path) {

@@ -12,6 +12,9 @@
 
 namespace tandem::test_support {
 
+/// Path of a committed file: NAME under $TANDEM_SOURCE_DIR, by default the sources that this was built from.
+std::filesystem::path source_path(std::string_view name);
+
 /// Path of a committed reference file: tests/reference/data/NAME.
 std::filesystem::path reference_path(std::string_view name);
 

@@ -5,12 +5,13 @@
 
 #include <gtest/gtest.h>
 
+#include "backends/cpu/half.h"
 #include "backends/cpu/kernel_set.h"
 #include "backends/cpu/kv_rows.h"
 #include "backends/cuda/attend.h"
 #include "backends/cuda/heads.h"
-#include "backends/cuda/intrinsics.cuh"
 #include "tests/backends/cuda/emulated.h"
+#include "tests/backends/cuda/test_device.h"
 
 namespace tandem::cuda_test {
 namespace {
@@ -164,10 +165,7 @@ struct OnDevice {
   float* q;
 
   OnDevice(const Fixture& its_fixture, std::uint64_t seed)
-      : fixture(its_fixture),
-        device(cuda::emulation::make_device({.seed = seed})),
-        stream(device),
-        half(fixture.half) {
+      : fixture(its_fixture), device(open_test_device({.seed = seed})), stream(device), half(fixture.half) {
     half.kv.rows = const_cast<std::byte*>(keep(fixture.cache));
     half.q_norm = keep(fixture.q_norm);
     half.k_norm = keep(fixture.k_norm);
@@ -357,9 +355,9 @@ std::vector<double> decoded(const Fixture& fixture, const std::vector<std::byte>
     std::memcpy(&half, rows.data() + at, 2);
     if (size == 4) std::memcpy(&number, rows.data() + at, 4);
     if (size == 4) values.push_back(number);
-    if (size == 2) values.push_back(cuda::to_float(cuda::Half{half}));
+    if (size == 2) values.push_back(cpu::half_to_float(half));
     for (std::size_t i = 2; size == 34 && i < 34; ++i) {
-      values.push_back(cuda::to_float(cuda::Half{half}) *
+      values.push_back(cpu::half_to_float(half) *
                        static_cast<double>(static_cast<std::int8_t>(rows[at + i])));
     }
   }

@@ -10,6 +10,7 @@
 
 #include "model/sampling.h"
 #include "tests/backends/cuda/emulated.h"
+#include "tests/backends/cuda/test_device.h"
 
 namespace tandem::cuda_test {
 namespace {
@@ -48,8 +49,7 @@ struct Reducer {
   cuda::Device device;
   cuda::Stream stream;
 
-  explicit Reducer(std::uint64_t seed)
-      : device(cuda::emulation::make_device({.seed = seed})), stream(device) {}
+  explicit Reducer(std::uint64_t seed) : device(open_test_device({.seed = seed})), stream(device) {}
 
   std::vector<Candidate> reduce(const Rows& rows, const std::vector<TokenEdit>& edits) {
     const auto logits = upload<float>(device, stream, rows.logits);

@@ -13,6 +13,7 @@
 #include "backends/cuda/plane_layout.h"
 #include "backends/cuda/rows.h"
 #include "tests/backends/cuda/emulated.h"
+#include "tests/backends/cuda/test_device.h"
 #include "tests/backends/random_blocks.h"
 
 namespace tandem::cuda_test {
@@ -64,7 +65,7 @@ struct Bench {
   QuantisedRows quantised;
 
   Bench(std::uint64_t seed, const std::vector<float>& values, std::uint32_t in_elems)
-      : device(cuda::emulation::make_device({.seed = seed})),
+      : device(open_test_device({.seed = seed})),
         stream(device),
         in(in_elems),
         rows(static_cast<std::uint32_t>(values.size() / in_elems)),

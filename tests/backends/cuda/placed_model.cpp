@@ -7,6 +7,7 @@
 
 #include "backends/cpu/dequantise.h"
 #include "backends/cuda/accelerator.h"
+#include "tests/backends/cuda/test_device.h"
 
 namespace tandem::cuda_test {
 namespace {
@@ -26,7 +27,7 @@ CpuModelOptions with_views(CpuModelOptions options, ModelViews** views) {
 /// An emulated device as an accelerator, and where it is behind that.
 std::unique_ptr<device::Accelerator> make_accelerator(const cuda::emulation::Options& emulated,
                                                       cuda::Device::State** state) {
-  cuda::Device device = cuda::emulation::make_device(emulated);
+  cuda::Device device = open_test_device(emulated);
   *state = &device.state();
   return cuda::make_accelerator(std::move(device));
 }

@@ -2,7 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "backends/cuda/open_accelerator.h"
+#include "backends/cuda/accelerator.h"
+#include "tests/backends/cuda/test_device.h"
 
 namespace tandem::calibration {
 namespace {
@@ -23,7 +24,8 @@ AcceleratorWork little_work() {
 // Speeds of an emulated device mean nothing; that there are some shows that the way through the interface is
 // the one a GPU would be measured on.
 TEST(AcceleratorSpeed, EverythingIsMeasuredThroughTheInterface) {
-  const auto accelerator = cuda::open_emulated(std::uint64_t{64} << 20);
+  const auto accelerator =
+      cuda::make_accelerator(cuda_test::open_test_device({.memory_bytes = std::size_t{64} << 20}));
   Pace pace({600, 1, 0}, [](const std::string&, double) {});
   const auto speed = measure_accelerator(pace, *accelerator, little_work());
   ASSERT_EQ(speed.types.size(), 1U);
@@ -40,7 +42,8 @@ TEST(AcceleratorSpeed, EverythingIsMeasuredThroughTheInterface) {
 }
 
 TEST(AcceleratorSpeed, WithoutTimeNothingIsMeasured) {
-  const auto accelerator = cuda::open_emulated(std::uint64_t{64} << 20);
+  const auto accelerator =
+      cuda::make_accelerator(cuda_test::open_test_device({.memory_bytes = std::size_t{64} << 20}));
   Pace pace({0, 1, 0}, [](const std::string&, double) {});
   const auto speed = measure_accelerator(pace, *accelerator, little_work());
   EXPECT_TRUE(speed.types.empty());

@@ -14,8 +14,9 @@
 
 #include "backends/cpu/dequantise.h"
 #include "backends/cuda/accelerator.h"
-#include "backends/cuda/emulation/device.h"
+#include "tests/backends/cuda/test_device.h"
 #include "tests/daemon/engine/served_model.h"
+#include "tests/support/fixture.h"
 
 namespace tandem::engine {
 namespace {
@@ -26,7 +27,7 @@ using planner::Device;
 constexpr std::size_t kTokens = 160;  // the window is 128
 
 std::filesystem::path embedded_model() {
-  return std::string(TANDEM_SOURCE_DIR) + "/config/embedded/tandem-tiny-q4_0.gguf";
+  return test_support::source_path("config/embedded/tandem-tiny-q4_0.gguf");
 }
 
 planner::Workload workload_of(std::uint32_t sequences, std::uint32_t micro_batch) {
@@ -132,7 +133,7 @@ TEST(EmbeddedModel, GivesTheSameAnswersWhereverItsHalvesAre) {
       if (random() % 2 == 0) placement.move(unit, Device::emulated0);
     }
     Served split(header, workload_of(2, 34), placement,
-                 cuda::make_accelerator(cuda::emulation::make_device({.seed = random()})), 2);
+                 cuda::make_accelerator(cuda_test::open_test_device({.seed = random()})), 2);
     const auto positions = score(split, sequences);
     ASSERT_EQ(positions.size(), expected.size());
     EXPECT_LE(rms(positions, expected), bound) << round;

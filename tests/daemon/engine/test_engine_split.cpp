@@ -12,7 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "backends/cuda/accelerator.h"
-#include "backends/cuda/emulation/device.h"
+#include "tests/backends/cuda/test_device.h"
 #include "tests/daemon/engine/served_model.h"
 #include "tests/support/fixture.h"
 
@@ -25,7 +25,7 @@ using std::chrono_literals::operator""s;
 using test_support::reference_path;
 
 std::unique_ptr<device::Accelerator> emulated(std::uint64_t seed, std::uint64_t failing_call = 0) {
-  return cuda::make_accelerator(cuda::emulation::make_device({.seed = seed, .failing_call = failing_call}));
+  return cuda::make_accelerator(cuda_test::open_test_device({.seed = seed, .failing_call = failing_call}));
 }
 
 planner::Placement random_placement(std::mt19937& random, std::size_t layers) {
@@ -143,6 +143,8 @@ TEST_P(EngineSplit, ContinuesAsTheCpuDoesWhoeverSharesTheBatch) {
 INSTANTIATE_TEST_SUITE_P(Models, EngineSplit, testing::Values("gemma3_4l", "gemma4_4l"),
                          [](const auto& of) { return std::string(of.param); });
 
+#ifndef TANDEM_ON_GPU  // a GPU cannot be told to fail
+
 /// Attention on the device, all else on the CPU: rows cross twice a layer.
 planner::Placement zigzag(std::size_t layers) {
   auto placement = planner::Placement::all_on(Device::cpu, layers);
@@ -201,6 +203,8 @@ TEST(FailingDevice, EndsTheRequestsOfItsStepAndTheEngineServesOn) {
   EXPECT_GT(sweep.failed_loads, 1U);
   EXPECT_GT(sweep.failed_requests, 20U);
 }
+
+#endif
 
 }  // namespace
 }  // namespace tandem::engine
