@@ -30,14 +30,14 @@ void StreamSink::on_progress(std::uint64_t done_tok, std::uint64_t total_tok) {
   stream_->push(ipc::PromptProgress{done_tok, total_tok});
 }
 
-void StreamSink::on_text(engine::TextDelta delta) {
+void StreamSink::on_text(const engine::TextDelta& delta) {
   ipc::TextDelta out;
-  out.text = std::move(delta.text);
-  out.tokens = std::move(delta.tokens);
+  out.text = delta.text;
+  out.tokens = delta.tokens;
   out.scores.reserve(delta.scores.size());
   for (const auto& token : delta.scores) out.scores.push_back(score(token));
-  out.reasoning = std::move(delta.reasoning);
-  for (auto& call : delta.calls) out.calls.push_back({std::move(call.name), std::move(call.arguments)});
+  out.reasoning = delta.reasoning;
+  for (const auto& call : delta.calls) out.calls.push_back({call.name, call.arguments});
   called_ |= !out.calls.empty();
   stream_->push(std::move(out));
 }

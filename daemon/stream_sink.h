@@ -16,7 +16,7 @@ class StreamSink final : public engine::Sink {
   StreamSink(std::shared_ptr<ipc::EventStream> stream, const model::Tokenizer& tokenizer, Metrics& metrics);
 
   void on_progress(std::uint64_t done_tok, std::uint64_t total_tok) override;
-  void on_text(engine::TextDelta delta) override;
+  void on_text(const engine::TextDelta& delta) override;
   void on_finish(engine::Finished finished) noexcept override;
   [[nodiscard]] bool has_room() const override { return stream_->has_room(); }
 

@@ -7,6 +7,10 @@ namespace {
 
 constexpr std::string_view kThoughtName = "thought\n";
 
+// What a token may give without anything being allocated.
+constexpr std::size_t kRoomForEvents = 4;
+constexpr std::size_t kRoomForText = 256;
+
 }  // namespace
 
 std::string_view text_of(Marker marker) noexcept {
@@ -27,6 +31,8 @@ std::string_view text_of(Marker marker) noexcept {
 
 AnswerParser::AnswerParser(const AnswerStart& start, std::size_t call_depth)
     : call_depth_(call_depth), state_(start.in_thought ? State::thought : State::content) {
+  events_.reserve(kRoomForEvents);
+  spare_text_.reserve(kRoomForText);
   if (!start.call) return;
   begin_call();
   pending_ = *start.call;
@@ -66,24 +72,34 @@ void AnswerParser::finish() {
   give_up_markup();
 }
 
-std::vector<AnswerEvent> AnswerParser::take() {
-  return std::exchange(events_, {});
+void AnswerParser::clear() {
+  const auto keep = [this](std::string& text) {
+    if (text.capacity() > spare_text_.capacity()) spare_text_ = std::move(text);
+  };
+  for (auto& event : events_) {
+    if (auto* const content = std::get_if<ContentDelta>(&event)) keep(content->text);
+    if (auto* const thought = std::get_if<ReasoningDelta>(&event)) keep(thought->text);
+  }
+  events_.clear();
+  spare_text_.clear();
+}
+
+/// Appends `text` to the last event, if it is a Delta, else to a new one.
+template <class Delta>
+void AnswerParser::emit(std::string_view text) {
+  if (text.empty()) return;
+  if (events_.empty() || !std::holds_alternative<Delta>(events_.back())) {
+    events_.emplace_back(Delta{std::exchange(spare_text_, {})});
+  }
+  std::get<Delta>(events_.back()).text += text;
 }
 
 void AnswerParser::emit_content(std::string_view text) {
-  if (text.empty()) return;
-  if (events_.empty() || !std::holds_alternative<ContentDelta>(events_.back())) {
-    events_.emplace_back(ContentDelta{});
-  }
-  std::get<ContentDelta>(events_.back()).text += text;
+  emit<ContentDelta>(text);
 }
 
 void AnswerParser::emit_reasoning(std::string_view text) {
-  if (text.empty()) return;
-  if (events_.empty() || !std::holds_alternative<ReasoningDelta>(events_.back())) {
-    events_.emplace_back(ReasoningDelta{});
-  }
-  std::get<ReasoningDelta>(events_.back()).text += text;
+  emit<ReasoningDelta>(text);
 }
 
 void AnswerParser::marker_in_content(Marker marker) {

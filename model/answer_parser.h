@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -61,8 +62,10 @@ class AnswerParser {
   /// The answer is over.
   void finish();
 
-  /// What has come out since the last call; adjacent deltas of a kind are one.
-  std::vector<AnswerEvent> take();
+  /// What has come out since the last `clear`; adjacent deltas of a kind are one.  May be moved from.
+  [[nodiscard]] std::span<AnswerEvent> events() noexcept { return events_; }
+  /// Forgets these events, and keeps their memory for the next ones.
+  void clear();
 
   [[nodiscard]] bool in_content() const noexcept { return state_ == State::content; }
   /// After a thought's name, before its end.
@@ -76,6 +79,8 @@ class AnswerParser {
     call
   };
 
+  template <class Delta>
+  void emit(std::string_view text);
   void emit_content(std::string_view text);
   void emit_reasoning(std::string_view text);
   void marker_in_content(Marker marker);
@@ -94,6 +99,7 @@ class AnswerParser {
   std::string pending_;              ///< text of a thought's name or of a call
   std::vector<std::size_t> quotes_;  ///< where quote marks are in pending_
   std::vector<AnswerEvent> events_;
+  std::string spare_text_;  ///< empty; memory for the next delta
 };
 
 }  // namespace tandem::model

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <optional>
+#include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -24,10 +26,10 @@ class ChatParser {
   ChatParser(const Tokenizer& tokenizer, ChatTemplate format, const AnswerStart& start,
              std::size_t call_depth = kCallDepth);
 
-  /// What is certain after `token`; often nothing.
-  std::vector<AnswerEvent> push(TokenId token);
+  /// What is certain after `token`; often nothing.  Holds until the next call, and may be moved from.
+  std::span<AnswerEvent> push(TokenId token);
   /// What was held back, at the end of the answer.
-  std::vector<AnswerEvent> finish();
+  std::span<AnswerEvent> finish();
   /// True outside of thoughts and calls, as far as is known.
   [[nodiscard]] bool in_content() const noexcept { return answer_.in_content(); }
   [[nodiscard]] bool in_thought() const noexcept { return answer_.in_thought(); }
@@ -37,6 +39,7 @@ class ChatParser {
 
   const Tokenizer* tokenizer_;
   Detokenizer detokenizer_;
+  std::string piece_;  ///< what is complete after a token
   AnswerParser answer_;
   std::vector<std::pair<TokenId, Marker>> markers_;
 };

@@ -6,17 +6,25 @@
 
 namespace tandem::model {
 
-std::string Detokenizer::push(TokenId token) {
-  pending_ += tokenizer_->token_bytes(token);
-  std::string text;
-  std::string_view rest = pending_;
-  while (!rest.empty()) {
-    const auto front = utf8_front(rest);
-    if (front.state == Utf8State::cut_off) break;
-    text += front.state == Utf8State::whole ? rest.substr(0, front.bytes) : kReplacementCharacter;
-    rest.remove_prefix(front.bytes);
+void Detokenizer::push(TokenId token, std::string& text) {
+  for (const char byte : tokenizer_->token_bytes(token)) {
+    pending_ += byte;
+    while (!pending_.empty()) {
+      const auto front = utf8_front(pending_);
+      if (front.state == Utf8State::cut_off) break;
+      if (front.state == Utf8State::whole) {
+        text.append(pending_, 0, front.bytes);
+      } else {
+        text += kReplacementCharacter;
+      }
+      pending_.erase(0, front.bytes);
+    }
   }
-  pending_.erase(0, pending_.size() - rest.size());
+}
+
+std::string Detokenizer::push(TokenId token) {
+  std::string text;
+  push(token, text);
   return text;
 }
 

@@ -13,14 +13,15 @@ class Detokenizer {
  public:
   explicit Detokenizer(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
 
-  /// Text that is complete after `token` (may be empty).
-  std::string push(TokenId token);
+  /// Appends what is complete after `token` (may be nothing) to `text`, which alone may have to grow.
+  void push(TokenId token, std::string& text);
+  std::string push(TokenId token);  ///< by itself
   /// What still waits, at the end of the stream.
   std::string finish();
 
  private:
   const Tokenizer* tokenizer_;
-  std::string pending_;  ///< the beginning of a character, at most 3 bytes between calls
+  std::string pending_;  ///< the beginning of a character, at most 3 bytes between calls, 4 within
 };
 
 }  // namespace tandem::model

@@ -26,10 +26,10 @@ bool any_above(std::span<const float> logits, float limit) noexcept {
   return found != 0;
 }
 
-/// The `count` largest logits, best first; fewer if there are fewer numbers.
-std::vector<TokenLogit> top_logits(std::span<const float> logits, std::size_t count) {
+/// Makes `heap` the `count` largest logits, best first; fewer if there are fewer numbers.
+void find_top(std::span<const float> logits, std::size_t count, std::vector<TokenLogit>& heap) {
   constexpr std::size_t kBlock = 64;
-  std::vector<TokenLogit> heap;  // the worst of those kept is at the front
+  heap.clear();  // the worst of those kept is at the front
   heap.reserve(std::min(count, logits.size()) + 1);
   for (std::size_t begin = 0; begin < logits.size() && count > 0; begin += kBlock) {
     const auto block = logits.subspan(begin, std::min(kBlock, logits.size() - begin));
@@ -44,7 +44,12 @@ std::vector<TokenLogit> top_logits(std::span<const float> logits, std::size_t co
     }
   }
   std::ranges::sort_heap(heap, better);
-  return heap;
+}
+
+std::vector<TokenLogit> top_logits(std::span<const float> logits, std::size_t count) {
+  std::vector<TokenLogit> top;
+  find_top(logits, count, top);
+  return top;
 }
 
 /// exp((logit - best) / temperature), where both may be infinite and the logit not a number.
@@ -59,15 +64,15 @@ double weight_of_all(std::span<const float> logits, float best, double temperatu
   return sum;
 }
 
-/// Tokens whose weight is at least `weight`, by id.
-std::vector<TokenLogit> at_least(std::span<const float> logits, float best, double temperature,
-                                 double weight) {
+/// Makes `kept` the tokens whose weight is at least `weight`, by id.
+void find_at_least(std::span<const float> logits, float best, double temperature, double weight,
+                   std::vector<TokenLogit>& kept) {
   const double limit = double{best} + temperature * std::log(weight);
-  std::vector<TokenLogit> kept;
+  kept.clear();
+  kept.reserve(logits.size());
   for (std::size_t id = 0; id < logits.size(); ++id) {
     if (double{logits[id]} >= limit) kept.push_back({static_cast<TokenId>(id), logits[id]});
   }
-  return kept;
 }
 
 /// Keeps the fewest best tokens that together weigh `wanted`, best first.  Sorts no more than it has to.
@@ -88,9 +93,10 @@ void keep_nucleus(std::vector<TokenLogit>& tokens, float best, double temperatur
 }
 
 /// The token at `point` (0 to 1, 1 excluded) of the distribution over `tokens`, in their order.
-TokenId draw(std::span<const TokenLogit> tokens, float best, double temperature, double point) {
-  std::vector<double> until;
-  until.reserve(tokens.size());
+TokenId draw(const std::vector<TokenLogit>& tokens, std::vector<double>& until, float best,
+             double temperature, double point) {
+  until.clear();
+  until.reserve(tokens.capacity());
   double mass = 0.0;
   for (const auto& token : tokens) until.push_back(mass += weight_of(token.logit, best, temperature));
   const auto chosen = std::ranges::upper_bound(until, point * mass) - until.begin();
@@ -110,39 +116,41 @@ TokenId draw_from_all(std::span<const float> logits, float best, double temperat
 }
 
 /// Applies top_p of `mass` and min_p to `tokens` and draws.
-TokenId draw_nucleus(std::vector<TokenLogit>& tokens, double mass, float best, const SamplingParams& params,
-                     double point) {
+TokenId draw_nucleus(std::vector<TokenLogit>& tokens, std::vector<double>& until, double mass, float best,
+                     const SamplingParams& params, double point) {
   const double temperature = params.temperature;
   const double min_p = params.min_p;
   const double top_p = params.top_p;
   if (top_p < 1.0) keep_nucleus(tokens, best, temperature, top_p * mass);
   std::erase_if(tokens, [&](const auto& t) { return weight_of(t.logit, best, temperature) < min_p; });
-  return draw(tokens, best, temperature, point);
+  return draw(tokens, until, best, temperature, point);
 }
 
 /// The same where top_k left `tokens`, best first.
-TokenId draw_from_best(std::vector<TokenLogit> tokens, const SamplingParams& params, double point) {
+TokenId draw_from_best(std::vector<TokenLogit>& tokens, std::vector<double>& until,
+                       const SamplingParams& params, double point) {
   const float best = tokens.front().logit;
   double mass = 0.0;
   for (const auto& token : tokens) mass += weight_of(token.logit, best, params.temperature);
-  return draw_nucleus(tokens, mass, best, params, point);
+  return draw_nucleus(tokens, until, mass, best, params, point);
 }
 
 /// Applies top_k, top_p and min_p and draws; `best` is the largest logit, a number above -inf.
-TokenId draw_truncated(std::span<const float> logits, float best, const SamplingParams& params,
-                       double point) {
+TokenId draw_truncated(std::span<const float> logits, float best, const SamplingParams& params, double point,
+                       std::vector<TokenLogit>& kept, std::vector<double>& until) {
   const double temperature = params.temperature;
   const double top_p = params.top_p;
   const double min_p = params.min_p;
   if (params.top_k > 0 && params.top_k < logits.size()) {
-    return draw_from_best(top_logits(logits, params.top_k), params, point);
+    find_top(logits, params.top_k, kept);
+    return draw_from_best(kept, until, params, point);
   }
   if (top_p >= 1.0 && min_p <= 0.0) return draw_from_all(logits, best, temperature, point);
   const double mass = weight_of_all(logits, best, temperature);
   // Tokens below this weigh less than 1 - p of everything together: the nucleus is among the others.
   const double rest = std::max(0.0, 1.0 - top_p) * mass / static_cast<double>(logits.size());
-  auto tokens = at_least(logits, best, temperature, std::max(rest, min_p));
-  return draw_nucleus(tokens, mass, best, params, point);
+  find_at_least(logits, best, temperature, std::max(rest, min_p), kept);
+  return draw_nucleus(kept, until, mass, best, params, point);
 }
 
 /// A mixing function of 64-bit words (the finalizer of SplitMix64: Steele, Lea and Flood, "Fast splittable
@@ -188,24 +196,31 @@ SamplingParams recommended_sampling(const Header& header) {
 }
 
 Sampler::Sampler(const SamplingParams& params, std::span<const TokenId> prompt,
-                 std::span<const TokenId> suppressed)
+                 std::span<const TokenId> suppressed, std::size_t new_tok)
     : params_(params), suppressed_(suppressed.begin(), suppressed.end()) {
   std::ranges::sort(suppressed_);
-  if (params_.repetition_penalty == 1.0F) return;
-  for (const auto token : prompt) generated_.try_emplace(token, 0);
+  if (!penalises()) return;
+  if (params_.repetition_penalty != 1.0F) {
+    for (const auto token : prompt) seen_.push_back({token, 0});
+    std::ranges::sort(seen_, {}, &Seen::token);
+    const auto again = std::ranges::unique(seen_, {}, &Seen::token);
+    seen_.erase(again.begin(), again.end());
+  }
+  seen_.reserve(seen_.size() + new_tok);
 }
 
 TokenId Sampler::sample(std::span<float> logits) {
   const double point = uniform(params_.seed, step_++);
   adjust(logits);
-  const auto best = top_logits(logits, 1);
+  auto& [kept, until] = scratch_;
+  find_top(logits, 1, kept);
   TokenId token = 0;
-  if (best.empty() || best[0].logit == kImpossible) {
+  if (kept.empty() || kept[0].logit == kImpossible) {
     token = first_allowed(logits.size());
   } else if (!(params_.temperature > 0.0F) || params_.top_k == 1) {
-    token = best[0].token;
+    token = kept[0].token;
   } else {
-    token = draw_truncated(logits, best[0].logit, params_, point);
+    token = draw_truncated(logits, kept[0].logit, params_, point, kept, until);
   }
   remember(token);
   return token;
@@ -216,29 +231,30 @@ std::size_t Sampler::wanted(std::size_t vocab) const noexcept {
   return params_.top_k < vocab ? params_.top_k : 0;
 }
 
-std::vector<LogitEdit> Sampler::edits(std::size_t vocab) const {
-  std::unordered_map<TokenId, LogitEdit> by_token;
-  const auto edit = [&](TokenId token, auto change) {
-    if (token < 0 || static_cast<std::size_t>(token) >= vocab) return;
-    LogitEdit& of = by_token[token];
-    of.token = token;
-    change(of);
+void Sampler::edits(std::size_t vocab, std::vector<LogitEdit>& edits) const {
+  edits.clear();
+  const auto add = [&](const LogitEdit& edit) {
+    if (edit.token >= 0 && static_cast<std::size_t>(edit.token) < vocab) edits.push_back(edit);
   };
-  for (const auto& [token, bias] : params_.logit_bias) {
-    edit(token, [added = bias](LogitEdit& of) { of.added += added; });
+  for (const auto& [token, bias] : params_.logit_bias) add({.token = token, .added = bias});
+  for (const auto& [token, times] : seen_) {
+    add({.token = token, .penalty = params_.repetition_penalty, .subtracted = subtracted(times)});
   }
-  for (const auto& [token, count] : generated_) {
-    edit(token, [&, times = count](LogitEdit& of) {
-      of.penalty = params_.repetition_penalty;
-      if (times > 0) {
-        of.subtracted = params_.presence_penalty + static_cast<float>(times) * params_.frequency_penalty;
-      }
-    });
+  for (const auto token : suppressed_) add({.token = token, .forbidden = true});
+  std::ranges::sort(edits, {}, &LogitEdit::token);
+  const auto joined = [](const LogitEdit& a, const LogitEdit& b) {
+    return LogitEdit{a.token, a.added + b.added, a.penalty * b.penalty, a.subtracted + b.subtracted,
+                     a.forbidden || b.forbidden};
+  };
+  std::size_t n = 0;
+  for (const auto& edit : edits) {
+    if (n > 0 && edits[n - 1].token == edit.token) {
+      edits[n - 1] = joined(edits[n - 1], edit);
+    } else {
+      edits[n++] = edit;
+    }
   }
-  for (const auto token : suppressed_) edit(token, [](LogitEdit& of) { of.forbidden = true; });
-  std::vector<LogitEdit> all;
-  for (const auto& [token, of] : by_token) all.push_back(of);
-  return all;
+  edits.resize(n);
 }
 
 TokenId Sampler::sample_best(std::span<const TokenLogit> best, std::size_t vocab) {
@@ -250,7 +266,9 @@ TokenId Sampler::sample_best(std::span<const TokenLogit> best, std::size_t vocab
   } else if (n == 1) {
     token = best[0].token;
   } else {
-    token = draw_from_best({best.begin(), best.begin() + static_cast<std::ptrdiff_t>(n)}, params_, point);
+    auto& [kept, until] = scratch_;
+    kept.assign(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(n));
+    token = draw_from_best(kept, until, params_, point);
   }
   remember(token);
   return token;
@@ -260,11 +278,11 @@ void Sampler::adjust(std::span<float> logits) const noexcept {
   for (const auto& [token, bias] : params_.logit_bias) {
     if (has_token(logits, token)) logits[static_cast<std::size_t>(token)] += bias;
   }
-  for (const auto& [token, times] : generated_) {
+  for (const auto& [token, times] : seen_) {
     if (!has_token(logits, token)) continue;
     auto& logit = logits[static_cast<std::size_t>(token)];
     logit = logit > 0.0F ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
-    if (times > 0) logit -= params_.presence_penalty + static_cast<float>(times) * params_.frequency_penalty;
+    logit -= subtracted(times);
   }
   for (const auto token : suppressed_) {
     if (has_token(logits, token)) logits[static_cast<std::size_t>(token)] = kImpossible;
@@ -272,9 +290,19 @@ void Sampler::adjust(std::span<float> logits) const noexcept {
 }
 
 void Sampler::remember(TokenId token) {
-  const bool penalised = params_.repetition_penalty != 1.0F || params_.presence_penalty != 0.0F ||
-                         params_.frequency_penalty != 0.0F;
-  if (penalised) ++generated_[token];
+  if (!penalises()) return;
+  auto seen = std::ranges::lower_bound(seen_, token, {}, &Seen::token);
+  if (seen == seen_.end() || seen->token != token) seen = seen_.insert(seen, {token, 0});
+  ++seen->times;
+}
+
+bool Sampler::penalises() const noexcept {
+  return params_.repetition_penalty != 1.0F || params_.presence_penalty != 0.0F ||
+         params_.frequency_penalty != 0.0F;
+}
+
+float Sampler::subtracted(std::uint32_t times) const noexcept {
+  return times > 0 ? params_.presence_penalty + static_cast<float>(times) * params_.frequency_penalty : 0.0F;
 }
 
 TokenId Sampler::first_allowed(std::size_t vocab) const noexcept {

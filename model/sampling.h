@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -22,7 +21,7 @@ struct SamplingParams {
   float presence_penalty = 0.0f;    ///< subtracted once for tokens generated before
   float frequency_penalty = 0.0f;   ///< subtracted for every time a token was generated
   std::uint64_t seed = 0;
-  /// Added to logits; tokens that none belongs to are ignored.
+  /// Added to logits, no token twice; tokens that no logit belongs to are ignored.
   std::vector<std::pair<TokenId, float>> logit_bias = {};
 };
 
@@ -50,8 +49,10 @@ struct LogitEdit {
 class Sampler {
  public:
   /// `prompt` counts for the repetition penalty; presence and frequency count generated tokens only.
-  /// Suppressed tokens and those of the prompt that no logit belongs to are ignored.
-  Sampler(const SamplingParams& params, std::span<const TokenId> prompt, std::span<const TokenId> suppressed);
+  /// Suppressed tokens and those of the prompt that no logit belongs to are ignored.  After the first choice
+  /// the next `new_tok` allocate nothing.
+  Sampler(const SamplingParams& params, std::span<const TokenId> prompt, std::span<const TokenId> suppressed,
+          std::size_t new_tok = 0);
 
   /// Chooses from `logits` (vocab, not empty) and remembers the choice.  `logits` is scratch: it is changed.
   /// Order: biases, penalties, suppression, temperature, top_k, top_p (of what top_k left), min_p.  Ties go
@@ -61,20 +62,34 @@ class Sampler {
 
   /// How many of the best of `vocab` logits `sample_best` wants; 0 = it takes all logits to choose.
   [[nodiscard]] std::size_t wanted(std::size_t vocab) const noexcept;
-  /// What is done to the logits of tokens below `vocab` first, each at most once.
-  [[nodiscard]] std::vector<LogitEdit> edits(std::size_t vocab) const;
+  /// Makes `edits` what is done to the logits of tokens below `vocab` first, by token, each at most once.
+  void edits(std::size_t vocab, std::vector<LogitEdit>& edits) const;
   /// What `sample` chooses, from the `wanted` best of the edited logits, best first (all there are, if they
   /// are fewer) without NaN.
   TokenId sample_best(std::span<const TokenLogit> best, std::size_t vocab);
 
  private:
+  /// A token seen, and how often it was generated; 0 = in the prompt only.
+  struct Seen {
+    TokenId token = 0;
+    std::uint32_t times = 0;
+  };
+  /// Where choices are made, so that they allocate once.
+  struct Scratch {
+    std::vector<TokenLogit> kept;
+    std::vector<double> until;
+  };
+
+  [[nodiscard]] bool penalises() const noexcept;
+  [[nodiscard]] float subtracted(std::uint32_t times) const noexcept;  ///< from a token seen so often
   void adjust(std::span<float> logits) const noexcept;
   void remember(TokenId token);
   [[nodiscard]] TokenId first_allowed(std::size_t vocab) const noexcept;
 
   SamplingParams params_;
-  std::vector<TokenId> suppressed_;                       ///< ascending
-  std::unordered_map<TokenId, std::uint32_t> generated_;  ///< times; 0 = in the prompt only; empty if unused
+  std::vector<TokenId> suppressed_;  ///< ascending
+  std::vector<Seen> seen_;           ///< by token; empty where nothing is penalised
+  Scratch scratch_;
   std::uint64_t step_ = 0;
 };
 

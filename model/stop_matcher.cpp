@@ -6,31 +6,43 @@
 namespace tandem::model {
 
 StopMatcher::StopMatcher(std::vector<std::string> stops) {
+  std::size_t longest_bytes = 0;
   for (auto& stop : stops) {
+    longest_bytes = std::max(longest_bytes, stop.size());
     if (!stop.empty()) stops_.push_back(compile(std::move(stop)));
+  }
+  held_.reserve(longest_bytes + 1);
+}
+
+void StopMatcher::push(std::string_view piece, std::string& text) {
+  if (stopped_) return;
+  if (stops_.empty()) {
+    text += piece;
+    return;
+  }
+  for (const char byte : piece) {
+    held_ += byte;
+    std::size_t hold_bytes = 0;
+    std::size_t complete_bytes = 0;
+    for (auto& stop : stops_) {
+      advance(stop, byte);
+      hold_bytes = std::max(hold_bytes, stop.matched);
+      if (stop.matched == stop.text.size()) complete_bytes = std::max(complete_bytes, stop.matched);
+    }
+    stopped_ = complete_bytes > 0;
+    const auto safe_bytes = held_.size() - (stopped_ ? complete_bytes : hold_bytes);
+    text.append(held_, 0, safe_bytes);
+    held_.erase(0, safe_bytes);
+    if (stopped_) {
+      found_ = std::exchange(held_, {});
+      return;
+    }
   }
 }
 
 std::string StopMatcher::push(std::string_view piece) {
-  if (stopped_) return {};
-  for (const char byte : piece) {
-    held_ += byte;
-    std::size_t complete_bytes = 0;
-    for (auto& stop : stops_) {
-      advance(stop, byte);
-      if (stop.matched == stop.text.size()) complete_bytes = std::max(complete_bytes, stop.matched);
-    }
-    if (complete_bytes > 0) {
-      stopped_ = true;
-      found_ = held_.substr(held_.size() - complete_bytes);
-      held_.resize(held_.size() - complete_bytes);
-      return std::exchange(held_, {});
-    }
-  }
-  std::size_t hold_bytes = 0;
-  for (const auto& stop : stops_) hold_bytes = std::max(hold_bytes, stop.matched);
-  auto text = held_.substr(0, held_.size() - hold_bytes);
-  held_.erase(0, text.size());
+  std::string text;
+  push(piece, text);
   return text;
 }
 

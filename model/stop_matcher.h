@@ -14,9 +14,10 @@ class StopMatcher {
   /// Empty stop strings never match.
   explicit StopMatcher(std::vector<std::string> stops);
 
-  /// Appends `piece`; returns text safe to emit.  After `stopped()`, nothing more is emitted; the stop string
-  /// and what follows it are dropped.
-  std::string push(std::string_view piece);
+  /// Reads `piece`; appends what is safe to emit to `text`, which alone may have to grow.  After `stopped()`,
+  /// nothing more is emitted; the stop string and what follows it are dropped.
+  void push(std::string_view piece, std::string& text);
+  std::string push(std::string_view piece);  ///< what is safe by itself
   /// What was held back, once the stream ended without a stop string, or was interrupted by what none spans.
   std::string finish();
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }
@@ -35,7 +36,7 @@ class StopMatcher {
   static void advance(Stop& stop, char byte) noexcept;
 
   std::vector<Stop> stops_;
-  std::string held_;
+  std::string held_;  ///< has room for the longest stop string
   std::string found_;
   bool stopped_ = false;
 };

@@ -10,6 +10,7 @@
 
 #if !defined(__CUDACC__)
 #include "backends/cuda/emulation/enqueue.h"
+#include "backends/cuda/emulation/inside.h"
 #endif
 
 namespace tandem::cuda {
@@ -36,6 +37,7 @@ void launch(Stream& stream, const Launch& shape, void (*kernel)(Parameters...),
   const void* pointers[] = {&arguments..., nullptr};
   start_kernel(stream, shape, reinterpret_cast<const void*>(kernel), pointers);
 #else
+  const emulation::Inside inside;
   emulation::enqueue(stream, shape.name, {shape.blocks, shape.threads, shape.shared_bytes},
                      [kernel, arguments...] { kernel(arguments...); });
 #endif

@@ -6,6 +6,7 @@ namespace tandem::engine {
 
 AnswerText::AnswerText(const model::Tokenizer& tokenizer, const EngineRequest& request)
     : tokenizer_(tokenizer), detokenizer_(tokenizer), stops_(request.stop) {
+  piece_.reserve(kRoomForText);
   if (!request.chat) return;
   chat_.emplace(tokenizer, request.chat->format, request.chat->start, request.chat->call_depth);
   ends_after_call_ = request.chat->ends_after_call;
@@ -14,7 +15,10 @@ AnswerText::AnswerText(const model::Tokenizer& tokenizer, const EngineRequest& r
 bool AnswerText::push(model::TokenId token, TextDelta& delta) {
   const bool ends = tokenizer_.ends_generation(token);
   if (!chat_) {
-    if (!ends) delta.text += stops_.push(detokenizer_.push(token));
+    if (ends) return true;
+    piece_.clear();
+    detokenizer_.push(token, piece_);
+    stops_.push(piece_, delta.text);
     return true;
   }
   const bool was_in_content = chat_->in_content();
@@ -32,16 +36,16 @@ void AnswerText::finish(TextDelta& delta) {
   if (chat_) {
     add(chat_->finish(), delta);
   } else {
-    delta.text += stops_.push(detokenizer_.finish());
+    stops_.push(detokenizer_.finish(), delta.text);
   }
   if (!stops_.stopped()) delta.text += stops_.finish();
 }
 
-void AnswerText::add(std::vector<model::AnswerEvent> events, TextDelta& delta) {
+void AnswerText::add(std::span<model::AnswerEvent> events, TextDelta& delta) {
   for (auto& event : events) {
     if (stopped()) return;
     if (const auto* content = std::get_if<model::ContentDelta>(&event)) {
-      delta.text += stops_.push(content->text);
+      stops_.push(content->text, delta.text);
     } else if (const auto* thought = std::get_if<model::ReasoningDelta>(&event)) {
       delta.reasoning += thought->text;
     } else {

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "daemon/engine/request.h"
 #include "daemon/engine/sink.h"
@@ -20,8 +20,8 @@ class AnswerText {
   /// `tokenizer` outlives the object.
   AnswerText(const model::Tokenizer& tokenizer, const EngineRequest& request);
 
-  /// Text that is complete after `token` of the prompt, which comes out before the answer.
-  std::string echo(model::TokenId token) { return detokenizer_.push(token); }
+  /// Appends what is complete after `token` of the prompt, which comes out before the answer, to `text`.
+  void echo(model::TokenId token, std::string& text) { detokenizer_.push(token, text); }
 
   /// Adds what is complete after `token` to `delta`.  False for tokens that are not of the text: those of a
   /// chat's thoughts, calls and markup.
@@ -36,11 +36,12 @@ class AnswerText {
   [[nodiscard]] std::uint64_t thought_tok() const noexcept { return thought_tok_; }
 
  private:
-  void add(std::vector<model::AnswerEvent> events, TextDelta& delta);
+  void add(std::span<model::AnswerEvent> events, TextDelta& delta);
 
   const model::Tokenizer& tokenizer_;
   model::Detokenizer detokenizer_;         ///< of plain text
   std::optional<model::ChatParser> chat_;  ///< of a chat
+  std::string piece_;                      ///< what is complete after a token
   model::StopMatcher stops_;
   bool ends_after_call_ = false;
   bool called_ = false;  ///< and that ended the answer

@@ -55,11 +55,16 @@ void check(const EngineRequest& request, std::uint64_t max_seq_len, std::uint32_
 /// One unfinished request.  The worker alone uses `generation` and the times after submission.
 struct Engine::Sequence {
   Sequence(EngineRequest request, const model::Tokenizer& tokenizer, std::shared_ptr<Sink> to)
-      : generation(std::move(request), tokenizer), sink(std::move(to)) {}
+      : generation(std::move(request), tokenizer), sink(std::move(to)) {
+    delta.text.reserve(kRoomForText);
+    delta.reasoning.reserve(kRoomForText);
+    delta.tokens.reserve(1);
+  }
 
   RequestId id = 0;
   Generation generation;
   std::shared_ptr<Sink> sink;
+  TextDelta delta;  ///< what is to be given next
   Clock::time_point submitted = Clock::now();
   std::optional<Clock::time_point> started;      ///< first micro-batch
   std::optional<Clock::time_point> first_token;  ///< first sampled token
@@ -85,8 +90,15 @@ struct Engine::Sequence {
   }
 };
 
-/// A micro-batch being computed.
+/// A micro-batch being computed, and room for the next one.
 struct Engine::OnTheWay {
+  explicit OnTheWay(const scheduler::Limits& limits) {
+    step.work.reserve(limits.sequences);
+    rows.tokens.reserve(limits.micro_batch);
+    rows.sequences.reserve(limits.sequences);
+    rows.wanted.reserve(limits.logit_rows);
+  }
+
   scheduler::Step step;
   Rows rows;
   std::uint64_t prompt_tok = 0;  ///< rows of prompts
@@ -104,6 +116,9 @@ struct Engine::Ready {
 
 Engine::Engine(Executor& executor, const model::Tokenizer& tokenizer, const scheduler::Limits& limits)
     : executor_(executor), tokenizer_(tokenizer), limits_(limits), scheduler_(limits) {
+  steps_.reserve(limits.steps);
+  while (steps_.size() < limits.steps) steps_.emplace_back(limits);
+  ready_.reserve(limits.sequences);
   worker_ = std::thread([this] { work(); });
 }
 
@@ -219,8 +234,8 @@ void Engine::work() {
   Lock lock(mutex_);
   while (true) {
     tell_cancelled(lock);
-    if (on_the_way_.size() < limits_.steps && begin_step(lock)) continue;
-    if (!on_the_way_.empty()) {
+    if (on_the_way_ < limits_.steps && begin_step(lock)) continue;
+    if (on_the_way_ > 0) {
       finish_step(lock);
       continue;
     }
@@ -241,13 +256,13 @@ void Engine::tell_cancelled(Lock& lock) {
 
 /// Sets the next micro-batch on its way; false if there is none.
 bool Engine::begin_step(Lock& lock) {
-  auto step = scheduler_.next();
-  if (step.empty()) return false;
-  auto& begun = on_the_way_.emplace_back();
-  begun.step = std::move(step);
+  auto& begun = steps_[(oldest_ + on_the_way_) % steps_.size()];
+  scheduler_.next(begun.step);
+  if (begun.step.empty()) return false;
+  ++on_the_way_;
   begun.prompt_tok = fill_rows(begun.step, begun.rows);
   begun.begun = Clock::now();
-  if (on_the_way_.size() == 1) rates_.begin(steady_us(begun.begun));
+  if (on_the_way_ == 1) rates_.begin(steady_us(begun.begun));
   lock.unlock();
   executor_.begin(begun.rows);
   lock.lock();
@@ -268,19 +283,21 @@ void Engine::finish_step(Lock& lock) {
   const auto computed = Clock::now();
 
   lock.lock();
-  const auto done = std::move(on_the_way_.front());
-  on_the_way_.pop_front();
-  const auto ready = completed(done.step);
+  const auto& done = steps_[oldest_];
+  oldest_ = (oldest_ + 1) % steps_.size();
+  --on_the_way_;
+  complete(done.step);
   const auto step_us = us_between(std::max(done.begun, last_back_), computed);
   last_back_ = computed;
   account_step(done.prompt_tok, bytes, step_us);
   rates_.end(steady_us(computed), done.prompt_tok, bytes.weights + bytes.kv);
-  if (!on_the_way_.empty()) rates_.begin(steady_us(computed));
+  if (on_the_way_ > 0) rates_.begin(steady_us(computed));
   lock.unlock();
-  for (const auto& part : ready) {
+  for (const auto& part : ready_) {
     if (done.prompt_tok == 0) part.sequence->account_decode(bytes, step_us);
     deliver(part, error);
   }
+  ready_.clear();
 
   lock.lock();
   stats_.deliver_us += us_between(computed, Clock::now());
@@ -298,6 +315,9 @@ void Engine::account_step(std::uint64_t prompt_tok, const BytesRead& bytes, std:
 /// sequence holds its slot, and it does until all its steps are `completed`.
 std::uint64_t Engine::fill_rows(const scheduler::Step& step, Rows& rows) {
   std::uint64_t prompt_tok = 0;
+  rows.tokens.clear();
+  rows.sequences.clear();
+  rows.wanted.clear();
   const auto now = Clock::now();
   for (const auto& work : step.work) {
     auto& sequence = *sequences_.at(work.id);
@@ -318,16 +338,14 @@ std::uint64_t Engine::fill_rows(const scheduler::Step& step, Rows& rows) {
   return prompt_tok;
 }
 
-/// The parts of `step` whose sequences were not cancelled meanwhile.
-std::vector<Engine::Ready> Engine::completed(const scheduler::Step& step) {
+/// Makes `ready_` the parts of `step` whose sequences were not cancelled meanwhile.
+void Engine::complete(const scheduler::Step& step) {
   scheduler_.completed(step);
-  std::vector<Ready> ready;
   std::uint32_t first_logits = 0;
   for (const auto& work : step.work) {
-    if (scheduler_.holds(work.id)) ready.push_back({sequences_.at(work.id), work, first_logits});
+    if (scheduler_.holds(work.id)) ready_.push_back({sequences_.at(work.id), work, first_logits});
     first_logits += work.logit_rows;
   }
-  return ready;
 }
 
 /// Hands on what `ready` gave, or that the step failed with `error`.
@@ -350,23 +368,22 @@ void Engine::advance(const Ready& ready) {
 
   if (in_prompt) sequence.sink->on_progress(ready.end_position(), prompt_tok);
   if (in_prompt && generation.request().echo) {
-    give(sequence, generation.echo(ready.work.first_position, ready.work.rows, [&](std::uint32_t row) {
-      return executor_.logits(ready.first_logits + row);
-    }));
+    const auto logits_of = [&](std::uint32_t row) { return executor_.logits(ready.first_logits + row); };
+    generation.echo(ready.work.first_position, ready.work.rows, logits_of, sequence.delta);
+    give(sequence);
   }
   if (!prompt_done) return;
   if (generation.request().max_new_tok == 0) {
-    TextDelta rest;
-    generation.close(rest);
-    if (!rest.text.empty()) give(sequence, std::move(rest));
+    generation.close(sequence.delta);
+    if (!sequence.delta.text.empty()) give(sequence);
     return end(sequence, FinishReason::length);
   }
 
-  auto delta = generation.choose(executor_.logits(ready.first_logits + ready.work.logit_rows - 1), raw_);
+  generation.choose(executor_.logits(ready.first_logits + ready.work.logit_rows - 1), raw_, sequence.delta);
   if (!sequence.first_token) sequence.first_token = Clock::now();
   const auto reason = account_token(sequence);
-  if (reason) generation.close(delta);
-  give(sequence, std::move(delta));
+  if (reason) generation.close(sequence.delta);
+  give(sequence);
   if (reason) end(sequence, *reason);
 }
 
@@ -382,10 +399,11 @@ std::optional<FinishReason> Engine::account_token(Sequence& sequence) {
   return std::nullopt;
 }
 
-/// Hands `delta` over; pauses the sequence if the reader lags.  The reader may make room at any moment, so
-/// room is looked for again after the pause: whichever comes last resumes.
-void Engine::give(Sequence& sequence, TextDelta delta) {
-  sequence.sink->on_text(std::move(delta));
+/// Hands the sequence's delta over; pauses the sequence if the reader lags.  The reader may make room at any
+/// moment, so room is looked for again after the pause: whichever comes last resumes.
+void Engine::give(Sequence& sequence) {
+  sequence.sink->on_text(sequence.delta);
+  sequence.delta.clear();
   if (sequence.sink->has_room()) return;
   {
     const std::lock_guard lock(mutex_);

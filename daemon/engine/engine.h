@@ -3,7 +3,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -60,8 +59,9 @@ struct Stats {
 };
 
 /// Serves requests: one worker asks the scheduler what is next, has the executor compute it, chooses tokens,
-/// and hands text to the sinks.  Every public member may be called from any thread.  Idle means idle: without
-/// work the worker sleeps until somebody calls.
+/// and hands text to the sinks.  A step that only decodes allocates nothing but where scores, a grammar or a
+/// call's text are wanted, once every sequence in it has been in one before.  Every public member may be
+/// called from any thread.  Idle means idle: without work the worker sleeps until somebody calls.
 class Engine {
  public:
   /// `executor` and `tokenizer` outlive the engine.  `limits` come from the plan that the executor runs.
@@ -104,12 +104,12 @@ class Engine {
   std::uint64_t fill_rows(const scheduler::Step& step, Rows& rows);
   bool begin_step(Lock& lock);
   void finish_step(Lock& lock);
-  std::vector<Ready> completed(const scheduler::Step& step);
+  void complete(const scheduler::Step& step);
   void account_step(std::uint64_t prompt_tok, const BytesRead& bytes, std::uint64_t us);
   void deliver(const Ready& ready, const std::string& error);
   void advance(const Ready& ready);
   std::optional<FinishReason> account_token(Sequence& sequence);
-  void give(Sequence& sequence, TextDelta delta);
+  void give(Sequence& sequence);
   void end(Sequence& sequence, FinishReason reason, std::string error = {});
   void tell_finished(Sequence& sequence, FinishReason reason, std::string error);
 
@@ -131,7 +131,10 @@ class Engine {
   Stats stats_;
   RateWindow rates_;
 
-  std::deque<OnTheWay> on_the_way_;  ///< the worker's: micro-batches being computed, the oldest first
+  std::vector<OnTheWay> steps_;  ///< the worker's: a ring of micro-batches being computed
+  std::size_t oldest_ = 0;       ///< of these
+  std::size_t on_the_way_ = 0;   ///< how many there are
+  std::vector<Ready> ready_;     ///< the worker's: sequences of the micro-batch that came back last
   std::chrono::steady_clock::time_point last_back_;  ///< the worker's: when the last one came back
   std::vector<float> raw_;  ///< the worker's: (vocab) logits as they came, where scores are asked for
   std::once_flag joined_;

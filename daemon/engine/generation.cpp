@@ -20,24 +20,28 @@ std::span<T> usable(std::span<T> logits, const model::Tokenizer& tokenizer) {
   return of_tokens;
 }
 
+/// Tokens of an answer that there is room for where tokens seen are penalised; more take more.
+constexpr std::uint64_t kMostRemembered = 16'384;
+
 }  // namespace
 
 Generation::Generation(EngineRequest request, const model::Tokenizer& tokenizer)
     : request_(std::move(request)),
       tokenizer_(&tokenizer),
-      sampler_(request_.sampling, request_.prompt, tokenizer.suppressed()),
+      sampler_(request_.sampling, request_.prompt, tokenizer.suppressed(),
+               std::min<std::uint64_t>(request_.max_new_tok, kMostRemembered)),
       text_(tokenizer, request_) {}
 
 model::TokenId Generation::token_at(std::uint64_t position) const noexcept {
   return in_prompt(position) ? request_.prompt[position] : newest_;
 }
 
-TextDelta Generation::echo(std::uint64_t first_position, std::uint32_t rows,
-                           const std::function<std::span<const float>(std::uint32_t)>& logits_of) {
-  TextDelta delta;
+void Generation::echo(std::uint64_t first_position, std::uint32_t rows,
+                      const std::function<std::span<const float>(std::uint32_t)>& logits_of,
+                      TextDelta& delta) {
   const auto add = [&](model::TokenId token) {
     delta.tokens.push_back(token);
-    delta.text += text_.echo(token);
+    text_.echo(token, delta.text);
   };
   if (first_position == 0) {
     add(request_.prompt[0]);
@@ -51,22 +55,19 @@ TextDelta Generation::echo(std::uint64_t first_position, std::uint32_t rows,
     const auto logits = logits_of(static_cast<std::uint32_t>(position - first_position));
     delta.scores.push_back(score(usable(logits, *tokenizer_), token));
   }
-  return delta;
 }
 
-TextDelta Generation::choose(std::span<float> all_logits, std::vector<float>& scratch) {
+void Generation::choose(std::span<float> all_logits, std::vector<float>& scratch, TextDelta& delta) {
   const auto logits = usable(all_logits, *tokenizer_);
   if (request_.logprobs) scratch.assign(logits.begin(), logits.end());
   newest_ = pick(logits);
   ++completion_tok_;
 
-  TextDelta delta;
   delta.tokens.push_back(newest_);
   stopped_ = tokenizer_->ends_generation(newest_);
   const bool shown = text_.push(newest_, delta);
   if (request_.logprobs && shown) delta.scores.push_back(score(scratch, newest_));
   stopped_ |= text_.stopped();
-  return delta;
 }
 
 /// The next token, one that the constraint allows.  Constraints share masks that only one thread at a time

@@ -38,13 +38,14 @@ class Generation {
   /// A token or a string ended the answer.
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }
 
-  /// Echo: what comes out once the prompt rows `first_position` .. + `rows` are computed.  The row at a
+  /// Echo: adds what comes out once the prompt rows `first_position` .. + `rows` are computed.  The row at a
   /// position scores the token after it; `logits_of(i)` is called for the rows in order if scores_prompt().
-  TextDelta echo(std::uint64_t first_position, std::uint32_t rows,
-                 const std::function<std::span<const float>(std::uint32_t)>& logits_of);
+  void echo(std::uint64_t first_position, std::uint32_t rows,
+            const std::function<std::span<const float>(std::uint32_t)>& logits_of, TextDelta& delta);
 
-  /// Chooses the next token from `logits`, which are changed.  `scratch` is resized as needed.
-  TextDelta choose(std::span<float> logits, std::vector<float>& scratch);
+  /// Chooses the next token from `logits`, which are changed, and adds what comes of it to `delta`. `scratch`
+  /// is resized as needed.
+  void choose(std::span<float> logits, std::vector<float>& scratch, TextDelta& delta);
 
   /// Adds what is still held back, when nothing more comes.
   void close(TextDelta& delta);

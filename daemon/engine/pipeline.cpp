@@ -35,21 +35,18 @@ Pipeline::~Pipeline() {
 void Pipeline::begin(const Rows& rows) {
   const std::lock_guard lock(mutex_);
   free_logits();
-  auto& flight = *flights_.emplace_back(std::make_unique<Flight>());
-  flight.rows = &rows;
-  flight.crossing = begun_++ % kDepth;
-  worker_of_.front()->queue.push_back(&flight);
+  auto& flight = flights_.push({.rows = &rows, .crossing = begun_++ % kDepth});
+  worker_of_.front()->queue.push(&flight);
   changed_.notify_all();
 }
 
 void Pipeline::finish() {
   std::unique_lock lock(mutex_);
   free_logits();
-  changed_.wait(lock, [this] { return flights_.front()->back; });
-  const auto flight = std::move(flights_.front());
-  flights_.pop_front();
-  if (flight->has_logits) logits_ = Logits::back;
-  if (flight->error) std::rethrow_exception(flight->error);
+  changed_.wait(lock, [this] { return flights_.front().back; });
+  const auto flight = flights_.pop();
+  if (flight.has_logits) logits_ = Logits::back;
+  if (flight.error) std::rethrow_exception(flight.error);
 }
 
 /// Whoever asks for more has read the logits that came back.
@@ -65,8 +62,7 @@ void Pipeline::work(Worker& worker) {
   while (true) {
     changed_.wait(lock, [&] { return stopping_ || !worker.queue.empty(); });
     if (worker.queue.empty()) return;
-    auto& flight = *worker.queue.front();
-    worker.queue.pop_front();
+    auto& flight = *worker.queue.pop();
     if (flight.segment + 1 == worker_of_.size() && !flight.rows->wanted.empty()) {
       changed_.wait(lock, [this] { return logits_ == Logits::free; });
       logits_ = Logits::on_the_way;
@@ -86,7 +82,7 @@ void Pipeline::work(Worker& worker) {
 void Pipeline::go_on(Flight& flight) {
   ++flight.segment;
   flight.back = flight.error != nullptr || flight.segment == worker_of_.size();
-  if (!flight.back) worker_of_[flight.segment]->queue.push_back(&flight);
+  if (!flight.back) worker_of_[flight.segment]->queue.push(&flight);
   changed_.notify_all();
 }
 

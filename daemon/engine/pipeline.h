@@ -2,13 +2,13 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
+#include "daemon/engine/bounded_queue.h"
 #include "daemon/engine/device_lane.h"
 #include "daemon/engine/executor.h"
 
@@ -43,11 +43,11 @@ class Pipeline {
     std::size_t segment = 0;   ///< where it is, or goes next
     bool has_logits = false;
     bool back = false;
-    std::exception_ptr error;
+    std::exception_ptr error = nullptr;
   };
   struct Worker {
     DeviceLane* lane = nullptr;
-    std::deque<Flight*> queue;
+    BoundedQueue<Flight*, kDepth> queue;
     std::thread thread;
   };
   /// The one place for logits is free, or a micro-batch on its way has it, or one that came back.
@@ -60,7 +60,7 @@ class Pipeline {
   std::mutex mutex_;  ///< guards all but what the constructor sets
   std::condition_variable changed_;
   std::vector<Worker*> worker_of_;  ///< by segment
-  std::deque<std::unique_ptr<Flight>> flights_;
+  BoundedQueue<Flight, kDepth> flights_;
   std::uint64_t begun_ = 0;
   Logits logits_ = Logits::free;
   bool stopping_ = false;

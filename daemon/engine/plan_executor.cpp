@@ -27,13 +27,12 @@ std::uint32_t PlanExecutor::vocab() const noexcept {
 }
 
 void PlanExecutor::begin(const Rows& rows) {
-  on_the_way_.push_back(&rows);
+  on_the_way_.push(&rows);
   if (pipeline_) pipeline_->begin(rows);
 }
 
 BytesRead PlanExecutor::finish() {
-  const auto& rows = *on_the_way_.front();
-  on_the_way_.pop_front();
+  const auto& rows = *on_the_way_.pop();
   if (pipeline_) {
     pipeline_->finish();
   } else {

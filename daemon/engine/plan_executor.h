@@ -1,12 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "backends/cpu/team.h"
+#include "daemon/engine/bounded_queue.h"
 #include "daemon/engine/device_lane.h"
 #include "daemon/engine/executor.h"
 #include "daemon/engine/pipeline.h"
@@ -44,7 +44,7 @@ class PlanExecutor final : public Executor {
   std::unique_ptr<DeviceLane> accelerator_;  ///< null in plans of the CPU alone
   DeviceLane* only_ = nullptr;               ///< the lane of a plan of one segment
   std::unique_ptr<Pipeline> pipeline_;       ///< of plans with more
-  std::deque<const Rows*> on_the_way_;
+  BoundedQueue<const Rows*, Pipeline::kDepth> on_the_way_;
 };
 
 /// What one micro-batch of `rows` reads by `plan`.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,6 +20,9 @@ struct ScoredToken {
   std::vector<model::TokenLogprob> top;  ///< the most probable ones, best first, as many as asked for
 };
 
+/// Bytes of text that a token may give without anything being allocated.
+inline constexpr std::size_t kRoomForText = 256;
+
 /// Text that became complete, and the tokens it comes from.  Text may lag behind tokens: a character may
 /// span several, and what may begin a stop string is held back.
 struct TextDelta {
@@ -28,6 +32,15 @@ struct TextDelta {
   std::vector<ScoredToken> scores;
   std::string reasoning = {};               ///< of a chat: thoughts; they come before `text`
   std::vector<model::ToolCall> calls = {};  ///< of a chat; they come after `text`
+
+  /// Empties it, and keeps its memory.
+  void clear() noexcept {
+    text.clear();
+    tokens.clear();
+    scores.clear();
+    reasoning.clear();
+    calls.clear();
+  }
 };
 
 enum class FinishReason { stop, length, cancelled, error };
@@ -63,7 +76,7 @@ class Sink {
 
   /// The prompt is being computed: `done_tok` of `total_tok`.
   virtual void on_progress(std::uint64_t done_tok, std::uint64_t total_tok) = 0;
-  virtual void on_text(TextDelta delta) = 0;
+  virtual void on_text(const TextDelta& delta) = 0;
   virtual void on_finish(Finished finished) noexcept = 0;
 
   /// False when the reader lags: the sequence pauses until Engine::resume is called for it.  Whoever reads

@@ -71,13 +71,18 @@ void Scheduler::resume(RequestId id) {
   if (it != running_.end()) it->second.paused = false;
 }
 
-Step Scheduler::next() {
+void Scheduler::next(Step& step) {
   admit();
-  Step step;
+  step.work.clear();
   Room room{limits_.micro_batch, limits_.logit_rows};
   add_decode(step, room);
   add_prompts(step, room);
   if (!step.empty()) first_slot_ = (first_slot_ + 1) % limits_.sequences;
+}
+
+Step Scheduler::next() {
+  Step step;
+  next(step);
   return step;
 }
 

@@ -99,7 +99,8 @@ class Scheduler {
   void pause(RequestId id);
   void resume(RequestId id);
 
-  /// The next micro-batch; empty if there is nothing to do now.
+  /// Makes `step` the next micro-batch; empty if there is nothing to do now.
+  void next(Step& step);
   Step next();
 
   /// `step` has run, the oldest of those on their way: prompts advance; sequences whose prompt is done wait

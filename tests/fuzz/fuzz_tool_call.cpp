@@ -14,7 +14,7 @@ namespace {
 using namespace tandem::model;
 
 /// What came out, as one text, with a mark where a call was.  Calls that are not JSON end the process.
-std::string written(const std::vector<AnswerEvent>& events) {
+std::string written(std::span<const AnswerEvent> events) {
   std::string text;
   for (const auto& event : events) {
     if (const auto* content = std::get_if<ContentDelta>(&event)) text += content->text;
@@ -42,10 +42,11 @@ std::string parse(std::string_view text, std::size_t piece_bytes) {
       parser.text(text.substr(0, bytes));
       text.remove_prefix(std::min(bytes, text.size()));
     }
-    out += written(parser.take());
+    out += written(parser.events());
+    parser.clear();
   }
   parser.finish();
-  return out + written(parser.take());
+  return out + written(parser.events());
 }
 
 }  // namespace

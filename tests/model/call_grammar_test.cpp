@@ -72,7 +72,7 @@ std::optional<std::vector<AnswerEvent>> random_answer(AnswerConstraint constrain
                                                       std::mt19937& random) {
   ChatParser parser(tokenizer(), ChatTemplate::gemma4_r4, start);
   std::vector<AnswerEvent> events;
-  const auto take = [&](std::vector<AnswerEvent> some) {
+  const auto take = [&](std::span<const AnswerEvent> some) {
     events.insert(events.end(), some.begin(), some.end());
   };
   for (int i = 0; i < 400; ++i) {

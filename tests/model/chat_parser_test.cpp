@@ -41,8 +41,8 @@ Events parse(std::string_view text, bool in_thought, CutHere cut_here) {
   const auto flush = [&] {
     parser.text(piece);
     piece.clear();
-    const auto some = parser.take();
-    events.insert(events.end(), some.begin(), some.end());
+    std::ranges::copy(parser.events(), std::back_inserter(events));
+    parser.clear();
   };
   while (!text.empty()) {
     const auto* marker =
@@ -59,8 +59,7 @@ Events parse(std::string_view text, bool in_thought, CutHere cut_here) {
   }
   flush();
   parser.finish();
-  const auto rest = parser.take();
-  events.insert(events.end(), rest.begin(), rest.end());
+  std::ranges::copy(parser.events(), std::back_inserter(events));
   return joined(events);
 }
 
@@ -119,7 +118,7 @@ TEST(AnswerParser, MayBeginInsideACall) {
     parser.text(text);
     if (closed) parser.marker(Marker::call_end);
     parser.finish();
-    return parser.take();
+    return Events(parser.events().begin(), parser.events().end());
   };
   EXPECT_EQ(parse_call("call:f{", "a:1}", true), (Events{ToolCall{"f", R"({"a":1})"}}));
   EXPECT_EQ(parse_call("call:", "f{}", true), (Events{ToolCall{"f", "{}"}}));

@@ -1,5 +1,7 @@
 #include "backends/cuda/emulation/grid_runner.h"
 
+#include "backends/cuda/emulation/inside.h"
+
 namespace tandem::cuda::emulation {
 
 GridRunner::GridRunner(unsigned threads) {
@@ -30,6 +32,7 @@ void GridRunner::run(const Grid& grid, std::uint64_t seed) {
 }
 
 void GridRunner::work() {
+  const Inside inside;
   BlockRunner runner;
   std::uint64_t done_job = 0;
   std::unique_lock lock(mutex_);

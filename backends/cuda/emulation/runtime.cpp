@@ -7,11 +7,13 @@
 #include "backends/cuda/emulation/device.h"
 #include "backends/cuda/emulation/device_state.h"
 #include "backends/cuda/emulation/enqueue.h"
+#include "backends/cuda/emulation/inside.h"
 #include "backends/cuda/memory_place.h"
 
 namespace tandem::cuda {
 
 using emulation::Access;
+using emulation::Inside;
 using emulation::MemoryKind;
 
 Device::Device(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
@@ -28,6 +30,7 @@ DeviceProperties Device::properties() const {
 }
 
 void Device::synchronise() {
+  const Inside inside;
   state_->synchronise();
 }
 
@@ -40,6 +43,7 @@ void release(Device::State& device, std::byte* data, MemoryPlace) noexcept {
 }
 
 void Event::synchronise() const {
+  const Inside inside;
   if (state_ != nullptr) state_->device.synchronise(*state_);
 }
 
@@ -49,6 +53,7 @@ Stream& Stream::operator=(Stream&&) noexcept = default;
 Stream::~Stream() = default;
 
 void Stream::copy_to_device(void* to, const void* from_host, std::size_t bytes) {
+  const Inside inside;
   state_->device.check_range("copy to the device", to, bytes, MemoryKind::device);
   state_->device.check_range("copy to the device", from_host, bytes, MemoryKind::pinned);
   state_->device.add(*state_,
@@ -57,6 +62,7 @@ void Stream::copy_to_device(void* to, const void* from_host, std::size_t bytes) 
 }
 
 void Stream::copy_to_host(void* to_host, const void* from, std::size_t bytes) {
+  const Inside inside;
   state_->device.check_range("copy to the host", to_host, bytes, MemoryKind::pinned);
   state_->device.check_range("copy to the host", from, bytes, MemoryKind::device);
   state_->device.add(*state_, {"copy to the host", [=](Device::State&) { std::memcpy(to_host, from, bytes); },
@@ -64,25 +70,30 @@ void Stream::copy_to_host(void* to_host, const void* from, std::size_t bytes) {
 }
 
 void Stream::copy_on_device(void* to, const void* from, std::size_t bytes) {
+  const Inside inside;
   state_->device.check_range("copy on the device", to, bytes, MemoryKind::device);
   state_->device.check_range("copy on the device", from, bytes, MemoryKind::device);
   state_->device.add(*state_, {"copy on the device", [=](Device::State&) { std::memmove(to, from, bytes); }});
 }
 
 void Stream::fill(void* to, unsigned char value, std::size_t bytes) {
+  const Inside inside;
   state_->device.check_range("fill", to, bytes, MemoryKind::device);
   state_->device.add(*state_, {"fill", [=](Device::State&) { std::memset(to, value, bytes); }});
 }
 
 Event Stream::record() {
+  const Inside inside;
   return Event(state_->device.record(*state_));
 }
 
 void Stream::wait(const Event& event) {
+  const Inside inside;
   state_->device.wait(*state_, event.state());
 }
 
 Graph Stream::capture(const std::function<void()>& enqueue) {
+  const Inside inside;
   state_->device.begin_capture(*state_);
   try {
     enqueue();
@@ -98,10 +109,12 @@ std::size_t Graph::bytes() const noexcept {
 }
 
 void Stream::launch(const Graph& graph) {
+  const Inside inside;
   if (!graph.empty()) state_->device.add(*state_, *graph.state());
 }
 
 void Stream::synchronise() {
+  const Inside inside;
   state_->device.synchronise(*state_);
 }
 

@@ -132,8 +132,10 @@ model::SamplingParams random_params(std::uint32_t vocab, std::mt19937& random) {
 
 /// The choice from what the device leaves of a row.
 model::TokenId choose(model::Sampler& sampler, const Rows& rows, Reducer& reducer) {
+  std::vector<model::LogitEdit> all;
+  sampler.edits(rows.vocab, all);
   std::vector<TokenEdit> edits;
-  for (const auto& edit : sampler.edits(rows.vocab)) {
+  for (const auto& edit : all) {
     edits.push_back({0, static_cast<std::uint32_t>(edit.token), edit.added, edit.penalty, edit.subtracted,
                      edit.forbidden ? 1u : 0u});
   }

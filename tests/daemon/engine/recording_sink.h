@@ -27,7 +27,7 @@ class RecordingSink final : public Sink {
     changed_.notify_all();
   }
 
-  void on_text(TextDelta delta) override {
+  void on_text(const TextDelta& delta) override {
     const std::lock_guard lock(mutex_);
     note_event();
     text_ += delta.text;

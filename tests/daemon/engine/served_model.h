@@ -38,6 +38,7 @@ class Served {
 
   Engine& engine() { return engine_; }
   [[nodiscard]] const memory::BoundPlan& bound() const { return bound_; }
+  [[nodiscard]] const model::Tokenizer& tokenizer() const { return *tokenizer_; }
 
   std::shared_ptr<RecordingSink> submit(EngineRequest request) {
     auto sink = std::make_shared<RecordingSink>();

@@ -1,0 +1,194 @@
+// A thousand decode steps of the daemon's engine, from the scheduler to the text that a sink is given, on the
+// CPU and on both devices: no thread of the process calls operator new meanwhile, nothing is allocated on the
+// device, and the host waits for it only where rows or results cross.  The emulation's own work is left out.
+// So is what answers held to a grammar, scored answers and calls allocate, which these requests are not.
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "backends/cuda/accelerator.h"
+#include "backends/cuda/emulation/device.h"
+#include "backends/cuda/emulation/inside.h"
+#include "tests/daemon/engine/served_model.h"
+#include "tests/support/allocations.h"
+#include "tests/support/fixture.h"
+
+namespace tandem::engine {
+namespace {
+
+using model::TokenId;
+using planner::Device;
+using test_support::Allocations;
+using test_support::reference_path;
+
+constexpr std::uint64_t kSteps = 1000;
+constexpr std::uint64_t kWarmSteps = 20;
+constexpr std::uint64_t kLeftSteps = 30;  ///< that a sequence may be behind another
+
+cuda::emulation::Counts operator-(const cuda::emulation::Counts& a, const cuda::emulation::Counts& b) {
+  return {a.allocations - b.allocations, a.captures - b.captures, a.operations - b.operations,
+          a.graph_launches - b.graph_launches, a.synchronisations - b.synchronisations};
+}
+
+/// What happens between two of the engine's steps, counted by how many tokens came.  Sequences wait for each
+/// other after their first one.
+class Window {
+ public:
+  explicit Window(std::uint64_t sequences, cuda::Device::State* device)
+      : begin_(kWarmSteps * sequences), end_((kWarmSteps + kSteps) * sequences), device_(device) {}
+
+  void token() {
+    ++tokens_;
+    if (tokens_ == begin_) {
+      before_ = counts();
+      Allocations::start(&cuda::emulation::Inside::here);
+    }
+    if (tokens_ == end_) {
+      Allocations::stop();
+      during_ = counts() - before_;
+    }
+  }
+
+  /// Lets sequences go on that have their first token.
+  void open() noexcept { open_ = true; }
+  [[nodiscard]] bool is_open() const noexcept { return open_; }
+  [[nodiscard]] bool passed() const { return tokens_ >= end_; }
+  [[nodiscard]] const cuda::emulation::Counts& on_device() const { return during_; }
+
+ private:
+  [[nodiscard]] cuda::emulation::Counts counts() const {
+    return device_ == nullptr ? cuda::emulation::Counts{} : cuda::emulation::counts(*device_);
+  }
+
+  const std::uint64_t begin_;
+  const std::uint64_t end_;
+  cuda::Device::State* const device_;
+  std::atomic<bool> open_{false};
+  std::uint64_t tokens_ = 0;
+  cuda::emulation::Counts before_;
+  cuda::emulation::Counts during_;
+};
+
+/// Tells the window of every token, and the test of the end.
+class WindowSink final : public Sink {
+ public:
+  explicit WindowSink(Window& window) : window_(window) {}
+
+  void on_progress(std::uint64_t, std::uint64_t) override {}
+  void on_text(const TextDelta& delta) override {
+    for (std::size_t i = 0; i < delta.tokens.size(); ++i) window_.token();
+    begun_.test_and_set();
+    begun_.notify_all();
+  }
+  void on_finish(Finished finished) noexcept override {
+    reason_ = finished.reason;
+    error_ = std::move(finished.error);
+    finished_.test_and_set();
+    finished_.notify_all();
+  }
+  [[nodiscard]] bool has_room() const override { return window_.is_open(); }
+
+  void wait_begun() const { begun_.wait(false); }
+  FinishReason wait() {
+    finished_.wait(false);
+    EXPECT_EQ(error_, "");
+    return reason_;
+  }
+
+ private:
+  Window& window_;
+  std::atomic_flag begun_;
+  std::atomic_flag finished_;
+  FinishReason reason_ = FinishReason::error;
+  std::string error_;
+};
+
+/// Requests of every sort that a step has to keep room for; none of them ends by itself.
+std::vector<EngineRequest> requests(const model::Tokenizer& tokenizer, std::size_t n) {
+  std::vector<EngineRequest> all(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    auto& request = all[i];
+    for (std::size_t t = 0; t < 5 + 3 * i; ++t)
+      request.prompt.push_back(static_cast<TokenId>(30 + t * 7 + i * 11));
+    request.max_new_tok = kWarmSteps + kSteps + kLeftSteps;
+    request.sampling.seed = i;
+    request.stop = {"never said", "nor this \xF0\x9F\x98\x80"};
+    for (TokenId token = 0; static_cast<std::uint32_t>(token) < tokenizer.size(); ++token) {
+      if (tokenizer.ends_generation(token)) request.sampling.logit_bias.emplace_back(token, -100.0F);
+    }
+  }
+  all[0].sampling.temperature = 0;
+  if (n < 2) return all;
+  all[1].sampling.repetition_penalty = 1.2F;
+  all[1].sampling.frequency_penalty = 0.1F;
+  all[1].chat.emplace();
+  if (n < 3) return all;
+  all[2].sampling.top_k = 0;
+  all[2].sampling.min_p = 0.01F;
+  return all;
+}
+
+planner::Workload workload_of(std::uint32_t sequences) {
+  planner::Workload workload;
+  workload.max_seq_len = kWarmSteps + kSteps + kLeftSteps + 30;
+  workload.sequences = sequences;
+  workload.micro_batch = 24;
+  return workload;
+}
+
+/// Serves that many sequences at once until the window has passed; says what the device did meanwhile.
+cuda::emulation::Counts serve(Served& served, std::uint32_t sequences, cuda::Device::State* device) {
+  Window window(sequences, device);
+  std::vector<std::shared_ptr<WindowSink>> sinks;
+  std::vector<RequestId> ids;
+  for (auto& request : requests(served.tokenizer(), sequences)) {
+    sinks.push_back(std::make_shared<WindowSink>(window));
+    ids.push_back(served.engine().submit(std::move(request), sinks.back()));
+  }
+  for (const auto& sink : sinks) sink->wait_begun();
+  window.open();
+  for (const auto id : ids) served.engine().resume(id);
+  for (const auto& sink : sinks) EXPECT_EQ(sink->wait(), FinishReason::length);
+  EXPECT_TRUE(window.passed());
+  return window.on_device();
+}
+
+TEST(DecodeSteps, OnTheCpuAllocateNothing) {
+  for (const auto* const file : {"gemma3_4l.gguf", "gemma4_4l.gguf"}) {
+    Served served(reference_path(file), workload_of(3));
+    serve(served, 3, nullptr);
+    EXPECT_EQ(Allocations::count(), 0U) << file << "\n" << Allocations::first();
+  }
+}
+
+TEST(DecodeSteps, OnBothDevicesAllocateNothing) {
+  auto header = model::read_header(reference_path("gemma4_1l_global.gguf"));
+  auto placement = planner::Placement::all_on(Device::cpu, 1);
+  placement.move({planner::UnitKind::ffn, 0}, Device::emulated0);
+  auto emulated = cuda::emulation::make_device({.seed = 3});
+  auto* const device = &emulated.state();
+  Served served(std::move(header), workload_of(2), placement, cuda::make_accelerator(std::move(emulated)));
+  const auto did = serve(served, 2, device);
+  EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
+  EXPECT_EQ(did.allocations, 0U);
+}
+
+TEST(Allocations, AreCountedOnEveryThread) {
+  Allocations::start([]() noexcept { return false; });
+  const auto made = std::make_unique<int>(1);
+  std::thread([] { const std::vector<int> some(100); }).join();
+  Allocations::stop();
+  EXPECT_GE(Allocations::count(), 3U);
+  Allocations::start([]() noexcept { return true; });
+  const auto exempt = std::make_unique<int>(*made);
+  Allocations::stop();
+  EXPECT_EQ(Allocations::count(), 0U);
+}
+
+}  // namespace
+}  // namespace tandem::engine
