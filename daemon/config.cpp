@@ -30,6 +30,18 @@ json parse(std::string_view text, const std::string& source) {
   }
 }
 
+/// `known` holds what may stand where `key` does; `path` is that of the object with the dot after it.
+[[noreturn]] void refuse_unknown_key(const std::string& key, const json& known, const std::string& path,
+                                     const std::string& source) {
+  std::vector<std::string> names;
+  if (known.is_object()) {
+    for (const auto& item : known.items()) names.push_back(item.key());
+  }
+  const std::string nearest(model::nearest(key, names));
+  throw BadConfig(source + ": unknown key \"" + path + key + "\"",
+                  nearest.empty() ? "" : "did you mean \"" + path + nearest + "\"?");
+}
+
 /// Every key of `given` must be one of `known`'s, at any depth.
 void refuse_unknown_keys(const json& given, const json& known, const std::string& path,
                          const std::string& source) {
@@ -39,13 +51,7 @@ void refuse_unknown_keys(const json& given, const json& known, const std::string
       refuse_unknown_keys(value, known.at(key), path + key + ".", source);
       continue;
     }
-    std::vector<std::string> names;
-    if (known.is_object()) {
-      for (const auto& item : known.items()) names.push_back(item.key());
-    }
-    const std::string nearest(model::nearest(key, names));
-    throw BadConfig(source + ": unknown key \"" + path + key + "\"",
-                    nearest.empty() ? "" : "did you mean \"" + path + nearest + "\"?");
+    refuse_unknown_key(key, known, path, source);
   }
 }
 
