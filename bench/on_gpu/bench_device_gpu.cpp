@@ -1,0 +1,14 @@
+#include "backends/cuda/open_device.h"
+#include "bench/on_gpu/bench_device.h"
+
+namespace tandem::bench {
+
+planner::Device bench_device_name() {
+  return planner::Device::cuda0;
+}
+
+cuda::Device open_bench_device(std::uint32_t multiprocessors) {
+  return cuda::open_device(0, multiprocessors);
+}
+
+}  // namespace tandem::bench

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "backends/cuda/runtime.h"
+#include "model/error.h"
+
+namespace tandem::bench {
+
+using Json = nlohmann::ordered_json;
+
+inline Json to_json(const cuda::DeviceProperties& device) {
+  return {{"name", device.name},
+          {"compute_capability", device.compute_capability},
+          {"multiprocessors", device.multiprocessors},
+          {"total_bytes", device.total_bytes},
+          {"cache_bytes", device.cache_bytes}};
+}
+
+/// Writes `report` to the file; none if `path` is empty.
+inline void write_report(const std::string& path, const Json& report) {
+  if (path.empty()) return;
+  std::ofstream file(path);
+  file << report.dump(1) << "\n";
+  if (!file) throw Error(path + ": cannot be written");
+}
+
+}  // namespace tandem::bench
