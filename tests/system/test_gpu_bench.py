@@ -1,0 +1,95 @@
+"""bench/gpu --run from beginning to end, on the emulated device with tiny models: on the day there is a GPU it must
+not be the script that fails.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+from daemon import BUILD, ROOT
+
+PROGRAMS = ("tandem", "tandemd", "tandem-make-model", "bench_gpu_kernels", "bench_gpu_steps")
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """A bundle as --bundle lays it out, of the programs of this build, with one short test binary."""
+    folder = tmp_path / "bundle"
+    for part in ("bin", "tests", "data/tests/reference/data"):
+        (folder / part).mkdir(parents=True)
+    shutil.copy(ROOT / "bench/gpu", folder / "gpu")
+    for program in PROGRAMS:
+        (folder / "bin" / program).symlink_to(BUILD / program)
+    (folder / "tests/gpu_test_cuda_graph_bits").symlink_to(BUILD / "tests/test_cuda_graph_bits")
+    for model in ("gemma3_4l.gguf", "gemma4_4l.gguf"):
+        shutil.copy(ROOT / "tests/reference/data" / model, folder / "data/tests/reference/data" / model)
+    (folder / "manifest.txt").write_text('commit: "none"\n')
+    return folder
+
+
+def run(bundle, *arguments):
+    command = [bundle / "gpu", "--run", "--device", "emulated", "--tiny", "--results", bundle / "results"]
+    environment = {**os.environ, "TMPDIR": str(bundle)}
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=bundle, env=environment)
+    return done, json.loads((bundle / "results/results.json").read_text())
+
+
+def steps_of(results):
+    return {step["step"]: step for step in results["steps"]}
+
+
+def test_every_step_runs_and_the_reports_say_so(bundle):
+    done, results = run(bundle)
+    assert done.returncode == 0, done.stderr
+    assert results["passed"] is True and results["tiny"] is True and results["bundle"] == 'commit: "none"'
+    steps = steps_of(results)
+    left_out = {name for name, step in steps.items() if step["status"] == "left out"}
+    assert left_out == {"few-multiprocessors", "sanitizer"}
+    assert all(step["status"] == "passed" for name, step in steps.items() if name not in left_out)
+    assert {"test-cuda_graph_bits-Fixtures-GraphBits", "model-gemma3-27b-qat-q4_0"} <= steps.keys()
+    kernels = steps["kernels"]["figures"]
+    assert {kernel["type"] for kernel in kernels["kernels"]} >= {"Q4_0", "Q6_K", "MXFP4", "F16"}
+    assert all(len(kernel["gb_per_s"]) == 8 and min(kernel["gb_per_s"]) > 0 for kernel in kernels["kernels"])
+    alone = steps["steps-12b-all"]["figures"]
+    assert alone["bytes"]["ledger_balances"]
+    assert alone["bytes"]["free_memory_shrank_by_bytes"] == alone["bytes"]["planned_allocations_bytes"]
+    assert "split" not in alone
+    split = steps["steps-27b-12GiB"]["figures"]
+    assert 0 <= split["split"]["overlap_of_shorter"] <= 1
+    assert split["trace_ms"]["device"] and split["trace_ms"]["cpu"]
+    report = (bundle / "results/results.md").read_text()
+    assert "| decode, 1 sequence |" in report and "| kernels | passed |" in report
+    assert not list(bundle.glob("tandem-gpu-*/*.gguf"))
+
+
+def test_a_step_that_fails_or_hangs_is_noted_and_the_others_run(bundle):
+    broken = bundle / "tests/gpu_test_broken"
+    broken.write_text(
+        '#!/bin/bash\ncase "$*" in *list_tests*) printf "Hangs.\\n  a\\nBreaks.\\n  b\\n";;\n'
+        '*Hangs*) sleep 1000;; *) echo "a \\"quoted\\" | text"; exit 3;; esac\n'
+    )
+    broken.chmod(0o755)
+    script = bundle / "gpu"
+    script.write_text(script.read_text().replace("test_limit=60", "test_limit=10"))
+    done, results = run(bundle)
+    assert done.returncode == 1
+    steps = steps_of(results)
+    assert results["passed"] is False
+    assert steps["test-broken-Hangs"]["status"] == "timed out"
+    assert steps["test-broken-Breaks"]["status"] == "failed"
+    assert 'a "quoted" | text' in steps["test-broken-Breaks"]["why"]
+    assert steps["kernels"]["status"] == "passed"
+
+
+def test_steps_that_there_is_no_time_for_are_a_failure(bundle):
+    done, results = run(bundle, "--limit", "5")
+    assert {step["status"] for step in results["steps"]} == {"not reached", "left out"}
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("--run", "--device", "abacus"), ("--bundle", "--arch", "hopper"), ("--frobnicate",)])
+def test_what_it_does_not_understand_is_refused(arguments):
+    done = subprocess.run([ROOT / "bench/gpu", *arguments], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("bench/gpu: ")
