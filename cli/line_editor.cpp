@@ -54,7 +54,8 @@ class LineEditor::Terminal {
     el_set(editor, EL_HIST, &history, history_.get());
     // Ctrl-C comes as a key: it gives up the line, not the program.
     el_set(editor, EL_SETTY, "-d", "-isig", nullptr);
-    el_set(editor, EL_ADDFN, "tandem-cancel", "give up the line", &cancel);
+    // Wide, because el_set makes wide copies of these two and never frees them.
+    el_wset(editor, EL_ADDFN, L"tandem-cancel", L"give up the line", &cancel);
     el_set(editor, EL_BIND, "^C", "tandem-cancel", nullptr);
     el_set(editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
   }
