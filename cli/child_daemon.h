@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <sys/types.h>
@@ -21,6 +22,8 @@ class ChildDaemon {
   ChildDaemon& operator=(const ChildDaemon&) = delete;
 
   [[nodiscard]] const std::string& socket() const noexcept { return socket_; }
+  /// Memory that it holds now, mapped pages of the model file among it; 0 where the system does not say.
+  [[nodiscard]] std::uint64_t resident_bytes() const;
 
  private:
   void start(const std::vector<std::string>& flags);

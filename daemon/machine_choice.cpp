@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 
 #include "daemon/calibration/calibrate.h"
+#include "daemon/calibration/cpu_speed.h"
 #include "hardware/profile_cache.h"
 #include "planner/errors.h"
 
@@ -68,6 +69,12 @@ void print_calibration(std::uint32_t threads, bool quick) {
   const auto profile = calibration::calibrate(effort, hardware::this_machine(threads), show_progress);
   if (::isatty(STDERR_FILENO) != 0) std::fprintf(stderr, "\r\033[K");
   std::fputs(profile.c_str(), stdout);
+}
+
+void print_memory_speed(std::uint32_t threads) {
+  calibration::Pace pace(calibration::kFullEffort, [](const std::string&, double) {});
+  const auto speed = calibration::measure_memory(pace, threads);
+  std::printf("{\"threads\": %u, \"gb_per_s\": %.2f}\n", speed.threads, speed.gb_per_s);
 }
 
 }  // namespace tandem::daemon

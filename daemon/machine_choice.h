@@ -15,4 +15,8 @@ planner::MachineProfile choose_machine(const Config& config);
 /// What `tandem calibrate` runs.
 void print_calibration(std::uint32_t threads, bool quick);
 
+/// Measures how fast `threads` threads (0: one for each core) read memory and prints it on stdout:
+/// `{"threads": 4, "gb_per_s": 61.5}`.
+void print_memory_speed(std::uint32_t threads);
+
 }  // namespace tandem::daemon

@@ -224,6 +224,10 @@ int run(const Options& options) {
   try {
     const auto file = options.config ? read_config_file(*options.config) : nlohmann::json::object();
     const auto config = make_config(file, options.flags);
+    if (options.task == Task::measure_memory) {
+      print_memory_speed(config.threads);
+      return kDone;
+    }
     if (options.task != Task::serve) {
       print_calibration(config.threads, options.task == Task::calibrate_quickly);
       return kDone;

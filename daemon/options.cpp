@@ -59,10 +59,14 @@ void add_calibration(CLI::App& app, Options& options) {
   auto* const calibrate = app.add_flag_callback(
       "--calibrate", [&options] { options.task = Task::calibrate; },
       "measure this machine, print its profile and end (what tandem calibrate runs)");
-  app.add_flag_callback(
-         "--quick", [&options] { options.task = Task::calibrate_quickly; },
-         "as at a first start: in seconds, less exactly")
-      ->needs(calibrate);
+  auto* const quick = app.add_flag_callback(
+      "--quick", [&options] { options.task = Task::calibrate_quickly; },
+      "as at a first start: in seconds, less exactly");
+  auto* const memory = app.add_flag_callback(
+      "--memory", [&options] { options.task = Task::measure_memory; },
+      "only how fast --threads threads read memory (what tandem bench compares with)");
+  quick->needs(calibrate)->excludes(memory);
+  memory->needs(calibrate);
 }
 
 /// What tandemd may be asked to print instead of serving.

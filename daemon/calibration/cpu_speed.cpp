@@ -68,6 +68,18 @@ CpuSpeed measure(Pace& pace, unsigned threads) {
 
 }  // namespace
 
+ReadSpeed measure_memory(Pace& pace, unsigned threads) {
+  return std::async(std::launch::async,
+                    [&] {
+                      cpu::Team team(threads);
+                      team.pin();
+                      const WeightBlock block(block_bytes());
+                      const auto bytes = static_cast<double>(block.bytes().size());
+                      return ReadSpeed{team.threads(), bytes / read_s(pace, team, block.bytes()) / 1e9};
+                    })
+      .get();
+}
+
 CpuSpeed measure_cpu(Pace& pace, unsigned threads) {
   // A thread of its own: pinning binds the caller too.
   return std::async(std::launch::async, measure, std::ref(pace), threads).get();

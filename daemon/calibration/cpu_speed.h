@@ -27,4 +27,7 @@ struct CpuSpeed {
 /// Measures with a team of `threads` pinned threads; 0: one for each core.
 CpuSpeed measure_cpu(Pace& pace, unsigned threads);
 
+/// How fast as many threads read memory that no cache holds.
+ReadSpeed measure_memory(Pace& pace, unsigned threads);
+
 }  // namespace tandem::calibration

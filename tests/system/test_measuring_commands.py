@@ -11,12 +11,30 @@ MODEL = REFERENCE / "gemma4_8l.gguf"
 TEXT = "Every token of this text is scored once, also where windows meet. " * 3
 
 
-def test_bench_measures():
-    done = tandem("bench", EMBEDDED, "--prompt", 20, "--generate", 8, "--runs", 3, "--json")
+def test_bench_measures_every_length():
+    done = tandem("bench", "--prompt", "20,7", EMBEDDED, "--generate", 8, "--runs", 3, "--threads", 2, "--json")
     assert done.returncode == 0, done.stderr
     measured = json.loads(done.stdout)
-    for name in ("prompt_tok_per_s", "decode_tok_per_s", "decode_gb_per_s"):
-        assert 0 < measured[name]["min"] <= measured[name]["median"] <= measured[name]["max"]
+    assert measured["threads"] == 2
+    assert measured["memory_gb_per_s"] > 0
+    assert measured["load_s"] > 0
+    assert measured["resident_bytes"] > EMBEDDED.stat().st_size
+    assert [result["prompt_tok"] for result in measured["results"]] == [20, 7]
+    for result in measured["results"]:
+        for name in ("prompt_tok_per_s", "first_token_ms", "decode_tok_per_s", "decode_gb_per_s"):
+            assert 0 < result[name]["min"] <= result[name]["median"] <= result[name]["max"]
+        # Two ways to say the same.
+        assert result["first_token_ms"]["max"] * result["prompt_tok_per_s"]["min"] / 1e3 == pytest.approx(result["prompt_tok"])
+        share = result["decode_gb_per_s"]["median"] / measured["memory_gb_per_s"]
+        assert result["decode_share_of_memory"]["median"] == pytest.approx(share)
+
+
+def test_bench_in_words():
+    done = tandem("bench", EMBEDDED, "--prompt", 20, "--generate", 8, "--runs", 1)
+    assert done.returncode == 0, done.stderr
+    assert "memory is read at" in done.stdout
+    assert "20 prompt tokens" in done.stdout
+    assert "decode_share_of_memory" in done.stdout
 
 
 def bits_by_hand(window_tok):

@@ -31,5 +31,12 @@ TEST(CpuSpeed, WithoutTimeThereIsStillAProfile) {
   }
 }
 
+TEST(CpuSpeed, MemoryAloneIsReadByAsManyThreadsAsAsked) {
+  Pace pace({1e-9, 1, 0}, [](const std::string&, double) {});
+  const auto speed = measure_memory(pace, 2);
+  EXPECT_EQ(speed.threads, 2U);
+  EXPECT_GT(speed.gb_per_s, 0);
+}
+
 }  // namespace
 }  // namespace tandem::calibration
