@@ -35,7 +35,7 @@ class EngineFailed(Exception):
 
 
 class Watched:
-    """A process that ran to its end: what it wrote, when stderr had a line like `ready`, and what memory it held."""
+    """A process that ran to its end: what it wrote, when stderr had a line like `ready`, the most memory it held."""
 
     def __init__(self, command, ready="(?!)"):
         start = time.perf_counter()
@@ -71,8 +71,7 @@ class Watched:
                 pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
             except (OSError, IndexError):
                 return
-            if pages:  # 0 while it ends
-                self.resident_bytes = pages * os.sysconf("SC_PAGESIZE")
+            self.resident_bytes = max(self.resident_bytes, pages * os.sysconf("SC_PAGESIZE"))
             time.sleep(0.01)
 
 
