@@ -3,9 +3,11 @@
 // The block layouts of model-spec 4.3, one struct a type.  Every one of them is groups of 16 or 32 elements
 // with
 //     value = scale * (quant - kOffset) + min,   quant an unsigned byte of at most kMaxQuant.
-// `unpack_quants` takes bytes from a source and gives quants to a sink, sixteen columns at a time, whatever
-// holds them: the source of dequantisation is one block, that of the integer kernels the same block of
-// sixteen rows at once.  Internal linkage: kernels.cpp is compiled once per instruction set.
+// `unpack_scales` gives scale and, with kHasMin, min of every group to a sink, to(group, scale[, min]);
+// `unpack_quants` gives the quants of every group, to(group, sixteen[, sixteen more]).  Both take bytes and
+// words from a source, whatever holds them: the source of dequantisation is one block, that of the integer
+// kernels the same block of sixteen rows at once.  Internal linkage: kernels.cpp is compiled once per
+// instruction set.
 
 #include <cstddef>
 #include <cstdint>
@@ -34,15 +36,36 @@ using Bytes16 = std::uint8_t __attribute__((vector_size(16)));
 struct BlockSource {
   const std::uint8_t* block;
 
-  /// The bytes [offset, offset + 16) of the block.
+  struct Words {
+    std::uint32_t words[4];
+    std::uint32_t operator[](int i) const { return words[i]; }
+  };
+
+  /// The bytes [offset, offset + 16) of the block, all within it.
   Bytes16 bytes(std::size_t offset) const { return bytes_at(block + offset); }
 
-  /// Bits [16 * half, 16 * half + 16) of the u32 at `offset`, each as 0 or 16.
-  Bytes16 fifth_bits(std::size_t offset, int half) const {
+  /// The same as words.
+  Words words(std::size_t offset) const {
+    Words words;
+    __builtin_memcpy(&words, block + offset, sizeof words);
+    return words;
+  }
+
+  static float to_floats(std::uint32_t word) { return static_cast<float>(static_cast<std::int32_t>(word)); }
+  static float as_floats(std::uint32_t word) { return __builtin_bit_cast(float, word); }
+  /// The fp16 in the low half of a word.
+  static float low_half(std::uint32_t word) { return half_to_float(static_cast<std::uint16_t>(word)); }
+  /// Byte `byte` of a word, a signed number.
+  static std::uint32_t signed_byte(std::uint32_t word, int byte) {
+    return static_cast<std::uint32_t>(static_cast<std::int32_t>(word << (24 - 8 * byte)) >> 24);
+  }
+
+  /// Bits [16 * half, 16 * half + 16) of `bits`, each as 0 or 16.
+  Bytes16 fifth_bits(std::uint32_t bits, int half) const {
     constexpr Bytes16 kBit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
     std::uint8_t spread[16];
-    __builtin_memset(spread, block[offset + 2 * static_cast<std::size_t>(half)], 8);
-    __builtin_memset(spread + 8, block[offset + 2 * static_cast<std::size_t>(half) + 1], 8);
+    __builtin_memset(spread, static_cast<std::uint8_t>(bits >> (16 * half)), 8);
+    __builtin_memset(spread + 8, static_cast<std::uint8_t>(bits >> (16 * half + 8)), 8);
     return ((bytes_at(spread) & kBit) == kBit) & 16;
   }
 };
@@ -57,12 +80,14 @@ struct Q4_0 {
   static constexpr device::BlockType kType = device::BlockType::q4_0;
   static constexpr int kElems = 32, kBytes = 18, kGroup = 32, kOffset = 8, kMaxQuant = 15;
   static constexpr bool kHasMin = false;
-  static constexpr std::size_t kScaleAt = 0;
   template <class Source, class Sink>
-  static void unpack_quants(const Source& from, const Sink& to) {
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
+    to(0, from.low_half(from.words(0)[0]));
+  }
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
     const auto both = from.bytes(2);
-    to(0, both & 15);
-    to(16, both >> 4);
+    to(0, both & 15, both >> 4);
   }
 };
 
@@ -70,12 +95,15 @@ struct Q4_1 {
   static constexpr device::BlockType kType = device::BlockType::q4_1;
   static constexpr int kElems = 32, kBytes = 20, kGroup = 32, kOffset = 0, kMaxQuant = 15;
   static constexpr bool kHasMin = true;
-  static constexpr std::size_t kScaleAt = 0, kMinAt = 2;
   template <class Source, class Sink>
-  static void unpack_quants(const Source& from, const Sink& to) {
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
+    const auto scale_and_min = from.words(0)[0];
+    to(0, from.low_half(scale_and_min), from.low_half(scale_and_min >> 16));
+  }
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
     const auto both = from.bytes(4);
-    to(0, both & 15);
-    to(16, both >> 4);
+    to(0, both & 15, both >> 4);
   }
 };
 
@@ -83,12 +111,16 @@ struct Q5_0 {
   static constexpr device::BlockType kType = device::BlockType::q5_0;
   static constexpr int kElems = 32, kBytes = 22, kGroup = 32, kOffset = 16, kMaxQuant = 31;
   static constexpr bool kHasMin = false;
-  static constexpr std::size_t kScaleAt = 0;
   template <class Source, class Sink>
-  static void unpack_quants(const Source& from, const Sink& to) {
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
+    to(0, from.low_half(from.words(0)[0]));
+  }
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
     const auto both = from.bytes(6);
-    to(0, (both & 15) | from.fifth_bits(2, 0));
-    to(16, (both >> 4) | from.fifth_bits(2, 1));
+    const auto words = from.words(0);
+    const auto fifth = words[0] >> 16 | words[1] << 16;
+    to(0, (both & 15) | from.fifth_bits(fifth, 0), (both >> 4) | from.fifth_bits(fifth, 1));
   }
 };
 
@@ -96,12 +128,16 @@ struct Q5_1 {
   static constexpr device::BlockType kType = device::BlockType::q5_1;
   static constexpr int kElems = 32, kBytes = 24, kGroup = 32, kOffset = 0, kMaxQuant = 31;
   static constexpr bool kHasMin = true;
-  static constexpr std::size_t kScaleAt = 0, kMinAt = 2;
   template <class Source, class Sink>
-  static void unpack_quants(const Source& from, const Sink& to) {
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
+    const auto scale_and_min = from.words(0)[0];
+    to(0, from.low_half(scale_and_min), from.low_half(scale_and_min >> 16));
+  }
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
     const auto both = from.bytes(8);
-    to(0, (both & 15) | from.fifth_bits(4, 0));
-    to(16, (both >> 4) | from.fifth_bits(4, 1));
+    const auto fifth = from.words(4)[0];
+    to(0, (both & 15) | from.fifth_bits(fifth, 0), (both >> 4) | from.fifth_bits(fifth, 1));
   }
 };
 
@@ -109,11 +145,13 @@ struct Q8_0 {
   static constexpr device::BlockType kType = device::BlockType::q8_0;
   static constexpr int kElems = 32, kBytes = 34, kGroup = 32, kOffset = 128, kMaxQuant = 255;
   static constexpr bool kHasMin = false;
-  static constexpr std::size_t kScaleAt = 0;
   template <class Source, class Sink>
-  static void unpack_quants(const Source& from, const Sink& to) {
-    to(0, from.bytes(2) ^ 128);
-    to(16, from.bytes(18) ^ 128);
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
+    to(0, from.low_half(from.words(0)[0]));
+  }
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
+    to(0, from.bytes(2) ^ 128, from.bytes(18) ^ 128);
   }
 };
 
@@ -121,21 +159,25 @@ struct Q2_K {
   static constexpr device::BlockType kType = device::BlockType::q2_k;
   static constexpr int kElems = 256, kBytes = 84, kGroup = 16, kOffset = 0, kMaxQuant = 3;
   static constexpr bool kHasMin = true;
-  static void unpack_scales(const std::uint8_t* block, float* scales, float* mins) {
-    const float d = half_at(block + 80);
-    const float d_min = half_at(block + 82);
-    for (int g = 0; g < 16; ++g) scales[g] = d * static_cast<float>(block[g] & 15);
-    for (int g = 0; g < 16; ++g) mins[g] = -(d_min * static_cast<float>(block[g] >> 4));
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
+    const auto both = from.words(68)[3];
+    const auto d = from.low_half(both), d_min = from.low_half(both >> 16);
+    const auto packed = from.words(0);
+    for (int g = 0; g < 16; ++g) {
+      const auto byte = packed[g / 4] >> (8 * (g % 4));
+      to(g, d * from.to_floats(byte & 15), -(d_min * from.to_floats((byte >> 4) & 15)));
+    }
   }
   template <class Source, class Sink>
-  static void unpack_quants(const Source& from, const Sink& to) {
+  [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
     for (int i = 0; i < 4; ++i) {  // half, which part of 32
-      const int half = i / 2, part = i % 2, at = 128 * half + 16 * part;
+      const int half = i / 2, part = i % 2, group = 8 * half + part;
       const auto four = from.bytes(static_cast<std::size_t>(16 + 32 * half + 16 * part));
-      to(at, four & 3);
-      to(at + 32, (four >> 2) & 3);
-      to(at + 64, (four >> 4) & 3);
-      to(at + 96, four >> 6);
+      to(group, four & 3);
+      to(group + 2, (four >> 2) & 3);
+      to(group + 4, (four >> 4) & 3);
+      to(group + 6, four >> 6);
     }
   }
 };
@@ -144,69 +186,62 @@ struct Q3_K {
   static constexpr device::BlockType kType = device::BlockType::q3_k;
   static constexpr int kElems = 256, kBytes = 110, kGroup = 16, kOffset = 4, kMaxQuant = 7;
   static constexpr bool kHasMin = false;
-  static void unpack_scales(const std::uint8_t* block, float* scales, float*) {
-    const std::uint8_t* packed = block + 96;
-    const float d = half_at(block + 108);
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
+    const auto d = from.low_half(from.words(94)[3] >> 16);
+    const auto words = from.words(92);  // from the second on, twelve bytes: sixteen times four bits, then two
     for (int g = 0; g < 16; ++g) {
-      const int low4 = g < 8 ? packed[g] & 15 : packed[g - 8] >> 4;
-      const int high2 = (packed[8 + g % 4] >> (2 * (g / 4))) & 3;
-      scales[g] = d * static_cast<float>((low4 | high2 << 4) - 32);
+      const auto low4 = (words[1 + g % 8 / 4] >> (8 * (g % 4) + g / 8 * 4)) & 15;
+      const auto high2 = (words[3] >> (8 * (g % 4) + 2 * (g / 4))) & 3;
+      to(g, d * from.to_floats((low4 | high2 << 4) - 32));
     }
   }
   template <class Source, class Sink>
-  static void unpack_quants(const Source& from, const Sink& to) {
-    for (int i = 0; i < 4;
-         ++i) {  // as in Q2_K; the third bit of every quant of a column mod 32 is in one byte
-      const int half = i / 2, part = i % 2, at = 128 * half + 16 * part;
+  [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
+    for (int i = 0; i < 4; ++i) {  // as in Q2_K; the third bits of all columns alike mod 32 are in one byte
+      const int half = i / 2, part = i % 2, group = 8 * half + part;
       const auto four = from.bytes(static_cast<std::size_t>(32 + 32 * half + 16 * part));
       const auto third = from.bytes(static_cast<std::size_t>(16 * part)) >> (4 * half);
-      to(at, (four & 3) | ((third & 1) << 2));
-      to(at + 32, ((four >> 2) & 3) | ((third & 2) << 1));
-      to(at + 64, ((four >> 4) & 3) | (third & 4));
-      to(at + 96, (four >> 6) | ((third & 8) >> 1));
+      to(group, (four & 3) | ((third & 1) << 2));
+      to(group + 2, ((four >> 2) & 3) | ((third & 2) << 1));
+      to(group + 4, ((four >> 4) & 3) | (third & 4));
+      to(group + 6, (four >> 6) | ((third & 8) >> 1));
     }
   }
 };
 
-/// factor * byte, for eight bytes.
-inline void scale_bytes(float factor, std::uint64_t bytes, float* to) {
-  using Bytes8 = std::uint8_t __attribute__((vector_size(8)));
-  using Ints8 = std::int32_t __attribute__((vector_size(32)));
-  using Floats8 = float __attribute__((vector_size(32)));
-  const auto ints = __builtin_convertvector(__builtin_bit_cast(Bytes8, bytes), Ints8);
-  const Floats8 scaled = __builtin_convertvector(ints, Floats8) * factor;
-  __builtin_memcpy(to, &scaled, sizeof scaled);
-}
-
 /// 6-bit scales and mins of the eight groups of Q4_K and Q5_K: the first four whole, the others in pieces.
-inline void unpack_k_scales(const std::uint8_t* block, float* scales, float* mins) {
-  const std::uint8_t* packed = block + 4;
-  const float d = half_at(block);
-  const float d_min = half_at(block + 2);
-  std::uint32_t first, second, third;
-  __builtin_memcpy(&first, packed, 4);
-  __builtin_memcpy(&second, packed + 4, 4);
-  __builtin_memcpy(&third, packed + 8, 4);
-  const std::uint64_t high_scales = (third & 0x0f0f0f0f) | ((first >> 2) & 0x30303030);
-  const std::uint64_t high_mins = ((third >> 4) & 0x0f0f0f0f) | ((second >> 2) & 0x30303030);
-  scale_bytes(d, (first & 0x3f3f3f3f) | high_scales << 32, scales);
-  scale_bytes(-d_min, (second & 0x3f3f3f3f) | high_mins << 32, mins);
+template <class Source, class Sink>
+[[gnu::always_inline]] inline void unpack_k_scales(const Source& from, const Sink& to) {
+  const auto words = from.words(0);
+  const auto d = from.low_half(words[0]), d_min = from.low_half(words[0] >> 16);
+  const auto high_scales = (words[3] & 0x0f0f0f0f) | ((words[1] >> 2) & 0x30303030);
+  const auto high_mins = ((words[3] >> 4) & 0x0f0f0f0f) | ((words[2] >> 2) & 0x30303030);
+  for (int g = 0; g < 4; ++g) {
+    to(g, d * from.to_floats((words[1] >> (8 * g)) & 63),
+       -(d_min * from.to_floats((words[2] >> (8 * g)) & 63)));
+  }
+  for (int g = 0; g < 4; ++g) {
+    to(4 + g, d * from.to_floats((high_scales >> (8 * g)) & 63),
+       -(d_min * from.to_floats((high_mins >> (8 * g)) & 63)));
+  }
 }
 
 struct Q4_K {
   static constexpr device::BlockType kType = device::BlockType::q4_k;
   static constexpr int kElems = 256, kBytes = 144, kGroup = 32, kOffset = 0, kMaxQuant = 15;
   static constexpr bool kHasMin = true;
-  static void unpack_scales(const std::uint8_t* block, float* scales, float* mins) {
-    unpack_k_scales(block, scales, mins);
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
+    unpack_k_scales(from, to);
   }
   template <class Source, class Sink>
-  static void unpack_quants(const Source& from, const Sink& to) {
-    for (int i = 0; i < 8; ++i) {  // low nibbles belong to one group, high ones to the next
-      const int at = 64 * (i / 2) + 16 * (i % 2);
-      const auto both = from.bytes(static_cast<std::size_t>(16 + 16 * i));
-      to(at, both & 15);
-      to(at + 32, both >> 4);
+  [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
+    for (int i = 0; i < 4; ++i) {  // low nibbles belong to one group, high ones to the next
+      const auto first = from.bytes(static_cast<std::size_t>(16 + 32 * i));
+      const auto second = from.bytes(static_cast<std::size_t>(32 + 32 * i));
+      to(2 * i, first & 15, second & 15);
+      to(2 * i + 1, first >> 4, second >> 4);
     }
   }
 };
@@ -215,17 +250,18 @@ struct Q5_K {
   static constexpr device::BlockType kType = device::BlockType::q5_k;
   static constexpr int kElems = 256, kBytes = 176, kGroup = 32, kOffset = 0, kMaxQuant = 31;
   static constexpr bool kHasMin = true;
-  static void unpack_scales(const std::uint8_t* block, float* scales, float* mins) {
-    unpack_k_scales(block, scales, mins);
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
+    unpack_k_scales(from, to);
   }
   template <class Source, class Sink>
-  static void unpack_quants(const Source& from, const Sink& to) {
-    for (int i = 0; i < 8; ++i) {  // as in Q4_K; bit g of a byte is the fifth bit for group g
-      const int at = 64 * (i / 2) + 16 * (i % 2);
-      const auto both = from.bytes(static_cast<std::size_t>(48 + 16 * i));
-      const auto fifth = from.bytes(static_cast<std::size_t>(16 + 16 * (i % 2))) >> (i / 2 * 2);
-      to(at, (both & 15) | ((fifth & 1) << 4));
-      to(at + 32, (both >> 4) | ((fifth & 2) << 3));
+  [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
+    for (int i = 0; i < 4; ++i) {  // as in Q4_K; bit g of a byte is the fifth bit for group g
+      const auto first = from.bytes(static_cast<std::size_t>(48 + 32 * i));
+      const auto second = from.bytes(static_cast<std::size_t>(64 + 32 * i));
+      const auto first_fifth = from.bytes(16) >> (2 * i), second_fifth = from.bytes(32) >> (2 * i);
+      to(2 * i, (first & 15) | ((first_fifth & 1) << 4), (second & 15) | ((second_fifth & 1) << 4));
+      to(2 * i + 1, (first >> 4) | ((first_fifth & 2) << 3), (second >> 4) | ((second_fifth & 2) << 3));
     }
   }
 };
@@ -234,21 +270,23 @@ struct Q6_K {
   static constexpr device::BlockType kType = device::BlockType::q6_k;
   static constexpr int kElems = 256, kBytes = 210, kGroup = 16, kOffset = 32, kMaxQuant = 63;
   static constexpr bool kHasMin = false;
-  static void unpack_scales(const std::uint8_t* block, float* scales, float*) {
-    const float d = half_at(block + 208);
-    for (int g = 0; g < 16; ++g) scales[g] = d * static_cast<float>(static_cast<std::int8_t>(block[192 + g]));
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
+    const auto d = from.low_half(from.words(194)[3] >> 16);
+    const auto packed = from.words(192);
+    for (int g = 0; g < 16; ++g) to(g, d * from.to_floats(from.signed_byte(packed[g / 4], g % 4)));
   }
   template <class Source, class Sink>
-  static void unpack_quants(const Source& from, const Sink& to) {
+  [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
     for (int i = 0; i < 4; ++i) {  // half, which part of 32
-      const int half = i / 2, part = i % 2, at = 128 * half + 16 * part;
+      const int half = i / 2, part = i % 2, group = 8 * half + part;
       const auto first = from.bytes(static_cast<std::size_t>(64 * half + 16 * part));
       const auto second = from.bytes(static_cast<std::size_t>(64 * half + 16 * part + 32));
       const auto high = from.bytes(static_cast<std::size_t>(128 + 32 * half + 16 * part));
-      to(at, (first & 15) | ((high & 3) << 4));
-      to(at + 32, (second & 15) | ((high & 12) << 2));
-      to(at + 64, (first >> 4) | (high & 48));
-      to(at + 96, (second >> 4) | ((high >> 2) & 48));
+      to(group, (first & 15) | ((high & 3) << 4));
+      to(group + 2, (second & 15) | ((high & 12) << 2));
+      to(group + 4, (first >> 4) | (high & 48));
+      to(group + 6, (second >> 4) | ((high >> 2) & 48));
     }
   }
 };
@@ -261,12 +299,14 @@ struct IQ4_NL {
   static constexpr device::BlockType kType = device::BlockType::iq4_nl;
   static constexpr int kElems = 32, kBytes = 18, kGroup = 32, kOffset = 128, kMaxQuant = 255;
   static constexpr bool kHasMin = false;
-  static constexpr std::size_t kScaleAt = 0;
   template <class Source, class Sink>
-  static void unpack_quants(const Source& from, const Sink& to) {
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
+    to(0, from.low_half(from.words(0)[0]));
+  }
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
     const auto both = from.bytes(2);
-    to(0, look_up(kIq4Levels, both & 15));
-    to(16, look_up(kIq4Levels, both >> 4));
+    to(0, look_up(kIq4Levels, both & 15), look_up(kIq4Levels, both >> 4));
   }
 };
 
@@ -274,20 +314,20 @@ struct IQ4_XS {
   static constexpr device::BlockType kType = device::BlockType::iq4_xs;
   static constexpr int kElems = 256, kBytes = 136, kGroup = 32, kOffset = 128, kMaxQuant = 255;
   static constexpr bool kHasMin = false;
-  static void unpack_scales(const std::uint8_t* block, float* scales, float*) {
-    const float d = half_at(block);
-    const int scales_high = block[2] | block[3] << 8;
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
+    const auto words = from.words(0);
+    const auto d = from.low_half(words[0]);
     for (int g = 0; g < 8; ++g) {
-      const int low4 = (block[4 + g / 2] >> (4 * (g % 2))) & 15;
-      scales[g] = d * static_cast<float>((low4 | ((scales_high >> (2 * g)) & 3) << 4) - 32);
+      const auto low4 = (words[1] >> (4 * g)) & 15, high2 = (words[0] >> (16 + 2 * g)) & 3;
+      to(g, d * from.to_floats((low4 | high2 << 4) - 32));
     }
   }
   template <class Source, class Sink>
-  static void unpack_quants(const Source& from, const Sink& to) {
+  [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
     for (int g = 0; g < 8; ++g) {
       const auto both = from.bytes(static_cast<std::size_t>(8 + 16 * g));
-      to(32 * g, look_up(kIq4Levels, both & 15));
-      to(32 * g + 16, look_up(kIq4Levels, both >> 4));
+      to(g, look_up(kIq4Levels, both & 15), look_up(kIq4Levels, both >> 4));
     }
   }
 };
@@ -298,29 +338,18 @@ struct MXFP4 {
   static constexpr bool kHasMin = false;
   /// Twice the values of E2M1, 12 added; the doubling is taken back in the scale.
   static constexpr std::uint8_t kLevels[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
-  static void unpack_scales(const std::uint8_t* block, float* scales, float*) {
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     // 2^(e - 128); below e = 2 that is a subnormal.
-    const std::uint32_t e = block[0];
-    *scales = __builtin_bit_cast(float, e < 2 ? 0x00200000u << e : (e - 1) << 23);
+    const auto e = from.words(0)[0] & 255;
+    to(0, from.as_floats(e < 2 ? (e & 1) * 0x00200000 + 0x00200000 : (e - 1) << 23));
   }
   template <class Source, class Sink>
-  static void unpack_quants(const Source& from, const Sink& to) {
+  [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
     const auto both = from.bytes(1);
-    to(0, look_up(kLevels, both & 15));
-    to(16, look_up(kLevels, both >> 4));
+    to(0, look_up(kLevels, both & 15), look_up(kLevels, both >> 4));
   }
 };
-
-/// Scale and min of every group of a block, one after another.
-template <class Format>
-void unpack_scales(const std::uint8_t* block, float* scales, float* mins) {
-  if constexpr (requires { Format::kScaleAt; }) {
-    *scales = half_at(block + Format::kScaleAt);
-    if constexpr (Format::kHasMin) *mins = half_at(block + Format::kMinAt);
-  } else {
-    Format::unpack_scales(block, scales, mins);
-  }
-}
 
 /// Calls `visit` with a value of each block struct.
 template <class Visitor>

@@ -36,10 +36,15 @@ void dequantise_block(const std::uint8_t* block, float* values) {
   std::uint8_t quants[Format::kElems] = {};
   float scale[kGroups] = {};
   float min[kGroups] = {};
-  Format::unpack_quants(BlockSource{block}, [&](int column, Bytes16 sixteen) {
-    std::memcpy(quants + column, &sixteen, sizeof sixteen);
+  const BlockSource from{block};
+  Format::unpack_quants(from, [&](int group, auto... sixteens) {
+    std::uint8_t* to = quants + group * Format::kGroup;
+    ((std::memcpy(to, &sixteens, sizeof sixteens), to += sizeof sixteens), ...);
   });
-  unpack_scales<Format>(block, scale, min);
+  Format::unpack_scales(from, [&](int group, float group_scale, auto... group_min) {
+    scale[group] = group_scale;
+    ((min[group] = group_min), ...);
+  });
   for (int e = 0; e < Format::kElems; ++e) {
     const int g = e / Format::kGroup;
     const float scaled = scale[g] * static_cast<float>(quants[e] - Format::kOffset);

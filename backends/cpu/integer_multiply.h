@@ -1,54 +1,42 @@
 #pragma once
 
-// Block types times quantised activations.  Sixteen rows of W at a time are unpacked, 256 columns at a time,
-// into a panel whose lanes are the rows; then every activation row multiplies that panel:
+// Block types times quantised activations:
 //
 //     y[row] = sum over groups of (scale_w * scale_x) * (sum of quants * x) [+ min_w * (scale_x * sum of x)]
 //
 // Integer sums are exact, and each lane adds its groups in column order: the result does not depend on how
-// many rows share the panel, nor on the instruction set.
+// many rows are multiplied together, nor on the instruction set.
+//
+// The sixteen rows of W that are multiplied together lie far apart: each lane reads a run of rows of its own
+// from beginning to end.  Sixteen long streams come from memory half again as fast as sixteen rows that
+// follow each other; asking for them ahead of time (prefetch) then brings nothing more.
 
-#include "backends/cpu/kernel_set.h"
+#include "backends/cpu/few_rows.h"
 #include "backends/cpu/panel.h"
-#include "backends/cpu/quantised_row.h"
-#include "backends/cpu/simd.h"
 
 namespace tandem::cpu {
 namespace {
 
-/// One activation row's part of a panel.
-struct RowSlice {
-  const std::int8_t* quants;
-  const float* scales;
-  const std::int16_t* sums;
-};
-
 /// Adds a panel times N activation rows to their sums.
 template <class Format, int N>
-void multiply_panel(const Panel& panel, int columns, const RowSlice (&x)[N], F32x16 (&y)[N]) {
-  constexpr int kUnits = Format::kGroup / 4;
+void multiply_panel(const Panel& panel, int columns, int column, const RowSlice (&x)[N], F32x16 (&y)[N]) {
+  const int first_group = column / Format::kGroup;
   for (int g = 0; g < columns / Format::kGroup; ++g) {
     std::int32_t x_sum[N];
     I32x16 sum[N];
     for (int n = 0; n < N; ++n) {
-      x_sum[n] = Format::kGroup == 16 ? x[n].sums[g] : x[n].sums[2 * g] + x[n].sums[2 * g + 1];
+      x_sum[n] = x[n].template sum<Format::kGroup>(first_group + g);
       sum[n] = broadcast(-Format::kOffset * x_sum[n]);
     }
-    for (int u = 0; u < kUnits; ++u) {
-      const I32x16 w = load(panel.quants[g * kUnits + u][0]);
+    for (int u = 0; u < Format::kGroup / 4; ++u) {
+      const I32x16 w = load(panel.quants[g * Format::kGroup / 4 + u][0]);
       for (int n = 0; n < N; ++n) {
-        std::int32_t four;
-        __builtin_memcpy(&four, x[n].quants + Format::kGroup * g + 4 * u, sizeof four);
-        if constexpr (Format::kMaxQuant > 63) {
-          sum[n] = dot4_wide(sum[n], w, broadcast(four));
-        } else {
-          sum[n] = dot4_narrow(sum[n], w, broadcast(four));
-        }
+        sum[n] = dot4<Format>(sum[n], w, x[n].quants + column + Format::kGroup * g + 4 * u);
       }
     }
     const F32x16 scale = load(panel.scales[g]);
     for (int n = 0; n < N; ++n) {
-      const float x_scale = x[n].scales[g * Format::kGroup / 32];
+      const float x_scale = x[n].scales[(first_group + g) * Format::kGroup / 32];
       F32x16 term = mul(mul(scale, broadcast(x_scale)), to_float(sum[n]));
       if constexpr (Format::kHasMin) {
         term = add(term, mul(load(panel.mins[g]), broadcast(x_scale * static_cast<float>(x_sum[n]))));
@@ -59,21 +47,13 @@ void multiply_panel(const Panel& panel, int columns, const RowSlice (&x)[N], F32
 }
 
 /// N activation rows from `first` on, their sums kept in `sums` between panels.
-template <class Format, int N>
+template <class Format, int N, std::size_t... kRow>
 void multiply_rows(const Panel& panel, int column, int columns, std::uint32_t in, const Activations& x,
-                   std::uint32_t first, float (*sums)[kTileOutputs]) {
-  const QuantisedLayout layout{in};
-  RowSlice slices[N];
-  F32x16 y[N];
-  for (int n = 0; n < N; ++n) {
-    const std::byte* row = x.row(first + static_cast<std::uint32_t>(n));
-    slices[n] = {reinterpret_cast<const std::int8_t*>(row) + column,
-                 reinterpret_cast<const float*>(row + layout.scales_at()) + column / 32,
-                 reinterpret_cast<const std::int16_t*>(row + layout.sums_at()) + column / 16};
-    y[n] = load(sums[first + static_cast<std::uint32_t>(n)]);
-  }
-  multiply_panel<Format, N>(panel, columns, slices, y);
-  for (int n = 0; n < N; ++n) store(sums[first + static_cast<std::uint32_t>(n)], y[n]);
+                   std::uint32_t first, float (*sums)[kTileOutputs], std::index_sequence<kRow...>) {
+  const RowSlice slices[N] = {RowSlice(x, first + static_cast<std::uint32_t>(kRow), in)...};
+  F32x16 y[N] = {load(sums[first + kRow])...};
+  multiply_panel<Format, N>(panel, columns, column, slices, y);
+  (store(sums[first + kRow], y[kRow]), ...);
 }
 
 /// Rows that multiply a panel together: as many as the registers hold.
@@ -83,33 +63,74 @@ inline constexpr std::uint32_t kRowsTogether = 8;
 inline constexpr std::uint32_t kRowsTogether = 4;
 #endif
 
+/// Sixteen rows of W, `stride` bytes apart, times all rows of `x`.
+template <class Format>
+void multiply_many_rows(const std::uint8_t* w, std::size_t stride, std::uint32_t in, const Activations& x,
+                        float (*sums)[kTileOutputs]) {
+  __builtin_memset(sums, 0, x.n * sizeof sums[0]);
+  Panel panel;
+  LaneRows rows(w, stride);
+  for (int column = 0; column < static_cast<int>(in); column += kPanelColumns) {
+    const int left = static_cast<int>(in) - column;
+    const int columns = left < kPanelColumns ? left : kPanelColumns;
+    fill_panel<Format>(rows, columns, panel);
+    rows.advance(std::size_t{kPanelColumns} / Format::kElems * Format::kBytes);
+    std::uint32_t row = 0;
+    for (; row + kRowsTogether <= x.n; row += kRowsTogether) {
+      multiply_rows<Format, kRowsTogether>(panel, column, columns, in, x, row, sums,
+                                           std::make_index_sequence<kRowsTogether>{});
+    }
+    for (; row < x.n; ++row) {
+      multiply_rows<Format, 1>(panel, column, columns, in, x, row, sums, std::make_index_sequence<1>{});
+    }
+  }
+}
+
+/// Rows that need no panel.  With sixteen registers more than one row takes longer than through a panel.
+#if defined(__AVX512VNNI__)
+inline constexpr std::uint32_t kFewRows = 8;
+#else
+inline constexpr std::uint32_t kFewRows = 1;
+#endif
+
+template <class Format>
+void multiply_lanes(const std::uint8_t* w, std::size_t stride, std::uint32_t in, const Activations& x,
+                    float (*sums)[kTileOutputs]) {
+  if (x.n > kFewRows) return multiply_many_rows<Format>(w, stride, in, x, sums);
+  if (x.n == 1) return multiply_few_rows<Format, 1>(w, stride, in, x, sums);
+  if constexpr (kFewRows > 1) {
+    if (x.n <= 4) return multiply_few_rows<Format, 4>(w, stride, in, x, sums);
+    multiply_few_rows<Format, 8>(w, stride, in, x, sums);
+  }
+}
+
+/// Rows that wait for memory.
+inline constexpr std::uint32_t kStreamRows = 8;
+
 template <class Format>
 void multiply_blocks(const device::Matrix& w, std::uint32_t first_out, std::uint32_t n_out,
                      const Activations& x, float* y, std::size_t y_stride) noexcept {
   const std::size_t row_bytes = w.in / static_cast<std::size_t>(Format::kElems) * Format::kBytes;
-  RowPointers rows;
-  for (std::uint32_t r = 0; r < kTileOutputs; ++r) {  // rows beyond the last one repeat it
-    const std::size_t output = first_out + (r < n_out ? r : n_out - 1);
-    rows[r] = static_cast<const std::uint8_t*>(w.data) + output * row_bytes;
-  }
+  const auto* first = static_cast<const std::uint8_t*>(w.data) + first_out * row_bytes;
+  float* y_first = y + first_out;
   alignas(64) float sums[kTileRows][kTileOutputs];
-  __builtin_memset(sums, 0, x.n * sizeof sums[0]);
-  Panel panel;
-  const int in = static_cast<int>(w.in);
-  for (int column = 0; column < in; column += kPanelColumns) {
-    const int columns = in - column < kPanelColumns ? in - column : kPanelColumns;
-    fill_panel<Format>(rows, column, columns, panel);
-    prefetch_panel<Format>(rows, column + 2 * kPanelColumns);
-    std::uint32_t row = 0;
-    for (; row + kRowsTogether <= x.n; row += kRowsTogether) {
-      multiply_rows<Format, kRowsTogether>(panel, column, columns, w.in, x, row, sums);
+  const auto multiply = [&](std::uint32_t out, std::uint32_t lanes, std::uint32_t lane_step) {
+    multiply_lanes<Format>(first + out * row_bytes, lane_step * row_bytes, w.in, x, sums);
+    for (std::uint32_t r = 0; r < x.n; ++r) {
+      for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+        y_first[r * y_stride + out + lane * lane_step] = sums[r][lane];
+      }
     }
-    for (; row + 2 <= x.n; row += 2) multiply_rows<Format, 2>(panel, column, columns, w.in, x, row, sums);
-    if (row < x.n) multiply_rows<Format, 1>(panel, column, columns, w.in, x, row, sums);
+  };
+  const std::uint32_t tiles = n_out / kTileOutputs;
+  for (std::uint32_t t = 0; t < tiles; ++t) {
+    if (x.n <= kStreamRows) {
+      multiply(t, kTileOutputs, tiles);
+    } else {  // memory has time enough, and results that lie together are stored at once
+      multiply(t * kTileOutputs, kTileOutputs, 1);
+    }
   }
-  for (std::uint32_t r = 0; r < x.n; ++r) {
-    __builtin_memcpy(y + r * y_stride + first_out, sums[r], n_out * sizeof(float));
-  }
+  for (std::uint32_t out = tiles * kTileOutputs; out < n_out; ++out) multiply(out, 1, 0);
 }
 
 }  // namespace

@@ -9,9 +9,9 @@
 
 namespace tandem::cpu {
 
-/// Outputs a multiply kernel computes in one call, and the most activation rows it takes.
+/// Outputs a multiply kernel computes at once, and the most activation rows it takes.
 inline constexpr std::uint32_t kTileOutputs = 16;
-inline constexpr std::uint32_t kTileRows = 64;
+inline constexpr std::uint32_t kTileRows = 512;
 
 /// Largest head_dim, and how many (row, head) pairs one attend call takes.
 inline constexpr std::uint32_t kMaxHeadDim = 512;
@@ -26,8 +26,9 @@ struct Activations {
   const std::byte* row(std::size_t i) const noexcept { return rows + i * row_bytes; }
 };
 
-/// y[r][first_out + o] = sum over i of W[first_out + o][i] * x[r][i] for o < n_out <= kTileOutputs.  What a
-/// pair (row of W, row of x) gives does not depend on the other rows: its additions have one fixed order.
+/// y[r][first_out + o] = sum over i of W[first_out + o][i] * x[r][i] for o < n_out.  What a pair (row of W,
+/// row of x) gives does not depend on the other rows: its additions have one fixed order.  Of n_out, any
+/// number, the kernel makes kTileOutputs streams of weights: they are fast when long.
 using MultiplyKernel = void (*)(const device::Matrix& w, std::uint32_t first_out, std::uint32_t n_out,
                                 const Activations& x, float* y, std::size_t y_stride) noexcept;
 

@@ -9,8 +9,23 @@
 namespace tandem::cpu {
 namespace {
 
-std::size_t tiles_of(const device::Matrix& w) {
-  return (std::size_t{w.out} + kTileOutputs - 1) / kTileOutputs;
+/// Bytes of a stream of weights, of which a kernel reads kTileOutputs at a time: fewer, and memory is asked
+/// for too late; more, and the last pieces of a product leave threads without work.
+constexpr std::size_t kStreamBytes = std::size_t{16} << 10;
+
+/// Rows of activations that keep a core busier than the memory.
+constexpr std::uint32_t kManyRows = 16;
+
+/// Outputs of `w` that a thread takes at a time.
+std::uint32_t piece_outputs(const device::Matrix& w, std::uint32_t rows, unsigned threads) {
+  const std::size_t share = w.out / (std::size_t{threads} * 4 * kTileOutputs);
+  const std::size_t stream_rows = rows > kManyRows ? 4 : kStreamBytes / row_bytes(w.type, w.in);
+  return kTileOutputs *
+         static_cast<std::uint32_t>(std::clamp<std::size_t>(std::min(stream_rows, share), 1, 8));
+}
+
+std::size_t pieces_of(const device::Matrix& w, std::uint32_t outputs) {
+  return (std::size_t{w.out} + outputs - 1) / outputs;
 }
 
 /// Rows [first, first + n) in the form that `w` multiplies.
@@ -24,38 +39,31 @@ Activations activations_for(const device::Matrix& w, const ProductInput& input, 
   return {input.quantised + first * row_bytes, row_bytes, n};
 }
 
-void multiply_tile(const KernelSet& kernels, const Product& product, const ProductInput& input,
-                   std::size_t tile, std::uint32_t first_row, std::uint32_t rows) {
-  const device::Matrix& w = *product.w;
-  const auto first_out = static_cast<std::uint32_t>(tile * kTileOutputs);
-  const std::uint32_t n_out = std::min(kTileOutputs, w.out - first_out);
-  kernels.multiply[static_cast<std::size_t>(w.type)](w, first_out, n_out,
-                                                     activations_for(w, input, first_row, rows),
-                                                     product.y + std::size_t{first_row} * w.out, w.out);
-}
-
 }  // namespace
 
 void multiply_all(Team::Member& member, const KernelSet& kernels, const ProductInput& input,
                   std::span<const Product> products) noexcept {
-  std::size_t tiles = 0;
-  for (const Product& product : products) tiles += tiles_of(*product.w);
+  std::size_t pieces = 0;
+  for (const Product& product : products) {
+    pieces += pieces_of(*product.w, piece_outputs(*product.w, input.rows, member.count()));
+  }
   const std::size_t row_blocks = (std::size_t{input.rows} + kTileRows - 1) / kTileRows;
-  // Pieces large enough to be worth claiming, small enough that a slow core does not hold up the rest.
-  const std::size_t claim =
-      std::clamp<std::size_t>(tiles * row_blocks / (member.count() * std::size_t{16}), 1, 8);
-  const std::size_t claims = (tiles + claim - 1) / claim;
-  member.for_each(claims * row_blocks, [&](std::size_t piece) {
-    const auto first_row = static_cast<std::uint32_t>(piece / claims * kTileRows);
+  member.for_each(pieces * row_blocks, [&](std::size_t i) {
+    const auto first_row = static_cast<std::uint32_t>(i / pieces * kTileRows);
     const std::uint32_t rows = std::min(kTileRows, input.rows - first_row);
-    const std::size_t first = piece % claims * claim;
-    std::size_t before = 0;  // tiles of the products before this one
+    std::size_t piece = i % pieces;
     for (const Product& product : products) {
-      const std::size_t end = before + tiles_of(*product.w);
-      for (std::size_t t = std::max(first, before); t < std::min(first + claim, end); ++t) {
-        multiply_tile(kernels, product, input, t - before, first_row, rows);
+      const device::Matrix& w = *product.w;
+      const std::uint32_t outputs = piece_outputs(w, input.rows, member.count());
+      if (piece >= pieces_of(w, outputs)) {
+        piece -= pieces_of(w, outputs);
+        continue;
       }
-      before = end;
+      const auto first_out = static_cast<std::uint32_t>(piece * outputs);
+      kernels.multiply[static_cast<std::size_t>(w.type)](w, first_out, std::min(outputs, w.out - first_out),
+                                                         activations_for(w, input, first_row, rows),
+                                                         product.y + std::size_t{first_row} * w.out, w.out);
+      return;
     }
   });
 }

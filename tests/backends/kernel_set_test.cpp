@@ -56,8 +56,8 @@ struct ActivationRows {
 
 std::vector<float> multiply(const KernelSet& kernels, const device::Matrix& w, const Activations& x) {
   std::vector<float> y(std::size_t{x.n} * w.out, NAN);
-  for (std::uint32_t o = 0; o < w.out; o += kTileOutputs) {
-    const std::uint32_t n = std::min(kTileOutputs, w.out - o);
+  for (std::uint32_t o = 0; o < w.out; o += 2 * kTileOutputs) {  // lanes of two rows, and the last few
+    const std::uint32_t n = std::min(2 * kTileOutputs, w.out - o);
     kernels.multiply[static_cast<std::size_t>(w.type)](w, o, n, x, y.data(), w.out);
   }
   return y;

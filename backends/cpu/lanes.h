@@ -1,0 +1,205 @@
+#pragma once
+
+// Sixteen rows of W side by side, lane = row: the form in which the integer kernels see block types.  As a
+// source of blocks.h, sixteen rows give the same block of each of them at once.
+
+#include <cstring>
+
+#include "backends/cpu/blocks.h"
+#include "backends/cpu/kernel_set.h"
+#include "backends/cpu/simd.h"
+
+namespace tandem::cpu {
+namespace {
+
+/// A number of each row.
+using LaneWords = std::uint32_t __attribute__((vector_size(64)));
+using LaneInts = std::int32_t __attribute__((vector_size(64)));
+using LaneFloats = float __attribute__((vector_size(64)));
+
+#if defined(__AVX512VNNI__)
+using Register = __m512i;
+#elif defined(__AVX2__)
+using Register = __m256i;
+#else
+using Register = __m128i;
+#endif
+using RegisterBytes = std::uint8_t __attribute__((vector_size(sizeof(Register))));
+
+TANDEM_INLINE RegisterBytes look_up_register(const std::uint8_t (&levels)[16], RegisterBytes indices) {
+  const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels));
+#if defined(__AVX512VNNI__)
+  return (RegisterBytes)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), (Register)indices);
+#elif defined(__AVX2__)
+  return (RegisterBytes)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), (Register)indices);
+#else
+  return (RegisterBytes)_mm_shuffle_epi8(table, (Register)indices);
+#endif
+}
+
+/// Sixteen columns of sixteen rows: four times (row 0: four bytes, row 1: four bytes, ...).
+struct LaneBytes {
+  static constexpr int kRegisters = 256 / sizeof(Register);
+  static constexpr int kFours = 4;  ///< columns, four at a time
+  RegisterBytes bytes[kRegisters];
+
+  template <class Operation>
+  TANDEM_INLINE static LaneBytes each(Operation operation) {
+    LaneBytes result;
+    for (int i = 0; i < kRegisters; ++i) result.bytes[i] = operation(i);
+    return result;
+  }
+
+  /// Columns 4 * `i` to 4 * `i` + 3.
+  TANDEM_INLINE I32x16 four_columns(int i) const {
+    I32x16 result;
+    __builtin_memcpy(&result, bytes + i * kRegisters / kFours, sizeof result);
+    return result;
+  }
+};
+
+TANDEM_INLINE LaneBytes operator&(const LaneBytes& a, std::uint8_t mask) {
+  return LaneBytes::each([&](int i) { return a.bytes[i] & mask; });
+}
+TANDEM_INLINE LaneBytes operator^(const LaneBytes& a, std::uint8_t mask) {
+  return LaneBytes::each([&](int i) { return a.bytes[i] ^ mask; });
+}
+TANDEM_INLINE LaneBytes operator-(const LaneBytes& a, std::uint8_t b) {
+  return LaneBytes::each([&](int i) { return a.bytes[i] - b; });
+}
+TANDEM_INLINE LaneBytes operator|(const LaneBytes& a, const LaneBytes& b) {
+  return LaneBytes::each([&](int i) { return a.bytes[i] | b.bytes[i]; });
+}
+TANDEM_INLINE LaneBytes operator>>(const LaneBytes& a, int bits) {
+  return LaneBytes::each([&](int i) { return a.bytes[i] >> static_cast<std::uint8_t>(bits); });
+}
+TANDEM_INLINE LaneBytes operator<<(const LaneBytes& a, int bits) {
+  return LaneBytes::each([&](int i) { return a.bytes[i] << static_cast<std::uint8_t>(bits); });
+}
+TANDEM_INLINE LaneBytes look_up(const std::uint8_t (&levels)[16], const LaneBytes& indices) {
+  return LaneBytes::each([&](int i) { return look_up_register(levels, indices.bytes[i]); });
+}
+
+/// Where sixteen rows are: `stride` bytes from each to the next.
+class LaneRows {
+ public:
+  LaneRows(const std::uint8_t* first, std::size_t stride)
+      : low_(first),
+        high_(first + 8 * stride),
+        stride_(stride),
+        stride_3_(3 * stride),
+        stride_5_(5 * stride),
+        stride_7_(7 * stride) {
+    // Six registers reach sixteen rows; a compiler that knew how they hang together would make them sixteen
+    // pointers, more than there are.
+    asm("" : "+r"(high_), "+r"(stride_), "+r"(stride_3_), "+r"(stride_5_), "+r"(stride_7_));
+  }
+
+  TANDEM_INLINE const std::uint8_t* row(int r) const {
+    const std::uint8_t* base = r < 8 ? low_ : high_;
+    switch (r % 8) {
+      case 0:
+        return base;
+      case 1:
+        return base + stride_;
+      case 2:
+        return base + 2 * stride_;
+      case 3:
+        return base + stride_3_;
+      case 4:
+        return base + 4 * stride_;
+      case 5:
+        return base + stride_5_;
+      case 6:
+        return base + 2 * stride_3_;
+      default:
+        return base + stride_7_;
+    }
+  }
+
+  TANDEM_INLINE void advance(std::size_t bytes) {
+    low_ += bytes;
+    high_ += bytes;
+  }
+
+ private:
+  const std::uint8_t* low_;   ///< row 0
+  const std::uint8_t* high_;  ///< row 8
+  std::size_t stride_, stride_3_, stride_5_, stride_7_;
+};
+
+/// Sixteen bytes at `offset` of every row, transposed in units of four.  Register j takes row 4L + j into its
+/// 128-bit lane L; unpacking within lanes does the rest.
+TANDEM_INLINE LaneBytes interleave(const LaneRows& rows, std::size_t offset) {
+  constexpr int kLanes = sizeof(Register) / 16, kParts = 4 / kLanes;
+  LaneBytes result;
+#pragma GCC unroll 4
+  for (int part = 0; part < kParts; ++part) {
+    Register r[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      const std::uint8_t* lanes[kLanes];
+#pragma GCC unroll 4
+      for (int lane = 0; lane < kLanes; ++lane) {
+        lanes[lane] = rows.row(4 * (part * kLanes + lane) + j) + offset;
+      }
+      r[j] = gather_as(As<Register>{}, lanes);
+    }
+    const Register low01 = unpack_lo32(r[0], r[1]), high01 = unpack_hi32(r[0], r[1]);
+    const Register low23 = unpack_lo32(r[2], r[3]), high23 = unpack_hi32(r[2], r[3]);
+    result.bytes[part] = (RegisterBytes)unpack_lo64(low01, low23);
+    result.bytes[kParts + part] = (RegisterBytes)unpack_hi64(low01, low23);
+    result.bytes[2 * kParts + part] = (RegisterBytes)unpack_lo64(high01, high23);
+    result.bytes[3 * kParts + part] = (RegisterBytes)unpack_hi64(high01, high23);
+  }
+  return result;
+}
+
+/// The same block of sixteen rows as a source for blocks.h.
+struct LaneSource {
+  const LaneRows& rows;
+  std::size_t block_at;
+
+  struct Words {
+    LaneWords words[4];
+    TANDEM_INLINE LaneWords operator[](int i) const { return words[i]; }
+  };
+
+  TANDEM_INLINE LaneBytes bytes(std::size_t offset) const { return interleave(rows, block_at + offset); }
+
+  TANDEM_INLINE Words words(std::size_t offset) const {
+    return __builtin_bit_cast(Words, interleave(rows, block_at + offset));
+  }
+
+  TANDEM_INLINE static LaneFloats to_floats(LaneWords words) {
+    return __builtin_convertvector((LaneInts)words, LaneFloats);
+  }
+  TANDEM_INLINE static LaneFloats as_floats(LaneWords words) { return (LaneFloats)words; }
+  TANDEM_INLINE static LaneFloats low_half(LaneWords words) {
+    using LaneHalves = std::uint16_t __attribute__((vector_size(32)));
+    const auto halves = __builtin_convertvector(words, LaneHalves);
+    std::uint16_t in_memory[kTileOutputs];
+    __builtin_memcpy(in_memory, &halves, sizeof in_memory);
+    return __builtin_bit_cast(LaneFloats, load_half(in_memory));
+  }
+  TANDEM_INLINE static LaneWords signed_byte(LaneWords words, int byte) {
+    return (LaneWords)((LaneInts)(words << (24 - 8 * byte)) >> 24);
+  }
+
+  /// Four bits a lane become the fifth bits of its four bytes.
+  TANDEM_INLINE LaneBytes fifth_bits(LaneWords bits, int half) const {
+    LaneBytes result;
+    for (int unit = 0; unit < LaneBytes::kFours; ++unit) {
+      const LaneWords four = (bits >> (16 * half + 4 * unit)) & 15;
+      // No carries: the four copies do not meet.
+      const LaneWords copies = four | four << 7 | four << 14 | four << 21;
+      const LaneWords spread = (copies & 0x01010101u) << 4;
+      __builtin_memcpy(result.bytes + unit * LaneBytes::kRegisters / LaneBytes::kFours, &spread,
+                       sizeof spread);
+    }
+    return result;
+  }
+};
+
+}  // namespace
+}  // namespace tandem::cpu
