@@ -179,6 +179,7 @@ class Subject {
     }
     only_ = lanes.front();
     if (lanes.size() > 1) pipeline_ = std::make_unique<engine::Pipeline>(lanes);
+    if (!pipeline_) only_->start();
     const auto each = bound_.plan().kv_pages.pages / options.sequences;
     for (std::uint32_t s = 0; s < options.sequences; ++s) {
       pages_.emplace_back(each);
