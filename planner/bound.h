@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "planner/search_space.h"
@@ -72,6 +73,13 @@ struct Spent {
 
 /// What all units and the head take where `sides` puts them.
 Spent spent_by(const CaseCosts& costs, const std::vector<std::uint8_t>& sides);
+
+/// What a search through the placements of a case comes to.
+struct SearchResult {
+  std::optional<std::vector<std::uint8_t>> sides;  ///< faster than what was known; nothing if none is
+  Picoseconds time_ps = 0;
+  bool complete = true;  ///< false: stopped before the end
+};
 
 /// A lower bound to the time of every placement of a case that fits: prices on bytes instead of limits to
 /// them (Lagrangian relaxation), and a weighted mean instead of the maximum of what overlaps.  The prices

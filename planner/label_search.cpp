@@ -112,7 +112,7 @@ class LabelSearch {
     }
   }
 
-  LabelResult run() {
+  SearchResult run() {
     std::array<std::vector<Label>, 2> labels;
     for (const auto side : {kOnCpu, kOnGpu}) extend(Label{}, CaseCosts::kStart, 0, side, labels[side]);
     keep(labels, 0);
@@ -187,7 +187,7 @@ class LabelSearch {
     }
   }
 
-  LabelResult finish(const std::array<std::vector<Label>, 2>& labels) {
+  SearchResult finish(const std::array<std::vector<Label>, 2>& labels) {
     std::size_t best_side = 0;
     std::optional<std::size_t> best;
     for (const auto side : {kOnCpu, kOnGpu}) {
@@ -223,8 +223,8 @@ class LabelSearch {
 
 }  // namespace
 
-LabelResult search_labels(const CaseCosts& costs, const Bound& bound, Picoseconds known_ps,
-                          std::size_t& labels_left) {
+SearchResult search_labels(const CaseCosts& costs, const Bound& bound, Picoseconds known_ps,
+                           std::size_t& labels_left) {
   return LabelSearch(costs, bound, known_ps, labels_left).run();
 }
 

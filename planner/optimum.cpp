@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "planner/bound.h"
+#include "planner/count_search.h"
 #include "planner/footprint.h"
 #include "planner/label_search.h"
 #include "planner/least_ram.h"
@@ -48,7 +49,7 @@ class Search {
         workload_(workload),
         machine_(machine),
         space_(search_space(model, budget, workload, machine, gpu, limits.head)),
-        labels_left_(limits.most_labels) {}
+        left_{{kCountsALabel * limits.most_labels, limits.most_labels}, limits.most_labels} {}
 
   std::optional<Choice> run() {
     if (!space_.exact) bound_ps_ = 0;
@@ -81,11 +82,14 @@ class Search {
     return best_ ? best_->time_ps : std::numeric_limits<Picoseconds>::max() / 4;
   }
 
-  void search_mode(const StepCosts& costs, Timing timing) {
-    struct Open {
-      CaseCosts costs;
-      Bound bound;
-    };
+  struct Open {
+    CaseCosts costs;
+    Bound bound;
+    bool done = false;
+  };
+
+  /// Cases that may hold something faster than what is known, the most promising first.
+  std::vector<Open> open_cases(const StepCosts& costs, Timing timing) {
     std::vector<Open> open;
     std::optional<Bound::Prices> prices;  // good for one case, good enough to dismiss another
     for (const auto& within : space_.cases) {
@@ -93,7 +97,7 @@ class Search {
       const CaseCosts in_case{&space_, &within, &costs, timing};
       if (prices) {
         const Bound quick(in_case, *prices);
-        if (quick.root() > quick.beaten_by(known_ps())) continue;
+        if (is_dismissed(quick)) continue;
       }
       std::vector<std::vector<std::uint8_t>> tried;
       auto bound = Bound::best(in_case, tried);
@@ -103,13 +107,44 @@ class Search {
       open.push_back({in_case, std::move(bound)});
     }
     std::ranges::stable_sort(open, {}, [](const Open& entry) { return entry.bound.root(); });
-    for (const auto& [in_case, bound] : open) {
-      if (bound.root() > bound.beaten_by(known_ps())) continue;
-      const auto found = search_labels(in_case, bound, known_ps(), labels_left_);
-      if (found.sides) take(in_case, *found.sides, found.time_ps);
-      if (!found.complete)
-        bound_ps_ = std::min(bound_ps_, static_cast<Picoseconds>(std::max(0.0, bound.root())));
+    return open;
+  }
+
+  /// Every case with little effort first, as what one finds may dismiss another.
+  void search_mode(const StepCosts& costs, Timing timing) {
+    auto open = open_cases(costs, timing);
+    Effort little{{kLittle, kLittle}, 0};
+    for (auto& entry : open) entry.done = search(entry.costs, entry.bound, little);
+    for (auto& entry : open) {
+      if (!entry.done) entry.done = search(entry.costs, entry.bound, left_);
     }
+    for (const auto& entry : open) {
+      if (entry.done || is_dismissed(entry.bound)) continue;
+      bound_ps_ = std::min(bound_ps_, static_cast<Picoseconds>(std::max(0.0, entry.bound.root())));
+    }
+  }
+
+  /// What is left to spend.
+  struct Effort {
+    CountLimits counts;
+    std::size_t labels = 0;
+  };
+
+  /// Whether the case was gone through to the end: by counts, or by labels where there is little to count.
+  bool search(const CaseCosts& costs, const Bound& bound, Effort& left) {
+    if (is_dismissed(bound)) return true;
+    if (is_countable(costs)) return take(costs, search_counts(costs, bound, known_ps(), left.counts));
+    return take(costs, search_labels(costs, bound, known_ps(), left.labels));
+  }
+
+  [[nodiscard]] bool is_dismissed(const Bound& bound) const {
+    return bound.root() > bound.beaten_by(known_ps());
+  }
+
+  /// Whether `result` is all there is.
+  bool take(const CaseCosts& costs, const SearchResult& result) {
+    if (result.sides) take(costs, *result.sides, result.time_ps);
+    return result.complete;
   }
 
   /// Moves single units as long as that helps: a better time to beat prunes more.
@@ -134,6 +169,8 @@ class Search {
   }
 
   static constexpr int kMostPasses = 4;
+  static constexpr std::size_t kLittle = 20'000;
+  static constexpr std::size_t kCountsALabel = 10;  ///< that take as long to look at
 
   const ModelInput& model_;
   const Budget& budget_;
@@ -141,7 +178,7 @@ class Search {
   const MachineProfile& machine_;
   SearchSpace space_;
   std::optional<Choice> best_;
-  std::size_t labels_left_;
+  Effort left_;
   Picoseconds bound_ps_ = std::numeric_limits<Picoseconds>::max();  ///< of cases not searched to the end
 };
 

@@ -25,14 +25,14 @@ struct Choice {
   Picoseconds time_ps = 0;
   Picoseconds bound_ps = 0;  ///< nothing that fits is faster than this
 
-  /// The search went through to the end, as it does but for models whose layers all differ and, for
-  /// `throughput`, devices that are equally busy (kMostLabels).
+  /// The search went through to the end, as it does but for some models whose layers all differ, and some
+  /// machines on which the CPU is as fast as the GPU (kMostLabels).
   [[nodiscard]] bool proven() const noexcept { return bound_ps == time_ps; }
 };
 
-/// Labels that one search may keep.  Placements for one sequence need a tenth of them; a model whose layers
-/// all differ, or two devices that are equally busy, may need more, and then the best placement so far is
-/// taken.
+/// Labels that one search may keep (planner/label_search.h), or ten times as many counts look at
+/// (planner/count_search.h).  Most searches need a hundredth of them; where they do not do, the best
+/// placement so far is taken, and how far from the best it may be is known.
 inline constexpr std::size_t kMostLabels = 400'000;
 
 struct SearchLimits {

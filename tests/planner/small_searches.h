@@ -1,0 +1,45 @@
+#pragma once
+
+#include <optional>
+#include <random>
+#include <vector>
+
+#include "planner/bound.h"
+#include "planner/search_space.h"
+#include "tests/planner/slow_walk.h"
+#include "tests/planner/subjects.h"
+
+namespace tandem::planner_test {
+
+/// A question about a small model, with budgets at the edge of fitting, and what it is searched in.
+struct SmallSearch {
+  Subject subject;
+  planner::Budget budget;
+  planner::Workload workload;
+  planner::MachineProfile machine;
+  planner::StepShape step;
+  planner::SearchSpace space;
+  planner::StepCosts costs;
+
+  [[nodiscard]] SlowWalk walker() const {
+    return {subject.header, subject.hyper, budget, workload, machine, planner::Device::cuda0};
+  }
+  [[nodiscard]] planner::CaseCosts in(const planner::SearchCase& within, planner::Timing timing) const {
+    return {&space, &within, &costs, timing};
+  }
+};
+
+SmallSearch random_small_search(std::mt19937& random, std::uint32_t most_layers);
+
+using Sides = std::vector<std::uint8_t>;
+
+/// All ways to put so many units on sides.
+std::vector<Sides> all_sides(std::size_t units);
+
+/// Whether the case allows every unit where it is.
+bool allows(const planner::CaseCosts& costs, const Sides& sides);
+
+/// The least time of a placement that the case allows and that fits, all tried.
+std::optional<planner::Picoseconds> least_ps(const planner::CaseCosts& costs);
+
+}  // namespace tandem::planner_test

@@ -1,0 +1,65 @@
+#include "planner/unit_counts.h"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+#include "tests/planner/small_searches.h"
+
+namespace tandem::planner {
+namespace {
+
+using planner_test::pick;
+using planner_test::Sides;
+
+Arrangement arrangement_of(const Sides& sides, std::size_t head) {
+  Arrangement arrangement{sides.front(), sides.back() == head ? 0U : 1U};
+  for (std::size_t i = 1; i < sides.size(); ++i) arrangement.changes += sides[i] == sides[i - 1] ? 0 : 1;
+  return arrangement;
+}
+
+TEST(UnitCounts, TakeWhatAWalkThroughAnyPlacementOfThemTakes) {
+  std::mt19937 random(71);
+  for (int round = 0; round < 300; ++round) {
+    const auto search = planner_test::random_small_search(random, 9);
+    if (search.space.cases.empty()) continue;
+    const auto walker = search.walker();
+    const auto& within = search.space.cases[pick(random, 0, search.space.cases.size() - 1)];
+    const auto costs = search.in(within, Timing::serial);
+    const auto kinds = unit_kinds(costs);
+    for (int times = 0; times < 20; ++times) {
+      Sides sides(costs.units());
+      std::ranges::generate(sides, [&] { return static_cast<std::uint8_t>(pick(random, 0, 1)); });
+      const auto spent = spent_by(costs, kinds, counts_of(kinds, sides), arrangement_of(sides, within.head));
+      const auto walked = walker.walk(placement_of(search.space, within.head, sides), 1, search.step.context,
+                                      search.step.sequences);
+      ASSERT_EQ(spent.busy_ps[kOnCpu], walked.cpu_ps);
+      ASSERT_EQ(spent.busy_ps[kOnGpu], walked.gpu_ps);
+      ASSERT_EQ(spent.travel_ps, walked.travel_ps);
+      ASSERT_EQ(spent, spent_by(costs, sides));
+    }
+  }
+}
+
+TEST(UnitCounts, TellUnitsApartByBytesAndTimes) {
+  const auto subject = planner_test::catalogue_subject("gemma3-27b-q4_k_m");
+  const Workload workload;
+  const auto machine = builtin_machine("default");
+  const auto space = search_space(subject.input, Budget{}, workload, machine, Device::cuda0, std::nullopt);
+  const auto step = step_costs(subject.input, workload, machine, Device::cuda0, {1, 2048, 1});
+  const CaseCosts costs{&space, &space.cases.front(), &step, Timing::serial};
+  const auto kinds = unit_kinds(costs);
+  // Attention that slides or does not, and FFNs, each with and without Q6_K tensors.
+  ASSERT_EQ(kinds.kinds.size(), 6U);
+  std::uint32_t units = 0;
+  for (const auto& kind : kinds.kinds) units += kind.units;
+  EXPECT_EQ(units, 2 * 62U);
+  for (std::size_t i = 0; i < costs.units(); ++i) {
+    const auto& kind = kinds.kinds[kinds.of_unit[i]];
+    EXPECT_EQ(kind.bytes.vram_bytes, space.units[i].vram_bytes);
+    EXPECT_EQ(kind.unit_ps, step.unit_ps[i]);
+  }
+}
+
+}  // namespace
+}  // namespace tandem::planner
