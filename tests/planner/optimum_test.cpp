@@ -107,7 +107,7 @@ TEST(Optimum, EqualsBruteForceOnThousandsOfSmallModels) {
 
 TEST(Optimum, EqualsBruteForceWhereBothDevicesWorkAtOnce) {
   std::mt19937 random(57);
-  for (int round = 0; round < 800; ++round) {
+  for (int round = 0; round < 400; ++round) {
     auto question = random_question(random, 3);
     question.workload.optimise = Optimise::throughput;
     question.workload.sequences = std::max(2U, question.workload.sequences);
