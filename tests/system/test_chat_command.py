@@ -84,12 +84,21 @@ def test_the_end_and_bye_end_it(daemon):
         assert command in helped.stdout
 
 
-def test_a_model_without_turns_is_refused():
-    with Daemon(REFERENCE / "gemma4_8l.gguf") as plain:
-        card = plain.client.get("/v1/models").json()["data"][0]
-        told = piped(plain, "Hello\n")
-        assert (told.returncode == 0) == (card["chat"] is not None)
-        assert card["chat"] is not None or "no chat turns" in told.stderr
+def test_a_model_without_turns_is_refused(tmp_path):
+    """Turns are known by their tokens; where the vocabulary has none, text can be completed and nothing else."""
+    plain = tmp_path / "plain.gguf"
+    plain.write_bytes((REFERENCE / "gemma4_1l_sliding.gguf").read_bytes().replace(b"<|turn>", b"<|tern>"))
+    with Daemon(plain) as daemon:
+        assert daemon.client.get("/v1/models").json()["data"][0]["chat"] is None
+        told = piped(daemon, "Hello\n")
+        assert told.returncode != 0
+        assert "no chat turns" in told.stderr
+        hello = {"model": "any", "messages": [{"role": "user", "content": "Hello"}]}
+        refused = daemon.client.post("/v1/chat/completions", json=hello)
+        assert refused.status_code == 400
+        assert "turn" in refused.json()["error"]["message"]
+        prompt = {"model": "any", "prompt": "Hello", "max_tokens": 3}
+        assert daemon.client.post("/v1/completions", json=prompt).status_code == 200
 
 
 def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(daemon, terminal, tmp_path):
