@@ -1,6 +1,6 @@
 // Speed of the CPU multiply kernels: GB/s of weights read, by block type, rows and threads, from a matrix far
-// larger than the caches.  TANDEM_KERNELS=sse41|avx2|avx512-vnni picks a kernel set; the best one is the
-// default.
+// larger than the caches.  TANDEM_KERNELS=sse41|avx2|avx512-vnni|amx-int8 picks a kernel set; the best
+// one is the default.
 
 #include <atomic>
 #include <cstdlib>
@@ -59,11 +59,9 @@ void multiply(benchmark::State& state, BlockType type) {
   for (auto _ : state) {
     std::atomic<std::uint32_t> next{0};
     const auto work = [&] {
-      constexpr std::uint32_t kClaim = 4 * tandem::cpu::kTileOutputs;
+      constexpr std::uint32_t kClaim = 8 * tandem::cpu::kTileOutputs;
       for (std::uint32_t first = next.fetch_add(kClaim); first < kOut; first = next.fetch_add(kClaim)) {
-        for (std::uint32_t o = first; o < first + kClaim; o += tandem::cpu::kTileOutputs) {
-          kernel(w, o, tandem::cpu::kTileOutputs, activations, y.data(), kOut);
-        }
+        kernel(w, first, kClaim, activations, y.data(), kOut);
       }
     };
     std::vector<std::thread> helpers;

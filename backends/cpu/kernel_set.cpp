@@ -1,21 +1,39 @@
 #include "backends/cpu/kernel_set.h"
 
 #include <array>
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 namespace tandem::cpu {
 
 extern const KernelSet kAvx512VnniKernels;
 extern const KernelSet kAvx2Kernels;
 extern const KernelSet kSse41Kernels;
+const KernelSet& amx_int8_kernels() noexcept;
 
 namespace {
 
 struct SupportedSets {
-  std::array<const KernelSet*, 3> sets{};
+  std::array<const KernelSet*, 4> sets{};
   std::size_t n = 0;
 
   void add(const KernelSet& set) noexcept { sets.at(n++) = &set; }
 };
+
+/// AMX-TILE and AMX-INT8, which not every compiler knows by name.
+bool has_tiles() noexcept {
+  constexpr unsigned kTileAndInt8 = 3u << 24;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kTileAndInt8) == kTileAndInt8;
+}
+
+/// Tile registers are large: a process has to ask for their state to be kept, once for all of its threads.
+bool tiles_are_permitted() noexcept {
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM, Linux 5.16 and later
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
 
 SupportedSets detect() noexcept {
   SupportedSets supported;
@@ -23,6 +41,7 @@ SupportedSets detect() noexcept {
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512vnni");
   const bool avx2 = __builtin_cpu_supports("avx2");  // F16C is older: no CPU has AVX2 without it
+  if (avx512 && avx2 && has_tiles() && tiles_are_permitted()) supported.add(amx_int8_kernels());
   if (avx512 && avx2) supported.add(kAvx512VnniKernels);
   if (avx2) supported.add(kAvx2Kernels);
   supported.add(kSse41Kernels);

@@ -88,7 +88,7 @@ TEST_P(EverySet, MultipliesEveryBlockTypeAsTheScalarReference) {
   for (const BlockType type : kAllBlockTypes) {
     for (const std::uint32_t in : {256u, 1536u}) {
       const RandomMatrix w(type, in, 21, random);
-      for (const std::uint32_t rows : {1u, 2u, 8u, 13u}) {
+      for (const std::uint32_t rows : {1u, 2u, 8u, 13u, 37u}) {
         const ActivationRows x(kernels, type, random_floats(std::size_t{rows} * in, 1.0f, random), rows);
         const std::vector<float> y = multiply(kernels, w.view, x.view);
         const std::vector<double> expected = reference_product(w.view, x.values);
@@ -116,20 +116,22 @@ TEST_P(EverySet, MultipliesRowsThatAreNotWholePanels) {
                         {BlockType::f32, 7},
                         {BlockType::f16, 17},
                         {BlockType::bf16, 40}}) {
-    const RandomMatrix w(c.type, c.in, 5, random);
-    const ActivationRows x(kernels, c.type, random_floats(std::size_t{3} * c.in, 1.0f, random), 3);
-    const std::vector<float> y = multiply(kernels, w.view, x.view);
-    const std::vector<double> expected = reference_product(w.view, x.values);
-    double largest = 0;
-    for (const double value : expected) largest = std::max(largest, std::abs(value));
-    for (std::size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], expected[i], 1e-5 * largest);
+    const RandomMatrix w(c.type, c.in, 21, random);
+    for (const std::uint32_t rows : {3u, 35u}) {
+      const ActivationRows x(kernels, c.type, random_floats(std::size_t{rows} * c.in, 1.0f, random), rows);
+      const std::vector<float> y = multiply(kernels, w.view, x.view);
+      const std::vector<double> expected = reference_product(w.view, x.values);
+      double largest = 0;
+      for (const double value : expected) largest = std::max(largest, std::abs(value));
+      for (std::size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], expected[i], 1e-5 * largest);
+    }
   }
 }
 
 TEST_P(EverySet, AProductDoesNotDependOnTheOtherRows) {
   const KernelSet& kernels = *GetParam();
   std::mt19937 random(3);
-  constexpr std::size_t kIn = 512, kRows = 11;
+  constexpr std::size_t kIn = 512, kRows = 35;
   for (const BlockType type : kAllBlockTypes) {
     const RandomMatrix w(type, std::uint32_t{kIn}, 19, random);
     const std::vector<float> values = random_floats(kRows * kIn, 1.0f, random);
@@ -149,8 +151,8 @@ TEST_P(EverySet, MultipliesToTheSameBitsAsTheBaseline) {
   std::mt19937 random(4);
   for (const BlockType type : kAllBlockTypes) {
     const RandomMatrix w(type, 768, 33, random);
-    const std::vector<float> values = random_floats(std::size_t{9} * 768, 3.0f, random);
-    const ActivationRows here(*GetParam(), type, values, 9), there(baseline, type, values, 9);
+    const std::vector<float> values = random_floats(std::size_t{36} * 768, 3.0f, random);
+    const ActivationRows here(*GetParam(), type, values, 36), there(baseline, type, values, 36);
     ASSERT_EQ(here.bytes, there.bytes) << block_type_name(type);
     const std::vector<float> a = multiply(*GetParam(), w.view, here.view);
     const std::vector<float> b = multiply(baseline, w.view, there.view);
