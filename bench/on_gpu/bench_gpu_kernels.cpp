@@ -257,7 +257,7 @@ void run(const Options& options) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   CLI::App app("Measures the CUDA projection kernels.");
   Options options;
   app.add_option("--json", options.json, "file for all figures");
@@ -266,11 +266,9 @@ int main(int argc, char** argv) {
   app.add_option("--limit", options.limit_s, "seconds after which no further kernel is begun");
   app.add_flag("--tiny", options.tiny, "small matrices, to see whether this works");
   CLI11_PARSE(app, argc, argv);
-  try {
-    run(options);
-    return 0;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bench_gpu_kernels: %s\n", error.what());
-    return 1;
-  }
+  run(options);
+  return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "bench_gpu_kernels: %s\n", error.what());
+  return 1;
 }

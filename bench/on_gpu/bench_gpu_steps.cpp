@@ -158,7 +158,7 @@ class Subject {
   }
 
  private:
-  Subject(const Options& options, model::Header header)
+  Subject(const Options& options, const model::Header& header)
       : options_(options),
         hyper_(model::read_hyperparameters(header)),
         device_(options.multiprocessors),
@@ -396,7 +396,7 @@ int run(const Options& options) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   CLI::App app("Times steps of a model on a device, or on it and the CPU.");
   Options options;
   app.add_option("MODEL", options.model, "GGUF file")->required();
@@ -412,10 +412,8 @@ int main(int argc, char** argv) {
   app.add_option("--threads", options.threads, "CPU threads; 0: one for each core");
   app.add_option("--sample", options.sample_s, "seconds of a sample, at least one step");
   CLI11_PARSE(app, argc, argv);
-  try {
-    return run(options);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bench_gpu_steps: %s\n", error.what());
-    return 1;
-  }
+  return run(options);
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "bench_gpu_steps: %s\n", error.what());
+  return 1;
 }
