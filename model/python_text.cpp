@@ -68,7 +68,7 @@ std::string float_text(double value) {
   std::array<char, 32> buffer{};
   const auto end =
       std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::scientific).ptr;
-  const std::string scientific(buffer.data(), end);
+  std::string scientific(buffer.data(), end);
   const auto e = scientific.find('e');
   int exponent = 0;
   const char* digits = scientific.data() + e + 1;
