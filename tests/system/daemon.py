@@ -15,14 +15,14 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("TANDEM_BINARY_DIR", ROOT / "build"))
 REFERENCE = ROOT / "tests" / "reference" / "data"
-READY_S = float(os.environ.get("TANDEM_READY_S", 60))  # more in builds with sanitizers
+PATIENCE = float(os.environ.get("TANDEM_PATIENCE", 1))  # builds with sanitizers are slow
 EMBEDDED = ROOT / "config" / "embedded" / "tandem-tiny-q4_0.gguf"
 
 
 class Daemon:
     """Context manager: a running daemon, ready to serve when entered, stopped by SIGTERM when left."""
 
-    def __init__(self, model: Path | None, *flags: str, ready_s: float = READY_S, calibrate: bool = False):
+    def __init__(self, model: Path | None, *flags: str, ready_s: float = 60 * PATIENCE, calibrate: bool = False):
         self.model = model
         self.flags = flags if calibrate else ("--no-calibrate", *flags)
         self.ready_s = ready_s
@@ -109,5 +109,5 @@ def eventually(holds, within_s: float = 10.0) -> bool:
 def tandem(*arguments: str | Path, **options) -> subprocess.CompletedProcess:
     """Runs build/tandem and returns what it printed."""
     return subprocess.run(
-        [BUILD / "tandem", *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False, **options
+        [BUILD / "tandem", *map(str, arguments)], capture_output=True, text=True, timeout=120 * PATIENCE, check=False, **options
     )

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from daemon import BUILD, EMBEDDED, REFERENCE, Daemon, eventually, tandem
+from daemon import BUILD, EMBEDDED, PATIENCE, REFERENCE, Daemon, eventually, tandem
 from terminal import Terminal
 
 
@@ -20,7 +20,7 @@ def daemon():
 def piped(daemon, lines, *flags):
     return subprocess.run(
         [BUILD / "tandem", "chat", "--socket", daemon.socket, *flags],
-        input=lines, capture_output=True, text=True, timeout=120, check=False,
+        input=lines, capture_output=True, text=True, timeout=120 * PATIENCE, check=False,
     )
 
 
