@@ -9,6 +9,9 @@ order that moves on by one every round; one engine is loaded at a time, from a f
 before. All use as many threads and KV in f16. Both attention variants of a peer are measured (-fa), ik_llama.cpp with and
 without run-time repacking (-rtr), llama.cpp with the repacking that is its default; the better median counts.
 
+A sample during which other processes had more than --most-others of a core (busy time of /proc/stat, less that of the
+engine) is kept, and left out of the tables: threads that wait for each other in turns lose much more than that.
+
 Every sample is appended to FILE (JSON lines), and the tables are made of all that are in it: a long measurement may be
 made in pieces, and a table printed again with --rounds 0. A peer that fails is a row with its last words.
 """
@@ -186,7 +189,28 @@ def read_into_page_cache(path):
             pass
 
 
+class OtherWork:
+    """How much of the machine was busy with something else since this was made."""
+
+    def __init__(self):
+        self.start = self._now()
+
+    @staticmethod
+    def _now():
+        """Seconds: passed, of all processors busy or taken by the host, of our children."""
+        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        idle = fields[3] + fields[4]
+        children = os.times()
+        return (time.monotonic(), (sum(fields) - idle) / os.sysconf("SC_CLK_TCK"),
+                children.children_user + children.children_system)
+
+    def cores(self):
+        passed, busy, ours = (now - then for now, then in zip(self._now(), self.start))
+        return max(0.0, busy - ours) / passed
+
+
 def sample(engine, model, threads, options):
+    others = OtherWork()
     record = {"model": Path(model).stem, "threads": threads, "engine": engine.name, "values": []}
     try:
         if options.prompts or options.contexts:
@@ -196,6 +220,7 @@ def sample(engine, model, threads, options):
             record["values"] += [[*quantity, value] for quantity, value in engine.load(model, threads)]
     except EngineFailed as failure:
         record["error"] = str(failure)
+    record["other_cores"] = round(others.cores(), 3)
     return record
 
 
@@ -248,11 +273,12 @@ def number(value):
 FEWER_IS_BETTER = ("load s", "resident GB", "first token ms")
 
 
-def print_tables(path):
+def print_tables(path, most_others):
     table = defaultdict(Samples)
     failures = {}
-    for line in Path(path).read_text().splitlines():
-        record = json.loads(line)
+    records = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    quiet = [record for record in records if record["other_cores"] <= most_others]
+    for record in quiet:
         for kind, tok, value in record["values"]:
             key = (record["model"], record["threads"], kind, tok)
             table[key].by_engine[record["engine"]][record["round"]] = value
@@ -264,6 +290,8 @@ def print_tables(path):
         print_row(key, table[key])
     for (model, engine), error in failures.items():  # its last words
         print(f"| {model} | | {engine} fails | `{error}` | | | |")
+    if len(quiet) < len(records):
+        print(f"\n{len(records) - len(quiet)} of {len(records)} samples left out: something else was running.")
 
 
 def print_row(key, samples):
@@ -301,6 +329,7 @@ def parse_options():
     parser.add_argument("--contexts", type=numbers, default=numbers(DEFAULT_CONTEXTS), help="of generation; empty: none")
     parser.add_argument("--generate", type=int, default=32, help="tokens")
     parser.add_argument("--load", action="store_true", help="also load time, memory, time to the first token")
+    parser.add_argument("--most-others", type=float, default=0.3, help="cores that others may have during a sample")
     parser.add_argument("--only", default="", help="engines whose name matches this")
     parser.add_argument("--ik-without-fa", action="store_true", help="also ik_llama.cpp without flash attention")
     return parser.parse_args()
@@ -312,7 +341,7 @@ def main():
         measure(options)
     except KeyboardInterrupt:
         print("interrupted: tables of the samples so far", file=sys.stderr)
-    print_tables(options.samples_file)
+    print_tables(options.samples_file, options.most_others)
 
 
 if __name__ == "__main__":

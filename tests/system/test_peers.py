@@ -48,10 +48,11 @@ def engine(tmp_path):
     return write
 
 
-def peers(tmp_path, *arguments):
+def peers(tmp_path, *arguments, most_others=1000):
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     done = subprocess.run(
         [sys.executable, ROOT / "bench" / "peers.py", "--samples-file", tmp_path / "samples", "--threads", "2",
+         "--most-others", str(most_others),
          *map(str, arguments), tmp_path / "model.gguf"],
         capture_output=True, text=True, check=False, timeout=60,
     )
@@ -79,3 +80,15 @@ def test_a_peer_that_fails_is_a_row(tmp_path, engine):
     assert [row[2:4] for row in rows[-2:]] == [
         [f"ik_llama.cpp, -rtr {repack} fails", "`error: unknown model architecture: 'gemma5'`"] for repack in (0, 1)
     ]
+
+
+def test_disturbed_samples_are_left_out(tmp_path, engine):
+    tandem = engine("tandem", TANDEM)
+    peers(tmp_path, "--tandem", tandem, "--rounds", 3, "--prompts", "128", "--contexts", "")
+    samples = [json.loads(line) for line in (tmp_path / "samples").read_text().splitlines()]
+    assert all(sample["other_cores"] >= 0 for sample in samples)
+    for sample, cores in zip(samples, (0.5, 0.31, 0.1)):
+        sample["other_cores"] = cores
+    (tmp_path / "samples").write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    rows = peers(tmp_path, "--tandem", tandem, "--rounds", 0, most_others=0.3)
+    assert [row[2:4] for row in rows[2:3]] == [["prompt of 128 tok, tok/s", "150"]]  # the third: 300 twice, then 150
