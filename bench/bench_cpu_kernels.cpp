@@ -77,39 +77,75 @@ void multiply(benchmark::State& state, BlockType type) {
       benchmark::Counter(iterations * rows * (double{kIn} * kOut / 1e9), benchmark::Counter::kIsRate);
 }
 
-/// What the memory gives: the same bytes, only added up.
+/// What the memory gives: bytes only added up, in sixteen streams a thread, as the kernels read weights.
 void read_memory(benchmark::State& state) {
+  constexpr std::size_t kStreams = 16, kPiece = std::size_t{1} << 15;  // words
   const auto threads = static_cast<std::size_t>(state.range(0));
   const std::vector<std::uint64_t> data(std::size_t{400} << 17, 1);
-  const std::size_t share = data.size() / threads;
   for (auto _ : state) {
-    std::vector<std::uint64_t> sums(threads * 8);
-    const auto work = [&](std::size_t t) {
-      std::uint64_t sum = 0;
-      for (std::size_t i = t * share; i < (t + 1) * share; ++i) sum += data[i];
-      sums[t * 8] = sum;
+    std::atomic<std::size_t> next{0};
+    std::atomic<std::uint64_t> total{0};
+    const auto work = [&] {
+      constexpr std::size_t kStream = kPiece / kStreams, kLine = 8;
+      std::uint64_t sums[kLine] = {};
+      for (std::size_t at = next.fetch_add(kPiece); at < data.size(); at = next.fetch_add(kPiece)) {
+        for (std::size_t i = 0; i < kStream; i += kLine) {
+          for (std::size_t s = 0; s < kStreams; ++s) {
+            for (std::size_t j = 0; j < kLine; ++j) sums[j] += data[at + s * kStream + i + j];
+          }
+        }
+      }
+      for (const std::uint64_t sum : sums) total += sum;
     };
     std::vector<std::thread> helpers;
-    for (std::size_t t = 1; t < threads; ++t) helpers.emplace_back(work, t);
-    work(0);
+    for (std::size_t t = 1; t < threads; ++t) helpers.emplace_back(work);
+    work();
     for (std::thread& helper : helpers) helper.join();
-    benchmark::DoNotOptimize(sums.data());
+    benchmark::DoNotOptimize(total.load());
   }
   state.counters["GB/s"] =
       benchmark::Counter(static_cast<double>(state.iterations()) * static_cast<double>(data.size()) * 8 / 1e9,
                          benchmark::Counter::kIsRate);
 }
 
+/// What dot products of bytes in registers give, one thread: twelve independent sums, VPDPBUSD.
+void dot_in_registers(benchmark::State& state) {
+  if (!__builtin_cpu_supports("avx512vnni")) {
+    state.SkipWithError("needs AVX-512 VNNI");
+    return;
+  }
+  constexpr int kRounds = 1 << 20, kSums = 12, kProducts = 64;
+  for (auto _ : state) {
+    int rounds = kRounds;
+    asm volatile(
+        "1:\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm16\nvpdpbusd %%zmm30, %%zmm31, %%zmm17\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm18\nvpdpbusd %%zmm30, %%zmm31, %%zmm19\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm20\nvpdpbusd %%zmm30, %%zmm31, %%zmm21\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm22\nvpdpbusd %%zmm30, %%zmm31, %%zmm23\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm24\nvpdpbusd %%zmm30, %%zmm31, %%zmm25\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm26\nvpdpbusd %%zmm30, %%zmm31, %%zmm27\n"
+        "dec %0\njnz 1b\n"
+        : "+r"(rounds)
+        :
+        : "cc");
+  }
+  state.counters["GMAC/s"] =
+      benchmark::Counter(static_cast<double>(state.iterations()) * kRounds * kSums * kProducts / 1e9,
+                         benchmark::Counter::kIsRate);
+}
+
 void rows_and_threads(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"rows", "threads"})->UseRealTime()->Unit(benchmark::kMillisecond);
   for (const int threads : {1, 4}) {
-    for (const int rows : {1, 4, 8, 64}) bench->Args({rows, threads});
+    for (const int rows : {1, 4, 8, 512}) bench->Args({rows, threads});
   }
 }
 
 }  // namespace
 
 BENCHMARK(read_memory)->ArgName("threads")->Arg(1)->Arg(4)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(dot_in_registers)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(multiply, F32, BlockType::f32)->Apply(rows_and_threads);
 BENCHMARK_CAPTURE(multiply, F16, BlockType::f16)->Apply(rows_and_threads);
 BENCHMARK_CAPTURE(multiply, BF16, BlockType::bf16)->Apply(rows_and_threads);
