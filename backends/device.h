@@ -230,6 +230,8 @@ struct LogitReduction {
 struct MemoryInfo {
   std::uint64_t free_bytes = 0;
   std::uint64_t total_bytes = 0;
+  std::uint64_t driver_bytes = 0;  ///< that it took for this process at the start: context, kernels,
+                                   ///< libraries; 0 if it does not tell
 };
 
 /// A device beside the CPU: its memory, its stages, and the way there and back.  Calls come from one thread.

@@ -155,6 +155,10 @@ Config read(const json& all) {
   config.devices = all.at("devices");
   config.budget.vram_bytes = size_of(all.at("budget").at("vram"), "budget.vram");
   config.budget.ram_bytes = size_of(all.at("budget").at("ram"), "budget.ram");
+  config.replan = all.at("less_vram") == "replan";
+  if (!all.at("emulated_vram").is_null()) {
+    config.emulated_vram_bytes = size_of(all.at("emulated_vram"), "emulated_vram");
+  }
   read_workload(all.at("workload"), config);
   config.threads = all.at("threads");
   config.calibrate = all.at("calibrate");

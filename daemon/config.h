@@ -41,6 +41,8 @@ struct Config {
   std::optional<std::filesystem::path> plan;
   std::string devices;
   planner::Budget budget;
+  bool replan = false;  ///< with less VRAM than planned; else the start is refused
+  std::optional<std::uint64_t> emulated_vram_bytes;  ///< of the emulated GPU; else the budget's
   planner::Workload workload;
   bool context_set = false;  ///< else the planner's default for the model
   std::uint32_t threads = 0;

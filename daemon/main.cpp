@@ -18,11 +18,10 @@
 #include "daemon/engine/plan_executor.h"
 #include "daemon/machine_choice.h"
 #include "daemon/model_card.h"
-#include "daemon/open_accelerator.h"
 #include "daemon/options.h"
-#include "daemon/plan_choice.h"
 #include "daemon/service.h"
 #include "daemon/signals.h"
+#include "daemon/start.h"
 #include "ipc/server.h"
 #include "memory/bind.h"
 #include "model/chat_template.h"
@@ -36,12 +35,6 @@ namespace tandem::daemon {
 namespace {
 
 enum ExitCode { kDone = 0, kUsage = 1, kDoesNotFit = 2, kBadModel = 3, kFailed = 4 };
-
-/// The plan needs more than its budget.
-class DoesNotFit : public Error {
- public:
-  using Error::Error;
-};
 
 /// Whether, and how often, the daemon was told to end.
 class StopRequest {
@@ -82,26 +75,6 @@ void set_up_log(const std::string& level) {
   logger->set_level(spdlog::level::from_str(level));
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
-}
-
-void log_plan(const planner::Plan& plan) {
-  spdlog::info("plan: {} bytes of RAM, {} bytes of VRAM, {} sequences of {} tokens, KV {}",
-               planner::grouped(plan.ram_bytes), planner::grouped(plan.vram_bytes), plan.workload.sequences,
-               plan.workload.max_seq_len, planner::to_string(plan.workload.kv_type));
-  for (const auto& reason : plan.reasons) spdlog::info("plan: {}", reason);
-}
-
-planner::Plan fitting_plan(const Config& config, const planner::ModelInput& model) {
-  auto plan = choose_plan(
-      config, model, [&config] { return usable_devices(config); },
-      [&config] { return choose_machine(config); });
-  log_plan(plan);
-  if (plan.fits) return plan;
-  throw DoesNotFit("the plan does not fit: " + planner::grouped(plan.ram_short_bytes) + " bytes of RAM and " +
-                       planner::grouped(plan.vram_short_bytes) + " bytes of VRAM are missing",
-                   plan.largest_context
-                       ? "the largest context that fits is " + std::to_string(*plan.largest_context)
-                       : "no context fits");
 }
 
 void log_access(const ipc::AccessRecord& record) {
@@ -150,13 +123,12 @@ const memory::BoundPlan& read_in(memory::BoundPlan& bound, DaemonService& servic
 /// The model in memory, and what computes and schedules with it.
 class Running {
  public:
-  Running(const planner::Plan& plan, model::Header header, model::Hyperparameters hyper,
-          const model::Tokenizer& tokenizer, const Config& config, DaemonService& service,
-          const StopRequest& stop)
-      : accelerator_(open_accelerator(plan)),
-        bound_(plan, std::move(header), std::move(hyper), accelerator_.get()),
+  Running(Start start, model::Header header, model::Hyperparameters hyper, const model::Tokenizer& tokenizer,
+          const Config& config, DaemonService& service, const StopRequest& stop)
+      : accelerator_(std::move(start.accelerator)),
+        bound_(std::move(start.plan), std::move(header), std::move(hyper), accelerator_.get()),
         executor_(read_in(bound_, service, stop), {.threads = config.threads}),
-        engine_(executor_, tokenizer, engine::limits_of(plan, config.queued_requests)) {}
+        engine_(executor_, tokenizer, engine::limits_of(bound_.plan(), config.queued_requests)) {}
 
   [[nodiscard]] engine::Engine& engine() noexcept { return engine_; }
   [[nodiscard]] std::vector<memory::LedgerLine> ledger() const { return bound_.ledger(); }
@@ -188,7 +160,7 @@ void serve(const Config& config) {
   auto header = model::read_header(*config.model);
   auto hyper = model::read_hyperparameters(header);
   for (const auto& warning : hyper.warnings) spdlog::warn("{}", warning);
-  const auto plan = fitting_plan(config, planner::model_input(header, hyper));
+  auto [plan, accelerator] = choose_start(config, planner::model_input(header, hyper));
   const auto tokenizer = model::Tokenizer::from_header(header);
   const auto chat =
       model::detect_chat_format(*tokenizer, header.find_string("tokenizer.chat_template").value_or(""));
@@ -204,8 +176,8 @@ void serve(const Config& config) {
   spdlog::info("listening on {}", server.path());
   if (!server.tcp_url().empty()) spdlog::info("listening on {}", server.tcp_url());
 
-  running =
-      std::make_unique<Running>(plan, std::move(header), std::move(hyper), *tokenizer, config, service, stop);
+  running = std::make_unique<Running>(Start{plan, std::move(accelerator)}, std::move(header),
+                                      std::move(hyper), *tokenizer, config, service, stop);
   service.attach(running->engine(), [&running] { return running->ledger(); });
   spdlog::info("ready");
 

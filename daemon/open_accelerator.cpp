@@ -38,7 +38,7 @@ planner::Devices usable_devices(const Config& config) {
                   kHint);
 }
 
-std::unique_ptr<device::Accelerator> open_accelerator(const planner::Plan& plan) {
+std::unique_ptr<device::Accelerator> open_accelerator(const Config& config, const planner::Plan& plan) {
   const auto gpu = planner::gpu_of(plan);
   if (!gpu) return nullptr;
   if (*gpu == planner::Device::cuda0) {
@@ -46,7 +46,8 @@ std::unique_ptr<device::Accelerator> open_accelerator(const planner::Plan& plan)
     if (!survey.gpus.empty()) return cuda::open_gpu(0);
     throw planner::BadPlan("plan: there is no cuda0: " + survey.none_because, kHint);
   }
-  if (auto emulated = cuda::open_emulated(plan.budget.vram_bytes)) return emulated;
+  const auto bytes = config.emulated_vram_bytes.value_or(plan.budget.vram_bytes);
+  if (auto emulated = cuda::open_emulated(bytes)) return emulated;
   throw planner::BadPlan("plan: there is no emulated0: this program was built for GPUs", kHint);
 }
 

@@ -14,8 +14,8 @@ namespace tandem::daemon {
 planner::Devices usable_devices(const Config& config);
 
 /// The device that `plan` calls its GPU; null if all of it is on the CPU.  An emulated one has as much
-/// memory as the plan's budget.  Throws planner::BadPlan if there is none, std::runtime_error if it cannot be
-/// used.
-std::unique_ptr<device::Accelerator> open_accelerator(const planner::Plan& plan);
+/// memory as the configuration says, or the plan's budget.  Throws planner::BadPlan if there is none,
+/// std::runtime_error if it cannot be used.
+std::unique_ptr<device::Accelerator> open_accelerator(const Config& config, const planner::Plan& plan);
 
 }  // namespace tandem::daemon

@@ -1,5 +1,6 @@
 #include "daemon/plan_choice.h"
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -49,6 +50,17 @@ planner::Plan choose_plan(const Config& config, const planner::ModelInput& model
   auto plan = planner::make_plan(model, budget, workload, machine(), devices());
   plan.reasons.insert(plan.reasons.begin(), reasons.begin(), reasons.end());
   return plan;
+}
+
+planner::Plan planned_again(const planner::Plan& plan, const memory::VramAtStart& vram,
+                            const std::string& why, const planner::ModelInput& model,
+                            planner::MachineProfile machine) {
+  machine.driver_bytes = vram.driver_bytes;
+  auto budget = plan.budget;
+  budget.vram_bytes = std::min(budget.vram_bytes, vram.free_bytes + vram.driver_bytes);
+  auto again = planner::make_plan(model, budget, plan.requested, machine, {planner::gpu_of(plan)});
+  again.reasons.insert(again.reasons.begin(), "planned again: " + why);
+  return again;
 }
 
 }  // namespace tandem::daemon

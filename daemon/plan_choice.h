@@ -1,8 +1,10 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "daemon/config.h"
+#include "memory/vram_at_start.h"
 #include "planner/machine.h"
 #include "planner/make_plan.h"
 #include "planner/model_input.h"
@@ -16,6 +18,12 @@ namespace tandem::daemon {
 planner::Plan choose_plan(const Config& config, const planner::ModelInput& model,
                           const std::function<planner::Devices()>& devices,
                           const std::function<planner::MachineProfile()>& machine);
+
+/// `plan` made again for the same question with the VRAM that is there: the driver's line is what it took,
+/// and the budget no more than that and what is free.  `why` goes before its reasons.
+planner::Plan planned_again(const planner::Plan& plan, const memory::VramAtStart& vram,
+                            const std::string& why, const planner::ModelInput& model,
+                            planner::MachineProfile machine);
 
 /// What the machine could give right now.
 struct FreeMemory {

@@ -21,10 +21,12 @@ struct LedgerLine {
   std::uint64_t allocated_bytes = 0;
   std::uint64_t used_bytes = 0;
 
-  /// Allocated exactly as planned; a reserve is left free, and the driver allocates for itself.
+  /// Allocated exactly as planned; a reserve is left free, and the driver allocates for itself, no more than
+  /// planned.
   [[nodiscard]] bool balances() const noexcept {
-    const bool left_alone = purpose == planner::Purpose::reserve || purpose == planner::Purpose::driver;
-    return allocated_bytes == (left_alone ? 0 : planned_bytes);
+    if (purpose == planner::Purpose::reserve) return allocated_bytes == 0;
+    if (purpose == planner::Purpose::driver) return allocated_bytes <= planned_bytes;
+    return allocated_bytes == planned_bytes;
   }
 
   bool operator==(const LedgerLine&) const = default;

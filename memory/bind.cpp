@@ -5,6 +5,7 @@
 
 #include "memory/errors.h"
 #include "memory/kv_cache.h"
+#include "memory/vram_at_start.h"
 #include "model/tensor_names.h"
 #include "planner/activations.h"
 #include "planner/errors.h"
@@ -124,8 +125,12 @@ std::vector<LedgerLine> BoundPlan::ledger() const {
     const auto held = std::ranges::find_if(arenas_, [&line](const Arena& arena) {
       return arena.device() == line.device && arena.purpose() == line.purpose;
     });
-    lines.push_back(held == arenas_.end() ? LedgerLine{line.device, line.purpose, line.bytes, 0, 0}
-                                          : held->ledger_line());
+    if (held != arenas_.end()) {
+      lines.push_back(held->ledger_line());
+    } else {
+      const auto taken = line.purpose == Purpose::driver ? driver_bytes_ : 0;
+      lines.push_back({line.device, line.purpose, line.bytes, taken, taken});
+    }
   }
   return lines;
 }
@@ -170,16 +175,10 @@ void BoundPlan::allocate() {
   }
 }
 
-void BoundPlan::check_free_memory() const {
-  std::uint64_t needed_bytes = 0;
-  for (const auto& line : plan_.arenas) {
-    if (line.device != Device::cpu && !is_left_alone(line.purpose)) needed_bytes += line.bytes;
-  }
-  const auto free_bytes = accelerator_->memory().free_bytes;
-  if (needed_bytes <= free_bytes) return;
-  throw OutOfMemory("the plan takes " + std::to_string(needed_bytes) + " bytes of VRAM, " +
-                        std::to_string(free_bytes) + " are free",
-                    "plan with a smaller --vram");
+void BoundPlan::check_free_memory() {
+  const auto vram = vram_at_start(plan_, accelerator_->memory());
+  driver_bytes_ = vram.driver_bytes;
+  if (!vram.enough()) throw OutOfMemory(vram.shortage(), "plan with a smaller --vram");
 }
 
 Arena BoundPlan::allocated(const planner::ArenaPlan& line) {

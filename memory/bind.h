@@ -79,7 +79,7 @@ class BoundPlan {
   Tensors tensors_of(planner::Device device, planner::Purpose purpose);
   void allocate();
   Arena allocated(const planner::ArenaPlan& line);
-  void check_free_memory() const;
+  void check_free_memory();
   [[nodiscard]] std::uint64_t rope_table_bytes(planner::Device device) const;
   [[nodiscard]] std::uint64_t quantised_head_bytes() const;
   void bind_transfer();
@@ -96,6 +96,7 @@ class BoundPlan {
   device::Accelerator* accelerator_;
   WeightStore weights_;
   std::vector<Arena> arenas_;
+  std::uint64_t driver_bytes_ = 0;       ///< that the driver took, measured
   std::span<std::byte> quantised_rows_;  ///< of an accelerator's weights, while they are loaded
   std::map<std::pair<planner::Device, model::LayerKind>, const double*> rope_tables_;
   std::vector<BoundStage> stages_;

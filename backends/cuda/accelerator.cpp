@@ -24,7 +24,7 @@ class CudaAccelerator final : public device::Accelerator {
 
   device::MemoryInfo memory() const override {
     const MemoryInfo info = device_.memory();
-    return {info.free_bytes, info.total_bytes};
+    return {info.free_bytes, info.total_bytes, info.driver_bytes};
   }
 
   std::byte* allocate(std::uint64_t bytes) override { return memory_.emplace_back(device_, bytes).data(); }

@@ -1,11 +1,13 @@
 // The CUDA runtime's body of runtime.h, for builds with a toolkit.
 
+#include <cstdlib>
 #include <cstring>
 #include <cuda_runtime.h>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "backends/cuda/driver_memory.h"
 #include "backends/cuda/green_context.h"
 #include "backends/cuda/launch.cuh"
 #include "backends/cuda/memory_place.h"
@@ -54,6 +56,8 @@ std::string why_none(cudaError_t error) {
 }  // namespace
 
 GpuSurvey find_gpus() {
+  // Kernels are loaded with the context, not each at its first launch: what they take is known then.
+  setenv("CUDA_MODULE_LOADING", "EAGER", /*overwrite=*/0);
   int n = 0;
   const auto error = cudaGetDeviceCount(&n);
   if (error != cudaSuccess || n == 0) return {{}, why_none(error == cudaSuccess ? cudaErrorNoDevice : error)};
@@ -64,6 +68,7 @@ GpuSurvey find_gpus() {
 
 struct Device::State {
   int number = 0;
+  std::size_t driver_bytes = 0;
   std::optional<GreenContext> part;
 
   /// Makes this the device that calls of this thread mean.
@@ -106,8 +111,11 @@ Device open_device(int number, std::uint32_t multiprocessors) {
   if (survey.gpus.empty()) throw DeviceError("GPU " + std::to_string(number) + ": " + survey.none_because);
   auto state = std::make_unique<Device::State>();
   state->number = number;
+  const auto before = free_bytes_without_context(number);
   state->use();
   check(cudaFree(nullptr), "context on the GPU");  // makes it now
+  const auto after = free_bytes_without_context(number);
+  if (before && after && *after < *before) state->driver_bytes = *before - *after;
   if (multiprocessors != 0) state->part.emplace(number, multiprocessors);
   return Device(std::move(state));
 }
@@ -122,6 +130,7 @@ MemoryInfo Device::memory() const {
   state_->use();
   MemoryInfo info;
   check(cudaMemGetInfo(&info.free_bytes, &info.total_bytes), "free device memory");
+  info.driver_bytes = state_->driver_bytes;
   return info;
 }
 

@@ -21,6 +21,8 @@ class DeviceError : public std::runtime_error {
 struct MemoryInfo {
   std::size_t free_bytes = 0;
   std::size_t total_bytes = 0;
+  std::size_t driver_bytes = 0;  ///< taken for this process when the device was opened: context, kernels;
+                                 ///< 0 if the driver does not tell
 };
 
 /// What a device is.

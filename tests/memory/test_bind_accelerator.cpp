@@ -169,6 +169,28 @@ TEST(BindAccelerator, LessFreeMemoryThanPlannedIsRefusedBeforeAnythingIsTaken) {
   EXPECT_EQ(too_small.pinned_bytes(), 0U);
 }
 
+TEST(BindAccelerator, TheDriversLineIsWhatItTook) {
+  const Subject subject("gemma4_4l.gguf");
+  planner::Workload workload;
+  workload.max_seq_len = 64;
+  workload.micro_batch = 16;
+  const auto plan = subject.plan(workload, planner::Placement::all_on(Device::cuda0, 4));
+  const auto planned_bytes = plan.arena_bytes(Device::cuda0, Purpose::driver);
+  ASSERT_GT(planned_bytes, 0U);
+  const auto driver_line = [](const BoundPlan& bound) {
+    return *std::ranges::find(bound.ledger(), Purpose::driver, &LedgerLine::purpose);
+  };
+  CountingAccelerator with_driver({.memory_bytes = plan.vram_bytes, .driver_bytes = planned_bytes});
+  const BoundPlan bound(plan, subject.header, subject.hyper, &with_driver);
+  EXPECT_EQ(driver_line(bound),
+            (LedgerLine{Device::cuda0, Purpose::driver, planned_bytes, planned_bytes, planned_bytes}));
+  EXPECT_EQ(with_driver.memory().free_bytes, 0U);
+
+  CountingAccelerator with_more({.memory_bytes = 2 * plan.vram_bytes, .driver_bytes = planned_bytes + 1});
+  EXPECT_THROW(BoundPlan(plan, subject.header, subject.hyper, &with_more), OutOfMemory);
+  EXPECT_EQ(with_more.memory().free_bytes, 2 * plan.vram_bytes - planned_bytes - 1) << "nothing was taken";
+}
+
 TEST(BindAccelerator, EveryCallThatFailsWhileLoadingIsAnErrorThatSaysSo) {
   std::mt19937 random(33);
   const Subject subject("gemma4_4l.gguf");

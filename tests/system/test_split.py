@@ -117,6 +117,54 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_in_words(devices, tmp
     assert "--devices cpu" in ended.stderr
 
 
+def less_vram(tmp_path, **more):
+    """A configuration that allows 3 MiB of VRAM, of which the emulated GPU has 2."""
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"devices": "emulated", "emulated_vram": "2MiB", "budget": {"vram": "3MiB"}, **more}))
+    return file
+
+
+def test_less_vram_than_planned_is_refused_before_anything_is_loaded(tmp_path):
+    ended = subprocess.run(
+        [BUILD / "tandemd", "--config", less_vram(tmp_path), "--model", EMBEDDED, "--socket", tmp_path / "s", *SMALL],
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 2
+    assert "2,097,152 are free" in ended.stderr
+    assert "less_vram" in ended.stderr
+    assert "loading" not in ended.stderr
+
+
+def test_less_vram_than_planned_is_planned_again_if_that_is_wanted(cpu_texts, tmp_path):
+    config = less_vram(tmp_path, less_vram="replan")
+    with Daemon(EMBEDDED, "--config", str(config), *SMALL) as daemon:
+        assert texts(daemon) == cpu_texts
+        plan = daemon.client.get("/v1/plan").json()["plan"]
+        assert {stage["device"] for stage in plan["stages"]} == {"cpu", "emulated0"}
+        assert plan["totals"]["vram_bytes"] <= 2 * 1024 * 1024
+        assert "2,097,152 are free" in plan["reasons"][0]
+        assert "planned again" in daemon.log.read_text()
+
+
+def test_a_kept_plan_is_made_again_where_there_is_less_vram(cpu_texts, tmp_path):
+    made = subprocess.run(
+        [BUILD / "tandem", "plan", EMBEDDED, "--devices", "cpu,emulated", "--vram", "3MiB", "--context", "128"]
+        + ["--sequences", "2", "--micro-batch", "16", "--json"],
+        capture_output=True,
+        check=True,
+    )
+    kept = tmp_path / "plan.json"
+    kept.write_bytes(made.stdout)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"emulated_vram": "2MiB", "less_vram": "replan"}))
+    with Daemon(EMBEDDED, "--config", str(config), "--plan", str(kept), "--threads", "2") as daemon:
+        assert texts(daemon) == cpu_texts
+        plan = daemon.client.get("/v1/plan").json()["plan"]
+        assert plan["workload"] == json.loads(made.stdout)["workload"]
+        assert 0 < plan["totals"]["vram_bytes"] <= 2 * 1024 * 1024
+
+
 def test_idle_means_idle_on_both(split):
     split.complete(prompt="warm", max_tokens=2)
     assert split.idle()

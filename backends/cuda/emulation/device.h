@@ -10,8 +10,9 @@ namespace tandem::cuda::emulation {
 /// What the emulated device is like.
 struct Options {
   std::size_t memory_bytes = std::size_t{1} << 30;
-  std::uint64_t seed = 0;  ///< decides the order of threads and blocks, and when work of streams runs
-  unsigned threads = 2;    ///< OS threads that run blocks
+  std::size_t driver_bytes = 0;  ///< of them that a driver would take
+  std::uint64_t seed = 0;        ///< decides the order of threads and blocks, and when work of streams runs
+  unsigned threads = 2;          ///< OS threads that run blocks
   std::uint64_t failing_call =
       0;  ///< this allocation, copy, capture or launch fails, counted from 1; 0 = none
 };

@@ -37,7 +37,10 @@ Stream::State::~State() {
 }
 
 Device::State::State(const emulation::Options& options)
-    : options_(options), random_(options.seed), runner_(std::max(1u, options.threads)) {}
+    : options_(options), random_(options.seed), runner_(std::max(1u, options.threads)) {
+  if (options.driver_bytes > options.memory_bytes)
+    throw DeviceError("device memory: too little for the driver");
+}
 
 std::byte* Device::State::allocate(std::size_t bytes, MemoryKind kind) {
   const std::lock_guard lock(mutex_);
@@ -74,7 +77,7 @@ void Device::State::free(const std::byte* data) noexcept {
 
 MemoryInfo Device::State::memory() {
   const std::lock_guard lock(mutex_);
-  return {options_.memory_bytes - used_bytes_, options_.memory_bytes};
+  return {free_bytes(), options_.memory_bytes, options_.driver_bytes};
 }
 
 DeviceProperties Device::State::properties() const {
@@ -92,10 +95,10 @@ emulation::Counts Device::State::counts() {
 }
 
 void Device::State::check_room(std::size_t bytes) const {
-  if (bytes <= options_.memory_bytes - used_bytes_) return;
+  if (bytes <= free_bytes()) return;
   throw DeviceError("device memory: " + std::to_string(bytes) + " bytes refused, " +
-                    std::to_string(options_.memory_bytes - used_bytes_) + " of " +
-                    std::to_string(options_.memory_bytes) + " are free");
+                    std::to_string(free_bytes()) + " of " + std::to_string(options_.memory_bytes) +
+                    " are free");
 }
 
 void Device::State::check_range(const char* what, const void* from, std::size_t bytes, MemoryKind kind) {

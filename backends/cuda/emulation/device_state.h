@@ -118,6 +118,9 @@ struct Device::State {
   void forget_uses(const Reached& reached);
   void check_fault() const;
   void check_room(std::size_t bytes) const;
+  [[nodiscard]] std::size_t free_bytes() const noexcept {
+    return options_.memory_bytes - options_.driver_bytes - used_bytes_;
+  }
   void check_not_capturing() const;
 
   std::mutex mutex_;
