@@ -100,6 +100,13 @@ ipc::ServerOptions server_options(const Config& config) {
   return options;
 }
 
+/// The driver's count is of all processes, so others may disturb it.
+void log_vram_use(const memory::VramUse& use) {
+  spdlog::log(use.agree() ? spdlog::level::info : spdlog::level::warn,
+              "VRAM: {} bytes in {} arenas; free memory shrank by {}", planner::grouped(use.allocated_bytes),
+              use.allocations, planner::grouped(use.taken_bytes));
+}
+
 /// Reads the weights in, telling clients and the log how far it is.
 const memory::BoundPlan& read_in(memory::BoundPlan& bound, DaemonService& service, const StopRequest& stop) {
   const auto start = std::chrono::steady_clock::now();
@@ -117,6 +124,7 @@ const memory::BoundPlan& read_in(memory::BoundPlan& bound, DaemonService& servic
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   spdlog::info("loaded {} bytes in {:.2f} s", planner::grouped(bound.plan().model.tensor_bytes),
                took.count());
+  if (bound.accelerator() != nullptr) log_vram_use(bound.vram_use());
   return bound;
 }
 
@@ -131,7 +139,7 @@ class Running {
         engine_(executor_, tokenizer, engine::limits_of(bound_.plan(), config.queued_requests)) {}
 
   [[nodiscard]] engine::Engine& engine() noexcept { return engine_; }
-  [[nodiscard]] std::vector<memory::LedgerLine> ledger() const { return bound_.ledger(); }
+  [[nodiscard]] std::vector<memory::LedgerLine> ledger() const { return executor_.ledger(); }
 
  private:
   std::unique_ptr<device::Accelerator> accelerator_;  ///< null in plans of the CPU alone
@@ -139,6 +147,15 @@ class Running {
   engine::PlanExecutor executor_;
   engine::Engine engine_;
 };
+
+/// What was in use of every arena at some time.
+void log_high_water(const std::vector<memory::LedgerLine>& ledger) {
+  for (const auto& line : ledger) {
+    spdlog::info("{} {}: {} of {} bytes in use at most", planner::to_string(line.device),
+                 planner::to_string(line.purpose), planner::grouped(line.high_water_bytes),
+                 planner::grouped(line.planned_bytes));
+  }
+}
 
 /// Requests that run may finish within the grace time; a second signal ends them at once.
 void shut_down(const Config& config, DaemonService& service, engine::Engine& engine, ipc::Server& server,
@@ -183,6 +200,7 @@ void serve(const Config& config) {
 
   stop.wait();
   shut_down(config, service, running->engine(), server, stop);
+  log_high_water(running->ledger());
   spdlog::info("stopped");
 }
 

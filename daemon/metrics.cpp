@@ -95,11 +95,7 @@ void add_gauges(Families& families, const engine::Stats& s, std::span<const memo
 Metrics::Metrics() : registry_(std::make_unique<prometheus::Registry>()) {
   using Bounds = prometheus::Histogram::BucketBoundaries;
   const auto histogram = [&](const char* name, const char* help, const Bounds& bounds) {
-    return &prometheus::BuildHistogram()
-                .Name(name)
-                .Help(help)
-                .Register(*registry_)
-                .Add({}, bounds);
+    return &prometheus::BuildHistogram().Name(name).Help(help).Register(*registry_).Add({}, bounds);
   };
   const Bounds waits{0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300};
   queue_seconds_ = histogram("tandem_queue_seconds", "From submission to the first micro-batch.", waits);

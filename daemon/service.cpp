@@ -161,7 +161,8 @@ std::string DaemonService::plan_json() {
                        {"purpose", planner::to_string(line.purpose)},
                        {"planned_bytes", line.planned_bytes},
                        {"allocated_bytes", line.allocated_bytes},
-                       {"used_bytes", line.used_bytes}});
+                       {"used_bytes", line.used_bytes},
+                       {"high_water_bytes", line.high_water_bytes}});
     }
   }
   return R"({"plan":)" + plan_json_ + R"(,"ledger":)" + lines.dump() + "}";

@@ -25,7 +25,8 @@ OrderedJson device_of(const planner::Plan& plan, planner::Device device,
     purposes.push_back({{"purpose", planner::to_string(line.purpose)},
                         {"planned_bytes", line.planned_bytes},
                         {"allocated_bytes", line.allocated_bytes},
-                        {"used_bytes", line.used_bytes}});
+                        {"used_bytes", line.used_bytes},
+                        {"high_water_bytes", line.high_water_bytes}});
   }
   if (purposes.empty()) return nullptr;
   const bool host = device == planner::Device::cpu;

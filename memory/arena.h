@@ -19,7 +19,9 @@ struct LedgerLine {
   planner::Purpose purpose = planner::Purpose::weights;
   std::uint64_t planned_bytes = 0;
   std::uint64_t allocated_bytes = 0;
-  std::uint64_t used_bytes = 0;
+  std::uint64_t used_bytes = 0;  ///< handed out
+  std::uint64_t high_water_bytes =
+      0;  ///< of them in use at some time (memory/high_water.h), where that is known
 
   /// Allocated exactly as planned; a reserve is left free, and the driver allocates for itself, no more than
   /// planned.
@@ -51,6 +53,8 @@ class Arena {
   /// Bytes of the allocation, without what is adopted.
   [[nodiscard]] std::uint64_t own_bytes() const noexcept { return own_bytes_; }
   [[nodiscard]] LedgerLine ledger_line() const noexcept;
+  /// The allocation.
+  [[nodiscard]] std::span<std::byte> own_memory() const noexcept { return {base_, own_bytes_}; }
 
   /// The next `bytes` of the allocation.  A piece takes up a multiple of planner::kBufferAlignmentBytes, so
   /// that the next one is aligned; the plan counts the same.  Throws PlanViolated when fewer are left.

@@ -156,6 +156,17 @@ void BoundPlan::load(const Progress& progress) {
   accelerator_->set_load_buffer(nullptr, 0);
 }
 
+VramUse BoundPlan::vram_use() const {
+  VramUse use;
+  use.taken_bytes = free_before_bytes_ - std::min(free_before_bytes_, accelerator_->memory().free_bytes);
+  for (const auto& arena : arenas_) {
+    if (arena.device() == Device::cpu) continue;
+    use.allocated_bytes += arena.own_bytes();
+    ++use.allocations;
+  }
+  return use;
+}
+
 Arena* BoundPlan::find(Device device, Purpose purpose) {
   const auto held = std::ranges::find_if(
       arenas_, [&](const Arena& arena) { return arena.device() == device && arena.purpose() == purpose; });
@@ -178,6 +189,7 @@ void BoundPlan::allocate() {
 void BoundPlan::check_free_memory() {
   const auto vram = vram_at_start(plan_, accelerator_->memory());
   driver_bytes_ = vram.driver_bytes;
+  free_before_bytes_ = vram.free_bytes;
   if (!vram.enough()) throw OutOfMemory(vram.shortage(), "plan with a smaller --vram");
 }
 
@@ -212,7 +224,8 @@ void BoundPlan::bind_transfer() {
   if (!gpu) return;
   auto& pinned = arena(Device::cpu, Purpose::transfer);
   const auto load_buffer = pinned.take(planner::kLoadBufferBytes);
-  quantised_rows_ = load_buffer.first(load_buffer.size() / 4);
+  const bool quantises = plan_.head.device != Device::cpu && plan_.head.type != plan_.head.file_type;
+  quantised_rows_ = load_buffer.first(quantises ? load_buffer.size() / 4 : 0);
   accelerator_->set_load_buffer(load_buffer.data() + quantised_rows_.size(),
                                 load_buffer.size() - quantised_rows_.size());
   const auto step_bytes = planner::step_buffer_bytes(plan_.workload.micro_batch, plan_.kv_pages.pages);

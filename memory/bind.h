@@ -36,6 +36,19 @@ struct CrossingRows {
   std::array<std::span<float>, 2> to_cpu;
 };
 
+/// What was allocated on an accelerator, beside what the driver says.
+struct VramUse {
+  std::uint64_t taken_bytes = 0;  ///< by which free memory shrank
+  std::uint64_t allocated_bytes = 0;
+  std::uint64_t allocations = 0;
+
+  /// To within what a driver rounds an allocation up by, 2 MiB.
+  [[nodiscard]] bool agree() const noexcept {
+    const auto rounding_bytes = allocations * (std::uint64_t{2} << 20);
+    return taken_bytes >= allocated_bytes && taken_bytes - allocated_bytes <= rounding_bytes;
+  }
+};
+
 /// A plan made true: every arena allocated, every tensor, cache and buffer in its place.  What it hands out
 /// stays valid as long as it lives, also when it is moved.
 class BoundPlan {
@@ -63,6 +76,9 @@ class BoundPlan {
   /// Where tokens are chosen from, whoever has the head: (logit_rows, vocab).
   [[nodiscard]] std::span<float> logits() const noexcept { return logits_; }
 
+  /// Of a plan with an accelerator.
+  [[nodiscard]] VramUse vram_use() const;
+  [[nodiscard]] std::span<const Arena> arenas() const noexcept { return arenas_; }
   /// Planned against actual bytes, a line for each arena of the plan in its order.
   [[nodiscard]] std::vector<LedgerLine> ledger() const;
 
@@ -97,6 +113,7 @@ class BoundPlan {
   WeightStore weights_;
   std::vector<Arena> arenas_;
   std::uint64_t driver_bytes_ = 0;       ///< that the driver took, measured
+  std::uint64_t free_before_bytes_ = 0;  ///< on the accelerator
   std::span<std::byte> quantised_rows_;  ///< of an accelerator's weights, while they are loaded
   std::map<std::pair<planner::Device, model::LayerKind>, const double*> rope_tables_;
   std::vector<BoundStage> stages_;

@@ -67,9 +67,9 @@ std::uint64_t kv_row_bytes(const model::LayerSpec& layer, KvLayout layout, KvTyp
 /// aligning the pieces takes.  `pages` is PagePlan's.  Throws BadQuestion on overflow.
 std::uint64_t step_buffer_bytes(std::uint32_t micro_batch, std::uint64_t pages);
 
-/// Pinned memory through which weights go to an accelerator when they are loaded: three quarters in two
-/// halves, of which one is copied while the other is filled; in a quarter rows wait that were stored in
-/// another type.  So large that a copy takes much longer than it takes to begin one.
+/// Pinned memory through which weights go to an accelerator when they are loaded: in two halves,
+/// of which one is copied while the other is filled.  Where the head is stored in another type on the way,
+/// its rows wait in a quarter of it.  So large that a copy takes much longer than it takes to begin one.
 inline constexpr std::uint64_t kLoadBufferBytes = std::uint64_t{4} << 20;
 
 /// Rows of logits kept at once: every sequence's newest and its drafts, and at least 8 so that prompts can be

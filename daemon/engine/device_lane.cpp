@@ -37,11 +37,6 @@ std::vector<BoundSegment> bound_segments(const memory::BoundPlan& plan, const st
   return bound;
 }
 
-device::MicroBatch batch_of(const Rows& rows) noexcept {
-  return {rows.sequences.data(), static_cast<std::uint32_t>(rows.sequences.size()),
-          static_cast<std::uint32_t>(rows.tokens.size())};
-}
-
 /// The head, if it is on the lane's device; else one without a matrix.  The same for the embedding.
 device::Head head_on(const memory::BoundPlan& plan, bool cpu) {
   return (plan.plan().head.device == Device::cpu) == cpu ? plan.head() : device::Head{};

@@ -15,6 +15,12 @@ struct Rows {
   std::vector<std::uint32_t> wanted;            ///< rows whose logits are wanted, ascending
 };
 
+/// As the stages get it.
+inline device::MicroBatch batch_of(const Rows& rows) noexcept {
+  return {rows.sequences.data(), static_cast<std::uint32_t>(rows.sequences.size()),
+          static_cast<std::uint32_t>(rows.tokens.size())};
+}
+
 /// What one micro-batch read from memory, for achieved GB/s.
 struct BytesRead {
   std::uint64_t weights = 0;  ///< every bound tensor once; the head only where logits were wanted

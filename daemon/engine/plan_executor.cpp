@@ -7,7 +7,10 @@
 namespace tandem::engine {
 
 PlanExecutor::PlanExecutor(const memory::BoundPlan& plan, const CpuOptions& options)
-    : plan_(plan), team_(options.threads), segments_(segments_of(plan.plan())) {
+    : plan_(plan),
+      high_water_(plan.plan(), plan.hyper()),
+      team_(options.threads),
+      segments_(segments_of(plan.plan())) {
   cpu_ = make_cpu_lane(plan, segments_, team_, options.pin);
   if (plan.accelerator() != nullptr) accelerator_ = make_accelerator_lane(plan, segments_);
   std::vector<DeviceLane*> lanes;
@@ -27,6 +30,7 @@ std::uint32_t PlanExecutor::vocab() const noexcept {
 }
 
 void PlanExecutor::begin(const Rows& rows) {
+  high_water_.note(batch_of(rows), static_cast<std::uint32_t>(rows.wanted.size()));
   on_the_way_.push(&rows);
   if (pipeline_) pipeline_->begin(rows);
 }
@@ -43,6 +47,12 @@ BytesRead PlanExecutor::finish() {
 
 std::span<float> PlanExecutor::logits(std::uint32_t i) noexcept {
   return plan_.logits().subspan(std::size_t{i} * vocab(), vocab());
+}
+
+std::vector<memory::LedgerLine> PlanExecutor::ledger() const {
+  auto lines = plan_.ledger();
+  for (auto& line : lines) line.high_water_bytes = high_water_.bytes(line);
+  return lines;
 }
 
 namespace {

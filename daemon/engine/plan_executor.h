@@ -13,6 +13,7 @@
 #include "daemon/engine/segment.h"
 #include "daemon/scheduler/scheduler.h"
 #include "memory/bind.h"
+#include "memory/high_water.h"
 #include "planner/plan.h"
 
 namespace tandem::engine {
@@ -36,8 +37,12 @@ class PlanExecutor final : public Executor {
   BytesRead finish() override;
   [[nodiscard]] std::span<float> logits(std::uint32_t i) noexcept override;
 
+  /// The plan's, with what micro-batches have used so far; from any thread.
+  [[nodiscard]] std::vector<memory::LedgerLine> ledger() const;
+
  private:
   const memory::BoundPlan& plan_;
+  memory::HighWater high_water_;
   cpu::Team team_;
   std::vector<Segment> segments_;
   std::unique_ptr<DeviceLane> cpu_;

@@ -17,6 +17,7 @@
 #include "backends/cuda/emulation/device.h"
 #include "memory/bind.h"
 #include "memory/errors.h"
+#include "planner/activations.h"
 #include "planner/machine.h"
 #include "planner/make_plan.h"
 #include "planner/model_input.h"
@@ -141,6 +142,8 @@ TEST(BindAccelerator, TheDeviceCountsWhatThePlanSaysByteForByte) {
     bound.load({});
 
     EXPECT_EQ(accelerator.used_bytes(), planned_on_device(plan)) << round;
+    EXPECT_EQ(bound.vram_use().taken_bytes, planned_on_device(plan));
+    EXPECT_TRUE(bound.vram_use().agree());
     const bool head_is_there = plan.head.device == Device::emulated0;
     const auto logits_bytes = head_is_there ? plan.arena_bytes(Device::cpu, Purpose::logits) : 0;
     EXPECT_EQ(accelerator.pinned_bytes(), plan.arena_bytes(Device::cpu, Purpose::transfer) + logits_bytes);
@@ -169,6 +172,13 @@ TEST(BindAccelerator, LessFreeMemoryThanPlannedIsRefusedBeforeAnythingIsTaken) {
   EXPECT_EQ(too_small.pinned_bytes(), 0U);
 }
 
+TEST(VramUse, AgreesToWithinTwoMebibytesAnAllocation) {
+  constexpr std::uint64_t kMiB = 1 << 20;
+  EXPECT_TRUE((VramUse{100 * kMiB, 94 * kMiB, 3}.agree()));
+  EXPECT_FALSE((VramUse{100 * kMiB + 1, 94 * kMiB, 3}.agree()));
+  EXPECT_FALSE((VramUse{94 * kMiB - 1, 94 * kMiB, 3}.agree()));
+}
+
 TEST(BindAccelerator, TheDriversLineIsWhatItTook) {
   const Subject subject("gemma4_4l.gguf");
   planner::Workload workload;
@@ -178,7 +188,8 @@ TEST(BindAccelerator, TheDriversLineIsWhatItTook) {
   const auto planned_bytes = plan.arena_bytes(Device::cuda0, Purpose::driver);
   ASSERT_GT(planned_bytes, 0U);
   const auto driver_line = [](const BoundPlan& bound) {
-    return *std::ranges::find(bound.ledger(), Purpose::driver, &LedgerLine::purpose);
+    const auto ledger = bound.ledger();
+    return *std::ranges::find(ledger, Purpose::driver, &LedgerLine::purpose);
   };
   CountingAccelerator with_driver({.memory_bytes = plan.vram_bytes, .driver_bytes = planned_bytes});
   const BoundPlan bound(plan, subject.header, subject.hyper, &with_driver);
@@ -243,10 +254,16 @@ std::uint64_t load_within_plan(const Subject& subject, const std::filesystem::pa
   test_support::reset_peak();
   const auto before = test_support::status_bytes("VmHWM");
   BoundPlan bound(plan, subject.header, subject.hyper, &accelerator);
+  const auto transfer = std::ranges::find_if(bound.arenas(), [](const Arena& arena) {
+    return arena.device() == Device::cpu && arena.purpose() == Purpose::transfer;
+  });
+  const auto load_buffer = transfer->own_memory().first(planner::kLoadBufferBytes);
+  std::memset(load_buffer.data(), 0xff, load_buffer.size());
   std::uint64_t reports = 0;
   bound.load([&](std::uint64_t, std::uint64_t) { ++reports; });
   const auto peak = test_support::status_bytes("VmHWM");
   EXPECT_LE(peak - before + mapped_before, plan.ram_bytes + plan.vram_bytes + kOnItsWayBytes) << what;
+  EXPECT_EQ(std::ranges::count(load_buffer, std::byte{0xff}), 0) << what << ": part of it is never used";
   EXPECT_EQ(accelerator.used_bytes(), planned_on_device(plan)) << what;
   EXPECT_GT(reports, subject.header.tensor_bytes >> 23U)
       << what << ": progress is in steps of some megabytes";

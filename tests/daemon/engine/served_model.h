@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -25,18 +26,19 @@ class Served {
   Served(const std::filesystem::path& file, const planner::Workload& workload, unsigned threads = 1)
       : Served(model::read_header(file), workload, std::nullopt, nullptr, threads) {}
 
-  /// Where `placement` says; its GPU is `accelerator`.
+  /// Where `placement` says; its GPU is `accelerator`.  `before_load` gets the plan when memory is allocated.
   Served(model::Header header, const planner::Workload& workload,
          const std::optional<planner::Placement>& placement, std::unique_ptr<device::Accelerator> accelerator,
-         unsigned threads = 1)
+         unsigned threads = 1, const std::function<void(memory::BoundPlan&)>& before_load = {})
       : header_(std::move(header)),
         tokenizer_(model::Tokenizer::from_header(header_)),
         accelerator_(std::move(accelerator)),
         bound_(plan(workload, placement), header_, model::read_hyperparameters(header_), accelerator_.get()),
-        executor_(loaded(bound_), {.threads = threads, .pin = false}),
+        executor_(loaded(bound_, before_load), {.threads = threads, .pin = false}),
         engine_(executor_, *tokenizer_, limits_of(bound_.plan(), 256)) {}
 
   Engine& engine() { return engine_; }
+  [[nodiscard]] const PlanExecutor& executor() const { return executor_; }
   [[nodiscard]] const memory::BoundPlan& bound() const { return bound_; }
   [[nodiscard]] const model::Tokenizer& tokenizer() const { return *tokenizer_; }
 
@@ -54,7 +56,9 @@ class Served {
     return planner::plan_for_placement(planner::model_input(header_, hyper), {}, workload,
                                        planner::builtin_machine("default"), placement.value_or(all_on_cpu));
   }
-  static memory::BoundPlan& loaded(memory::BoundPlan& bound) {
+  static memory::BoundPlan& loaded(memory::BoundPlan& bound,
+                                   const std::function<void(memory::BoundPlan&)>& before_load) {
+    if (before_load) before_load(bound);
     bound.load({});
     return bound;
   }
