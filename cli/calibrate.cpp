@@ -58,8 +58,14 @@ void print_profile(const planner::MachineProfile& machine, const ipc::Json& meas
     print_rate("attention, keys", two_decimals(machine.cpu_attention_gb_per_s), "GB/s");
     print_rate("attention, products", two_decimals(machine.cpu_attention_tops * 1e3), "giga-ops/s");
   }
-  if (machine.cpu_elems_g_per_s > 0)
-    print_rate("norms and GeGLU", two_decimals(machine.cpu_elems_g_per_s), "giga-elements/s");
+  const auto& elems = machine.cpu_elems;
+  for (const auto& [name, g_per_s] :
+       {std::pair{"norms", elems.norms_g_per_s}, std::pair{"heads", elems.heads_g_per_s},
+        std::pair{"GeGLU", elems.geglu_g_per_s}, std::pair{"inputs of matrices", elems.inputs_g_per_s},
+        std::pair{"outputs of matrices", elems.outputs_g_per_s},
+        std::pair{"logits capped", elems.logits_g_per_s}}) {
+    if (g_per_s > 0) print_rate(name, two_decimals(g_per_s), "giga-elements/s");
+  }
   print_rate("a unit's barriers", two_decimals(machine.cpu_unit_us), "us");
   print_rate("a stage's start", two_decimals(machine.cpu_stage_us), "us");
   print_types(machine);

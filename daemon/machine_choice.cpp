@@ -9,6 +9,7 @@
 
 #include "daemon/calibration/calibrate.h"
 #include "daemon/calibration/cpu_speed.h"
+#include "daemon/open_accelerator.h"
 #include "hardware/profile_cache.h"
 #include "planner/errors.h"
 
@@ -31,11 +32,12 @@ std::optional<planner::MachineProfile> known_machine(const hardware::Fingerprint
   }
 }
 
-planner::MachineProfile measure_now(const hardware::Fingerprint& fingerprint) {
+planner::MachineProfile measure_now(const hardware::Fingerprint& fingerprint, const Config& config) {
   const auto effort = calibration::kShortEffort;
   spdlog::info("machine: never measured; this takes about {:.0f} s, once (--no-calibrate does without)",
                effort.limit_s);
-  const auto profile = calibration::calibrate(effort, fingerprint, [](const std::string&, double) {});
+  const auto profile = calibration::calibrate(
+      effort, fingerprint, [](const std::string&, double) {}, gpu_to_measure(config));
   const auto path = hardware::profile_path(hardware::cache_folders().front(), fingerprint);
   try {
     hardware::write_profile(profile, path);
@@ -61,12 +63,13 @@ planner::MachineProfile choose_machine(const Config& config) {
   const auto fingerprint = hardware::this_machine(config.threads);
   if (const auto known = known_machine(fingerprint, config.calibrate)) return *known;
   if (!config.calibrate) return planner::builtin_machine("default");
-  return measure_now(fingerprint);
+  return measure_now(fingerprint, config);
 }
 
-void print_calibration(std::uint32_t threads, bool quick) {
+void print_calibration(const Config& config, bool quick) {
   const auto effort = quick ? calibration::kShortEffort : calibration::kFullEffort;
-  const auto profile = calibration::calibrate(effort, hardware::this_machine(threads), show_progress);
+  const auto profile = calibration::calibrate(effort, hardware::this_machine(config.threads), show_progress,
+                                              device_to_measure(config));
   if (::isatty(STDERR_FILENO) != 0) std::fprintf(stderr, "\r\033[K");
   std::fputs(profile.c_str(), stdout);
 }

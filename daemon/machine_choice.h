@@ -11,9 +11,9 @@ namespace tandem::daemon {
 /// damaged and may not be measured again.
 planner::MachineProfile choose_machine(const Config& config);
 
-/// Measures the machine with `threads` and prints the profile as JSON on stdout; progress goes to stderr.
-/// What `tandem calibrate` runs.
-void print_calibration(std::uint32_t threads, bool quick);
+/// Measures the machine with the configuration's threads and devices and prints the profile as JSON on
+/// stdout; progress goes to stderr.  What `tandem calibrate` runs.
+void print_calibration(const Config& config, bool quick);
 
 /// Measures how fast `threads` threads (0: one for each core) read memory and prints it on stdout:
 /// `{"threads": 4, "gb_per_s": 61.5}`.

@@ -219,7 +219,7 @@ int run(const Options& options) {
       return kDone;
     }
     if (options.task != Task::serve) {
-      print_calibration(config.threads, options.task == Task::calibrate_quickly);
+      print_calibration(config, options.task == Task::calibrate_quickly);
       return kDone;
     }
     if (!config.model) return fail(kUsage, "no model: give --model FILE, or \"model\" in the configuration");

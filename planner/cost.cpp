@@ -7,6 +7,7 @@
 #include "planner/activations.h"
 #include "planner/attention_tiles.h"
 #include "planner/footprint.h"
+#include "planner/row_work.h"
 
 namespace tandem::planner {
 namespace {
@@ -41,8 +42,8 @@ struct Rates {
   double attention_tops;
   double attention_scores_g_per_s;  ///< 0: in the operations
   double unit_us;
-  double elems_g_per_s;  ///< 0: in the others
-  double threads;        ///< 0: unknown
+  ElementRates elems;
+  double threads;  ///< 0: unknown
   std::span<const TypeRates> types;
 };
 
@@ -61,7 +62,7 @@ Rates rates_of(const MachineProfile& machine, Device device) {
             or_general(machine.cpu_attention_tops, machine.cpu_float_tops),
             machine.cpu_attention_scores_g_per_s,
             machine.cpu_unit_us,
-            machine.cpu_elems_g_per_s,
+            machine.cpu_elems,
             machine.cpu_threads,
             machine.cpu_types};
   }
@@ -74,7 +75,7 @@ Rates rates_of(const MachineProfile& machine, Device device) {
           or_general(machine.gpu_attention_tops, machine.gpu_float_tops),
           0,
           machine.gpu_launch_us,
-          0,
+          {},
           0,
           machine.gpu_types};
 }
@@ -169,17 +170,6 @@ double attention_us(const ModelInput& model, KvType kv_type, const Rates& rates,
                   ops_us(ops, rates.attention_tops));
 }
 
-/// Elements of one row that a unit reads beside its products: norms, the conversion to integers and the sum
-/// in both halves; heads normed, turned and rounded, K and V stored; GeGLU.
-double row_elems(const ModelInput& model, UnitRef unit) {
-  constexpr double kNorms = 4;
-  const double width = model.hyper.width;
-  if (unit.kind == UnitKind::head) return 2 * width;
-  const auto& layer = model.hyper.layers[unit.layer];
-  if (unit.kind == UnitKind::ffn) return kNorms * width + 3.0 * layer.ffn_width;
-  return kNorms * width + (4.0 * layer.heads + 4.0 * layer.kv_heads) * layer.head_dim;
-}
-
 /// Bytes of a decode step over the bandwidth of where they are.
 double ideal_us(const ModelInput& model, KvType kv_type, const MachineProfile& machine,
                 const Placement& placement, StepShape step) {
@@ -211,8 +201,11 @@ Picoseconds unit_ps(const ModelInput& model, KvType kv_type, const MachineProfil
   const auto rows = static_cast<double>(rows_each) * static_cast<double>(step.sequences);
   auto total_us = rates.unit_us;
   for (const auto& share : weights_of(model, unit).shares) total_us += share_us(rates, share, rows);
+  if (unit.kind == UnitKind::head && device == Device::cpu) {
+    total_us += machine.cpu_stage_us * (model.embedding.bytes == 0 ? 2 : 1);
+  }
   if (unit.kind == UnitKind::attention) total_us += attention_us(model, kv_type, rates, unit.layer, step);
-  if (rates.elems_g_per_s > 0) total_us += rows * row_elems(model, unit) / (rates.elems_g_per_s * 1e3);
+  total_us += row_work_us(row_elems(model, unit), rates.elems, rows, rates.threads);
   return picoseconds(total_us);
 }
 

@@ -42,9 +42,9 @@ StepShape prefill_step(const Workload& workload) noexcept;
 ///    operations for each row and each key it sees.  On a CPU whose threads are known it is the sum of both
 ///    and of a score for each head, row and key, KV rows count as often as tiles of queries load them, and
 ///    all threads wait for the one with most tiles (planner/attention_tiles.h);
-///  - on a CPU where cpu_elems_g_per_s is known: every element of a row through norms, rotation, GeGLU and
-///    conversion to integers.
-/// A prompt's chunk has one row that matters to the head: the one whose next token is wanted.
+///  - on a CPU whose cpu_elems are known: every element of a row beside its products (planner/row_work.h).
+/// On a CPU the head, and the embedding that is the same matrix, begin like stages of their own
+/// (cpu_stage_us). A prompt's chunk has one row that matters to the head: the one whose next token is wanted.
 Picoseconds unit_ps(const ModelInput& model, KvType kv_type, const MachineProfile& machine, Device device,
                     UnitRef unit, StepShape step);
 

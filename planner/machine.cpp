@@ -40,6 +40,19 @@ double read_optional(ObjectReader& rates, std::string_view key, double min, doub
   return rates.has(key) ? read_rate(rates, key, min, max) : 0;
 }
 
+ElementRates read_elements(ObjectReader& rates) {
+  const auto read = [&rates](std::string_view key) { return read_optional(rates, key, 1e-3, 1e5); };
+  ElementRates elements;
+  elements.norms_g_per_s = read("cpu_elems_g_per_s");
+  elements.heads_g_per_s = read("cpu_head_elems_g_per_s");
+  elements.heads_begun_g_per_s = read_optional(rates, "cpu_heads_g_per_s", 1e-6, 1e5);
+  elements.geglu_g_per_s = read("cpu_geglu_elems_g_per_s");
+  elements.inputs_g_per_s = read("cpu_input_elems_g_per_s");
+  elements.outputs_g_per_s = read("cpu_output_elems_g_per_s");
+  elements.logits_g_per_s = read("cpu_logit_elems_g_per_s");
+  return elements;
+}
+
 TypeRates read_type(ObjectReader reader, model::TensorType type) {
   TypeRates rates{type, {}, reader.number("tops", 1e-3, 1e5)};
   const auto& measured = reader.array("read_gb_per_s");
@@ -97,7 +110,7 @@ MachineProfile read_profile(std::string_view text) {
   machine.cpu_attention_scores_g_per_s = read_optional(rates, "cpu_attention_scores_g_per_s", 1e-3, 1e5);
   machine.cpu_attention_tops = read_optional(rates, "cpu_attention_tops", 1e-3, 1e5);
   machine.cpu_threads = read_optional(rates, "cpu_threads", 1.0, 4096);
-  machine.cpu_elems_g_per_s = read_optional(rates, "cpu_elems_g_per_s", 1e-3, 1e5);
+  machine.cpu_elems = read_elements(rates);
   machine.gpu_attention_gb_per_s = read_optional(rates, "gpu_attention_gb_per_s", 0.01, 1e5);
   machine.gpu_attention_tops = read_optional(rates, "gpu_attention_tops", 1e-3, 1e5);
   machine.cpu_stage_us = read_optional(rates, "cpu_stage_us", 0.0, 1e6);

@@ -22,6 +22,21 @@ struct TypeRates {
   bool operator==(const TypeRates&) const = default;
 };
 
+/// Elements of activations that a CPU's threads get through together beside the arithmetic of matrices, 1e9 a
+/// second (planner/row_work.h).  They come from where another thread left
+/// them: that is most of the time.  0: unknown, no time of its own.
+struct ElementRates {
+  double norms_g_per_s = 0;        ///< norms, sum and conversion to integers
+  double heads_g_per_s = 0;        ///< heads normed, rotated, rounded and stored
+  double heads_begun_g_per_s = 0;  ///< heads of those, whatever their length
+  double geglu_g_per_s = 0;        ///< GeGLU and conversion
+  double inputs_g_per_s = 0;       ///< inputs of a matrix that every thread loads
+  double outputs_g_per_s = 0;      ///< outputs of a matrix stored
+  double logits_g_per_s = 0;       ///< logits capped
+
+  bool operator==(const ElementRates&) const = default;
+};
+
 /// What a machine can do: rates that are reached, not peaks on a box.  Times in a plan come from these
 /// numbers only.  GB and tera are decimal; an operation is a multiply or an add.
 struct MachineProfile {
@@ -45,7 +60,7 @@ struct MachineProfile {
   double cpu_attention_scores_g_per_s = 0;   ///< scores and weights of keys; 0: in cpu_attention_tops
   double cpu_attention_tops = 0;             ///< attention of many rows; 0: cpu_float_tops
   double cpu_threads = 0;                    ///< of a stage; 0: unknown, attention shares its work out evenly
-  double cpu_elems_g_per_s = 0;       ///< activations through norms, GeGLU and conversion, 1e9 a second
+  ElementRates cpu_elems;
   double gpu_attention_gb_per_s = 0;  ///< 0: vram_read_gb_per_s
   double gpu_attention_tops = 0;      ///< 0: gpu_float_tops
   double cpu_stage_us = 0;            ///< entering a CPU stage, on top of its units and the crossing

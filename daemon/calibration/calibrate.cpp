@@ -19,12 +19,21 @@ std::string utc_now() {
   return {text.data(), length};
 }
 
+AcceleratorSpeed speed_of(const GpuToMeasure& gpu, const Effort& effort, const Progress& progress) {
+  if (!gpu.device) return {};
+  constexpr double kPart = 0.4;  // of the time; the rest is the CPU's
+  auto part = effort;
+  part.limit_s *= kPart;
+  Pace pace(part, [&](const std::string& what, double share) { progress(what, share * kPart); });
+  return measure_accelerator(pace, *gpu.device, gpu.work);
+}
+
 }  // namespace
 
 std::string calibrate(const Effort& effort, const hardware::Fingerprint& fingerprint,
-                      const Progress& progress, device::Accelerator* gpu) {
+                      const Progress& progress, const GpuToMeasure& gpu) {
   Pace pace(effort, progress);
-  const auto gpu_speed = gpu == nullptr ? AcceleratorSpeed{} : measure_accelerator(pace, *gpu, {});
+  const auto gpu_speed = speed_of(gpu, effort, progress);
   const auto cpu_speed = measure_cpu(pace, fingerprint.threads);
   return profile_json(cpu_speed, gpu_speed, {fingerprint, utc_now(), pace.elapsed_s()});
 }

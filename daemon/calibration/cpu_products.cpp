@@ -4,6 +4,7 @@
 
 #include "backends/cpu/operations.h"
 #include "backends/cpu/quantised_row.h"
+#include "planner/row_work.h"
 
 namespace tandem::calibration {
 namespace {
@@ -35,6 +36,14 @@ class Input {
   std::vector<float> floats_;
   std::vector<std::byte> quantised_;
 };
+
+/// Of a row through the matrices of an FFN half, which is all that product_time does with it.
+planner::RowElems elems_of(const FfnShape& shape) {
+  planner::RowElems elems;
+  elems.inputs = double{1} * shape.width + shape.ffn_width;
+  elems.outputs = 2.0 * shape.ffn_width + shape.width;
+  return elems;
+}
 
 struct ProductTime {
   double seconds = 0;
@@ -79,17 +88,24 @@ std::vector<model::TensorType> cpu_types() {
 
 std::optional<planner::TypeRates> product_rates(const Pace& pace, cpu::Team& team,
                                                 const cpu::KernelSet& kernels, const WeightBlock& block,
-                                                const FfnShape& shape, model::TensorType type) {
+                                                const FfnShape& shape, model::TensorType type,
+                                                const planner::ElementRates& elems) {
   const auto halves = block.bytes().size() / ffn_bytes(shape, block_type(type));
   if (halves == 0) return std::nullopt;
   planner::TypeRates rates{type, {}, 0};
+  // Without inputs and outputs; at least half of what was measured is arithmetic, however wrong the
+  // rest may be.
+  const auto arithmetic_s = [&](const ProductTime& time, std::uint32_t rows, std::size_t n) {
+    const auto rest_us = planner::row_work_us(elems_of(shape), elems, rows, 0) * static_cast<double>(n);
+    return std::max(time.seconds - rest_us / 1e6, time.seconds / 2);
+  };
   for (std::size_t i = 0; i < planner::kMeasuredRows.size(); ++i) {
-    const auto time =
-        product_time(pace, team, kernels, block, shape, type, planner::kMeasuredRows[i], halves);
-    rates.read_gb_per_s[i] = time.bytes / time.seconds / 1e9;
+    const auto rows = planner::kMeasuredRows[i];
+    const auto time = product_time(pace, team, kernels, block, shape, type, rows, halves);
+    rates.read_gb_per_s[i] = time.bytes / arithmetic_s(time, rows, halves) / 1e9;
   }
   const auto time = product_time(pace, team, kernels, block, shape, type, kManyRows, 1);
-  rates.tops = time.ops / time.seconds / 1e12;
+  rates.tops = time.ops / arithmetic_s(time, kManyRows, 1) / 1e12;
   return rates;
 }
 

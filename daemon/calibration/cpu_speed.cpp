@@ -6,6 +6,7 @@
 #include "backends/cpu/kernel_set.h"
 #include "backends/cpu/team.h"
 #include "daemon/calibration/cpu_attention.h"
+#include "daemon/calibration/cpu_elements.h"
 #include "daemon/calibration/cpu_products.h"
 #include "daemon/calibration/cpu_units.h"
 #include "daemon/calibration/weight_block.h"
@@ -31,15 +32,6 @@ std::size_t block_bytes() {
   return std::min<std::uint64_t>(wanted, memory::available_ram_bytes() / 4);
 }
 
-/// Rows of the FFN of a 12B model, one after another.
-void measure_row_work(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, CpuSpeed& speed) {
-  if (!pace.begin("norms and GeGLU")) return;
-  constexpr std::uint32_t kRows = 64;
-  const FfnShape shape;
-  const auto elems = kRows * (4.0 * shape.width + 3.0 * shape.ffn_width);  // as planner/cost.cpp counts
-  speed.elems_g_per_s = elems / row_work_s(pace, team, kernels, shape.width, shape.ffn_width, kRows) / 1e9;
-}
-
 CpuSpeed measure(Pace& pace, unsigned threads) {
   cpu::Team team(threads);
   team.pin();
@@ -55,11 +47,11 @@ CpuSpeed measure(Pace& pace, unsigned threads) {
     speed.stage_us = overhead.stage_us;
   }
   if (pace.begin("attention")) speed.attention = attention_rates(pace, team, kernels, block.bytes().size());
-  measure_row_work(pace, team, kernels, speed);
+  if (pace.begin("norms and GeGLU")) speed.elems = element_rates(pace, team, kernels, block);
   for (const auto type : cpu_types()) {
     const bool has_time = pace.begin("products in " + std::string(model::tensor_type_info(type).name));
     if (!has_time && speed.types.size() >= kNeededTypes) break;
-    const auto rates = product_rates(pace, team, kernels, block, shape_for(type), type);
+    const auto rates = product_rates(pace, team, kernels, block, shape_for(type), type, speed.elems);
     if (rates) speed.types.push_back(*rates);
   }
   speed.nodes = node_speeds(pace, block.bytes().size() / 2, team.threads());

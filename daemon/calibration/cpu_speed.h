@@ -19,7 +19,7 @@ struct CpuSpeed {
   std::vector<NodeSpeed> nodes;
   std::vector<planner::TypeRates> types;
   AttentionRates attention;
-  double elems_g_per_s = 0;
+  planner::ElementRates elems;
   double unit_us = 0;
   double stage_us = 0;
 };

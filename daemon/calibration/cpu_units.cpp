@@ -4,7 +4,6 @@
 #include <cstring>
 #include <deque>
 
-#include "backends/cpu/quantised_row.h"
 #include "backends/cpu/stage.h"
 #include "daemon/calibration/weight_block.h"
 
@@ -71,31 +70,6 @@ StepOverhead step_overhead(const Pace& pace, cpu::Team& team, const cpu::KernelS
   const auto few_s = seconds(2);
   const auto unit_s = std::max(0.0, (seconds(units.size()) - few_s) / static_cast<double>(units.size() - 2));
   return {unit_s * 1e6, std::max(0.0, few_s - 2 * unit_s) * 1e6};
-}
-
-double row_work_s(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, std::uint32_t width,
-                  std::uint32_t ffn_width, std::uint32_t rows) {
-  HostMemory memory;
-  const std::vector units{ffn_unit(width, ffn_width, device::BlockType::q8_0, memory.view())};
-  const auto scratch = scratch_for(units, width, rows, memory.view());
-  std::vector<float> x(std::size_t{rows} * width, 1.0f);
-  std::fill_n(scratch.up, std::size_t{rows} * ffn_width, 0.5f);
-  std::fill_n(scratch.projected, std::size_t{rows} * width, 0.5f);
-  const cpu::QuantisedLayout narrow{width};
-  const cpu::QuantisedLayout wide{ffn_width};
-  const auto row = [&](std::size_t r) {
-    auto* const normed = scratch.normed + r * width;
-    auto* const gate = scratch.gate + r * ffn_width;
-    auto* const quantised = scratch.quantised + r * wide.row_bytes();
-    std::fill_n(gate, ffn_width, 0.5f);  // what products wrote; else it would shrink from sample to sample
-    kernels.rms_norm(x.data() + r * width, units[0].ffn.norm, width, 1e-6f, normed);
-    kernels.quantise(normed, narrow, 0, width, quantised);
-    kernels.gelu_multiply(gate, scratch.up + r * ffn_width, ffn_width);
-    kernels.quantise(gate, wide, 0, ffn_width, quantised);
-    kernels.add_rms_norm(scratch.projected + r * width, units[0].ffn.post_norm, width, 1e-6f, 1.0f,
-                         x.data() + r * width);
-  };
-  return pace.median_s([&] { team.run([&](cpu::Team::Member& member) { member.for_each(rows, row); }); });
 }
 
 }  // namespace tandem::calibration

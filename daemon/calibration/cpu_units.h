@@ -22,8 +22,4 @@ struct StepOverhead {
 };
 StepOverhead step_overhead(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels);
 
-/// Seconds that norms, GeGLU and the conversion to integers take in an FFN half of `rows` rows.
-double row_work_s(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, std::uint32_t width,
-                  std::uint32_t ffn_width, std::uint32_t rows);
-
 }  // namespace tandem::calibration

@@ -68,8 +68,21 @@ void add_cpu(const CpuSpeed& cpu, Rates& rates) {
                      "measured: as cpu_attention_gb_per_s");
   rates.add_if_known("cpu_attention_vector_gb_per_s", attention.vector_gb_per_s,
                      "measured: 1 row at 4,096 keys, 16 heads of 512 on 1, less operations and scores");
-  rates.add_if_known("cpu_elems_g_per_s", cpu.elems_g_per_s,
-                     "measured: norms, GeGLU and conversion of 64 rows of 3,840 and 15,360");
+  const auto& elems = cpu.elems;
+  rates.add_if_known("cpu_elems_g_per_s", elems.norms_g_per_s,
+                     "measured: sum, norms and conversion of 64 rows of 3,840");
+  rates.add_if_known("cpu_head_elems_g_per_s", elems.heads_g_per_s,
+                     "measured: 64 rows of 16 heads of 256 and of 64 on 8 normed, rotated and stored");
+  rates.add_if_known("cpu_heads_g_per_s", elems.heads_begun_g_per_s,
+                     "measured: the same with heads of 64, less their elements");
+  rates.add_if_known("cpu_geglu_elems_g_per_s", elems.geglu_g_per_s,
+                     "measured: GeGLU and conversion of 64 rows of 15,360");
+  rates.add_if_known("cpu_input_elems_g_per_s", elems.inputs_g_per_s,
+                     "measured: 64 rows of 4,096 converted and multiplied, less both apart");
+  rates.add_if_known("cpu_output_elems_g_per_s", elems.outputs_g_per_s,
+                     "measured: products of 64 rows of 128 and of 256 for 2,048 outputs");
+  rates.add_if_known("cpu_logit_elems_g_per_s", elems.logits_g_per_s,
+                     "measured: 64 rows of 16,384 logits capped");
 }
 
 /// The greatest of what was measured for each type; 0 where nothing was.
@@ -117,7 +130,7 @@ Json types_json(const std::vector<planner::TypeRates>& measured) {
   return types;
 }
 
-Json measured_json(const CpuSpeed& cpu, const Occasion& occasion) {
+Json measured_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const Occasion& occasion) {
   Json by_threads = Json::array();
   for (const auto& speed : cpu.reads) {
     by_threads.push_back({{"threads", speed.threads}, {"gb_per_s", speed.gb_per_s}});
@@ -129,7 +142,9 @@ Json measured_json(const CpuSpeed& cpu, const Occasion& occasion) {
           {"fingerprint", Json::parse(hardware::to_json(occasion.fingerprint))},
           {"kernels", cpu.kernels},
           {"read_by_threads", by_threads},
-          {"read_by_numa_node", by_node}};
+          {"read_by_numa_node", by_node},
+          {"to_gpu_gb_per_s", gpu.to_device_gb_per_s},
+          {"from_gpu_gb_per_s", gpu.from_device_gb_per_s}};
 }
 
 }  // namespace
@@ -146,7 +161,7 @@ std::string profile_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const
                      {"description", description},
                      {"rates", rates.json()},
                      {"block_types", {{"cpu", types_json(cpu.types)}, {"gpu", types_json(gpu.types)}}},
-                     {"measured", measured_json(cpu, occasion)}};
+                     {"measured", measured_json(cpu, gpu, occasion)}};
   return profile.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

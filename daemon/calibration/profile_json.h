@@ -16,9 +16,9 @@ struct Occasion {
 };
 
 /// Profile JSON as planner/machine.h reads it, every number with its source.  Its "measured" object has the
-/// occasion, and the reading speeds by threads and by NUMA node.  What was not measured of a GPU, all of it
-/// where there is none, is as in the built-in profile `default`, and says so.  Throws Error where what a
-/// profile needs of the CPU was not measured.
+/// occasion, the reading speeds by threads and by NUMA node, and those of copies to a GPU and back.  What was
+/// not measured of a GPU, all of it where there is none, is as in the built-in profile `default`, and says
+/// so.  Throws Error where what a profile needs of the CPU was not measured.
 std::string profile_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const Occasion& occasion);
 
 }  // namespace tandem::calibration

@@ -143,19 +143,26 @@ TEST_F(Cost, ThreadsWaitForTheOneWithMostTasks) {
   EXPECT_NEAR(us(1000) - us(500), 500 * key_us, kRounding);
 }
 
-TEST_F(Cost, RowsPassThroughNormsAndGeGlu) {
+TEST_F(Cost, RowsTakeTimeBesideTheirProducts) {
   const StepShape step{4, 300, 2};
   const auto cpu_us = [&](UnitRef unit) { return unit_us(Device::cpu, unit, step); };
-  const std::array units{UnitRef{UnitKind::attention, 0}, UnitRef{UnitKind::ffn, 0},
-                         UnitRef{UnitKind::head, 0}};
-  std::array<double, 3> before{};
-  std::ranges::transform(units, before.begin(), cpu_us);
-  const auto gpu_before = unit_us(Device::cuda0, units[1], step);
-  machine_.cpu_elems_g_per_s = 2;
-  EXPECT_NEAR(cpu_us(units[0]) - before[0], 8 * (4 * 3840 + 4 * (16 + 8) * 256) / 2e9 * 1e6, kRounding);
-  EXPECT_NEAR(cpu_us(units[1]) - before[1], 8 * (4 * 3840 + 3 * 15360) / 2e9 * 1e6, kRounding);
-  EXPECT_NEAR(cpu_us(units[2]) - before[2], 2 * 2 * 3840 / 2e9 * 1e6, kRounding);
-  EXPECT_EQ(unit_us(Device::cuda0, units[1], step), gpu_before);
+  const UnitRef ffn{UnitKind::ffn, 0};
+  const UnitRef head{UnitKind::head, 0};
+  const auto ffn_before = cpu_us(ffn);
+  const auto head_before = cpu_us(head);
+  const auto gpu_before = unit_us(Device::cuda0, ffn, step);
+  machine_.cpu_elems.norms_g_per_s = 2;
+  machine_.cpu_elems.logits_g_per_s = 4;
+  EXPECT_NEAR(cpu_us(ffn) - ffn_before, 8 * 4 * 3840 / 2e9 * 1e6, kRounding);
+  EXPECT_NEAR(cpu_us(head) - head_before, 2 * (2 * 3840 / 2e9 + 262144 / 4e9) * 1e6, kRounding);
+  EXPECT_EQ(unit_us(Device::cuda0, ffn, step), gpu_before);
+}
+
+TEST_F(Cost, ACpusHeadBeginsLikeAStageAndOnceMoreToEmbed) {
+  const UnitRef head{UnitKind::head, 0};
+  const auto before = unit_us(Device::cpu, head, {1, 100});
+  machine_.cpu_stage_us = 13;
+  EXPECT_NEAR(unit_us(Device::cpu, head, {1, 100}) - before, 2 * 13, kRounding);
 }
 
 TEST_F(Cost, SequencesShareWeightsButNotKv) {

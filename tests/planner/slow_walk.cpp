@@ -32,7 +32,12 @@ struct Side {
 SlowWalk::SlowWalk(const model::Header& header, const model::Hyperparameters& hyper,
                    const planner::Budget& budget, const planner::Workload& workload,
                    const planner::MachineProfile& machine, Device gpu)
-    : budget_(budget), workload_(workload), machine_(machine), gpu_(gpu), layers_(hyper.layers.size()) {
+    : budget_(budget),
+      workload_(workload),
+      machine_(machine),
+      gpu_(gpu),
+      capped_(hyper.final_softcap > 0),
+      layers_(hyper.layers.size()) {
   const bool tied = header.find_tensor("output.weight") == nullptr;
   width_ = header.find_tensor("output_norm.weight")->dims[0];
   vocab_ = header.find_tensor("token_embd.weight")->dims[1];
@@ -45,6 +50,8 @@ SlowWalk::SlowWalk(const model::Header& header, const model::Hyperparameters& hy
       unit = &layers_[layer][attends ? 0 : 1];
       if (stem == "attn_q.weight") unit->q_elems = tensor.dims[1];
       if (stem == "attn_k.weight") unit->k_elems = tensor.dims[1];
+      if (stem == "attn_v.weight") unit->v_elems = tensor.dims[1];
+      if (stem == "attn_q_norm.weight") unit->head_elems = tensor.dims[0];
       if (stem == "attn_q_norm.weight") unit->rope_bytes = up_to_64(tensor.dims[0] / 2 * 8);
       if (stem == "attn_k.weight" || stem == "attn_v.weight") unit->kv_row_bytes += tensor.dims[1];
       if (stem == "ffn_gate.weight") unit->ffn_elems = tensor.dims[1];
@@ -105,11 +112,34 @@ double SlowWalk::share_s(const Share& share, double rows, bool on_gpu) const {
   return std::max(share.bytes / (bandwidth * 1e9), ops / (tops * 1e12));
 }
 
+/// A row's buffers, one after another, each at the rate of what a CPU does with it.
+double SlowWalk::row_s(const Unit& unit, bool is_head) const {
+  const auto& rates = machine_.cpu_elems;
+  double seconds = 0;
+  const auto pass = [&seconds](std::uint64_t elems, double g_per_s) {
+    if (g_per_s > 0) seconds += static_cast<double>(elems) / (g_per_s * 1e9);
+  };
+  pass(width_ * (is_head ? 2 : 4), rates.norms_g_per_s);
+  pass(width_ + unit.q_elems + unit.ffn_elems, rates.inputs_g_per_s);
+  if (is_head) {
+    pass(vocab_, rates.outputs_g_per_s);
+    if (capped_) pass(vocab_, rates.logits_g_per_s);
+    return seconds;
+  }
+  pass(width_ + unit.q_elems + unit.k_elems + unit.v_elems + 2 * unit.ffn_elems, rates.outputs_g_per_s);
+  pass(unit.ffn_elems, rates.geglu_g_per_s);
+  pass(2 * (unit.q_elems + unit.k_elems), rates.heads_g_per_s);
+  if (unit.attends) pass((unit.q_elems + 2 * unit.k_elems) / unit.head_elems, rates.heads_begun_g_per_s);
+  return seconds;
+}
+
 std::uint64_t SlowWalk::unit_ps(const Unit& unit, bool is_head, bool on_gpu, std::uint64_t rows,
                                 std::uint64_t context, std::uint64_t sequences) const {
   double seconds = (on_gpu ? machine_.gpu_launch_us : machine_.cpu_unit_us) * 1e-6;
   const auto all_rows = static_cast<double>((is_head ? 1 : rows) * sequences);
   for (const auto& share : unit.shares) seconds += share_s(share, all_rows, on_gpu);
+  if (!on_gpu) seconds += all_rows * row_s(unit, is_head);
+  if (!on_gpu && is_head) seconds += machine_.cpu_stage_us * 1e-6 * (own_embedding_bytes_ == 0 ? 2 : 1);
   if (unit.attends) {
     std::uint64_t pairs = 0;  // of a row and a key it sees
     std::uint64_t cells = 0;  // that some row sees

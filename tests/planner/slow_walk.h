@@ -58,6 +58,8 @@ class SlowWalk {
     std::uint64_t window = 0;
     std::uint64_t q_elems = 0;  ///< of a row
     std::uint64_t k_elems = 0;
+    std::uint64_t v_elems = 0;
+    std::uint64_t head_elems = 1;
     std::uint64_t kv_row_bytes = 0;
     std::uint64_t kv_bytes = 0;  ///< of all sequences
     std::uint64_t rope_bytes = 0;
@@ -65,6 +67,7 @@ class SlowWalk {
   };
 
   [[nodiscard]] double share_s(const Share& share, double rows, bool on_gpu) const;
+  [[nodiscard]] double row_s(const Unit& unit, bool is_head) const;
   [[nodiscard]] std::uint64_t unit_ps(const Unit& unit, bool is_head, bool on_gpu, std::uint64_t rows,
                                       std::uint64_t context, std::uint64_t sequences) const;
   void add_kv(Unit& unit) const;
@@ -73,6 +76,7 @@ class SlowWalk {
   const planner::Workload& workload_;
   const planner::MachineProfile& machine_;
   planner::Device gpu_;
+  bool capped_;                              ///< logits
   std::vector<std::array<Unit, 2>> layers_;  ///< attention, FFN
   Unit head_;
   std::uint64_t own_embedding_bytes_ = 0;  ///< 0: the head's matrix is the embedding

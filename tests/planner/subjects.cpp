@@ -106,6 +106,7 @@ planner::MachineProfile random_machine(std::mt19937& random) {
   machine.gpu_stage_us = cost(1);
   machine.cpu_attention_gb_per_s = cost(0.5);
   machine.gpu_attention_tops = cost(0.001);
+  machine.cpu_elems = {cost(0.01), cost(0.01), cost(0.001), cost(0.01), cost(0.01), cost(0.01), cost(0.01)};
   machine.driver_bytes = pick(random, 0, 1) * 12345;
   if (pick(random, 0, 2) == 0) {
     machine.cpu_types = {{random_type(random), {rate(1), rate(1), rate(1), rate(1)}, rate(0.001)}};

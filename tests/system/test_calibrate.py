@@ -2,10 +2,11 @@
 
 import json
 import os
+import subprocess
 
 import pytest
 
-from daemon import EMBEDDED, Daemon, tandem
+from daemon import BUILD, EMBEDDED, Daemon, tandem
 
 RATES = ("ram_read_gb_per_s", "cpu_int8_tops", "cpu_float_tops", "cpu_unit_us", "cpu_stage_us", "cpu_threads")
 
@@ -84,6 +85,17 @@ def test_calibrate_prints_and_keeps_a_profile(cache, tmp_path):
     assert measured["read_by_threads"][-1]["threads"] == profile["rates"]["cpu_threads"]["value"]
     assert "memory read by 1 thread" in done.stderr
     assert planned_machine("--machine", file) == "this machine"
+
+
+def test_a_device_is_measured_through_its_interface():
+    command = [BUILD / "tandemd", "--calibrate", "--quick", "--devices", "emulated"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    profile = json.loads(done.stdout)
+    for name in ("pcie_gb_per_s", "crossing_us"):
+        assert profile["rates"][name]["source"].startswith("measured"), name
+    assert profile["measured"]["to_gpu_gb_per_s"] > 0 and profile["measured"]["from_gpu_gb_per_s"] > 0
+    assert "copies to the GPU" in done.stderr
 
 
 def test_a_damaged_profile_is_an_error_in_words(measured, cache):

@@ -25,7 +25,7 @@ CpuSpeed some_speed() {
                  {model::TensorType::f16, {36, 30, 28, 20}, 0.2},
                  {model::TensorType::q8_0, {35, 34, 33, 32}, 1.1}};
   speed.attention = {30, 20, 0.15, 0.9};
-  speed.elems_g_per_s = 8;
+  speed.elems = {8, 2, 0.05, 1.6, 3, 2.5, 4};
   speed.unit_us = 3;
   speed.stage_us = 1;
   return speed;
@@ -44,7 +44,7 @@ TEST(ProfileJson, IsAProfileWithWhatWasMeasured) {
   EXPECT_EQ(machine.cpu_attention_vector_gb_per_s, 20);
   EXPECT_EQ(machine.cpu_attention_tops, 0.15);
   EXPECT_EQ(machine.cpu_attention_scores_g_per_s, 0.9);
-  EXPECT_EQ(machine.cpu_elems_g_per_s, 8);
+  EXPECT_EQ(machine.cpu_elems, some_speed().elems);
   EXPECT_EQ(machine.cpu_threads, 4);
   EXPECT_EQ(machine.cpu_unit_us, 3);
   EXPECT_EQ(machine.cpu_stage_us, 1);
@@ -109,10 +109,10 @@ TEST(ProfileJson, SaysHowItWasMeasured) {
 TEST(ProfileJson, WhatThereWasNoTimeForIsLeftOut) {
   auto speed = some_speed();
   speed.attention = {};
-  speed.elems_g_per_s = 0;
+  speed.elems = {};
   const auto text = profile_json(speed, {}, kOccasion);
   EXPECT_FALSE(json::parse(text).at("rates").contains("cpu_attention_tops"));
-  EXPECT_EQ(planner::parse_machine(text, "test").cpu_elems_g_per_s, 0);
+  EXPECT_EQ(planner::parse_machine(text, "test").cpu_elems, planner::ElementRates{});
 }
 
 TEST(ProfileJson, AbsurdMeasurementsMakeNoProfile) {
