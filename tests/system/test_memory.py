@@ -6,10 +6,12 @@ Sanitizers keep memory of their own, so their builds do not run this.
 import re
 from pathlib import Path
 
+import pytest
+
 from daemon import EMBEDDED, Daemon
 
 MIB = 1024 * 1024
-LOAD = ("--context", "1024", "--sequences", "3", "--micro-batch", "64", "--threads", "2")
+LOAD = ("--context", "256", "--sequences", "3", "--micro-batch", "64", "--threads", "2")
 
 
 def resident_bytes(daemon, path=None):
@@ -38,14 +40,38 @@ def allocated_beside_the_file(lines):
 
 
 def serve(daemon):
-    for seed in range(4):
-        daemon.complete(prompt=[2] + [100 + seed] * 300, max_tokens=8, temperature=1.0, seed=seed, logprobs=3)
+    for seed in range(3):
+        daemon.complete(prompt=[2] + [100 + seed] * 60, max_tokens=4, temperature=1.0, seed=seed, logprobs=3)
     assert daemon.idle()
 
 
-def test_resident_memory_is_the_mapped_weights_the_ledger_and_little_else():
-    with Daemon(EMBEDDED, "--devices", "cpu", *LOAD) as daemon:
+@pytest.mark.parametrize("devices", [("--devices", "cpu"), ("--devices", "emulated", "--vram", "4MiB")])
+def test_resident_memory_is_the_mapped_weights_the_ledger_and_little_else(devices):
+    with Daemon(EMBEDDED, *devices, *LOAD) as daemon:
         serve(daemon)
         mapped = resident_bytes(daemon, EMBEDDED)
         beside = resident_bytes(daemon) - mapped - allocated_beside_the_file(ledger(daemon))
         assert 0 < beside < 64 * MIB
+
+
+def test_weights_on_the_device_leave_the_process():
+    with Daemon(EMBEDDED, "--devices", "emulated", "--vram", "64MiB", *LOAD) as daemon:
+        plan = daemon.client.get("/v1/plan").json()["plan"]
+        assert {stage["device"] for stage in plan["stages"]} == {"emulated0"}
+        assert resident_bytes(daemon, EMBEDDED) < 0.1 * plan["model"]["tensor_bytes"]
+
+
+def test_high_water_marks_grow_with_use_and_stay_below_the_plan():
+    with Daemon(EMBEDDED, "--devices", "emulated", "--vram", "4MiB", *LOAD) as daemon:
+        before = ledger(daemon)
+        serve(daemon)
+        after = ledger(daemon)
+        for first, last in zip(before, after):
+            assert first["high_water_bytes"] <= last["high_water_bytes"] <= last["planned_bytes"], last
+        marks = {(line["device"], line["purpose"]): line["high_water_bytes"] for line in after}
+        assert all(marks[device, "kv"] > 0 for device in ("cpu", "emulated0"))
+        log = daemon.log
+        daemon.process.terminate()
+        daemon.process.wait(30)
+        for (device, purpose), mark in marks.items():
+            assert f"{device} {purpose}: {mark:,} of " in log.read_text()
