@@ -188,12 +188,12 @@ struct StepBuffers {
 };
 
 /// What weights that stay on the host pass through when an accelerator computes with them: while one buffer
-/// on the device is computed with, the other one is filled, by way of two pieces of pinned memory.
+/// on the device is computed with, the other one is filled.
 struct StreamBuffers {
   std::byte* on_device[2] = {};
   std::uint64_t bytes = 0;  ///< of each: a matrix, to a multiple of 64 bytes, and a norm of (width) floats
-  std::byte* pinned[2] = {};
-  std::uint64_t pinned_bytes = 0;  ///< of each
+  std::byte* pinned = nullptr;  ///< on the way; may be the load buffer, once nothing is loaded any more
+  std::uint64_t pinned_bytes = 0;
 };
 
 /// The most candidates that a row of logits is reduced to.

@@ -1,6 +1,7 @@
 #include "memory/bind.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "memory/errors.h"
@@ -12,6 +13,7 @@
 #include "planner/json_reader.h"
 #include "planner/model_input.h"
 #include "planner/plan_consistency.h"
+#include "planner/streaming.h"
 
 namespace tandem::memory {
 namespace {
@@ -69,13 +71,21 @@ struct Directions {
 
 Directions directions_of(const planner::Plan& plan) {
   Directions directions;
-  auto at = plan.embedding.device;
-  for (const auto& stage : plan.stages) {
-    if (stage.device != at)
-      (stage.device == Device::cpu ? directions.to_cpu : directions.to_accelerator) = true;
-    at = stage.device;
+  const auto streamed = planner::computed_at(plan.workload, planner::placement_of(plan));
+  for (const auto& stages : {plan.stages, planner::stages_of(streamed)}) {
+    auto at = plan.embedding.device;
+    for (const auto& stage : stages) {
+      if (stage.device != at)
+        (stage.device == Device::cpu ? directions.to_cpu : directions.to_accelerator) = true;
+      at = stage.device;
+    }
   }
   return directions;
+}
+
+/// The FFN halves whose weights pass through the GPU.
+std::vector<planner::UnitRef> streamed_units(const planner::Plan& plan) {
+  return planner::streamed_units(plan.workload, planner::placement_of(plan));
 }
 
 }  // namespace
@@ -231,6 +241,7 @@ void BoundPlan::bind_transfer() {
   const auto step_bytes = planner::step_buffer_bytes(plan_.workload.micro_batch, plan_.kv_pages.pages);
   accelerator_->set_step_buffers(
       {arena(*gpu, Purpose::transfer).take(step_bytes).data(), pinned.take(step_bytes).data(), step_bytes});
+  if (!streamed_units(plan_).empty()) bind_streaming(*gpu, load_buffer);
   const auto directions = directions_of(plan_);
   const auto row_bytes = std::uint64_t{plan_.workload.micro_batch} * hyper_.width * sizeof(float);
   const auto take = [&](std::array<std::span<float>, 2>& rows) {
@@ -238,6 +249,29 @@ void BoundPlan::bind_transfer() {
   };
   if (directions.to_accelerator) take(crossing_.to_accelerator);
   if (directions.to_cpu) take(crossing_.to_cpu);
+}
+
+/// Nothing streams before all is loaded, so the way there is the same one.
+void BoundPlan::bind_streaming(Device gpu, std::span<std::byte> pinned) {
+  device::StreamBuffers buffers;
+  buffers.bytes = planner::stream_buffer_bytes(planner::model_input(weights_.header(), hyper_)).value();
+  buffers.pinned = pinned.data();
+  buffers.pinned_bytes = pinned.size();
+  for (auto& buffer : buffers.on_device) buffer = arena(gpu, Purpose::transfer).take(buffers.bytes).data();
+  accelerator_->set_stream_buffers(buffers);
+}
+
+device::Unit BoundPlan::unit(planner::UnitRef unit, Device device) const {
+  const auto kind =
+      unit.kind == planner::UnitKind::attention ? device::UnitKind::attention : device::UnitKind::ffn;
+  for (const auto& stage : stages_) {
+    for (auto bound : stage.units) {
+      if (bound.kind != kind || bound.layer != unit.layer) continue;
+      bound.streamed = stage.device != device;
+      return bound;
+    }
+  }
+  throw std::out_of_range("no such unit is bound");
 }
 
 BoundPlan::Tensors BoundPlan::tensors_of(Device device, Purpose purpose) {
@@ -346,7 +380,10 @@ void BoundPlan::bind_head() {
 void BoundPlan::bind_working_memory(Device device, WorkingMemory& memory) {
   auto* const activations = find(device, Purpose::activations);
   if (activations == nullptr) return;  // no unit is here
-  const auto units = planner::units_on(plan_, device);
+  auto units = planner::units_on(plan_, device);
+  if (device != Device::cpu) {
+    for (const auto unit : streamed_units(plan_)) units.push_back(unit);
+  }
   const auto layout = planner::activation_layout(hyper_, units, plan_.workload.micro_batch);
   const auto take = [&](std::uint64_t bytes) { return floats(activations->take(bytes)).data(); };
 

@@ -66,6 +66,9 @@ class BoundPlan {
   [[nodiscard]] device::Accelerator* accelerator() const noexcept { return accelerator_; }
 
   [[nodiscard]] std::span<const BoundStage> stages() const noexcept { return stages_; }
+  /// A half as a stage on `device` computes it: elsewhere than where the plan has it, its weights are
+  /// streamed.
+  [[nodiscard]] device::Unit unit(planner::UnitRef unit, planner::Device device) const;
   [[nodiscard]] const device::Head& head() const noexcept { return head_; }
   [[nodiscard]] const device::Embedding& embedding() const noexcept { return embedding_; }
   [[nodiscard]] device::StageShape shape() const noexcept;
@@ -99,6 +102,7 @@ class BoundPlan {
   [[nodiscard]] std::uint64_t rope_table_bytes(planner::Device device) const;
   [[nodiscard]] std::uint64_t quantised_head_bytes() const;
   void bind_transfer();
+  void bind_streaming(planner::Device gpu, std::span<std::byte> pinned);
   void bind_stages();
   void bind_head();
   void bind_working_memory(planner::Device device, WorkingMemory& memory);

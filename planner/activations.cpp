@@ -90,6 +90,12 @@ std::uint64_t step_buffer_bytes(std::uint32_t micro_batch, std::uint64_t pages) 
       .value();
 }
 
+std::uint32_t chunk_rows(std::uint32_t micro_batch, std::uint32_t sequences) noexcept {
+  constexpr std::uint32_t kTileRows = 32;  // matrix kernels work in such tiles
+  const auto beside_decode = micro_batch - sequences + 1;
+  return beside_decode < kTileRows ? beside_decode : beside_decode / kTileRows * kTileRows;
+}
+
 std::uint32_t logit_rows(const Workload& workload) noexcept {
   const auto newest = std::uint64_t{workload.sequences} * (std::uint64_t{workload.draft_rows} + 1);
   const auto wanted = std::max<std::uint64_t>(newest, 8);

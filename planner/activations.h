@@ -72,6 +72,10 @@ std::uint64_t step_buffer_bytes(std::uint32_t micro_batch, std::uint64_t pages);
 /// its rows wait in a quarter of it.  So large that a copy takes much longer than it takes to begin one.
 inline constexpr std::uint64_t kLoadBufferBytes = std::uint64_t{4} << 20;
 
+/// Rows of a prompt's chunk: what is left in a step beside every other sequence's decode row, in whole 32s if
+/// it can.
+std::uint32_t chunk_rows(std::uint32_t micro_batch, std::uint32_t sequences) noexcept;
+
 /// Rows of logits kept at once: every sequence's newest and its drafts, and at least 8 so that prompts can be
 /// scored in groups; never more than a micro-batch has.
 std::uint32_t logit_rows(const Workload& workload) noexcept;

@@ -157,14 +157,6 @@ std::vector<std::string> not_yet_lines(const Considered& considered) {
                     three_digits(milliseconds(shared->time_ps)) + " ms a token instead of " +
                     three_digits(milliseconds(decode.serial_ps())));
   }
-  const auto streamed = streamed_prefill(model, plan.workload, considered.machine, placement_of(plan), gpu);
-  if (streamed && streamed->tok_per_s > plan.predicted.prefill_tok_per_s) {
-    lines.push_back("not yet executed: with weights of the CPU's FFN halves streamed to " +
-                    std::string(to_string(gpu)) + " in chunks of " + grouped(streamed->from_rows) +
-                    " rows and more, prompts at " + three_digits(streamed->tok_per_s) + " tok/s instead of " +
-                    three_digits(plan.predicted.prefill_tok_per_s) + ", for " +
-                    short_size(streamed->buffer_bytes) + " of VRAM");
-  }
   return lines;
 }
 

@@ -29,8 +29,8 @@ std::vector<std::string> runner_up_lines(const Considered& considered);
 /// or more, or makes it fit.
 std::vector<std::string> what_if_lines(const Considered& considered);
 
-/// What this version cannot execute yet but can reckon: FFN halves shared by both devices, and weights
-/// streamed to the GPU for prompts; a line each where it would help.
+/// What this version cannot execute yet but can reckon: FFN halves shared by both devices; a line where it
+/// would help.
 std::vector<std::string> not_yet_lines(const Considered& considered);
 
 }  // namespace tandem::planner

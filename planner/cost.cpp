@@ -8,6 +8,7 @@
 #include "planner/attention_tiles.h"
 #include "planner/footprint.h"
 #include "planner/row_work.h"
+#include "planner/streaming.h"
 
 namespace tandem::planner {
 namespace {
@@ -256,7 +257,8 @@ Predicted predict(const ModelInput& model, const Workload& workload, const Machi
   };
   Predicted predicted;
   predicted.decode_tok_per_s = 1 / serial_s(decode);
-  predicted.prefill_tok_per_s = static_cast<double>(prefill.rows) / serial_s(prefill);
+  predicted.prefill_tok_per_s =
+      static_cast<double>(prefill.rows) / seconds(prefill_ps(model, workload, machine, placement));
   predicted.throughput_tok_per_s =
       workload.sequences / seconds(all_sequences_ps(model, workload, machine, placement));
   predicted.ideal_tok_per_s = kUsPerSecond / ideal_us(model, workload.kv_type, machine, placement, decode);

@@ -79,9 +79,9 @@ StepTime step_time(const ModelInput& model, KvType kv_type, const MachineProfile
 Picoseconds all_sequences_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
                              const Placement& placement);
 
-/// `decode` and `prefill` are serial: a step of decode_step, and of prefill_step, each unit computed where it
-/// is placed; `throughput` is that of all_sequences_ps; `ideal` counts the bytes of a decode step over each
-/// device's bandwidth and nothing else.
+/// `decode` and `prefill` are serial: a step of decode_step, each unit computed where it is placed, and
+/// prefill_ps (planner/streaming.h); `throughput` is that of all_sequences_ps; `ideal` counts the bytes of a
+/// decode step over each device's bandwidth and nothing else.
 Predicted predict(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
                   const Placement& placement);
 

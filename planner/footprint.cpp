@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "planner/streaming.h"
+
 namespace tandem::planner {
 namespace {
 
@@ -94,6 +96,11 @@ void DeviceLoad::add(UnitRef unit) {
   }
 }
 
+void DeviceLoad::stream(UnitRef ffn) {
+  widths_.include(model_->hyper, ffn);
+  streams_ = true;
+}
+
 void DeviceLoad::add_attention(std::uint32_t index) {
   const auto& layer = model_->hyper.layers[index];
   const ByteCount row = kv_row_bytes(layer, kv_layout(layer), workload_->kv_type);
@@ -136,7 +143,8 @@ ByteCount DeviceLoad::logits() const {
 
 ByteCount DeviceLoad::transfer() const {
   if (device_ == Device::cpu) return {};
-  return step_buffer_bytes(workload_->micro_batch, kv_pages(*workload_).value());
+  const ByteCount steps = step_buffer_bytes(workload_->micro_batch, kv_pages(*workload_).value());
+  return streams_ ? steps + ByteCount(2) * stream_buffer_bytes(*model_) : steps;
 }
 
 ByteCount DeviceLoad::shared() const {
@@ -171,10 +179,15 @@ Footprint footprint(const ModelInput& model, const Budget& budget, const Workloa
     auto& load = stage.device == Device::cpu ? cpu_load : gpu_load;
     for (const auto unit : stage.units) load.add(unit);
   }
+  const auto streamed = streamed_units(workload, placement);
+  for (const auto unit : streamed) gpu_load.stream(unit);
 
   Footprint result;
   result.embedding = embedding_plan(model, placement.head);
-  const auto crossings = crossings_of(stages, result.embedding.device);
+  // A step goes the one way or the other.
+  const auto crossings =
+      std::max(crossings_of(stages, result.embedding.device),
+               crossings_of(stages_of(computed_at(workload, placement)), result.embedding.device));
   Lines lines(result);
   lines.add(Device::cpu, Purpose::weights, cpu_load.weights() + result.embedding.bytes);
   lines.add(Device::cpu, Purpose::head, cpu_load.head());

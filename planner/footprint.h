@@ -34,13 +34,18 @@ ByteCount kv_arena_bytes(const model::LayerSpec& layer, const Workload& workload
 ///  - kv_staging: sequences * draft_rows rows of KV of all its layers, and micro_batch rows of the largest;
 ///  - activations: `activation_layout`;
 ///  - logits: `logit_rows` rows of vocab floats, on the head's device;
-///  - transfer: `step_buffer_bytes`, on a GPU.
+///  - transfer, on a GPU: `step_buffer_bytes`, and two of `stream_buffer_bytes` (planner/streaming.h) where
+///  some
+///    unit is streamed through them.
 class DeviceLoad {
  public:
   DeviceLoad(const ModelInput& model, const Workload& workload, Device device) noexcept
       : model_(&model), workload_(&workload), device_(device) {}
 
   void add(UnitRef unit);
+
+  /// An FFN half on the CPU is streamed to this GPU, which has units of its own.
+  void stream(UnitRef ffn);
 
   /// No unit is here.
   [[nodiscard]] bool idle() const noexcept { return widths_.residual_elems == 0; }
@@ -75,6 +80,7 @@ class DeviceLoad {
   ByteCount kv_row_max_;
   bool rotates_sliding_ = false;
   bool rotates_global_ = false;
+  bool streams_ = false;
 };
 
 /// Pinned memory beside a GPU: the other end of its step buffers, the buffer that weights are loaded through,

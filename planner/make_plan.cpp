@@ -10,6 +10,7 @@
 #include "planner/head_type.h"
 #include "planner/optimum.h"
 #include "planner/reasons.h"
+#include "planner/streaming.h"
 
 namespace tandem::planner {
 namespace {
@@ -36,6 +37,7 @@ void check_workload(const model::Hyperparameters& hyper, const Workload& workloa
   check_range("sequences", workload.sequences, 1, kMaxSequences);
   check_range("micro-batch", workload.micro_batch, 1, kMaxMicroBatch);
   check_range("draft rows", workload.draft_rows, 0, kMaxDraftRows);
+  check_range("stream rows", workload.stream_rows.value_or(0), 0, workload.micro_batch);
   check_range("expected context", workload.expected_context, 0, workload.max_seq_len);
   const auto decode_rows = std::uint64_t{workload.sequences} * (std::uint64_t{workload.draft_rows} + 1);
   if (workload.micro_batch < decode_rows) {
@@ -48,16 +50,29 @@ void check_workload(const model::Hyperparameters& hyper, const Workload& workloa
   check_kv_type(hyper, workload.kv_type);
 }
 
-Workload effective_workload(const ModelInput& model, const Workload& requested) {
+/// For units on the CPU and on `gpu`.
+Workload effective_workload(const ModelInput& model, const Workload& requested, const MachineProfile& machine,
+                            std::optional<Device> gpu) {
   auto workload = requested;
   if (!has_float_head(model)) workload.head_type = HeadType::keep;
   if (workload.expected_context == 0)
     workload.expected_context = std::max<std::uint64_t>(1, requested.max_seq_len / 4);
+  if (!workload.stream_rows) {
+    workload.stream_rows = gpu ? paying_stream_rows(model, workload, machine, *gpu) : 0;
+  }
   return workload;
 }
 
 std::uint64_t shortfall(std::uint64_t needed, std::uint64_t budget) {
   return needed > budget ? needed - budget : 0;
+}
+
+/// The GPU that some unit is on.
+std::optional<Device> gpu_of(const Placement& placement) {
+  for (const auto& stage : stages_of(placement)) {
+    if (stage.device != Device::cpu) return stage.device;
+  }
+  return std::nullopt;
 }
 
 /// The placement to plan.
@@ -152,10 +167,11 @@ Workload default_workload(const model::Hyperparameters& hyper) {
 Plan make_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
                const MachineProfile& machine, Devices devices) {
   check_workload(model.hyper, requested);
-  const auto workload = effective_workload(model, requested);
+  const auto workload = effective_workload(model, requested, machine, devices.gpu);
   const auto loaded = with_head_type(model, workload.head_type);
   const auto choice = choose(loaded, budget, workload, machine, devices);
   auto plan = plan_for_placement(model, budget, requested, machine, choice.placement);
+  plan.workload = workload;
   if (!plan.fits) plan.largest_context = largest_context(loaded, budget, workload, machine, devices);
   plan.reasons = reasons_of(plan, choice, model, machine, devices);
   return plan;
@@ -164,23 +180,25 @@ Plan make_plan(const ModelInput& model, const Budget& budget, const Workload& re
 bool some_plan_fits(const ModelInput& model, const Budget& budget, const Workload& requested,
                     const MachineProfile& machine, Devices devices) {
   check_workload(model.hyper, requested);
-  const auto workload = effective_workload(model, requested);
+  const auto workload = effective_workload(model, requested, machine, devices.gpu);
   return something_fits(with_head_type(model, workload.head_type), budget, workload, machine, devices);
 }
 
 Plan make_bare_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
                     const MachineProfile& machine, Devices devices) {
   check_workload(model.hyper, requested);
-  const auto workload = effective_workload(model, requested);
+  const auto workload = effective_workload(model, requested, machine, devices.gpu);
   const auto choice = choose(with_head_type(model, workload.head_type), budget, workload, machine, devices);
-  return plan_for_placement(model, budget, requested, machine, choice.placement);
+  auto plan = plan_for_placement(model, budget, requested, machine, choice.placement);
+  plan.workload = workload;
+  return plan;
 }
 
 Plan plan_for_placement(const ModelInput& file, const Budget& budget, const Workload& requested,
                         const MachineProfile& machine, const Placement& placement) {
   Plan plan;
   plan.requested = requested;
-  plan.workload = effective_workload(file, requested);
+  plan.workload = effective_workload(file, requested, machine, gpu_of(placement));
   const auto model = with_head_type(file, plan.workload.head_type);
   plan.model = model.facts;
   plan.budget = budget;

@@ -35,8 +35,8 @@ Workload default_workload(const model::Hyperparameters& hyper);
 /// The plan is complete also where it does not fit; then `fits` is false, the shortfalls say by how many
 /// bytes and `largest_context` is the largest context that would fit with all else as asked (nothing if none
 /// does). Nothing asked for is changed, except that an expected context of 0 becomes a quarter of the
-/// context, and a head type asked for a head that is quantised already becomes `keep`. Throws BadQuestion for
-/// numbers out of range.
+/// context, stream_rows become where streaming pays, and a head type asked
+/// for a head that is quantised already becomes `keep`. Throws BadQuestion for numbers out of range.
 Plan make_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
                const MachineProfile& machine, Devices devices);
 

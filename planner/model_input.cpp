@@ -42,6 +42,7 @@ void add(UnitWeights& unit, const model::TensorInfo& tensor) {
   unit.bytes = (ByteCount(unit.bytes) + tensor.size_bytes).value();
   unit.copied_bytes =
       (ByteCount(unit.copied_bytes) + ByteCount(tensor.size_bytes).aligned(kBufferAlignmentBytes)).value();
+  unit.largest_tensor_bytes = std::max(unit.largest_tensor_bytes, tensor.size_bytes);
   auto share = std::ranges::find(unit.shares, tensor.type, &TypeShare::type);
   if (share == unit.shares.end()) share = unit.shares.insert(share, {tensor.type, 0, 0});
   share->bytes += tensor.size_bytes;

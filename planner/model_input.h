@@ -24,6 +24,7 @@ struct UnitWeights {
   std::uint64_t bytes = 0;         ///< as the file has them; the CPU uses them in place
   std::uint64_t copied_bytes = 0;  ///< in an arena: each tensor takes a multiple of kBufferAlignmentBytes
   std::vector<TypeShare> shares;   ///< by type; their bytes sum to `bytes`
+  std::uint64_t largest_tensor_bytes = 0;
 
   bool operator==(const UnitWeights&) const = default;
 };

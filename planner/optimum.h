@@ -13,7 +13,7 @@ namespace tandem::planner {
 
 /// What the workload's `optimise` asks to be short, for one placement:
 ///  - decode: decode_step, serial;
-///  - prefill: prefill_step, serial;
+///  - prefill: prefill_step, serial, each unit computed where it is placed, streamed ones too;
 ///  - throughput: all_sequences_ps;
 ///  - context: as decode, with max_seq_len tokens in the cache.
 Picoseconds objective_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,

@@ -72,6 +72,10 @@ struct Workload {
   Optimise optimise = Optimise::decode;
   HeadType head_type = HeadType::keep;
 
+  /// Prompt chunks of at least so many rows take the FFN halves that are on the CPU to the GPU: their weights
+  /// pass through buffers there (planner/streaming.h).  0 = never; nothing = from where on it pays.
+  std::optional<std::uint32_t> stream_rows = std::nullopt;
+
   bool operator==(const Workload&) const = default;
 };
 

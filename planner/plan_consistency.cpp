@@ -48,6 +48,9 @@ void check_workload(const Workload& workload) {
   const auto decode_rows = std::uint64_t{workload.sequences} * (std::uint64_t{workload.draft_rows} + 1);
   require(decode_rows <= workload.micro_batch, "workload.micro_batch",
           "cannot hold the newest rows of all sequences, " + std::to_string(decode_rows));
+  require(workload.stream_rows.has_value(), "workload.stream_rows", "must be a number");
+  require(*workload.stream_rows <= workload.micro_batch, "workload.stream_rows",
+          "exceeds workload.micro_batch");
 }
 
 void check_layer(const Plan& plan, std::size_t i) {

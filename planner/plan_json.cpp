@@ -21,10 +21,15 @@ Json model_json(const ModelFacts& model) {
 }
 
 Json workload_json(const Workload& workload) {
-  return {{"max_seq_len", workload.max_seq_len},      {"sequences", workload.sequences},
-          {"micro_batch", workload.micro_batch},      {"draft_rows", workload.draft_rows},
-          {"kv_type", to_string(workload.kv_type)},   {"expected_context", workload.expected_context},
-          {"optimise", to_string(workload.optimise)}, {"head_type", to_string(workload.head_type)}};
+  return {{"max_seq_len", workload.max_seq_len},
+          {"sequences", workload.sequences},
+          {"micro_batch", workload.micro_batch},
+          {"draft_rows", workload.draft_rows},
+          {"kv_type", to_string(workload.kv_type)},
+          {"expected_context", workload.expected_context},
+          {"optimise", to_string(workload.optimise)},
+          {"head_type", to_string(workload.head_type)},
+          {"stream_rows", workload.stream_rows ? Json(*workload.stream_rows) : Json(nullptr)}};
 }
 
 Json budget_json(const Budget& budget) {

@@ -54,6 +54,9 @@ Workload read_workload(ObjectReader reader) {
   workload.expected_context = reader.uint("expected_context", 0, workload.max_seq_len);
   workload.optimise = reader.choice("optimise", kOptimiseNames);
   workload.head_type = reader.choice("head_type", kHeadTypeNames);
+  if (!reader.at("stream_rows").is_null()) {
+    workload.stream_rows = reader.uint32("stream_rows", 0, kMaxMicroBatch);
+  }
   reader.finish();
   return workload;
 }

@@ -7,8 +7,10 @@
 #include "planner/alternatives.h"
 #include "planner/footprint.h"
 #include "planner/head_type.h"
+#include "planner/plan_consistency.h"
 #include "planner/printable.h"
 #include "planner/size_text.h"
+#include "planner/streaming.h"
 
 namespace tandem::planner {
 namespace {
@@ -41,6 +43,9 @@ std::uint64_t next_unit_bytes(const Considered& considered) {
   for (const auto unit : units_on(plan, Device::cpu)) {
     auto grown = load;
     grown.add(unit);
+    auto placement = placement_of(plan);
+    placement.move(unit, gpu);
+    for (const auto streamed : streamed_units(plan.workload, placement)) grown.stream(streamed);
     const auto needed = gpu_fixed_bytes(gpu, plan.budget, considered.machine) + grown.own() +
                         grown.drafts().aligned(kBufferAlignmentBytes) + grown.shared();
     if (!least || needed < *least) least = needed;
@@ -80,6 +85,24 @@ void add_placement(Lines& lines, const Considered& considered) {
                     objective_text(plan.workload, considered.choice.bound_ps) + ", this takes " + time);
   }
   for (auto& line : runner_up_lines(considered)) lines.push_back(std::move(line));
+}
+
+/// What prompts gain by streaming, and what that takes.
+void add_streaming(Lines& lines, const Considered& considered) {
+  const auto& plan = considered.plan;
+  const auto placement = placement_of(plan);
+  if (!considered.devices.gpu || streamed_units(plan.workload, placement).empty()) return;
+  const auto model = with_head_type(considered.file, plan.workload.head_type);
+  auto in_place = plan.workload;
+  in_place.stream_rows = 0;
+  const auto before = predict(model, in_place, considered.machine, placement).prefill_tok_per_s;
+  lines.push_back("chunks of prompts of " + grouped(*plan.workload.stream_rows) +
+                  " rows and more: weights of the CPU's FFN halves are streamed to " +
+                  std::string(to_string(*considered.devices.gpu)) + ", " +
+                  three_digits(plan.predicted.prefill_tok_per_s) + " tok/s instead of " +
+                  three_digits(before) + ", through " +
+                  short_size((ByteCount(2) * stream_buffer_bytes(model)).value()) +
+                  " of VRAM; attention halves stay where their KV is");
 }
 
 void add_next_unit(Lines& lines, const Considered& considered) {
@@ -156,6 +179,7 @@ std::vector<std::string> reasons_of(const Plan& plan, const Choice& choice, cons
   Lines lines;
   add_shortfall(lines, plan);
   add_placement(lines, considered);
+  add_streaming(lines, considered);
   add_next_unit(lines, considered);
   for (auto& line : what_if_lines(considered)) lines.push_back(std::move(line));
   if (devices.gpu && plan.fits) {

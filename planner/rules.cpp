@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "planner/footprint.h"
+#include "planner/streaming.h"
 
 namespace tandem::planner {
 namespace {
@@ -15,6 +16,7 @@ class Filler {
   Filler(const ModelInput& model, const Budget& budget, const Workload& workload,
          const MachineProfile& machine, Device gpu)
       : budget_(budget),
+        workload_(workload),
         fixed_(gpu_fixed_bytes(gpu, budget, machine)),
         gpu_(gpu),
         load_(model, workload, gpu),
@@ -34,13 +36,19 @@ class Filler {
   void take(UnitRef unit) {
     auto grown = load_;
     grown.add(unit);
-    const auto bytes = fixed_ + grown.own() + grown.drafts().aligned(kBufferAlignmentBytes) + grown.shared();
+    auto placement = placement_;
+    placement.move(unit, gpu_);
+    auto streaming = grown;
+    for (const auto streamed : streamed_units(workload_, placement)) streaming.stream(streamed);
+    const auto bytes =
+        fixed_ + grown.own() + grown.drafts().aligned(kBufferAlignmentBytes) + streaming.shared();
     if (bytes > budget_.vram_bytes) return;
     load_ = grown;
-    placement_.move(unit, gpu_);
+    placement_ = std::move(placement);
   }
 
   const Budget& budget_;
+  const Workload& workload_;
   ByteCount fixed_;
   Device gpu_;
   DeviceLoad load_;

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "planner/footprint.h"
+#include "planner/streaming.h"
 
 namespace tandem::planner {
 namespace {
@@ -18,7 +19,12 @@ class Builder {
  public:
   Builder(const ModelInput& model, const Budget& budget, const Workload& workload,
           const MachineProfile& machine, Device gpu)
-      : model_(model), budget_(budget), workload_(workload), machine_(machine), gpu_(gpu) {}
+      : model_(model),
+        budget_(budget),
+        workload_(workload),
+        machine_(machine),
+        gpu_(gpu),
+        streams_(may_stream(workload)) {}
 
   SearchSpace build(std::optional<Device> head) {
     space_.gpu = gpu_;
@@ -100,6 +106,18 @@ class Builder {
            transfer_bytes(model_, workload_, 2);
   }
 
+  [[nodiscard]] bool has_ffn(std::size_t sort) const {
+    return std::ranges::find(sorts_[sort], UnitKind::ffn, &UnitRef::kind) != sorts_[sort].end();
+  }
+
+  /// Some FFN half may be on the CPU, to be streamed from there.
+  [[nodiscard]] bool streams(const std::vector<std::array<bool, 2>>& allowed) const {
+    for (std::size_t sort = 0; sort < sorts_.size(); ++sort) {
+      if (streams_ && allowed[sort][kOnCpu] && has_ffn(sort)) return true;
+    }
+    return false;
+  }
+
   /// All ways to allow each sort on one device or on both.
   void add_cases(std::size_t head, std::vector<std::array<bool, 2>> allowed) {
     if (allowed.size() == sorts_.size()) {
@@ -111,7 +129,9 @@ class Builder {
     allowed.back() = {true, false};
     add_cases(head, allowed);
     allowed.back() = {false, true};
-    if (space_.ram_may_bind) add_cases(head, allowed);  // else the CPU's buffers do not matter
+    // What the CPU has matters to its own buffers, and to those that its FFN halves are streamed through.
+    const bool matters = space_.ram_may_bind || (streams_ && has_ffn(allowed.size() - 1));
+    if (matters) add_cases(head, allowed);
   }
 
   /// Units of the sorts that may be on `side`, one of each.
@@ -123,6 +143,13 @@ class Builder {
       for (const auto unit : sorts_[sort]) load.add(unit);
     }
     if (head == side) load.add({UnitKind::head, 0});
+    if (side == kOnCpu || load.idle() || !streams(allowed)) return load;
+    for (std::size_t sort = 0; sort < sorts_.size(); ++sort) {
+      if (!allowed[sort][kOnCpu]) continue;
+      for (const auto unit : sorts_[sort]) {
+        if (unit.kind == UnitKind::ffn) load.stream(unit);
+      }
+    }
     return load;
   }
 
@@ -150,6 +177,7 @@ class Builder {
   const Workload& workload_;
   const MachineProfile& machine_;
   Device gpu_;
+  bool streams_;
   SearchSpace space_;
   std::vector<SortKey> sort_keys_;
   std::vector<std::vector<UnitRef>> sorts_;  ///< units that stand for each

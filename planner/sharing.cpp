@@ -1,7 +1,6 @@
 #include "planner/sharing.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "planner/footprint.h"
 
@@ -12,10 +11,6 @@ namespace {
 double part_ps(Picoseconds unit, double fixed_us, double part) {
   const auto fixed_ps = fixed_us * 1e6;
   return fixed_ps + std::max(0.0, static_cast<double>(unit) - fixed_ps) * part;
-}
-
-Picoseconds transfer_ps(const MachineProfile& machine, std::uint64_t bytes) {
-  return static_cast<Picoseconds>(static_cast<double>(bytes) / (machine.pcie_gb_per_s * 1e9) * 1e12);
 }
 
 /// The step's time where every FFN half has `rows` of its rows on the GPU.
@@ -62,43 +57,6 @@ std::optional<SharedFfn> shared_ffn(const ModelInput& model, const Budget& budge
     if (!best || time_ps < best->time_ps) best = {rows, time_ps};
   }
   return best;
-}
-
-std::optional<StreamedPrefill> streamed_prefill(const ModelInput& model, const Workload& workload,
-                                                const MachineProfile& machine, const Placement& placement,
-                                                Device gpu) {
-  const auto first = std::ranges::find(placement.ffn, Device::cpu);
-  if (first == placement.ffn.end()) return std::nullopt;
-  const auto step = prefill_step(workload);
-  const UnitRef some{UnitKind::ffn, static_cast<std::uint32_t>(first - placement.ffn.begin())};
-  const auto some_transfer = transfer_ps(machine, model.layers[some.layer].ffn.copied_bytes);
-  const auto pays = [&](std::uint64_t rows) {
-    const StepShape chunk{rows, rows, 1};
-    const auto on_gpu = unit_ps(model, workload.kv_type, machine, gpu, some, chunk);
-    return std::max(some_transfer, on_gpu) <=
-           unit_ps(model, workload.kv_type, machine, Device::cpu, some, chunk);
-  };
-  StreamedPrefill streamed;
-  streamed.from_rows = static_cast<std::uint64_t>(std::ceil(machine.stream_rows));
-  if (streamed.from_rows == 0) {
-    streamed.from_rows = 1;
-    while (streamed.from_rows <= step.rows && !pays(streamed.from_rows)) ++streamed.from_rows;
-  }
-  if (streamed.from_rows > step.rows) return std::nullopt;
-  auto computed = placement;
-  Picoseconds waiting = 0;
-  for (std::uint32_t i = 0; i < placement.ffn.size(); ++i) {
-    if (placement.ffn[i] != Device::cpu) continue;
-    const UnitRef ffn{UnitKind::ffn, i};
-    computed.move(ffn, gpu);
-    const auto on_gpu = unit_ps(model, workload.kv_type, machine, gpu, ffn, step);
-    const auto transfer = transfer_ps(machine, model.layers[i].ffn.copied_bytes);
-    waiting += transfer > on_gpu ? transfer - on_gpu : 0;
-    streamed.buffer_bytes = std::max(streamed.buffer_bytes, 2 * model.layers[i].ffn.copied_bytes);
-  }
-  const auto total = step_time(model, workload.kv_type, machine, computed, step).serial_ps() + waiting;
-  streamed.tok_per_s = static_cast<double>(step.rows) * 1e12 / static_cast<double>(total);
-  return streamed;
 }
 
 }  // namespace tandem::planner

@@ -23,18 +23,4 @@ inline constexpr std::uint32_t kSharedRows = 256;
 std::optional<SharedFfn> shared_ffn(const ModelInput& model, const Budget& budget, const Workload& workload,
                                     const MachineProfile& machine, Device gpu);
 
-/// Prompts for which weights of the CPU's FFN halves pass through two VRAM buffers to be computed on the GPU:
-/// while one half is computed the next one is on its way, so each takes the longer of both.
-struct StreamedPrefill {
-  std::uint64_t from_rows = 0;     ///< chunks of fewer are computed in place: the profile's stream_rows, or
-                                   ///< where a half's streaming is as fast as the CPU
-  std::uint64_t buffer_bytes = 0;  ///< of VRAM, on top of the plan's
-  double tok_per_s = 0;            ///< of the chunk that Predicted::prefill_tok_per_s speaks of
-};
-
-/// Nothing where no FFN half is on the CPU, or the workload's chunks have fewer than `from_rows` rows.
-std::optional<StreamedPrefill> streamed_prefill(const ModelInput& model, const Workload& workload,
-                                                const MachineProfile& machine, const Placement& placement,
-                                                Device gpu);
-
 }  // namespace tandem::planner

@@ -27,11 +27,12 @@ std::uint64_t norm_at(const device::Matrix& matrix) {
 
 void WeightStream::set_buffers(const device::StreamBuffers& buffers) {
   buffers_ = buffers;
+  pinned_ = std::make_unique<UploadBuffer>(buffers.pinned, buffers.pinned_bytes);
 }
 
 std::size_t WeightStream::add(const HostPiece& piece) {
   const std::uint64_t bytes = norm_at(piece.matrix) + std::uint64_t{piece.norm_elems} * sizeof(float);
-  if (bytes > buffers_.bytes || buffers_.pinned_bytes < kLeastPinnedBytes) {
+  if (pinned_ == nullptr || bytes > buffers_.bytes || pinned_->half_bytes() < kLeastPinnedBytes) {
     throw std::invalid_argument("CUDA: weights of " + std::to_string(bytes) +
                                 " bytes cannot be streamed through a buffer of " +
                                 std::to_string(buffers_.bytes));
@@ -81,37 +82,30 @@ std::size_t WeightStream::fill(std::size_t number) {
   std::byte* plane = buffers_.on_device[number_of_slot];
   for (const BlockPart& part : layout.parts) {
     if (part.bytes == 0) break;
-    const std::uint64_t step = buffers_.pinned_bytes / part.bytes;
-    for (std::uint64_t first = 0; first < blocks; first += step) {
-      const std::uint64_t n = std::min(step, blocks - first);
-      copy(plane + first * part.bytes, n * part.bytes, [&](std::byte* pinned) {
-        gather_part(layout, part, source + first * layout.block_bytes, n, pinned);
-      });
-    }
+    send(plane, blocks, part.bytes, [&](std::uint64_t first, std::uint64_t n, std::byte* pinned) {
+      gather_part(layout, part, source + first * layout.block_bytes, n, pinned);
+    });
     plane += blocks * part.bytes;
   }
-  std::byte* norm = buffers_.on_device[number_of_slot] + norm_at(piece.matrix);
-  const std::uint64_t norm_bytes = std::uint64_t{piece.norm_elems} * sizeof(float);
-  for (std::uint64_t at = 0; at < norm_bytes; at += buffers_.pinned_bytes) {
-    const std::uint64_t n = std::min(buffers_.pinned_bytes, norm_bytes - at);
-    const auto* from = reinterpret_cast<const std::byte*>(piece.norm) + at;
-    copy(norm + at, n, [&](std::byte* pinned) { std::memcpy(pinned, from, n); });
-  }
+  send(buffers_.on_device[number_of_slot] + norm_at(piece.matrix), piece.norm_elems, sizeof(float),
+       [&](std::uint64_t first, std::uint64_t n, std::byte* pinned) {
+         std::memcpy(pinned, piece.norm + first, n * sizeof(float));
+       });
   slot.filled = copies_.record();
   slot.piece = number;
   return number_of_slot;
 }
 
-/// Enqueues one copy of what `fill` puts into pinned memory.
-template <class Fill>
-void WeightStream::copy(std::byte* to, std::uint64_t bytes, const Fill& fill) {
-  std::byte* pinned = buffers_.pinned[next_pinned_];
-  Event& copied = copied_[next_pinned_];
-  next_pinned_ = 1 - next_pinned_;
-  copied.synchronise();
-  fill(pinned);
-  copies_.copy_to_device(to, pinned, bytes);
-  copied = copies_.record();
+/// Enqueues copies of `n` items of `item_bytes` bytes, as many at a time as pinned memory holds.
+void WeightStream::send(std::byte* to, std::uint64_t n, std::uint64_t item_bytes,
+                        const UploadBuffer::Fill& fill) {
+  const std::uint64_t step = pinned_->half_bytes() / item_bytes;
+  for (std::uint64_t at = 0; at < n; at += step) {
+    pinned_->send(copies_, to + at * item_bytes, std::min(step, n - at), item_bytes,
+                  [&](std::uint64_t first, std::uint64_t items, std::byte* pinned) {
+                    fill(at + first, items, pinned);
+                  });
+  }
 }
 
 }  // namespace tandem::cuda

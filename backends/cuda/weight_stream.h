@@ -3,9 +3,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "backends/cuda/runtime.h"
+#include "backends/cuda/upload_buffer.h"
 #include "backends/device.h"
 
 namespace tandem::cuda {
@@ -63,16 +65,14 @@ class WeightStream {
   std::size_t fill(std::size_t number);
   [[nodiscard]] std::size_t slot_of(std::size_t number) const;
   [[nodiscard]] PieceOnDevice in_slot(std::size_t slot, const HostPiece& piece) const;
-  template <class Fill>
-  void copy(std::byte* to, std::uint64_t bytes, const Fill& fill);
+  void send(std::byte* to, std::uint64_t n, std::uint64_t item_bytes, const UploadBuffer::Fill& fill);
 
   Stream copies_;
   device::StreamBuffers buffers_;
   std::vector<HostPiece> pieces_;
   std::array<Slot, 2> slots_;
-  std::array<Event, 2> copied_;  ///< out of the pinned memory of the same number
-  std::size_t newest_ = 0;       ///< slot filled or brought last
-  std::size_t next_pinned_ = 0;
+  std::size_t newest_ = 0;  ///< slot filled or brought last
+  std::unique_ptr<UploadBuffer> pinned_;
 };
 
 }  // namespace tandem::cuda

@@ -14,6 +14,9 @@ class BoundedQueue {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] T& front() noexcept { return values_[first_]; }
 
+  /// The i-th oldest, i < size().
+  [[nodiscard]] const T& operator[](std::size_t i) const noexcept { return values_[(first_ + i) % N]; }
+
   /// Precondition: fewer than N are there.
   T& push(T value) {
     T& place = values_[(first_ + size_) % N];
@@ -28,6 +31,12 @@ class BoundedQueue {
     first_ = (first_ + 1) % N;
     --size_;
     return value;
+  }
+
+  /// The i-th oldest, i < size(), out of its turn: those before it move.
+  T take(std::size_t i) {
+    for (; i > 0; --i) std::swap(values_[(first_ + i) % N], values_[(first_ + i - 1) % N]);
+    return pop();
   }
 
  private:

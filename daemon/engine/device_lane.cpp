@@ -24,15 +24,15 @@ template <class MakeStage>
 std::vector<BoundSegment> bound_segments(const memory::BoundPlan& plan, const std::vector<Segment>& segments,
                                          bool on_cpu, const MakeStage& make_stage) {
   std::vector<BoundSegment> bound(segments.size());
-  auto stage = plan.stages().begin();
   for (std::size_t i = 0; i < segments.size(); ++i) {
     const auto& segment = segments[i];
     const bool mine = (segment.device == Device::cpu) == on_cpu;
     bound[i].embeds = segment.embeds;
     bound[i].ends = segment.ends;
-    if (segment.units.empty()) continue;
-    if (mine) bound[i].stage = make_stage(stage->units);
-    ++stage;
+    if (segment.units.empty() || !mine) continue;
+    std::vector<device::Unit> units;
+    for (const auto unit : segment.units) units.push_back(plan.unit(unit, segment.device));
+    bound[i].stage = make_stage(units);
   }
   return bound;
 }

@@ -319,6 +319,7 @@ std::uint64_t Engine::fill_rows(const scheduler::Step& step, Rows& rows) {
   rows.sequences.clear();
   rows.wanted.clear();
   const auto now = Clock::now();
+  rows.streamed = step.streamed;
   for (const auto& work : step.work) {
     auto& sequence = *sequences_.at(work.id);
     if (!sequence.started) sequence.started = now;

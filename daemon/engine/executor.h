@@ -13,6 +13,7 @@ struct Rows {
   std::vector<std::int32_t> tokens;             ///< (rows)
   std::vector<device::SequenceRows> sequences;  ///< consecutive, together all rows
   std::vector<std::uint32_t> wanted;            ///< rows whose logits are wanted, ascending
+  bool streamed = false;                        ///< they go the way on which weights are streamed to the GPU
 };
 
 /// As the stages get it.
@@ -47,7 +48,7 @@ class Executor {
   virtual void start() {}
 
   /// Sets `rows` on their way; they stay in place until they are back.  No more than scheduler::Limits::steps
-  /// are on their way at once.
+  /// are on their way at once, and of one sequence only such as go the same way.
   virtual void begin(const Rows& rows) = 0;
 
   /// Waits until the oldest rows on their way are back: computed, with their K and V committed.  An exception

@@ -32,11 +32,12 @@ Pipeline::~Pipeline() {
   for (auto& worker : workers_) worker->thread.join();
 }
 
-void Pipeline::begin(const Rows& rows) {
+void Pipeline::begin(const Rows& rows, Route route) {
   const std::lock_guard lock(mutex_);
   free_logits();
-  auto& flight = flights_.push({.rows = &rows, .crossing = begun_++ % kDepth});
-  worker_of_.front()->queue.push(&flight);
+  auto& flight =
+      flights_.push({.rows = &rows, .crossing = begun_++ % kDepth, .route = route, .segment = route.first});
+  worker_of_[route.first]->queue.push(&flight);
   changed_.notify_all();
 }
 
@@ -60,11 +61,11 @@ void Pipeline::work(Worker& worker) {
   worker.lane->start();
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [&] { return stopping_ || !worker.queue.empty(); });
-    if (worker.queue.empty()) return;
-    auto& flight = *worker.queue.pop();
-    if (flight.segment + 1 == worker_of_.size() && !flight.rows->wanted.empty()) {
-      changed_.wait(lock, [this] { return logits_ == Logits::free; });
+    auto next = kDepth;
+    changed_.wait(lock, [&] { return (next = next_of(worker)) < worker.queue.size() || stopping_; });
+    if (next >= worker.queue.size()) return;
+    auto& flight = *worker.queue.take(next);
+    if (flight.ends_with_logits()) {
       logits_ = Logits::on_the_way;
       flight.has_logits = true;
     }
@@ -79,9 +80,33 @@ void Pipeline::work(Worker& worker) {
   }
 }
 
+/// Number of the first of those that wait for the worker that may run, or how many wait; none passes another
+/// one in a segment.
+std::size_t Pipeline::next_of(const Worker& worker) const {
+  for (std::size_t i = 0; i < worker.queue.size(); ++i) {
+    const auto& flight = *worker.queue[i];
+    bool passes = false;
+    for (std::size_t before = 0; before < i; ++before) {
+      passes |= worker.queue[before]->segment == flight.segment;
+    }
+    if (!passes && may_run(flight)) return i;
+  }
+  return worker.queue.size();
+}
+
+/// Logits have one place, and those who began first get there first.
+bool Pipeline::may_run(const Flight& flight) const {
+  if (!flight.ends_with_logits()) return true;
+  if (logits_ != Logits::free) return false;
+  for (std::size_t i = 0; &flights_[i] != &flight; ++i) {
+    if (!flights_[i].back && !flights_[i].rows->wanted.empty()) return false;
+  }
+  return true;
+}
+
 void Pipeline::go_on(Flight& flight) {
   ++flight.segment;
-  flight.back = flight.error != nullptr || flight.segment == worker_of_.size();
+  flight.back = flight.error != nullptr || flight.segment == flight.route.end;
   if (!flight.back) worker_of_[flight.segment]->queue.push(&flight);
   changed_.notify_all();
 }

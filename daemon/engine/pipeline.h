@@ -14,9 +14,16 @@
 
 namespace tandem::engine {
 
+/// Consecutive segments that a micro-batch goes through: `first` to the one before `end`.
+struct Route {
+  std::size_t first = 0;
+  std::size_t end = 0;
+};
+
 /// Micro-batches on their way through the segments of a plan.  Every lane has a thread of its own and a queue
 /// of those that wait for it, so that one micro-batch is on one device while the next is on the other.  They
-/// pass every segment in the order in which they began; a queue never holds more than kDepth.
+/// pass every segment in the order in which they began, and get to their logits in that order; a queue never
+/// holds more than kDepth.
 class Pipeline {
  public:
   /// Micro-batches that may be on their way at once: each has a buffer of its own in either direction.
@@ -29,8 +36,9 @@ class Pipeline {
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
-  /// Sets `rows` on their way; they stay in place until `finish`.  Fewer than kDepth are on their way.
-  void begin(const Rows& rows);
+  /// Sets `rows` on their way; they stay in place until `finish`.  Fewer than kDepth are on their way, and
+  /// none of the same sequences by another route: it might be overtaken.
+  void begin(const Rows& rows, Route route);
 
   /// Waits for the oldest.  Its logits hold until the next `begin` or `finish`: until then no other
   /// micro-batch gets to its own.  Throws what a lane threw; the micro-batch went no further then.
@@ -40,10 +48,16 @@ class Pipeline {
   struct Flight {
     const Rows* rows = nullptr;
     std::size_t crossing = 0;  ///< buffer
-    std::size_t segment = 0;   ///< where it is, or goes next
+    Route route = {};
+    std::size_t segment = 0;  ///< where it is, or goes next
     bool has_logits = false;
     bool back = false;
     std::exception_ptr error = nullptr;
+
+    /// It is in its last segment, or goes there next, and wants logits.
+    [[nodiscard]] bool ends_with_logits() const noexcept {
+      return segment + 1 == route.end && !rows->wanted.empty();
+    }
   };
   struct Worker {
     DeviceLane* lane = nullptr;
@@ -54,6 +68,8 @@ class Pipeline {
   enum class Logits { free, on_the_way, back };
 
   void work(Worker& worker);
+  [[nodiscard]] std::size_t next_of(const Worker& worker) const;
+  [[nodiscard]] bool may_run(const Flight& flight) const;
   void go_on(Flight& flight);
   void free_logits();
 

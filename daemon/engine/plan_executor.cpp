@@ -11,6 +11,9 @@ PlanExecutor::PlanExecutor(const memory::BoundPlan& plan, const CpuOptions& opti
       high_water_(plan.plan(), plan.hyper()),
       team_(options.threads),
       segments_(segments_of(plan.plan())) {
+  in_place_ = {0, segments_.size()};
+  for (auto& segment : streamed_segments_of(plan.plan())) segments_.push_back(std::move(segment));
+  streamed_ = {in_place_.end, segments_.size()};
   cpu_ = make_cpu_lane(plan, segments_, team_, options.pin);
   if (plan.accelerator() != nullptr) accelerator_ = make_accelerator_lane(plan, segments_);
   std::vector<DeviceLane*> lanes;
@@ -32,7 +35,7 @@ std::uint32_t PlanExecutor::vocab() const noexcept {
 void PlanExecutor::begin(const Rows& rows) {
   high_water_.note(batch_of(rows), static_cast<std::uint32_t>(rows.wanted.size()));
   on_the_way_.push(&rows);
-  if (pipeline_) pipeline_->begin(rows);
+  if (pipeline_) pipeline_->begin(rows, rows.streamed ? streamed_ : in_place_);
 }
 
 BytesRead PlanExecutor::finish() {
@@ -89,7 +92,8 @@ scheduler::Limits limits_of(const planner::Plan& plan, std::uint32_t max_queued)
           .page_tok = plan.kv_pages.page_tok,
           .pages = plan.kv_pages.pages,
           .max_queued = max_queued,
-          .steps = segments_of(plan).size() > 1 ? static_cast<std::uint32_t>(Pipeline::kDepth) : 1};
+          .steps = segments_of(plan).size() > 1 ? static_cast<std::uint32_t>(Pipeline::kDepth) : 1,
+          .stream_rows = streamed_segments_of(plan).empty() ? 0 : plan.workload.stream_rows.value()};
 }
 
 }  // namespace tandem::engine

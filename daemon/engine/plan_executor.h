@@ -44,7 +44,9 @@ class PlanExecutor final : public Executor {
   const memory::BoundPlan& plan_;
   memory::HighWater high_water_;
   cpu::Team team_;
-  std::vector<Segment> segments_;
+  std::vector<Segment> segments_;  ///< of both ways
+  Route in_place_;
+  Route streamed_;  ///< empty where nothing is streamed
   std::unique_ptr<DeviceLane> cpu_;
   std::unique_ptr<DeviceLane> accelerator_;  ///< null in plans of the CPU alone
   DeviceLane* only_ = nullptr;               ///< the lane of a plan of one segment

@@ -20,4 +20,8 @@ struct Segment {
 /// The way of a micro-batch by `plan`, each segment on another device than the one before.
 std::vector<Segment> segments_of(const planner::Plan& plan);
 
+/// The way of one whose FFN weights are streamed: their halves are on the GPU.  Empty where nothing is
+/// streamed.
+std::vector<Segment> streamed_segments_of(const planner::Plan& plan);
+
 }  // namespace tandem::engine

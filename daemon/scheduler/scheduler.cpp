@@ -4,15 +4,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "planner/activations.h"
+
 namespace tandem::scheduler {
-
-namespace {
-
-/// Prompt chunks are whole multiples of this where a step has that much room: matrix kernels work in such
-/// tiles.
-constexpr std::uint32_t kTileRows = 32;
-
-}  // namespace
 
 std::string_view to_string(State state) noexcept {
   switch (state) {
@@ -73,17 +67,32 @@ void Scheduler::resume(RequestId id) {
 
 void Scheduler::next(Step& step) {
   admit();
-  step.work.clear();
-  Room room{limits_.micro_batch, limits_.logit_rows};
-  add_decode(step, room);
-  add_prompts(step, room);
-  if (!step.empty()) first_slot_ = (first_slot_ + 1) % limits_.sequences;
+  gather(!last_streamed_, step);
+  if (step.empty()) gather(last_streamed_, step);
+  if (step.empty()) return;
+  last_streamed_ = step.streamed;
+  auto& first_slot = first_slot_.at(step.streamed ? 1 : 0);
+  first_slot = (first_slot + 1) % limits_.sequences;
 }
 
 Step Scheduler::next() {
   Step step;
   next(step);
   return step;
+}
+
+/// What there is to do on one of the ways.
+void Scheduler::gather(bool streamed, Step& step) {
+  step.work.clear();
+  step.streamed = streamed;
+  if (streamed && limits_.stream_rows == 0) return;
+  Room room{limits_.micro_batch, limits_.logit_rows};
+  if (!streamed) add_decode(step, room);
+  add_prompts(step, room);
+}
+
+bool Scheduler::goes_streamed(const Work& work) const noexcept {
+  return limits_.stream_rows > 0 && work.rows >= limits_.stream_rows;
 }
 
 void Scheduler::completed(const Step& step) {
@@ -136,8 +145,7 @@ std::vector<SequenceView> Scheduler::sequences() const {
 }
 
 std::uint32_t Scheduler::chunk_tok() const noexcept {
-  const auto beside_decode = limits_.micro_batch - limits_.sequences + 1;
-  return beside_decode < kTileRows ? beside_decode : beside_decode / kTileRows * kTileRows;
+  return planner::chunk_rows(limits_.micro_batch, limits_.sequences);
 }
 
 std::uint32_t Scheduler::score_chunk_tok() const noexcept {
@@ -173,19 +181,27 @@ std::uint64_t Scheduler::pages_needed(const Request& request) const noexcept {
   return (rows - 1) / limits_.page_tok + 1;
 }
 
-/// Sequences that decode in one step, when all steps that may be on their way get alike.
+/// Sequences that decode in one step, when all steps that may be on their way get alike; where prompts are
+/// streamed, one of those is theirs.
 std::uint32_t Scheduler::decode_share() const noexcept {
   const auto decodes = [](const auto& entry) {
     return entry.second.goes_on() && entry.second.prompt_issued();
   };
   const auto all = static_cast<std::uint32_t>(std::count_if(running_.begin(), running_.end(), decodes));
-  return (all + limits_.steps - 1) / limits_.steps;
+  const bool streams = std::any_of(running_.begin(), running_.end(), [this](const auto& entry) {
+    const auto& sequence = entry.second;
+    if (sequence.on_the_way > 0 && sequence.streamed) return true;
+    return sequence.goes_on() && !sequence.prompt_issued() &&
+           goes_streamed(prompt_work(entry.first, sequence));
+  });
+  const auto steps = streams && limits_.steps > 1 ? limits_.steps - 1 : limits_.steps;
+  return (all + steps - 1) / steps;
 }
 
 void Scheduler::add_decode(Step& step, Room& room) {
   const auto share = decode_share();
   for (std::uint32_t i = 0; i < limits_.sequences && step.work.size() < share; ++i) {
-    const auto& slot = slots_[(first_slot_ + i) % limits_.sequences];
+    const auto& slot = slots_[(first_slot_[0] + i) % limits_.sequences];
     if (!slot) continue;
     const auto& sequence = running_.at(*slot);
     const bool waits = sequence.on_the_way > 0 || sequence.awaits_sample;
@@ -196,11 +212,13 @@ void Scheduler::add_decode(Step& step, Room& room) {
 
 void Scheduler::add_prompts(Step& step, Room& room) {
   for (std::uint32_t i = 0; i < limits_.sequences; ++i) {
-    const auto& slot = slots_[(first_slot_ + i) % limits_.sequences];
+    const auto& slot = slots_[(first_slot_.at(step.streamed ? 1 : 0) + i) % limits_.sequences];
     if (!slot) continue;
     const auto& sequence = running_.at(*slot);
     if (!sequence.goes_on() || sequence.prompt_issued()) continue;
     const auto work = prompt_work(*slot, sequence);
+    const bool would_overtake = sequence.on_the_way > 0 && sequence.streamed != step.streamed;
+    if (goes_streamed(work) != step.streamed || would_overtake) continue;
     if (work.rows <= room.rows && work.logit_rows <= room.logits) add(step, room, work);
   }
 }
@@ -221,6 +239,7 @@ void Scheduler::add(Step& step, Room& room, const Work& work) {
   room.logits -= work.logit_rows;
   auto& sequence = running_.at(work.id);
   sequence.issued_tok += work.rows;
+  sequence.streamed = step.streamed;
   ++sequence.on_the_way;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -23,7 +24,8 @@ struct Limits {
   std::uint32_t page_tok = 64;
   std::uint64_t pages = 512;  ///< in the pool of global KV
   std::uint32_t max_queued = 512;
-  std::uint32_t steps = 1;  ///< that may be on their way at once: more than 1 where stages overlap
+  std::uint32_t steps = 1;        ///< that may be on their way at once: more than 1 where stages overlap
+  std::uint32_t stream_rows = 0;  ///< prompts' work of at least so many rows goes the streamed way; 0 = none
 };
 
 struct Request {
@@ -48,6 +50,7 @@ struct Work {
 /// One micro-batch through all stages.
 struct Step {
   std::vector<Work> work;
+  bool streamed = false;  ///< all of it goes the way on which weights are streamed to the GPU
 
   [[nodiscard]] bool empty() const noexcept { return work.empty(); }
   bool operator==(const Step&) const = default;
@@ -78,6 +81,10 @@ struct SequenceView {
 ///  - where several steps may be on their way at once, the sequences that decode are shared out among them,
 ///    and a prompt goes on with its next chunk before the last one is back; a newest token is alone;
 ///  - a step never exceeds `micro_batch` rows or `logit_rows` logits;
+///  - work of a prompt goes the streamed way by its own rows, whoever else is there: never in a step with
+///  work
+///    that does not.  Where there is work for both ways they take turns;
+///  - a sequence's steps that are on their way all go the same way, so that none overtakes the one before;
 ///  - a prompt is cut at multiples of `chunk_tok()` (or of `score_chunk_tok()`), never by who shares the
 ///  step.
 class Scheduler {
@@ -144,6 +151,7 @@ class Scheduler {
     std::uint64_t committed_tok = 0;  ///< rows in the cache, of steps that have completed
     std::uint64_t new_tok = 0;        ///< sampled so far
     std::uint32_t on_the_way = 0;     ///< steps that have not completed
+    bool streamed = false;            ///< the way of those
     bool awaits_sample = false;
     bool paused = false;
     bool cancelled = false;  ///< or finished, with steps on their way
@@ -161,6 +169,8 @@ class Scheduler {
   };
 
   void admit();
+  void gather(bool streamed, Step& step);
+  [[nodiscard]] bool goes_streamed(const Work& work) const noexcept;
   void release(RequestId id);
   [[nodiscard]] std::uint64_t pages_needed(const Request& request) const noexcept;
   [[nodiscard]] std::uint32_t decode_share() const noexcept;
@@ -174,7 +184,9 @@ class Scheduler {
   std::deque<Request> queue_;
   std::map<RequestId, Sequence> running_;
   std::vector<std::optional<RequestId>> slots_;
-  std::uint32_t first_slot_ = 0;  ///< where the next step starts looking, so that no slot is favoured
+  /// Where the next step starts looking, so that no slot is favoured; [1] is of streamed ones.
+  std::array<std::uint32_t, 2> first_slot_{};
+  bool last_streamed_ = false;  ///< the last step
 };
 
 }  // namespace tandem::scheduler

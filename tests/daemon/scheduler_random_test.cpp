@@ -19,6 +19,7 @@ struct Watched {
   bool paused = false;
   bool cancelled = false;
   std::uint32_t in_flight = 0;  ///< steps
+  bool streamed = false;        ///< those
   bool started = false;
   std::uint64_t rows_given = 0;
   std::uint64_t rows_done = 0;
@@ -61,6 +62,7 @@ class History {
     limits.pages = pick(whole, whole * limits.sequences);
     limits.max_queued = static_cast<std::uint32_t>(pick(1, 20));
     limits.steps = static_cast<std::uint32_t>(pick(1, 3));
+    limits.stream_rows = static_cast<std::uint32_t>(pick(0, 1) * pick(1, 70));
     return limits;
   }
 
@@ -147,6 +149,10 @@ class History {
       ASSERT_TRUE(prompt || !prompt_seen) << "a decode row after a prompt row";
       prompt_seen |= prompt;
       check_logits(work, watched, prompt);
+      const bool many = limits_.stream_rows > 0 && work.rows >= limits_.stream_rows;
+      ASSERT_EQ(step.streamed, prompt && many) << "the way of a prompt's rows is their own number's";
+      ASSERT_TRUE(watched.in_flight == 0 || watched.streamed == step.streamed) << "it might overtake";
+      watched.streamed = step.streamed;
       if (prompt) watched.prompt_cuts.push_back(work.first_position + work.rows);
       ++watched.in_flight;
       watched.rows_given += work.rows;

@@ -121,6 +121,7 @@ planner::Workload random_workload(std::mt19937& random) {
   workload.sequences = 1 + static_cast<std::uint32_t>(random() % 5);
   workload.micro_batch = workload.sequences + static_cast<std::uint32_t>(random() % 40);
   workload.kv_type = random() % 2 == 0 ? planner::KvType::f32 : planner::KvType::f16;
+  workload.stream_rows = static_cast<std::uint32_t>(random() % 2 * (1 + random() % workload.micro_batch));
   workload.head_type = random() % 4 == 0 ? planner::HeadType::q8_0 : planner::HeadType::keep;
   return workload;
 }

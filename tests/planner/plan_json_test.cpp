@@ -95,9 +95,10 @@ TEST(PlanJson, FollowsTheSchema) {
 
 /// Numbers that stand on their own: any value in range is as consistent as another.
 bool is_free_number(const std::string& at) {
-  for (const auto* free : {"/model/tensors", "/model/missing_bytes", "/model/context_length", "/predicted/",
-                           "/requested/", "/workload/draft_rows", "/workload/micro_batch",
-                           "/workload/expected_context", "/largest_context", "/budget/"}) {
+  for (const auto* free :
+       {"/model/tensors", "/model/missing_bytes", "/model/context_length", "/predicted/", "/requested/",
+        "/workload/draft_rows", "/workload/stream_rows", "/workload/micro_batch",
+        "/workload/expected_context", "/largest_context", "/budget/"}) {
     if (at.starts_with(free)) return true;
   }
   return false;

@@ -69,41 +69,5 @@ TEST_F(Sharing, TakesNoMoreRowsThanFit) {
   EXPECT_FALSE(shared_ffn(subject_.input, budget_, workload_, machine_, Device::cuda0));
 }
 
-TEST_F(Sharing, StreamedHalvesTakeTheLongerOfTransferAndWork) {
-  machine_.gpu_int8_tops = 100;
-  auto placement = on_gpu();
-  placement.move({UnitKind::ffn, 3}, Device::cpu);
-  placement.move({UnitKind::ffn, 9}, Device::cpu);
-  const auto tok_per_s = [&] {
-    const auto streamed = streamed_prefill(subject_.input, workload_, machine_, placement, Device::cuda0);
-    EXPECT_TRUE(streamed);
-    EXPECT_EQ(streamed->buffer_bytes, 2 * subject_.input.layers[3].ffn.copied_bytes);
-    return streamed->tok_per_s;
-  };
-  const auto on_gpu_ps = step_ps(on_gpu(), prefill_step(workload_));
-  EXPECT_NEAR(tok_per_s(), 512e12 / static_cast<double>(on_gpu_ps), 1e-6);
-  machine_.pcie_gb_per_s = 0.5;
-  machine_.stream_rows = 100;
-  double waiting_ps = 0;
-  for (const std::uint32_t layer : {3U, 9U}) {
-    const auto transfer_ps =
-        static_cast<double>(subject_.input.layers[layer].ffn.copied_bytes) / 0.5e9 * 1e12;
-    waiting_ps +=
-        transfer_ps - static_cast<double>(unit_ps(subject_.input, workload_.kv_type, machine_, Device::cuda0,
-                                                  {UnitKind::ffn, layer}, prefill_step(workload_)));
-  }
-  EXPECT_NEAR(tok_per_s(), 512e12 / (static_cast<double>(on_gpu_ps) + waiting_ps), 1e-6);
-}
-
-TEST_F(Sharing, StreamsFromTheProfilesCrossoverOn) {
-  auto placement = on_gpu();
-  EXPECT_FALSE(streamed_prefill(subject_.input, workload_, machine_, placement, Device::cuda0));
-  placement.move({UnitKind::ffn, 0}, Device::cpu);
-  machine_.stream_rows = 512;
-  EXPECT_TRUE(streamed_prefill(subject_.input, workload_, machine_, placement, Device::cuda0));
-  machine_.stream_rows = 513;
-  EXPECT_FALSE(streamed_prefill(subject_.input, workload_, machine_, placement, Device::cuda0));
-}
-
 }  // namespace
 }  // namespace tandem::planner

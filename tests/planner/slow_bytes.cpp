@@ -100,6 +100,26 @@ struct Counter {
     }
   }
 
+  /// FFN halves of the CPU whose weights pass through the GPU, if some chunk is long enough.
+  [[nodiscard]] std::vector<std::size_t> streamed() const {
+    std::vector<std::size_t> layers;
+    auto chunk = workload.micro_batch - (workload.sequences - 1);
+    while (chunk > 32 && chunk % 32 != 0) --chunk;
+    const auto rows = workload.stream_rows.value_or(0);
+    if (rows == 0 || rows > chunk || rows > workload.max_seq_len || gpu() == Device::cpu) return layers;
+    for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
+      if (placement.ffn[i] == Device::cpu) layers.push_back(i);
+    }
+    return layers;
+  }
+
+  [[nodiscard]] Device gpu() const {
+    auto devices = placement.attention;
+    devices.insert(devices.end(), placement.ffn.begin(), placement.ffn.end());
+    devices.push_back(placement.head);
+    return *std::ranges::max_element(devices);  // the CPU is the first of all
+  }
+
   void count_activations() {
     const std::uint64_t m = workload.micro_batch;
     const auto width = header.find_tensor("output_norm.weight")->dims[0];
@@ -120,6 +140,9 @@ struct Counter {
         }
       }
       if (!used) continue;
+      for (const auto i : streamed()) {
+        if (device != Device::cpu) ffn = std::max(ffn, dim(i, "ffn_gate", 1));
+      }
       const auto floats = [m](std::uint64_t elems) { return up_to_64(m * elems * 4); };
       const auto blocks = (std::max({width, q, ffn}) + 31) / 32;
       bytes[{device, Purpose::activations}] =
@@ -149,6 +172,14 @@ struct Counter {
       go(placement.ffn[i]);
     }
     go(placement.head);
+    if (!streamed().empty()) {
+      at = header.find_tensor("output.weight") == nullptr ? placement.head : Device::cpu;
+      for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
+        go(placement.attention[i]);
+        go(gpu());
+      }
+      go(placement.head);
+    }
     std::uint64_t pages = 0;
     for (std::uint64_t position = 0; position < workload.max_seq_len; position += 64)
       pages += workload.sequences;
@@ -157,6 +188,15 @@ struct Counter {
       if (!bytes.contains({gpu, Purpose::activations})) continue;
       bytes[{gpu, Purpose::transfer}] = steps;
       bytes[{Device::cpu, Purpose::transfer}] = steps + 4 * 1024 * 1024 + directions.size() * 2 * buffer;
+      if (streamed().empty()) continue;
+      std::uint64_t largest = 0;
+      for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
+        for (const auto* stem : {"ffn_gate", "ffn_up", "ffn_down"}) {
+          const auto* tensor = header.find_tensor("blk." + std::to_string(i) + "." + stem + ".weight");
+          largest = std::max(largest, up_to_64(tensor->size_bytes));
+        }
+      }
+      bytes[{gpu, Purpose::transfer}] += 2 * (largest + up_to_64(width * 4));
     }
   }
 

@@ -14,6 +14,18 @@ std::uint64_t up_to_64(std::uint64_t bytes) {
   return (bytes + 63) / 64 * 64;
 }
 
+bool stem_of_ffn(const std::string& name) {
+  return name.starts_with("blk.") &&
+         (name.find(".ffn_") != std::string::npos || name.find(".post_ffw_norm.") != std::string::npos);
+}
+
+/// Rows of the longest chunk of a prompt: beside a row of every other sequence, in 32s from 32 on.
+std::uint64_t longest_chunk(const planner::Workload& workload) {
+  std::uint64_t rows = workload.micro_batch + 1 - workload.sequences;
+  if (rows > 32) rows -= rows % 32;
+  return std::min(rows, workload.max_seq_len);
+}
+
 /// What the units of one device need together.
 struct Side {
   bool used = false;
@@ -61,6 +73,7 @@ SlowWalk::SlowWalk(const model::Header& header, const model::Hyperparameters& hy
     } else if (tensor.name == "rope_freqs.weight") {
       continue;
     }
+    if (stem_of_ffn(tensor.name)) stream_bytes_ = std::max(stream_bytes_, up_to_64(tensor.size_bytes));
     unit->mapped_bytes += tensor.size_bytes;
     unit->copied_bytes += up_to_64(tensor.size_bytes);
     auto share = std::ranges::find(unit->shares, tensor.type, &Share::type);
@@ -68,6 +81,7 @@ SlowWalk::SlowWalk(const model::Header& header, const model::Hyperparameters& hy
     share->bytes += static_cast<double>(tensor.size_bytes);
     share->elems += static_cast<double>(tensor.elems());
   }
+  stream_bytes_ += up_to_64(width_ * 4);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     auto& attention = layers_[i][0];
     attention.attends = true;
@@ -203,6 +217,26 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
   }
   visit(head_, true, placement.head != Device::cpu);
 
+  const std::uint64_t stream_rows = workload_.stream_rows.value_or(0);
+  const bool may_stream = stream_rows > 0 && stream_rows <= longest_chunk(workload_);
+  bool streams = false;
+  if (gpu.used && may_stream) {
+    // The way of a chunk whose weights are streamed: every FFN half is on the GPU.
+    bool on_gpu = own_embedding_bytes_ == 0 && placement.head != Device::cpu;
+    const auto pass = [&](bool next) {
+      if (next != on_gpu) directions.insert(next);
+      on_gpu = next;
+    };
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      pass(placement.attention[i] != Device::cpu);
+      pass(true);
+      if (placement.ffn[i] != Device::cpu) continue;
+      streams = true;
+      gpu.ffn = std::max(gpu.ffn, layers_[i][1].ffn_elems);
+    }
+    pass(placement.head != Device::cpu);
+  }
+
   const std::uint64_t m = workload_.micro_batch;
   const auto floats = [m](std::uint64_t elems) { return up_to_64(m * elems * 4); };
   const auto newest = std::uint64_t{workload_.sequences} * (workload_.draft_rows + 1);
@@ -221,7 +255,7 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
     const auto pages = workload_.sequences * ((workload_.max_seq_len + 63) / 64);
     const auto step_bytes = up_to_64(m * 80 + pages * 4 + 512);
     result.ram_bytes += step_bytes + (4U << 20);
-    result.vram_bytes += step_bytes;
+    result.vram_bytes += step_bytes + (streams ? 2 * stream_bytes_ : 0);
     result.vram_bytes += total(gpu) + (gpu.has_head ? logits : 0) + budget_.vram_reserve_bytes +
                          (gpu_ == Device::cuda0 ? machine_.driver_bytes : 0);
   }

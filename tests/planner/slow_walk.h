@@ -80,6 +80,7 @@ class SlowWalk {
   std::vector<std::array<Unit, 2>> layers_;  ///< attention, FFN
   Unit head_;
   std::uint64_t own_embedding_bytes_ = 0;  ///< 0: the head's matrix is the embedding
+  std::uint64_t stream_bytes_ = 0;         ///< of a buffer that weights are streamed through
   std::uint64_t width_ = 0;
   std::uint64_t vocab_ = 0;
 };

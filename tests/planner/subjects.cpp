@@ -124,6 +124,8 @@ planner::Workload random_workload(std::mt19937& random) {
   const auto least = workload.sequences * (workload.draft_rows + 1);
   workload.micro_batch = static_cast<std::uint32_t>(pick(random, least, least + 40));
   workload.kv_type = kKvTypes[pick(random, 0, 2)];
+  workload.stream_rows =
+      static_cast<std::uint32_t>(pick(random, 0, 1) * pick(random, 1, workload.micro_batch));
   return workload;
 }
 

@@ -160,9 +160,9 @@ void PlacedModel::make_stream_buffers() {
           std::max(buffers.bytes, (bytes + 63) / 64 * 64 + std::uint64_t{shape_.width} * sizeof(float));
     }
   }
-  buffers.pinned_bytes = 1000;
+  buffers.pinned_bytes = 2048;
   for (auto& buffer : buffers.on_device) buffer = accelerator_->allocate(buffers.bytes);
-  for (auto& buffer : buffers.pinned) buffer = accelerator_->allocate_pinned(buffers.pinned_bytes);
+  buffers.pinned = accelerator_->allocate_pinned(buffers.pinned_bytes);
   accelerator_->set_stream_buffers(buffers);
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <random>
 #include <span>
 #include <stdexcept>
@@ -77,19 +78,18 @@ struct Pieces {
 
 class WeightStreams : public testing::TestWithParam<std::uint64_t> {
  protected:
-  /// Buffers with `pinned_bytes` of pinned memory each.
-  WeightStream make_stream(std::uint64_t pinned_bytes) {
+  std::unique_ptr<WeightStream> make_stream(std::uint64_t pinned_bytes) {
     device::StreamBuffers buffers;
     buffers.bytes = kBufferBytes;
     buffers.pinned_bytes = pinned_bytes;
     for (std::size_t i = 0; i < 2; ++i) {
       memory_.emplace_back(device_, kBufferBytes);
       buffers.on_device[i] = memory_.back().data();
-      pinned_.emplace_back(device_, pinned_bytes);
-      buffers.pinned[i] = pinned_.back().data();
     }
-    WeightStream weights(device_);
-    weights.set_buffers(buffers);
+    pinned_.emplace_back(device_, pinned_bytes);
+    buffers.pinned = pinned_.back().data();
+    auto weights = std::make_unique<WeightStream>(device_);
+    weights->set_buffers(buffers);
     return weights;
   }
 
@@ -101,8 +101,8 @@ class WeightStreams : public testing::TestWithParam<std::uint64_t> {
 
 TEST_P(WeightStreams, PiecesAreThereWhenTheyAreUsedAndStayUntilThen) {
   const Pieces made(GetParam());
-  auto weights = make_stream(256 + GetParam() * 300);
-  for (const auto& piece : made.pieces) weights.add(piece);
+  auto weights = make_stream(512 + GetParam() * 600);
+  for (const auto& piece : made.pieces) weights->add(piece);
   std::vector<cuda::DeviceMemory> taken;
   std::vector<std::size_t> order;
   std::mt19937_64 random(GetParam());
@@ -112,12 +112,12 @@ TEST_P(WeightStreams, PiecesAreThereWhenTheyAreUsedAndStayUntilThen) {
     const std::size_t number = random() % 4 == 0 ? random() % made.pieces.size() : after;
     if (!order.empty() && order.back() == number) continue;
     const auto bytes = expected_of(made.pieces[number]).bytes();
-    const auto there = weights.bring(number, stream_);
+    const auto there = weights->bring(number, stream_);
     taken.emplace_back(device_, bytes);
     stream_.copy_on_device(taken.back().data(), there.matrix, bytes);
-    weights.let_go(number, stream_);
+    weights->let_go(number, stream_);
     order.push_back(number);
-    if (random() % 3 == 0) weights.bring_next();
+    if (random() % 3 == 0) weights->bring_next();
   }
   for (std::size_t i = 0; i < order.size(); ++i) {
     const auto expected = expected_of(made.pieces[order[i]]);
@@ -129,24 +129,24 @@ TEST_P(WeightStreams, PiecesAreThereWhenTheyAreUsedAndStayUntilThen) {
 
 TEST_P(WeightStreams, APieceThatIsThereIsNotCopiedAgain) {
   const Pieces made(GetParam());
-  auto weights = make_stream(kBufferBytes);
-  for (const auto& piece : made.pieces) weights.add(piece);
-  weights.bring(2, stream_);
-  weights.let_go(2, stream_);
-  weights.bring_next();
+  auto weights = make_stream(2 * kBufferBytes);
+  for (const auto& piece : made.pieces) weights->add(piece);
+  weights->bring(2, stream_);
+  weights->let_go(2, stream_);
+  weights->bring_next();
   const auto calls = cuda::emulation::calls(device_);
-  weights.bring(3, stream_);
+  weights->bring(3, stream_);
   EXPECT_EQ(cuda::emulation::calls(device_), calls);
 }
 
 TEST_P(WeightStreams, WhatIsLargerThanABufferIsRefused) {
   const std::vector<std::byte> bytes(3 * kBufferBytes);
-  auto weights = make_stream(256);
+  auto weights = make_stream(512);
   const HostPiece fits{{bytes.data(), BlockType::f32, 256, 8}, nullptr, 0};
   const std::vector<float> norm(1);
   const HostPiece does_not{{bytes.data(), BlockType::f32, 256, 8}, norm.data(), 1};
-  EXPECT_NO_THROW(weights.add(fits));
-  EXPECT_THROW(weights.add(does_not), std::invalid_argument);
+  EXPECT_NO_THROW(weights->add(fits));
+  EXPECT_THROW(weights->add(does_not), std::invalid_argument);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, WeightStreams, testing::Range<std::uint64_t>(0, kSeeds));
@@ -165,9 +165,9 @@ TEST(WeightStreamOverlap, TheNextCopyIsEnqueuedBeforeTheComputationEnds) {
     auto device = cuda::emulation::make_device({.seed = seed});
     cuda::Stream stream(device);
     const cuda::DeviceMemory first(device, kBufferBytes), second(device, kBufferBytes);
-    const cuda::PinnedMemory one(device, 512), other(device, 512);
+    const cuda::PinnedMemory pinned(device, 1024);
     WeightStream weights(device);
-    weights.set_buffers({{first.data(), second.data()}, kBufferBytes, {one.data(), other.data()}, 512});
+    weights.set_buffers({{first.data(), second.data()}, kBufferBytes, pinned.data(), 1024});
     const Pieces made(seed);
     for (const auto& piece : made.pieces) weights.add(piece);
     bool ended[kPieces] = {};

@@ -7,6 +7,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <numeric>
+#include <random>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -96,7 +98,7 @@ class TimedExecutor final : public Executor {
   void begin(const Rows& rows) override {
     timetable_.begin(rows, now_);
     on_the_way_.push_back(&rows);
-    pipeline_.begin(rows);
+    pipeline_.begin(rows, {0, 2});
   }
   BytesRead finish() override {
     const auto& rows = *on_the_way_.front();
@@ -225,6 +227,71 @@ TEST_P(FailingLane, EndsTheRequestsOfThatStepAndTheRestIsServed) {
     EXPECT_EQ(engine.stats().free_pages, kLimits.pages);
     EXPECT_EQ(engine.stats().running, 0U);
   }
+}
+
+/// Writes down what passes it, and fails at times.
+class NotingLane final : public DeviceLane {
+ public:
+  explicit NotingLane(std::uint32_t seed) : random_(seed) {}
+
+  void run(std::size_t segment, const Rows& rows, std::size_t) override {
+    if (random_() % 32 == 0) throw std::runtime_error("planted failure");
+    const std::lock_guard lock(mutex());
+    passed()[&rows].push_back(segment);
+  }
+
+  static std::mutex& mutex() {
+    static std::mutex one;
+    return one;
+  }
+  static std::map<const Rows*, std::vector<std::size_t>>& passed() {
+    static std::map<const Rows*, std::vector<std::size_t>> all;
+    return all;
+  }
+
+ private:
+  std::mt19937 random_;
+};
+
+TEST(Routes, OfAnyKindComeBackInTheOrderInWhichTheyBegan) {
+  // Five segments one way, one or two another way; who wants logits may not stop who began before.
+  NotingLane first(1), second(2);
+  Pipeline pipeline({&first, &second, &first, &second, &first, &second, &first, &first});
+  constexpr Route kRoutes[] = {{0, 5}, {5, 7}, {7, 8}};
+  std::mt19937 random(3);
+  std::deque<std::pair<Rows, Route>> on_the_way;
+  std::size_t failed = 0;
+  for (int i = 0; i < 2000; ++i) {
+    if (on_the_way.size() < Pipeline::kDepth && random() % 2 == 0) {
+      auto& [rows, route] = on_the_way.emplace_back();
+      if (random() % 3 != 0) rows.wanted = {0};
+      route = kRoutes[random() % std::size(kRoutes)];
+      pipeline.begin(rows, route);
+    } else if (!on_the_way.empty()) {
+      const auto& [rows, route] = on_the_way.front();
+      std::vector<std::size_t> expected(route.end - route.first);
+      std::iota(expected.begin(), expected.end(), route.first);
+      try {
+        pipeline.finish();
+        const std::lock_guard lock(NotingLane::mutex());
+        ASSERT_EQ(NotingLane::passed()[&rows], expected);
+      } catch (const std::runtime_error&) {
+        ++failed;
+      }
+      const std::lock_guard lock(NotingLane::mutex());
+      NotingLane::passed().erase(&rows);
+      on_the_way.pop_front();
+    }
+  }
+  while (!on_the_way.empty()) {
+    try {
+      pipeline.finish();
+    } catch (const std::runtime_error&) {
+      ++failed;
+    }
+    on_the_way.pop_front();
+  }
+  EXPECT_GT(failed, 20U);
 }
 
 INSTANTIATE_TEST_SUITE_P(AtAnyRun, FailingLane, testing::Range<std::uint64_t>(1, 12));

@@ -1,0 +1,101 @@
+#include "planner/streaming.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "planner/activations.h"
+
+namespace tandem::planner {
+namespace {
+
+Picoseconds transfer_ps(const MachineProfile& machine, std::uint64_t bytes) {
+  return static_cast<Picoseconds>(static_cast<double>(bytes) / (machine.pcie_gb_per_s * 1e9) * 1e12);
+}
+
+std::uint32_t largest_chunk_rows(const Workload& workload) noexcept {
+  const auto rows = chunk_rows(workload.micro_batch, workload.sequences);
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(rows, workload.max_seq_len));
+}
+
+/// The GPU that some unit is on; the CPU if none is.
+Device gpu_of(const Placement& placement) noexcept {
+  for (const auto unit : all_units(placement.ffn.size())) {
+    if (placement.device_of(unit) != Device::cpu) return placement.device_of(unit);
+  }
+  return Device::cpu;
+}
+
+}  // namespace
+
+ByteCount stream_buffer_bytes(const ModelInput& model) {
+  ByteCount largest;
+  for (const auto& layer : model.layers) {
+    largest = std::max(largest, ByteCount(layer.ffn.largest_tensor_bytes).aligned(kBufferAlignmentBytes));
+  }
+  return largest + (ByteCount(model.hyper.width) * sizeof(float)).aligned(kBufferAlignmentBytes);
+}
+
+std::uint32_t paying_stream_rows(const ModelInput& model, const Workload& workload,
+                                 const MachineProfile& machine, Device gpu) {
+  const auto largest_chunk = largest_chunk_rows(workload);
+  if (machine.stream_rows > 0) {
+    const auto rows = std::ceil(machine.stream_rows);
+    return rows <= largest_chunk ? static_cast<std::uint32_t>(rows) : 0;
+  }
+  const auto largest = std::ranges::max_element(
+      model.layers, {}, [](const LayerWeights& layer) { return layer.ffn.copied_bytes; });
+  const UnitRef ffn{UnitKind::ffn, static_cast<std::uint32_t>(largest - model.layers.begin())};
+  const auto transfer = transfer_ps(machine, largest->ffn.copied_bytes);
+  const auto pays = [&](std::uint32_t rows) {
+    const StepShape chunk{rows, rows, 1};
+    const auto on_gpu = unit_ps(model, workload.kv_type, machine, gpu, ffn, chunk);
+    const auto streamed = std::max(transfer, on_gpu) + 2 * crossing_ps(model, machine, chunk);
+    return streamed <= unit_ps(model, workload.kv_type, machine, Device::cpu, ffn, chunk);
+  };
+  if (!pays(largest_chunk)) return 0;
+  std::uint32_t too_few = 0;
+  auto paying = largest_chunk;
+  while (paying - too_few > 1) {
+    const auto middle = too_few + (paying - too_few) / 2;
+    (pays(middle) ? paying : too_few) = middle;
+  }
+  return paying;
+}
+
+bool may_stream(const Workload& workload) noexcept {
+  const auto rows = workload.stream_rows.value_or(0);
+  return rows > 0 && rows <= largest_chunk_rows(workload);
+}
+
+std::vector<UnitRef> streamed_units(const Workload& workload, const Placement& placement) {
+  std::vector<UnitRef> units;
+  if (!may_stream(workload) || gpu_of(placement) == Device::cpu) return units;
+  for (std::uint32_t i = 0; i < placement.ffn.size(); ++i) {
+    if (placement.ffn[i] == Device::cpu) units.push_back({UnitKind::ffn, i});
+  }
+  return units;
+}
+
+Placement computed_at(const Workload& workload, const Placement& placement) {
+  auto computed = placement;
+  for (const auto unit : streamed_units(workload, placement)) computed.move(unit, gpu_of(placement));
+  return computed;
+}
+
+Picoseconds prefill_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
+                       const Placement& placement) {
+  const auto step = prefill_step(workload);
+  const auto total_ps = [&](const Placement& computed) {
+    return step_time(model, workload.kv_type, machine, computed, step).serial_ps();
+  };
+  if (step.rows < workload.stream_rows.value_or(0)) return total_ps(placement);
+  Picoseconds waiting = 0;
+  for (const auto unit : streamed_units(workload, placement)) {
+    const auto on_gpu = unit_ps(model, workload.kv_type, machine, gpu_of(placement), unit, step);
+    const auto transfer = transfer_ps(machine, model.layers[unit.layer].ffn.copied_bytes);
+    waiting += transfer > on_gpu ? transfer - on_gpu : 0;
+  }
+  return total_ps(computed_at(workload, placement)) + waiting;
+}
+
+}  // namespace tandem::planner

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "planner/byte_count.h"
+#include "planner/cost.h"
+
+namespace tandem::planner {
+
+// Prompts for which FFN halves that are on the CPU are computed on the GPU: their matrices pass through the
+// pinned buffer that weights were loaded through and two VRAM buffers, and while one is computed with the
+// next one is on its way.  Attention halves stay where they are: they are computed where their KV is.
+
+/// Each of the two VRAM buffers: the largest matrix of any FFN half, wherever that is, and a norm beside it.
+ByteCount stream_buffer_bytes(const ModelInput& model);
+
+/// Rows of a chunk from which streaming is as fast as the CPU: the profile's stream_rows; where it has none,
+/// by the largest FFN half, crossing to the GPU and back included.  0 where no chunk has that many.
+std::uint32_t paying_stream_rows(const ModelInput& model, const Workload& workload,
+                                 const MachineProfile& machine, Device gpu);
+
+/// Some chunk of a prompt may have stream_rows rows.
+bool may_stream(const Workload& workload) noexcept;
+
+/// The FFN halves that are streamed in chunks of stream_rows rows and more: all that are on the CPU, where
+/// some chunk may have them and some unit is on a GPU.
+std::vector<UnitRef> streamed_units(const Workload& workload, const Placement& placement);
+
+/// Where units are computed in such chunks.
+Placement computed_at(const Workload& workload, const Placement& placement);
+
+/// A step of prefill_step: serial, with streamed halves if it has stream_rows rows.  A streamed half takes
+/// the longer of its work on the GPU and its transfer.
+Picoseconds prefill_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
+                       const Placement& placement);
+
+}  // namespace tandem::planner
