@@ -42,6 +42,11 @@ void add_setting(CLI::App& app, PlanOptions& options) {
   app.add_option("--head-type", options.head_type,
                  "what an F32, F16 or BF16 head is stored as when it is loaded [keep]")
       ->type_name(manual::choice_of(planner::kHeadTypeNames));
+  app.add_option(
+         "--stream-rows", options.stream_rows,
+         "rows of a prompt's chunk from which weights of FFN halves on the CPU are streamed to the GPU; "
+         "0: never [where it pays]")
+      ->type_name("ROWS");
   app.add_option("--devices", options.devices, "what units may be placed on; auto is cpu,cuda")
       ->type_name("auto|cpu|cpu,cuda|cpu,emulated")
       ->capture_default_str();
@@ -100,6 +105,13 @@ planner::Workload workload_of(const PlanOptions& options, const model::Hyperpara
   count("--expect-context", options.expect_context, workload.expected_context, planner::kMaxContext);
   count("--sequences", options.sequences, workload.sequences, planner::kMaxSequences);
   count("--micro-batch", options.micro_batch, workload.micro_batch, planner::kMaxMicroBatch);
+  if (options.stream_rows == "0") {
+    workload.stream_rows = 0;
+  } else {
+    std::uint32_t rows = 0;
+    count("--stream-rows", options.stream_rows, rows, planner::kMaxMicroBatch);
+    if (rows > 0) workload.stream_rows = rows;
+  }
   if (!options.kv_type.empty()) workload.kv_type = parse_kv_type(options.kv_type);
   if (!options.head_type.empty()) workload.head_type = parse_head_type(options.head_type);
   if (!options.optimise.empty()) workload.optimise = parse_optimise(options.optimise);

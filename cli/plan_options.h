@@ -23,6 +23,7 @@ struct PlanOptions {
   std::string kv_type;
   std::string optimise;
   std::string head_type;
+  std::string stream_rows;
   std::string devices = "auto";
   std::string machine = "auto";
   bool max_context = false;

@@ -134,6 +134,7 @@ void read_workload(const json& workload, Config& config) {
   config.workload.micro_batch = workload.at("micro_batch");
   config.workload.kv_type = kv_type_of(workload.at("kv_type"));
   config.workload.head_type = head_type_of(workload.at("head_type"));
+  if (!workload.at("stream_rows").is_null()) config.workload.stream_rows = workload.at("stream_rows");
 }
 
 ListenConfig read_listen(const json& listen) {

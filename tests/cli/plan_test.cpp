@@ -37,7 +37,8 @@ TEST(TandemPlan, TakesEveryOption) {
   const auto run =
       run_tandem("plan " + kModel +
                  " --json --vram 5GB --ram 20GiB --context 3000 --expect-context 1500 --sequences 2"
-                 " --micro-batch 64 --kv-type q8_0 --optimise prefill --head-type keep --devices cpu,emulated"
+                 " --micro-batch 64 --stream-rows 48 --kv-type q8_0 --optimise prefill --head-type keep "
+                 "--devices cpu,emulated"
                  " --machine rtx3060-12gb-ddr4");
   EXPECT_EQ(run.exit_code, 0) << run.err;
   const auto plan = json::parse(run.out);
@@ -45,7 +46,7 @@ TEST(TandemPlan, TakesEveryOption) {
   EXPECT_EQ(plan["budget"]["ram_bytes"], 20LL << 30);
   const json workload{{"max_seq_len", 3000},   {"expected_context", 1500}, {"sequences", 2},
                       {"micro_batch", 64},     {"draft_rows", 0},          {"kv_type", "q8_0"},
-                      {"optimise", "prefill"}, {"head_type", "keep"}};
+                      {"optimise", "prefill"}, {"head_type", "keep"},      {"stream_rows", 48}};
   EXPECT_EQ(plan["workload"], workload);
   EXPECT_EQ(plan["requested"], workload);
   EXPECT_EQ(plan["machine"]["name"], "rtx3060-12gb-ddr4");
@@ -82,6 +83,8 @@ TEST(TandemPlan, ExitsWith1OnUsage) {
                                 "--sequences 4097",
                                 "--micro-batch 0",
                                 "--micro-batch 3",
+                                "--stream-rows 513",
+                                "--stream-rows=-1",
                                 "--kv-type q4_0",
                                 "--optimise everything",
                                 "--devices tpu",
