@@ -60,8 +60,10 @@ struct KvCache {
   std::uint64_t row_bytes = 0;
   KvType type = KvType::f16;
   KvLayout layout = KvLayout::separate;
-  std::uint32_t cells = 0;     ///< ring cells a sequence; 0 on global layers
-  std::uint32_t page_tok = 0;  ///< tokens a page; 0 on sliding layers
+  std::uint32_t cells = 0;       ///< ring cells a sequence; 0 on global layers
+  std::uint32_t page_tok = 0;    ///< tokens a page; 0 on sliding layers
+  std::byte* drafts = nullptr;   ///< (slots, draft_rows, row_bytes) rows of drafts that nobody accepted yet
+  std::uint32_t draft_rows = 0;  ///< the most that a sequence has
 };
 
 /// A layer's attention half: x += rms(Wo attend(rms(x))) (model-spec 2.2, 2.3 steps 1 to 8).
@@ -131,7 +133,10 @@ struct Scratch {
       nullptr;  ///< (M, largest KV row) this micro-batch's K and V of the layer being computed
 };
 
-/// Consecutive rows of a micro-batch that belong to one sequence, at consecutive positions.
+/// Consecutive rows of a micro-batch that belong to one sequence, at consecutive positions.  The last of them
+/// may be drafts, tokens that somebody guessed: rows before them are committed, while their K and V wait
+/// outside the cache until the sequence's next step says how many were right.  Those are committed then,
+/// before anything else, and the others are forgotten: a guess never takes a cell of a ring.
 struct SequenceRows {
   std::uint32_t slot = 0;
   std::uint32_t first_row = 0;
@@ -139,6 +144,9 @@ struct SequenceRows {
   std::uint64_t first_position = 0;
   std::uint64_t first_key = 0;           ///< oldest position that exists; earlier ones are never attended
   const std::uint32_t* pages = nullptr;  ///< page table of the sequence's global layers
+  std::uint32_t draft_rows = 0;          ///< fewer than `rows`, and at most KvCache::draft_rows
+  std::uint32_t accepted_rows = 0;  ///< drafts of its last step that were right: the first ones, which end
+                                    ///< before first_position
 };
 
 /// Rows of several sequences travelling the stages together.
@@ -160,9 +168,10 @@ class Stage {
  public:
   virtual ~Stage() = default;
 
-  /// Runs the units in order over `x` (batch.rows, width) on the stage's device, changed in place, and
-  /// commits the rows' K and V.  On an accelerator it may return before that is done.  Throws
-  /// std::runtime_error if the device fails; a CPU does not.
+  /// Commits drafts that were accepted, runs the units in order over `x` (batch.rows, width) on the stage's
+  /// device, changed in place, and commits the rows' K and V or, of drafts, lays them aside.  On an
+  /// accelerator it may return before that is done.  Throws std::runtime_error if the device fails; a CPU
+  /// does not.
   virtual void step(const MicroBatch& batch, float* x) = 0;
 };
 

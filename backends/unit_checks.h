@@ -77,6 +77,7 @@ inline void check_cache(const AttentionHalf& half, const std::string& where) {
   const std::uint64_t vectors = half.kv.layout == KvLayout::separate ? 2 : 1;
   const std::uint64_t elems = vectors * half.kv_heads * half.head_dim;
   require(half.kv.row_bytes == cached_bytes(half.kv.type, elems), "the KV row has the wrong size");
+  require((half.kv.draft_rows == 0) == (half.kv.drafts == nullptr), "drafts without memory for them");
   require(half.window == 0 ? half.kv.page_tok > 0 : half.kv.cells > 0, "the KV cache has no cells");
 }
 

@@ -42,7 +42,6 @@ void check(const planner::Plan& plan, const model::Header& header, const model::
     throw planner::BadPlan("plan: arenas: there is no " + std::string(planner::to_string(line.device)),
                            "plan with --devices cpu");
   }
-  if (plan.workload.draft_rows != 0) throw planner::BadPlan("plan: workload.draft_rows: nothing drafts yet");
   try {
     planner::check_consistency(plan);
   } catch (const planner::BadField& field) {
@@ -337,7 +336,27 @@ device::AttentionHalf BoundPlan::attention_half(std::uint32_t layer) {
   half.attention_scale = spec.attention_scale;
   half.v_norm = hyper_.v_norm;
   half.kv = take_kv(arena(device, Purpose::kv), plan_, plan_.layers[layer]);
+  half.kv.draft_rows = plan_.workload.draft_rows;
+  if (half.kv.draft_rows > 0) half.kv.drafts = take_drafts(device, half.kv.row_bytes);
   return half;
+}
+
+/// Bytes of the drafts of all layers on `device`.
+std::uint64_t BoundPlan::draft_bytes(Device device) const {
+  std::uint64_t row_bytes = 0;
+  for (const auto& layer : plan_.layers) {
+    if (layer.kv_device == device) row_bytes += layer.kv_bytes / layer.kv_cells;
+  }
+  return std::uint64_t{plan_.workload.sequences} * plan_.workload.draft_rows * row_bytes;
+}
+
+/// Where drafts of a layer wait; layers lie one after the other without gaps.
+std::byte* BoundPlan::take_drafts(Device device, std::uint64_t row_bytes) {
+  auto& left = drafts_left_[device];
+  if (left.empty()) left = arena(device, Purpose::kv_staging).take(draft_bytes(device));
+  auto* const taken = left.data();
+  left = left.subspan(std::size_t{plan_.workload.sequences} * plan_.workload.draft_rows * row_bytes);
+  return taken;
 }
 
 device::FfnHalf BoundPlan::ffn_half(std::uint32_t layer) {
@@ -398,7 +417,9 @@ void BoundPlan::bind_working_memory(Device device, WorkingMemory& memory) {
   memory.scratch.up = take(layout.up_bytes);
   memory.scratch.quantised = activations->take(layout.quantised_bytes).data();
   if (auto* const staging = find(device, Purpose::kv_staging)) {
-    memory.scratch.kv_staging = staging->take(staging->own_bytes()).data();
+    constexpr auto kAlignment = planner::kBufferAlignmentBytes;
+    const auto drafts = (draft_bytes(device) + kAlignment - 1) / kAlignment * kAlignment;
+    memory.scratch.kv_staging = staging->take(staging->own_bytes() - drafts).data();
   }
   if (device == plan_.head.device) memory.logits = floats_of(arena(device, Purpose::logits));
 }

@@ -55,7 +55,7 @@ class BoundPlan {
  public:
   /// `accelerator` is the device that the plan calls its GPU, and outlives the object; none for plans of the
   /// CPU alone.  Throws planner::BadPlan if the plan does not fit its budget, is not for this model or not
-  /// for what is there (which drafts nothing); BadModel and UnsupportedModel if the file's data is missing or
+  /// for what is there; BadModel and UnsupportedModel if the file's data is missing or
   /// cannot be used in place; OutOfMemory; PlanViolated if what was bound is not what the plan counts, byte
   /// for byte; std::runtime_error if the accelerator fails.
   BoundPlan(planner::Plan plan, model::Header header, model::Hyperparameters hyper,
@@ -107,6 +107,8 @@ class BoundPlan {
   void bind_head();
   void bind_working_memory(planner::Device device, WorkingMemory& memory);
   void check_ledger() const;
+  [[nodiscard]] std::uint64_t draft_bytes(planner::Device device) const;
+  std::byte* take_drafts(planner::Device device, std::uint64_t row_bytes);
   const double* rope_table(planner::Device device, model::LayerKind kind);
   device::AttentionHalf attention_half(std::uint32_t layer);
   device::FfnHalf ffn_half(std::uint32_t layer);
@@ -120,6 +122,7 @@ class BoundPlan {
   std::uint64_t free_before_bytes_ = 0;  ///< on the accelerator
   std::span<std::byte> quantised_rows_;  ///< of an accelerator's weights, while they are loaded
   std::map<std::pair<planner::Device, model::LayerKind>, const double*> rope_tables_;
+  std::map<planner::Device, std::span<std::byte>> drafts_left_;  ///< of kv_staging, while units are bound
   std::vector<BoundStage> stages_;
   device::Head head_;
   device::Embedding embedding_;

@@ -113,6 +113,7 @@ class CpuStage final : public device::Stage {
 
  private:
   void run_units(Team::Member& member, const MicroBatch& batch, float* x) const noexcept {
+    commit_accepted(member, batch);
     member.for_each(batch.rows, [&](std::size_t r) { begin_row(units_.front(), batch, x, r); });
     for (std::size_t u = 0; u < units_.size(); ++u) {
       const PreparedUnit& unit = units_[u];
@@ -240,14 +241,42 @@ class CpuStage final : public device::Stage {
     return scratch_.attended + r * half.heads * half.head_dim;
   }
 
-  /// Copies a row's K and V from staging to the cache, unless a later row of this batch takes the same cell.
+  /// Copies a row's K and V from staging to the cache, unless a later row of this batch takes the same cell;
+  /// a draft's to where they wait.
   void commit_row(const AttentionHalf& half, const MicroBatch& batch, std::size_t r) const noexcept {
     const SequenceRows& sequence = sequence_of(batch, r);
     const std::uint64_t position = position_of(sequence, r);
-    const std::uint64_t end = sequence.first_position + sequence.rows;
+    const std::uint64_t end = sequence.first_position + sequence.rows - sequence.draft_rows;
+    if (position >= end) {
+      std::memcpy(draft_row(half.kv, sequence, position - end), scratch_.kv_staging + r * half.kv.row_bytes,
+                  half.kv.row_bytes);
+      return;
+    }
     if (half.kv.cells != 0 && position + half.kv.cells < end) return;
     std::memcpy(half.kv.rows + kv_cell(half.kv, sequence, position) * half.kv.row_bytes,
                 scratch_.kv_staging + r * half.kv.row_bytes, half.kv.row_bytes);
+  }
+
+  static std::byte* draft_row(const device::KvCache& kv, const SequenceRows& sequence,
+                              std::uint64_t draft) noexcept {
+    return kv.drafts + (std::uint64_t{sequence.slot} * kv.draft_rows + draft) * kv.row_bytes;
+  }
+
+  /// Copies drafts that were accepted to the cache.
+  void commit_accepted(Team::Member& member, const MicroBatch& batch) const noexcept {
+    const auto accepted = [](const SequenceRows& sequence) { return sequence.accepted_rows > 0; };
+    if (std::none_of(batch.sequences, batch.sequences + batch.n_sequences, accepted)) return;
+    member.for_each(units_.size() * batch.n_sequences, [&](std::size_t i) {
+      const Unit& unit = units_[i / batch.n_sequences].unit;
+      const SequenceRows& sequence = batch.sequences[i % batch.n_sequences];
+      if (unit.kind != UnitKind::attention) return;
+      const device::KvCache& kv = unit.attention.kv;
+      for (std::uint32_t draft = 0; draft < sequence.accepted_rows; ++draft) {
+        const std::uint64_t position = sequence.first_position - sequence.accepted_rows + draft;
+        std::memcpy(kv.rows + kv_cell(kv, sequence, position) * kv.row_bytes, draft_row(kv, sequence, draft),
+                    kv.row_bytes);
+      }
+    });
   }
 
   void ffn(Team::Member& member, const PreparedUnit& prepared, const MicroBatch& batch) const noexcept {

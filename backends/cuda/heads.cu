@@ -149,22 +149,45 @@ __global__ void __launch_bounds__(kThreads) finish_head(HeadStep heads) {
   }
 }
 
-__global__ void __launch_bounds__(kThreads) commit_row(HeadStep heads) {
-  const device::KvCache& kv = heads.half.kv;
-  const StepRow row = heads.step.rows[blockIdx.x];
-  if (row.slot == kNoSlot) return;
-  const std::uint64_t end = row.first_position + (row.end_row - row.first_row);
-  if (kv.cells != 0 && row.position + kv.cells < end) return;
-  const std::byte* from = heads.staging + blockIdx.x * kv.row_bytes;
-  std::byte* to = kv.rows + kv_cell(kv, heads.step, row, row.position) * kv.row_bytes;
-  if (kv.row_bytes % sizeof(Bits128) == 0) {
-    for (std::uint64_t i = threadIdx.x; i < kv.row_bytes / sizeof(Bits128); i += blockDim.x) {
+/// Copies a KV row, all threads of a block together.
+__device__ __forceinline__ void copy_row(const std::byte* from, std::byte* to, std::uint64_t row_bytes) {
+  const auto aligned =
+      reinterpret_cast<std::uintptr_t>(from) | reinterpret_cast<std::uintptr_t>(to) | row_bytes;
+  if (aligned % sizeof(Bits128) == 0) {
+    for (std::uint64_t i = threadIdx.x; i < row_bytes / sizeof(Bits128); i += blockDim.x) {
       reinterpret_cast<Bits128*>(to)[i] = reinterpret_cast<const Bits128*>(from)[i];
     }
     return;
   }
-  for (std::uint64_t i = threadIdx.x; i < kv.row_bytes / sizeof(Half); i += blockDim.x) {
+  for (std::uint64_t i = threadIdx.x; i < row_bytes / sizeof(Half); i += blockDim.x) {
     reinterpret_cast<Half*>(to)[i] = reinterpret_cast<const Half*>(from)[i];
+  }
+}
+
+__device__ __forceinline__ std::byte* draft_row(const device::KvCache& kv, const StepRow& row,
+                                                std::uint64_t draft) {
+  return kv.drafts + (std::uint64_t{row.slot} * kv.draft_rows + draft) * kv.row_bytes;
+}
+
+__global__ void __launch_bounds__(kThreads) commit_row(HeadStep heads) {
+  const device::KvCache& kv = heads.half.kv;
+  const StepRow row = heads.step.rows[blockIdx.x];
+  if (row.slot == kNoSlot) return;
+  const std::byte* from = heads.staging + blockIdx.x * kv.row_bytes;
+  const std::uint64_t end = row.first_position + (row.end_row - row.first_row) - row.draft_rows;
+  if (row.position >= end) return copy_row(from, draft_row(kv, row, row.position - end), kv.row_bytes);
+  if (kv.cells != 0 && row.position + kv.cells < end) return;
+  copy_row(from, kv.rows + kv_cell(kv, heads.step, row, row.position) * kv.row_bytes, kv.row_bytes);
+}
+
+/// A block has the drafts of the sequence that a row is the first of.
+__global__ void __launch_bounds__(kThreads) commit_draft(device::KvCache kv, StepRows step) {
+  const StepRow row = step.rows[blockIdx.x];
+  if (row.slot == kNoSlot || row.first_row != blockIdx.x) return;
+  for (std::uint32_t draft = 0; draft < row.accepted_rows; ++draft) {
+    const std::uint64_t position = row.first_position - row.accepted_rows + draft;
+    copy_row(draft_row(kv, row, draft), kv.rows + kv_cell(kv, step, row, position) * kv.row_bytes,
+             kv.row_bytes);
   }
 }
 
@@ -172,6 +195,10 @@ __global__ void __launch_bounds__(kThreads) commit_row(HeadStep heads) {
 dim3 threads_for(std::uint32_t pieces) {
   const unsigned threads = divide_up(pieces, kWarp) * kWarp;
   return dim3(threads < kThreads ? threads : kThreads);
+}
+
+dim3 threads_for_row(const device::KvCache& kv) {
+  return threads_for(static_cast<std::uint32_t>(kv.row_bytes / sizeof(Bits128) + 1));
 }
 
 }  // namespace
@@ -184,10 +211,12 @@ void finish_heads(Stream& stream, const HeadStep& heads) {
 }
 
 void commit_rows(Stream& stream, const HeadStep& heads) {
-  launch(stream,
-         {"commit_rows", dim3(heads.step.n_rows),
-          threads_for(static_cast<std::uint32_t>(heads.half.kv.row_bytes / sizeof(Bits128) + 1))},
-         commit_row, heads);
+  launch(stream, {"commit_rows", dim3(heads.step.n_rows), threads_for_row(heads.half.kv)}, commit_row, heads);
+}
+
+void commit_accepted(Stream& stream, const device::KvCache& kv, const StepRows& step) {
+  if (kv.draft_rows == 0) return;
+  launch(stream, {"commit_accepted", dim3(step.n_rows), threads_for_row(kv)}, commit_draft, kv, step);
 }
 
 }  // namespace tandem::cuda

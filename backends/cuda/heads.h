@@ -24,7 +24,10 @@ struct HeadStep {
 void finish_heads(Stream& stream, const HeadStep& heads);
 
 /// Copies K and V of every row from staging to the cache, unless a later row takes the same cell
-/// or the row is padding.
+/// or the row is padding; of a draft to where it waits.
 void commit_rows(Stream& stream, const HeadStep& heads);
+
+/// Copies drafts of last steps that were accepted to the cache, before the step attends.
+void commit_accepted(Stream& stream, const device::KvCache& kv, const StepRows& step);
 
 }  // namespace tandem::cuda

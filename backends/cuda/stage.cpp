@@ -160,6 +160,7 @@ class CudaStage final : public device::Stage {
     heads.v = half.v.data != nullptr ? scratch_.v : nullptr;
     heads.staging = scratch_.kv_staging;
     finish_heads(stream_, heads);
+    commit_accepted(stream_, half.kv, step_);
     attend(stream_, attend_step(prepared));
     commit_rows(stream_, heads);
 

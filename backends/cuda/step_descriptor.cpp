@@ -31,9 +31,15 @@ StepRow padding_row(std::uint32_t row) {
 
 void write_rows(const device::SequenceRows& sequence, std::uint32_t first_page, StepRow* rows) {
   for (std::uint32_t r = 0; r < sequence.rows; ++r) {
-    rows[sequence.first_row + r] = {
-        sequence.first_position + r,        sequence.first_position, sequence.first_key, sequence.first_row,
-        sequence.first_row + sequence.rows, sequence.slot,           first_page};
+    rows[sequence.first_row + r] = {sequence.first_position + r,
+                                    sequence.first_position,
+                                    sequence.first_key,
+                                    sequence.first_row,
+                                    sequence.first_row + sequence.rows,
+                                    sequence.slot,
+                                    first_page,
+                                    sequence.draft_rows,
+                                    sequence.accepted_rows};
   }
 }
 

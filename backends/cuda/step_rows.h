@@ -18,7 +18,9 @@ struct StepRow {
   std::uint32_t first_row = 0;       ///< the micro-batch's row at first_position
   std::uint32_t end_row = 0;         ///< the row after the sequence's last one
   std::uint32_t slot = 0;
-  std::uint32_t pages = 0;  ///< where the sequence's page table begins in StepRows::pages
+  std::uint32_t pages = 0;          ///< where the sequence's page table begins in StepRows::pages
+  std::uint32_t draft_rows = 0;     ///< of the sequence's rows, the last ones
+  std::uint32_t accepted_rows = 0;  ///< of the sequence's last step
 };
 
 /// A micro-batch as kernels see it; both arrays lie where the device can read them.

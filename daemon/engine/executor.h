@@ -11,7 +11,7 @@ namespace tandem::engine {
 /// A micro-batch as the stages get it: what the scheduler decided, with tokens and page tables filled in.
 struct Rows {
   std::vector<std::int32_t> tokens;             ///< (rows)
-  std::vector<device::SequenceRows> sequences;  ///< consecutive, together all rows
+  std::vector<device::SequenceRows> sequences;  ///< consecutive, together all rows; drafts as there
   std::vector<std::uint32_t> wanted;            ///< rows whose logits are wanted, ascending
   bool streamed = false;                        ///< they go the way on which weights are streamed to the GPU
 };

@@ -34,6 +34,7 @@ std::uint32_t PlanExecutor::vocab() const noexcept {
 
 void PlanExecutor::begin(const Rows& rows) {
   high_water_.note(batch_of(rows), static_cast<std::uint32_t>(rows.wanted.size()));
+  if (rows.streamed) high_water_.note_streamed(static_cast<std::uint32_t>(rows.tokens.size()));
   on_the_way_.push(&rows);
   if (pipeline_) pipeline_->begin(rows, rows.streamed ? streamed_ : in_place_);
 }

@@ -47,8 +47,8 @@ std::vector<float> CpuModel::step(std::span<const Chunk> chunks) {
   for (const Chunk& chunk : chunks) {
     const auto first_row = static_cast<std::uint32_t>(tokens.size());
     const auto rows = static_cast<std::uint32_t>(chunk.tokens.size());
-    sequences.push_back(
-        {chunk.slot, first_row, rows, chunk.first_position, chunk.first_key, pages_.at(chunk.slot).data()});
+    sequences.push_back({chunk.slot, first_row, rows, chunk.first_position, chunk.first_key,
+                         pages_.at(chunk.slot).data(), chunk.draft_rows, chunk.accepted_rows});
     tokens.insert(tokens.end(), chunk.tokens.begin(), chunk.tokens.end());
   }
   const auto rows = static_cast<std::uint32_t>(tokens.size());
@@ -144,6 +144,10 @@ device::KvCache CpuModel::make_cache(const model::LayerSpec& layer, const CpuMod
     rows = pool_of(options) * kPageTok;
   }
   kv.rows = allocate(rows * kv.row_bytes);
+  kv.draft_rows = options.draft_rows;
+  if (kv.draft_rows > 0) {
+    kv.drafts = allocate(std::size_t{options.sequences} * kv.draft_rows * kv.row_bytes);
+  }
   return kv;
 }
 

@@ -34,6 +34,7 @@ struct CpuModelOptions {
   std::uint32_t micro_batch = 64;
   std::uint32_t pool_pages =
       0;  ///< pages that really exist, reused in turn; 0 = as many as max_seq_len asks for
+  std::uint32_t draft_rows = 0;  ///< the most of a sequence
   unsigned threads = 1;
   const cpu::KernelSet* kernels = &cpu::best_kernel_set();
   std::function<void(ModelViews&)> mistake = [](ModelViews&) {};
@@ -45,6 +46,8 @@ struct Chunk {
   std::uint64_t first_position = 0;
   std::span<const std::int32_t> tokens;
   std::uint64_t first_key = 0;
+  std::uint32_t draft_rows = 0;     ///< as in device::SequenceRows
+  std::uint32_t accepted_rows = 0;  ///< likewise
 };
 
 /// A whole model on the CPU backend in memory of its own: caches start out as NaN, pages lie in scrambled

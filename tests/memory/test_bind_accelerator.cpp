@@ -119,7 +119,9 @@ planner::Workload random_workload(std::mt19937& random) {
   planner::Workload workload;
   workload.max_seq_len = 1 + random() % 200;
   workload.sequences = 1 + static_cast<std::uint32_t>(random() % 5);
-  workload.micro_batch = workload.sequences + static_cast<std::uint32_t>(random() % 40);
+  workload.draft_rows = static_cast<std::uint32_t>(random() % 3);
+  workload.micro_batch =
+      workload.sequences * (workload.draft_rows + 1) + static_cast<std::uint32_t>(random() % 40);
   workload.kv_type = random() % 2 == 0 ? planner::KvType::f32 : planner::KvType::f16;
   workload.stream_rows = static_cast<std::uint32_t>(random() % 2 * (1 + random() % workload.micro_batch));
   workload.head_type = random() % 4 == 0 ? planner::HeadType::q8_0 : planner::HeadType::keep;

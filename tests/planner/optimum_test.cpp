@@ -156,7 +156,7 @@ TEST(Optimum, EqualsBruteForceWithTheHeadOnEitherDevice) {
 TEST(Optimum, TheRoomiestPlacementFitsWhereAnyDoesAndElseNeedsTheLeastRam) {
   std::mt19937 random(54);
   int misfits = 0;
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < 4500; ++round) {
     const auto question = random_question(random, 3);
     const auto walker = question.walker();
     std::uint64_t least_ram = ~std::uint64_t{0};

@@ -196,7 +196,7 @@ Placement placement_number(std::size_t layers, std::uint64_t index, Device gpu) 
 TEST(MinVram, IsTheLeastOverAllPlacements) {
   std::mt19937 random(44);
   int found = 0;
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < 400; ++round) {
     const auto subject = planner_test::random_subject(random);
     const auto layers = subject.hyper.layers.size();
     if (layers > 4) continue;

@@ -78,8 +78,8 @@ std::vector<float> PlacedModel::step(std::span<const Chunk> chunks) {
   for (const Chunk& chunk : chunks) {
     const auto first_row = static_cast<std::uint32_t>(tokens.size());
     const auto rows = static_cast<std::uint32_t>(chunk.tokens.size());
-    sequences.push_back(
-        {chunk.slot, first_row, rows, chunk.first_position, chunk.first_key, pages_.at(chunk.slot).data()});
+    sequences.push_back({chunk.slot, first_row, rows, chunk.first_position, chunk.first_key,
+                         pages_.at(chunk.slot).data(), chunk.draft_rows, chunk.accepted_rows});
     tokens.insert(tokens.end(), chunk.tokens.begin(), chunk.tokens.end());
   }
   const auto rows = static_cast<std::uint32_t>(tokens.size());
@@ -205,6 +205,9 @@ Unit PlacedModel::upload(const Unit& unit, const CpuModelOptions& options) {
   const std::size_t rows = half.kv.cells != 0 ? std::size_t{half.kv.cells} * options.sequences
                                               : pages_[0].size() * options.sequences * half.kv.page_tok;
   half.kv.rows = allocate(rows * half.kv.row_bytes, true);
+  if (half.kv.draft_rows > 0) {
+    half.kv.drafts = allocate(std::size_t{options.sequences} * half.kv.draft_rows * half.kv.row_bytes, true);
+  }
   return on_device;
 }
 
