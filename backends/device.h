@@ -173,6 +173,13 @@ class Stage {
   /// accelerator it may return before that is done.  Throws std::runtime_error if the device fails; a CPU
   /// does not.
   virtual void step(const MicroBatch& batch, float* x) = 0;
+
+  /// Records decode steps over `x` of up to `rows` rows, none of whose sequences has more than `context_tok`
+  /// tokens, as far as the device's graph limit goes, and no other ones later.  Not while a step is under
+  /// way. Throws as step; a CPU records nothing.
+  virtual void record(float* x, std::uint32_t rows, std::uint64_t context_tok) {
+    static_cast<void>(x), static_cast<void>(rows), static_cast<void>(context_tok);
+  }
 };
 
 /// Embedding and head, on whichever device has them.
@@ -232,7 +239,9 @@ struct LogitReduction {
   std::uint32_t vocab = 0;           ///< tokens that can be chosen; the others of a row are ignored
   const TokenEdit* edits = nullptr;  ///< before anything is chosen; a token of a row at most once
   std::uint32_t n_edits = 0;
-  Candidate* candidates = nullptr;  ///< (rows, kMostCandidates), larger logits first, then smaller tokens
+  Candidate* candidates = nullptr;    ///< (rows, kMostCandidates), larger logits first, then smaller tokens
+  std::uint32_t* unusable = nullptr;  ///< (rows) becomes how many logits were infinite or no number, before
+                                      ///< edits; null: not wanted
 };
 
 /// What the driver says of a device's memory.

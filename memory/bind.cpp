@@ -26,11 +26,6 @@ std::span<float> floats(std::span<std::byte> bytes) noexcept {
   return {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)};
 }
 
-/// All of an arena.
-std::span<float> floats_of(Arena& arena) {
-  return floats(arena.take(arena.own_bytes()));
-}
-
 /// Refuses what cannot be executed for this model, or with what is there.
 void check(const planner::Plan& plan, const model::Header& header, const model::Hyperparameters& hyper,
            const device::Accelerator* accelerator) {
@@ -52,9 +47,10 @@ void check(const planner::Plan& plan, const model::Header& header, const model::
   planner::check_plan(plan, planner::model_input(header, hyper));
 }
 
-/// Lines of a plan that nothing is allocated for: the driver's own, and what stays free on purpose.
+/// Lines of a plan that nothing is allocated for: the driver's own, with the graphs that it keeps, and what
+/// stays free on purpose.
 bool is_left_alone(Purpose purpose) noexcept {
-  return purpose == Purpose::reserve || purpose == Purpose::driver;
+  return purpose == Purpose::reserve || purpose == Purpose::driver || purpose == Purpose::graphs;
 }
 
 std::uint64_t table_bytes(const model::RopeSpec& rope) noexcept {
@@ -120,7 +116,7 @@ BoundPlan::BoundPlan(planner::Plan plan, model::Header header, model::Hyperparam
   bind_head();
   bind_working_memory(Device::cpu, cpu_);
   if (const auto gpu = planner::gpu_of(plan_)) bind_working_memory(*gpu, on_accelerator_);
-  logits_ = plan_.head.device == Device::cpu ? cpu_.logits : floats_of(arena(Device::cpu, Purpose::logits));
+  logits_ = plan_.head.device == Device::cpu ? cpu_.logits : take_logits(Device::cpu);
   check_ledger();
 }
 
@@ -137,8 +133,11 @@ std::vector<LedgerLine> BoundPlan::ledger() const {
     if (held != arenas_.end()) {
       lines.push_back(held->ledger_line());
     } else {
-      const auto taken = line.purpose == Purpose::driver ? driver_bytes_ : 0;
-      lines.push_back({line.device, line.purpose, line.bytes, taken, taken});
+      // Nothing else may take what is set aside for graphs.
+      const bool graphs = line.purpose == Purpose::graphs;
+      const auto driver_bytes = line.purpose == Purpose::driver ? driver_bytes_ : 0;
+      lines.push_back({line.device, line.purpose, line.bytes, graphs ? line.bytes : driver_bytes,
+                       graphs ? accelerator_->graph_bytes() : driver_bytes});
     }
   }
   return lines;
@@ -168,6 +167,7 @@ void BoundPlan::load(const Progress& progress) {
 VramUse BoundPlan::vram_use() const {
   VramUse use;
   use.taken_bytes = free_before_bytes_ - std::min(free_before_bytes_, accelerator_->memory().free_bytes);
+  use.allocated_bytes = accelerator_->graph_bytes();
   for (const auto& arena : arenas_) {
     if (arena.device() == Device::cpu) continue;
     use.allocated_bytes += arena.own_bytes();
@@ -241,6 +241,10 @@ void BoundPlan::bind_transfer() {
   accelerator_->set_step_buffers(
       {arena(*gpu, Purpose::transfer).take(step_bytes).data(), pinned.take(step_bytes).data(), step_bytes});
   if (!streamed_units(plan_).empty()) bind_streaming(*gpu, load_buffer);
+  if (plan_.head.device != Device::cpu) {
+    choices_ = take_choices(pinned);
+    choices_on_accelerator_ = take_choices(arena(*gpu, Purpose::transfer));
+  }
   const auto directions = directions_of(plan_);
   const auto row_bytes = std::uint64_t{plan_.workload.micro_batch} * hyper_.width * sizeof(float);
   const auto take = [&](std::array<std::span<float>, 2>& rows) {
@@ -421,7 +425,28 @@ void BoundPlan::bind_working_memory(Device device, WorkingMemory& memory) {
     const auto drafts = (draft_bytes(device) + kAlignment - 1) / kAlignment * kAlignment;
     memory.scratch.kv_staging = staging->take(staging->own_bytes() - drafts).data();
   }
-  if (device == plan_.head.device) memory.logits = floats_of(arena(device, Purpose::logits));
+  if (device == plan_.head.device) memory.logits = take_logits(device);
+}
+
+std::span<float> BoundPlan::take_logits(Device device) {
+  const auto rows = planner::logit_rows(plan_.workload);
+  return floats(arena(device, Purpose::logits).take(std::uint64_t{rows} * hyper_.vocab * sizeof(float)));
+}
+
+ChoiceMemory BoundPlan::take_choices(Arena& transfer) const {
+  const std::uint64_t rows = planner::logit_rows(plan_.workload);
+  const auto take = [&transfer]<class T>(std::uint64_t n, T*) {
+    return std::span<T>(reinterpret_cast<T*>(transfer.take(n * sizeof(T)).data()), n);
+  };
+  constexpr auto kCountWords = planner::kBufferAlignmentBytes / sizeof(std::uint32_t);
+  static_assert(planner::kChoiceBytes == planner::kBufferAlignmentBytes +
+                                             device::kMostCandidates * sizeof(device::Candidate) +
+                                             planner::kMostEdits * sizeof(device::TokenEdit));
+  ChoiceMemory choices;
+  choices.unusable = take(rows * kCountWords, static_cast<std::uint32_t*>(nullptr)).first(rows);
+  choices.candidates = take(rows * device::kMostCandidates, static_cast<device::Candidate*>(nullptr));
+  choices.edits = take(rows * planner::kMostEdits, static_cast<device::TokenEdit*>(nullptr));
+  return choices;
 }
 
 void BoundPlan::check_ledger() const {

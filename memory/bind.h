@@ -29,6 +29,14 @@ struct WorkingMemory {
   std::span<float> logits;    ///< (logit_rows, vocab), if the device has the head
 };
 
+/// Where rows of logits are edited and reduced to candidates, on an accelerator that has the head or in the
+/// pinned memory that this goes through; empty where it has not.
+struct ChoiceMemory {
+  std::span<std::uint32_t> unusable;        ///< (logit_rows); the candidates follow, one copy brings both
+  std::span<device::Candidate> candidates;  ///< (logit_rows, kMostCandidates)
+  std::span<device::TokenEdit> edits;       ///< (logit_rows * planner::kMostEdits)
+};
+
 /// Pinned rows (micro_batch, width) in which micro-batches cross, two for each direction; empty where none
 /// cross that way.
 struct CrossingRows {
@@ -78,6 +86,10 @@ class BoundPlan {
   [[nodiscard]] const CrossingRows& crossing() const noexcept { return crossing_; }
   /// Where tokens are chosen from, whoever has the head: (logit_rows, vocab).
   [[nodiscard]] std::span<float> logits() const noexcept { return logits_; }
+  [[nodiscard]] const ChoiceMemory& choices() const noexcept { return choices_; }
+  [[nodiscard]] const ChoiceMemory& choices_on_accelerator() const noexcept {
+    return choices_on_accelerator_;
+  }
 
   /// Of a plan with an accelerator.
   [[nodiscard]] VramUse vram_use() const;
@@ -105,6 +117,8 @@ class BoundPlan {
   void bind_streaming(planner::Device gpu, std::span<std::byte> pinned);
   void bind_stages();
   void bind_head();
+  std::span<float> take_logits(planner::Device device);
+  ChoiceMemory take_choices(Arena& transfer) const;
   void bind_working_memory(planner::Device device, WorkingMemory& memory);
   void check_ledger() const;
   [[nodiscard]] std::uint64_t draft_bytes(planner::Device device) const;
@@ -130,6 +144,8 @@ class BoundPlan {
   WorkingMemory on_accelerator_;
   CrossingRows crossing_;
   std::span<float> logits_;
+  ChoiceMemory choices_;
+  ChoiceMemory choices_on_accelerator_;
 };
 
 }  // namespace tandem::memory

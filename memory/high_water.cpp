@@ -98,15 +98,18 @@ std::uint64_t HighWater::kv_staging_bytes(Device device) const {
   return draft_rows_ * token_bytes + rows_ * largest_row_bytes;
 }
 
-/// Rows cross in buffers of micro_batch rows; the rest are step buffers and what weights are loaded through,
-/// and on a GPU what they are streamed through.
+/// Rows cross in buffers of micro_batch rows; the rest are step buffers, what tokens are chosen in and what
+/// weights are loaded through, and on a GPU what they are streamed through.
 std::uint64_t HighWater::transfer_bytes(const LedgerLine& line) const {
   const auto step_bytes = planner::step_buffer_bytes(plan_.workload.micro_batch, plan_.kv_pages.pages);
   const auto used_step_bytes = rows_ == 0 ? 0 : planner::step_buffer_bytes(rows_, table_pages_);
-  const auto stream_bytes = streamed_rows_ == 0 ? 0 : line.planned_bytes - step_bytes;
-  if (line.device != Device::cpu) return used_step_bytes + stream_bytes;
-  const auto crossing_bytes = line.planned_bytes - planner::kLoadBufferBytes - step_bytes;
-  return planner::kLoadBufferBytes + used_step_bytes + crossing_bytes / plan_.workload.micro_batch * rows_;
+  const bool chooses = plan_.head.device != Device::cpu;
+  const auto choice_bytes = chooses ? planner::logit_rows(plan_.workload) * planner::kChoiceBytes : 0;
+  const auto used_bytes = used_step_bytes + (chooses ? logit_rows_ * planner::kChoiceBytes : 0);
+  const auto stream_bytes = streamed_rows_ == 0 ? 0 : line.planned_bytes - step_bytes - choice_bytes;
+  if (line.device != Device::cpu) return used_bytes + stream_bytes;
+  const auto crossing_bytes = line.planned_bytes - planner::kLoadBufferBytes - step_bytes - choice_bytes;
+  return planner::kLoadBufferBytes + used_bytes + crossing_bytes / plan_.workload.micro_batch * rows_;
 }
 
 }  // namespace tandem::memory

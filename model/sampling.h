@@ -62,6 +62,10 @@ class Sampler {
 
   /// How many of the best of `vocab` logits `sample_best` wants; 0 = it takes all logits to choose.
   [[nodiscard]] std::size_t wanted(std::size_t vocab) const noexcept;
+  /// As many as there may be.
+  [[nodiscard]] std::size_t most_edits() const noexcept {
+    return params_.logit_bias.size() + seen_.size() + suppressed_.size();
+  }
   /// Makes `edits` what is done to the logits of tokens below `vocab` first, by token, each at most once.
   void edits(std::size_t vocab, std::vector<LogitEdit>& edits) const;
   /// What `sample` chooses, from the `wanted` best of the edited logits, best first (all there are, if they

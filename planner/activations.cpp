@@ -96,6 +96,18 @@ std::uint32_t chunk_rows(std::uint32_t micro_batch, std::uint32_t sequences) noe
   return beside_decode < kTileRows ? beside_decode : beside_decode / kTileRows * kTileRows;
 }
 
+std::uint64_t recorded_steps(const Workload& workload) noexcept {
+  constexpr std::uint64_t kMostRows = 8;
+  constexpr std::uint64_t kSmallestContext = 256;
+  const auto decoding = std::uint64_t{workload.sequences} * (std::uint64_t{workload.draft_rows} + 1);
+  const auto most_rows = std::min({decoding, kMostRows, std::uint64_t{workload.micro_batch}});
+  std::uint64_t steps = 1;
+  for (std::uint64_t rows = 1; rows < most_rows; rows *= 2) ++steps;
+  const auto rows_shapes = steps;
+  for (auto context = kSmallestContext; context < workload.max_seq_len; context *= 2) steps += rows_shapes;
+  return std::min(steps, kMostRecordedSteps);
+}
+
 std::uint32_t logit_rows(const Workload& workload) noexcept {
   const auto newest = std::uint64_t{workload.sequences} * (std::uint64_t{workload.draft_rows} + 1);
   const auto wanted = std::max<std::uint64_t>(newest, 8);

@@ -67,6 +67,17 @@ std::uint64_t kv_row_bytes(const model::LayerSpec& layer, KvLayout layout, KvTyp
 /// aligning the pieces takes.  `pages` is PagePlan's.  Throws BadQuestion on overflow.
 std::uint64_t step_buffer_bytes(std::uint32_t micro_batch, std::uint64_t pages);
 
+/// Shapes of decode steps that each stage on a GPU records ahead: 1, 2, 4 or 8 rows, as many as can decode at
+/// once, times contexts of a power of two from 256 on to the whole one; at most kMostRecordedSteps.
+std::uint64_t recorded_steps(const Workload& workload) noexcept;
+inline constexpr std::uint64_t kMostRecordedSteps = 64;
+
+/// Device memory set aside for what is recorded of one operation, and the most operations that a half takes.
+/// The emulated device charges just that; on others as many steps are recorded as fit.
+inline constexpr std::uint64_t kGraphOperationBytes = 1024;
+inline constexpr std::uint64_t kAttentionOperations = 11;
+inline constexpr std::uint64_t kFfnOperations = 6;
+
 /// Pinned memory through which weights go to an accelerator when they are loaded: in two halves,
 /// of which one is copied while the other is filled.  Where the head is stored in another type on the way,
 /// its rows wait in a quarter of it.  So large that a copy takes much longer than it takes to begin one.
@@ -75,6 +86,11 @@ inline constexpr std::uint64_t kLoadBufferBytes = std::uint64_t{4} << 20;
 /// Rows of a prompt's chunk: what is left in a step beside every other sequence's decode row, in whole 32s if
 /// it can.
 std::uint32_t chunk_rows(std::uint32_t micro_batch, std::uint32_t sequences) noexcept;
+
+/// What choosing a token on a GPU takes for each row of logits, there and pinned: the best candidates (256 of
+/// 8 bytes), changes of single logits (256 of 24) and a count.
+inline constexpr std::uint64_t kMostEdits = 256;
+inline constexpr std::uint64_t kChoiceBytes = 256 * 8 + kMostEdits * 24 + kBufferAlignmentBytes;
 
 /// Rows of logits kept at once: every sequence's newest and its drafts, and at least 8 so that prompts can be
 /// scored in groups; never more than a micro-batch has.

@@ -42,6 +42,7 @@ void add_gpu_lines(Lines& lines, Device gpu, const DeviceLoad& load, const Budge
   lines.add(gpu, Purpose::activations, load.activations());
   lines.add(gpu, Purpose::logits, load.logits());
   lines.add(gpu, Purpose::transfer, load.transfer());
+  lines.add(gpu, Purpose::graphs, load.graphs());
   if (gpu == Device::cuda0) lines.add(gpu, Purpose::driver, machine.driver_bytes);
   lines.add(gpu, Purpose::reserve, budget.vram_reserve_bytes);
 }
@@ -85,10 +86,12 @@ void DeviceLoad::add(UnitRef unit) {
   switch (unit.kind) {
     case UnitKind::attention:
       tensors_ += size(model_->layers[unit.layer].attention);
+      operations_ += kAttentionOperations;
       add_attention(unit.layer);
       return;
     case UnitKind::ffn:
       tensors_ += size(model_->layers[unit.layer].ffn);
+      operations_ += kFfnOperations;
       return;
     case UnitKind::head:
       head_ += size(model_->head);
@@ -141,10 +144,16 @@ ByteCount DeviceLoad::logits() const {
   return head_ == 0 ? ByteCount() : logit_bytes(*model_, *workload_);
 }
 
+ByteCount DeviceLoad::graphs() const {
+  if (device_ == Device::cpu) return {};
+  return operations_ * recorded_steps(*workload_) * kGraphOperationBytes;
+}
+
 ByteCount DeviceLoad::transfer() const {
   if (device_ == Device::cpu) return {};
   const ByteCount steps = step_buffer_bytes(workload_->micro_batch, kv_pages(*workload_).value());
-  return streams_ ? steps + ByteCount(2) * stream_buffer_bytes(*model_) : steps;
+  const auto choices = head_ == 0 ? ByteCount() : choice_bytes(*workload_);
+  return steps + choices + (streams_ ? ByteCount(2) * stream_buffer_bytes(*model_) : ByteCount());
 }
 
 ByteCount DeviceLoad::shared() const {
@@ -162,6 +171,10 @@ ByteCount transfer_bytes(const ModelInput& model, const Workload& workload, std:
 
 ByteCount logit_bytes(const ModelInput& model, const Workload& workload) {
   return (ByteCount(logit_rows(workload)) * model.hyper.vocab * sizeof(float)).aligned(kBufferAlignmentBytes);
+}
+
+ByteCount choice_bytes(const Workload& workload) {
+  return ByteCount(logit_rows(workload)) * kChoiceBytes;
 }
 
 ByteCount gpu_fixed_bytes(Device gpu, const Budget& budget, const MachineProfile& machine) {
@@ -195,7 +208,10 @@ Footprint footprint(const ModelInput& model, const Budget& budget, const Workloa
   lines.add(Device::cpu, Purpose::kv_staging, cpu_load.kv_staging());
   lines.add(Device::cpu, Purpose::activations, cpu_load.activations());
   lines.add(Device::cpu, Purpose::logits, logit_bytes(model, workload));
-  if (!gpu_load.idle()) lines.add(Device::cpu, Purpose::transfer, transfer_bytes(model, workload, crossings));
+  const auto choices = placement.head == Device::cpu ? ByteCount() : choice_bytes(workload);
+  if (!gpu_load.idle()) {
+    lines.add(Device::cpu, Purpose::transfer, transfer_bytes(model, workload, crossings) + choices);
+  }
   lines.add(Device::cpu, Purpose::reserve, budget.ram_reserve_bytes);
   add_gpu_lines(lines, gpu, gpu_load, budget, machine);
 

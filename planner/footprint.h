@@ -34,9 +34,9 @@ ByteCount kv_arena_bytes(const model::LayerSpec& layer, const Workload& workload
 ///  - kv_staging: sequences * draft_rows rows of KV of all its layers, and micro_batch rows of the largest;
 ///  - activations: `activation_layout`;
 ///  - logits: `logit_rows` rows of vocab floats, on the head's device;
-///  - transfer, on a GPU: `step_buffer_bytes`, and two of `stream_buffer_bytes` (planner/streaming.h) where
-///  some
-///    unit is streamed through them.
+///  - graphs: of its halves, `recorded_steps` records of kGraphOperationBytes an operation, on a GPU;
+///  - transfer, on a GPU: `step_buffer_bytes`, `choice_bytes` if it has the head, and two of
+///    `stream_buffer_bytes` (planner/streaming.h) where some unit is streamed through them.
 class DeviceLoad {
  public:
   DeviceLoad(const ModelInput& model, const Workload& workload, Device device) noexcept
@@ -56,11 +56,12 @@ class DeviceLoad {
   [[nodiscard]] ByteCount kv_staging() const;
   [[nodiscard]] ByteCount activations() const;
   [[nodiscard]] ByteCount logits() const;
+  [[nodiscard]] ByteCount graphs() const;
   [[nodiscard]] ByteCount transfer() const;
 
   /// What each unit brings with it, and what units of a device share: buffers as large as the largest needs.
   /// `own`, `drafts` aligned and `shared` are all lines above.
-  [[nodiscard]] ByteCount own() const { return tensors_ + head_ + kv_; }
+  [[nodiscard]] ByteCount own() const { return tensors_ + head_ + kv_ + graphs(); }
   [[nodiscard]] ByteCount drafts() const;  ///< staged rows of draft tokens, not aligned
   [[nodiscard]] ByteCount shared() const;
 
@@ -78,6 +79,7 @@ class DeviceLoad {
   ByteCount kv_;
   ByteCount kv_row_sum_;  ///< KV of one token over this device's layers
   ByteCount kv_row_max_;
+  ByteCount operations_;  ///< of its halves in a decode step
   bool rotates_sliding_ = false;
   bool rotates_global_ = false;
   bool streams_ = false;
@@ -89,6 +91,10 @@ ByteCount transfer_bytes(const ModelInput& model, const Workload& workload, std:
 
 /// Bytes of logits kept at once.
 ByteCount logit_bytes(const ModelInput& model, const Workload& workload);
+
+/// Bytes of what such rows are reduced to where the head is on a GPU, there and on the CPU: kChoiceBytes
+/// each.
+ByteCount choice_bytes(const Workload& workload);
 
 /// Bytes a GPU takes before any unit is on it: the driver's (none on an emulated one) and the reserve.
 ByteCount gpu_fixed_bytes(Device gpu, const Budget& budget, const MachineProfile& machine);
@@ -105,8 +111,9 @@ struct Footprint {
 
 /// Beside the lines of DeviceLoad, the CPU has
 ///  - weights: an embedding of its own, if the head is not tied to it, in place in the mapped file;
-///  - logits, where the head is elsewhere: tokens are sampled on the CPU;
-///  - transfer: pinned memory for the GPU (`transfer_bytes`), rows of it (micro_batch, width) floats.  Two
+///  - logits, where the head is elsewhere: tokens are chosen on the CPU;
+///  - transfer: pinned memory for the GPU (`transfer_bytes`, and `choice_bytes` if that has the head), rows
+///  of it (micro_batch, width) floats.  Two
 ///    micro-batches are on their way at once, each with a buffer of its own, which all stages share.
 /// A GPU with no unit on it has no lines at all.  Throws BadQuestion on overflow.
 Footprint footprint(const ModelInput& model, const Budget& budget, const Workload& workload,

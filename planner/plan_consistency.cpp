@@ -180,6 +180,9 @@ void check_presence(const Plan& plan, Device device) {
   check(Purpose::kv_staging, has_attention);
   check(Purpose::logits, device == Device::cpu || device == plan.head.device);
   check(Purpose::transfer, device == Device::cpu ? gpu_of(plan).has_value() : has_units);
+  const bool has_halves =
+      has_attention || std::ranges::find(plan.layers, device, &LayerPlan::ffn_device) != plan.layers.end();
+  check(Purpose::graphs, device != Device::cpu && has_halves);
   if (device != Device::cuda0 || !has_units) check(Purpose::driver, false);
   const auto reserve = device == Device::cpu ? plan.budget.ram_reserve_bytes
                        : has_units           ? plan.budget.vram_reserve_bytes

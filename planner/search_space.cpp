@@ -103,7 +103,7 @@ class Builder {
   [[nodiscard]] ByteCount most_ram() const {
     const auto placement = Placement::all_on(Device::cpu, model_.layers.size());
     return ByteCount(footprint(model_, budget_, workload_, machine_, placement).ram_bytes) +
-           transfer_bytes(model_, workload_, 2);
+           transfer_bytes(model_, workload_, 2) + choice_bytes(workload_);
   }
 
   [[nodiscard]] bool has_ffn(std::size_t sort) const {
@@ -160,7 +160,7 @@ class Builder {
     const auto on_cpu = load_of(kOnCpu, head, allowed);
     auto ram = on_cpu.shared() + on_cpu.head() + model_.embedding.bytes + budget_.ram_reserve_bytes +
                transfer_bytes(model_, workload_, 2);
-    if (head == kOnGpu) ram += logit_bytes(model_, workload_);
+    if (head == kOnGpu) ram += logit_bytes(model_, workload_) + choice_bytes(workload_);
     if (vram > budget_.vram_bytes) return;
     SearchCase added;
     added.head = head;

@@ -123,7 +123,9 @@ class CudaAccelerator final : public device::Accelerator {
 
   /// Every stage has the same rows.
   void make_descriptor(std::uint32_t max_rows) {
-    if (!descriptor_) descriptor_.emplace(buffers_, max_rows);
+    if (descriptor_) return;
+    descriptor_.emplace(buffers_, max_rows);
+    rows_ = descriptor_->empty();
   }
 
   Device device_;

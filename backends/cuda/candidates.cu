@@ -100,6 +100,17 @@ __global__ void __launch_bounds__(kThreads) edit_logits(device::LogitReduction r
   logit = edit.forbidden != 0 ? -INFINITY : logit - edit.subtracted;
 }
 
+/// Counts what cannot be chosen from in slice blockIdx.x of row blockIdx.y.
+__global__ void __launch_bounds__(kThreads) count_unusable(device::LogitReduction reduction, Slices slices) {
+  const float* row = reduction.logits + std::uint64_t{blockIdx.y} * reduction.stride;
+  std::uint32_t unusable = 0;
+  for (std::uint32_t i = slices.begin(blockIdx.x) + threadIdx.x; i < slices.begin(blockIdx.x + 1);
+       i += kThreads) {
+    unusable += fabsf(row[i]) < INFINITY ? 0 : 1;
+  }
+  if (unusable > 0) atomic_add(reduction.unusable + blockIdx.y, unusable);
+}
+
 /// The best of slice blockIdx.x of row blockIdx.y.
 __global__ void __launch_bounds__(kThreads) best_of_slice(device::LogitReduction reduction, Slices slices) {
   Key* keys = shared_memory<Key>();
@@ -142,11 +153,16 @@ __global__ void __launch_bounds__(kThreads)
 
 void reduce(Stream& stream, const device::LogitReduction& reduction) {
   if (reduction.rows == 0) return;
+  const Slices slices(reduction.vocab);
+  if (reduction.unusable != nullptr) {
+    stream.fill(reduction.unusable, 0, reduction.rows * sizeof *reduction.unusable);
+    launch(stream, {"count_unusable", dim3(slices.count, reduction.rows), dim3(kThreads)}, count_unusable,
+           reduction, slices);
+  }
   if (reduction.n_edits > 0) {
     launch(stream, {"edit_logits", dim3(divide_up(reduction.n_edits, kThreads)), dim3(kThreads)}, edit_logits,
            reduction);
   }
-  const Slices slices(reduction.vocab);
   launch(stream, {"best_of_slice", dim3(slices.count, reduction.rows), dim3(kThreads), kKeys * sizeof(Key)},
          best_of_slice, reduction, slices);
   for (std::uint32_t distance = 1; distance < slices.count; distance *= kLists) {

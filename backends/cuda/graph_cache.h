@@ -24,8 +24,8 @@ struct StepClass {
   }
 };
 
-/// The graphs of a stage's decode steps, captured when their class first comes and as long as they fit the
-/// budget, which outlives them.
+/// The graphs of a stage's decode steps, captured ahead or when their class first comes, and as long as they
+/// fit the budget, which outlives them.
 class GraphCache {
  public:
   /// Of one stage: four row classes with the contexts up to 32,768 and a second residual stream, or all up to
@@ -42,16 +42,27 @@ class GraphCache {
     for (const Entry& entry : graphs_) {
       if (entry.of == of) return stream.launch(entry.graph);
     }
-    if (full_ || !enabled() || graphs_.size() == kMostGraphs) return enqueue();
+    if (!capture(stream, of, enqueue)) return enqueue();
+    stream.launch(graphs_.back().graph);
+  }
+
+  /// Captures what `enqueue` would put into the stream for steps of this class, if it fits; else no other
+  /// one is captured either.
+  template <class Enqueue>
+  bool capture(Stream& stream, const StepClass& of, const Enqueue& enqueue) {
+    if (full_ || !enabled() || graphs_.size() == kMostGraphs) return false;
     Graph graph = stream.capture(enqueue);
     if (graph.bytes() > budget_.limit_bytes - budget_.used_bytes) {
-      full_ = true;
-      return enqueue();
+      close();
+      return false;
     }
     budget_.used_bytes += graph.bytes();
     graphs_.push_back({of, std::move(graph)});
-    stream.launch(graphs_.back().graph);
+    return true;
   }
+
+  /// What is not captured now never is.
+  void close() noexcept { full_ = true; }
 
  private:
   struct Entry {

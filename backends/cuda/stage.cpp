@@ -76,6 +76,21 @@ class CudaStage final : public device::Stage {
     graphs_.run(stream_, {x, step_.n_rows, step_.context_tok}, [this, x] { enqueue(x); });
   }
 
+  void record(float* x, std::uint32_t rows, std::uint64_t context_tok) override {
+    const std::uint32_t most_rows = std::min(rows, kDecodeRows);
+    if (units_.empty() || streams_ || most_rows == 0) return;
+    step_ = rows_;
+    for (step_.context_tok = kSmallestContext;; step_.context_tok *= 2) {
+      for (std::uint32_t some_rows = 1;; some_rows *= 2) {
+        step_.n_rows = row_class(std::min(some_rows, most_rows), shape_.max_rows);
+        graphs_.capture(stream_, {x, step_.n_rows, step_.context_tok}, [this, x] { enqueue(x); });
+        if (some_rows >= most_rows) break;
+      }
+      if (step_.context_tok >= context_tok) break;
+    }
+    graphs_.close();
+  }
+
  private:
   /// All units, for the rows of step_.
   void enqueue(float* x) {

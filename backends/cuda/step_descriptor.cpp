@@ -81,6 +81,13 @@ NumberBuffers StepDescriptor::indices() const {
   return numbers_at(indices_at_);
 }
 
+StepRows StepDescriptor::empty() const {
+  StepRows rows;
+  rows.rows = reinterpret_cast<const StepRow*>(buffers_.on_device + rows_at_);
+  rows.pages = reinterpret_cast<const std::uint32_t*>(buffers_.on_device + pages_at_);
+  return rows;
+}
+
 StepRows StepDescriptor::write(const device::MicroBatch& batch, std::uint32_t page_tok,
                                Stream& stream) const {
   std::uint64_t n_pages = 0, tokens = 0;
@@ -109,9 +116,10 @@ StepRows StepDescriptor::write(const device::MicroBatch& batch, std::uint32_t pa
   for (std::uint32_t r = batch.rows; r < n_rows; ++r) rows[r] = padding_row(r);
   stream.copy_to_device(buffers_.on_device + rows_at_, rows, n_rows * sizeof *rows);
   if (page_bytes > 0) stream.copy_to_device(buffers_.on_device + pages_at_, pages, page_bytes);
-  return {reinterpret_cast<const StepRow*>(buffers_.on_device + rows_at_),
-          reinterpret_cast<const std::uint32_t*>(buffers_.on_device + pages_at_), batch.rows,
-          context_class(tokens)};
+  StepRows written = empty();
+  written.n_rows = batch.rows;
+  written.context_tok = context_class(tokens);
+  return written;
 }
 
 }  // namespace tandem::cuda

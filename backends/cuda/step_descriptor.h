@@ -19,6 +19,9 @@ class StepDescriptor {
   [[nodiscard]] NumberBuffers tokens() const;
   [[nodiscard]] NumberBuffers indices() const;
 
+  /// Where micro-batches are written to, before one was.
+  [[nodiscard]] StepRows empty() const;
+
   /// Writes the micro-batch down and puts its copy into the stream; the last copy must be done.  Global
   /// layers have pages of `page_tok` tokens, 0 = there are none.  Rows beyond the batch's, up to its row
   /// class, are marked as padding.  Throws std::runtime_error if the batch is larger than the buffers.

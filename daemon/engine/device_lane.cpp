@@ -93,6 +93,7 @@ class AcceleratorLane final : public DeviceLane {
  public:
   AcceleratorLane(const memory::BoundPlan& plan, const std::vector<Segment>& segments)
       : plan_(plan), device_(*plan.accelerator()), segments_(bind_segments(segments)) {
+    record_steps();
     head_ = device_.make_head_stage(embedding_on(plan, false), head_on(plan, false), plan.shape(),
                                     plan.on_accelerator().scratch);
   }
@@ -139,13 +140,66 @@ class AcceleratorLane final : public DeviceLane {
     });
   }
 
-  /// Gets the logits that are wanted, or waits: whatever the rows came from may be written again then.
+  /// So that no step that is served has to.
+  void record_steps() {
+    const auto& plan = plan_.plan();
+    device_.set_graph_limit(plan.arena_bytes(*planner::gpu_of(plan), planner::Purpose::graphs));
+    for (const auto& segment : segments_) {
+      if (!segment.stage) continue;
+      segment.stage->record(plan_.on_accelerator().residual.data(),
+                            plan.workload.sequences * (plan.workload.draft_rows + 1),
+                            plan.workload.max_seq_len);
+    }
+  }
+
+  /// Gets what is wanted of the logits, or waits: whatever the rows came from may be written again then.
   void end(const Rows& rows, const float* x) {
     if (rows.wanted.empty()) return device_.wait();
     const auto n = static_cast<std::uint32_t>(rows.wanted.size());
-    float* logits = plan_.on_accelerator().logits.data();
-    head_->logits(x, rows.wanted.data(), n, logits);
-    device_.receive(plan_.logits().data(), logits, std::uint64_t{n} * plan_.hyper().vocab * sizeof(float));
+    head_->logits(x, rows.wanted.data(), n, plan_.on_accelerator().logits.data());
+    if (rows.best.empty()) return receive_logits(0, n);
+    const auto takes_all = [](std::uint32_t best) { return best == 0; };
+    for (auto first = std::ranges::find_if(rows.best, takes_all); first != rows.best.end();) {
+      const auto last = std::find_if_not(first, rows.best.end(), takes_all);
+      receive_logits(static_cast<std::size_t>(first - rows.best.begin()),
+                     static_cast<std::size_t>(last - first));
+      first = std::find_if(last, rows.best.end(), takes_all);
+    }
+    if (!std::ranges::all_of(rows.best, takes_all)) receive_best(rows, n);
+  }
+
+  void receive_logits(std::size_t first, std::size_t n) {
+    const auto at = first * plan_.hyper().vocab;
+    device_.receive(plan_.logits().data() + at, plan_.on_accelerator().logits.data() + at,
+                    n * plan_.hyper().vocab * sizeof(float));
+  }
+
+  /// Reduces all rows; those that were received whole are not looked at again.
+  void receive_best(const Rows& rows, std::uint32_t n) {
+    const auto& pinned = plan_.choices();
+    const auto& there = plan_.choices_on_accelerator();
+    std::ranges::copy(rows.edits, pinned.edits.begin());
+    if (!rows.edits.empty()) {
+      device_.send(reinterpret_cast<float*>(there.edits.data()),
+                   reinterpret_cast<const float*>(pinned.edits.data()),
+                   rows.edits.size() * sizeof(device::TokenEdit));
+    }
+    device::LogitReduction reduction;
+    reduction.logits = plan_.on_accelerator().logits.data();
+    reduction.rows = n;
+    reduction.stride = plan_.hyper().vocab;
+    reduction.vocab = rows.choosable;
+    reduction.edits = there.edits.data();
+    reduction.n_edits = static_cast<std::uint32_t>(rows.edits.size());
+    reduction.candidates = there.candidates.data();
+    reduction.unusable = there.unusable.data();
+    device_.reduce(reduction);
+    const auto* const begin = reinterpret_cast<const std::byte*>(there.unusable.data());
+    const auto* const end =
+        reinterpret_cast<const std::byte*>(there.candidates.data() + n * device::kMostCandidates);
+    device_.receive(reinterpret_cast<float*>(pinned.unusable.data()),
+                    reinterpret_cast<const float*>(there.unusable.data()),
+                    static_cast<std::uint64_t>(end - begin));
   }
 
   const memory::BoundPlan& plan_;

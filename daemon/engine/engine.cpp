@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "daemon/engine/generation.h"
+#include "planner/activations.h"
 
 namespace tandem::engine {
 namespace {
@@ -97,6 +98,8 @@ struct Engine::OnTheWay {
     rows.tokens.reserve(limits.micro_batch);
     rows.sequences.reserve(limits.sequences);
     rows.wanted.reserve(limits.logit_rows);
+    rows.best.reserve(limits.logit_rows);
+    rows.edits.reserve(limits.logit_rows * planner::kMostEdits);
   }
 
   scheduler::Step step;
@@ -110,12 +113,18 @@ struct Engine::Ready {
   SequencePtr sequence;
   scheduler::Work work;
   std::uint32_t first_logits = 0;  ///< index of its first wanted row
+  bool reduced = false;            ///< the last of these
 
   [[nodiscard]] std::uint64_t end_position() const noexcept { return work.first_position + work.rows; }
 };
 
 Engine::Engine(Executor& executor, const model::Tokenizer& tokenizer, const scheduler::Limits& limits)
-    : executor_(executor), tokenizer_(tokenizer), limits_(limits), scheduler_(limits) {
+    : executor_(executor),
+      tokenizer_(tokenizer),
+      limits_(limits),
+      scheduler_(limits),
+      choosable_(std::min(executor.vocab(), tokenizer.size())) {
+  edits_.reserve(planner::kMostEdits);
   steps_.reserve(limits.steps);
   while (steps_.size() < limits.steps) steps_.emplace_back(limits);
   ready_.reserve(limits.sequences);
@@ -127,7 +136,7 @@ Engine::~Engine() {
 }
 
 RequestId Engine::submit(EngineRequest request, std::shared_ptr<Sink> sink) {
-  check(request, limits_.max_seq_len, std::min(executor_.vocab(), tokenizer_.size()));
+  check(request, limits_.max_seq_len, choosable_);
   const auto sequence = std::make_shared<Sequence>(std::move(request), tokenizer_, std::move(sink));
   const auto& generation = sequence->generation;
 
@@ -286,7 +295,7 @@ void Engine::finish_step(Lock& lock) {
   const auto& done = steps_[oldest_];
   oldest_ = (oldest_ + 1) % steps_.size();
   --on_the_way_;
-  complete(done.step);
+  complete(done);
   const auto step_us = us_between(std::max(done.begun, last_back_), computed);
   last_back_ = computed;
   account_step(done.prompt_tok, bytes, step_us);
@@ -318,6 +327,9 @@ std::uint64_t Engine::fill_rows(const scheduler::Step& step, Rows& rows) {
   rows.tokens.clear();
   rows.sequences.clear();
   rows.wanted.clear();
+  rows.best.clear();
+  rows.edits.clear();
+  rows.choosable = choosable_;
   const auto now = Clock::now();
   rows.streamed = step.streamed;
   for (const auto& work : step.work) {
@@ -334,18 +346,34 @@ std::uint64_t Engine::fill_rows(const scheduler::Step& step, Rows& rows) {
       rows.tokens.push_back(sequence.generation.token_at(work.first_position + i));
     }
     for (auto i = work.rows - work.logit_rows; i < work.rows; ++i) rows.wanted.push_back(first_row + i);
+    rows.best.resize(rows.wanted.size(), 0);
+    if (work.logit_rows > 0 && executor_.reduces()) want_best(sequence.generation, rows);
     if (sequence.generation.in_prompt(work.first_position)) prompt_tok += work.rows;
   }
   return prompt_tok;
 }
 
-/// Makes `ready_` the parts of `step` whose sequences were not cancelled meanwhile.
-void Engine::complete(const scheduler::Step& step) {
-  scheduler_.completed(step);
+/// Asks for no more of the last wanted row, from which `generation` chooses, than that takes.
+void Engine::want_best(const Generation& generation, Rows& rows) {
+  rows.best.back() = generation.best_wanted(choosable_);
+  if (rows.best.back() == 0) return;
+  const auto row = static_cast<std::uint32_t>(rows.best.size() - 1);
+  generation.edits(choosable_, edits_);
+  for (const auto& edit : edits_) {
+    rows.edits.push_back({row, static_cast<std::uint32_t>(edit.token), edit.added, edit.penalty,
+                          edit.subtracted, edit.forbidden ? 1U : 0U});
+  }
+}
+
+/// Makes `ready_` the parts of the step whose sequences were not cancelled meanwhile.
+void Engine::complete(const OnTheWay& done) {
+  scheduler_.completed(done.step);
   std::uint32_t first_logits = 0;
-  for (const auto& work : step.work) {
-    if (scheduler_.holds(work.id)) ready_.push_back({sequences_.at(work.id), work, first_logits});
-    first_logits += work.logit_rows;
+  for (const auto& work : done.step.work) {
+    const auto end_logits = first_logits + work.logit_rows;
+    const bool reduced = work.logit_rows > 0 && done.rows.best[end_logits - 1] > 0;
+    if (scheduler_.holds(work.id)) ready_.push_back({sequences_.at(work.id), work, first_logits, reduced});
+    first_logits = end_logits;
   }
 }
 
@@ -380,7 +408,12 @@ void Engine::advance(const Ready& ready) {
     return end(sequence, FinishReason::length);
   }
 
-  generation.choose(executor_.logits(ready.first_logits + ready.work.logit_rows - 1), raw_, sequence.delta);
+  const auto row = ready.first_logits + ready.work.logit_rows - 1;
+  if (ready.reduced) {
+    generation.choose_best(executor_.reduced(row), choosable_, sequence.delta);
+  } else {
+    generation.choose(executor_.logits(row), raw_, sequence.delta);
+  }
   if (!sequence.first_token) sequence.first_token = Clock::now();
   const auto reason = account_token(sequence);
   if (reason) generation.close(sequence.delta);

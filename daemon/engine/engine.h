@@ -22,6 +22,7 @@
 namespace tandem::engine {
 
 using scheduler::RequestId;
+class Generation;
 
 /// A request as an observer sees it.
 struct RequestView {
@@ -102,9 +103,10 @@ class Engine {
   void work();
   void tell_cancelled(Lock& lock);
   std::uint64_t fill_rows(const scheduler::Step& step, Rows& rows);
+  void want_best(const Generation& generation, Rows& rows);
   bool begin_step(Lock& lock);
   void finish_step(Lock& lock);
-  void complete(const scheduler::Step& step);
+  void complete(const OnTheWay& done);
   void account_step(std::uint64_t prompt_tok, const BytesRead& bytes, std::uint64_t us);
   void deliver(const Ready& ready, const std::string& error);
   void advance(const Ready& ready);
@@ -136,6 +138,8 @@ class Engine {
   std::size_t on_the_way_ = 0;   ///< how many there are
   std::vector<Ready> ready_;     ///< the worker's: sequences of the micro-batch that came back last
   std::chrono::steady_clock::time_point last_back_;  ///< the worker's: when the last one came back
+  const std::uint32_t choosable_;                    ///< tokens that have logits
+  std::vector<model::LogitEdit> edits_;              ///< the worker's: of one row
   std::vector<float> raw_;  ///< the worker's: (vocab) logits as they came, where scores are asked for
   std::once_flag joined_;
   std::thread worker_;  ///< last: it uses all of the above

@@ -14,6 +14,9 @@ struct Rows {
   std::vector<device::SequenceRows> sequences;  ///< consecutive, together all rows; drafts as there
   std::vector<std::uint32_t> wanted;            ///< rows whose logits are wanted, ascending
   bool streamed = false;                        ///< they go the way on which weights are streamed to the GPU
+  std::vector<std::uint32_t> best;  ///< of each: how many of the best logits do; 0, as if empty: it takes all
+  std::vector<device::TokenEdit> edits;  ///< of logits of which the best do; rows count in `wanted`
+  std::uint32_t choosable = 0;           ///< tokens, from 0 on, that can be chosen
 };
 
 /// As the stages get it.
@@ -32,6 +35,12 @@ struct BytesRead {
     kv += other.kv;
     return *this;
   }
+};
+
+/// What a row of logits was reduced to.
+struct ReducedRow {
+  std::span<const device::Candidate> candidates;  ///< as device::LogitReduction has them
+  std::uint32_t unusable = 0;                     ///< logits that were infinite or no number
 };
 
 /// Runs micro-batches in order, for the engine's worker.
@@ -58,6 +67,14 @@ class Executor {
   /// Logits (vocab) of the i-th wanted row of those that came back last.  They may be changed, and hold until
   /// the next `begin` or `finish`.
   [[nodiscard]] virtual std::span<float> logits(std::uint32_t i) noexcept = 0;
+
+  /// Whether rows of which the best logits do are reduced: then they have no `logits`.
+  [[nodiscard]] virtual bool reduces() const noexcept { return false; }
+  /// The i-th wanted row, if the best of its logits do; holds as long as `logits`.
+  [[nodiscard]] virtual ReducedRow reduced(std::uint32_t i) noexcept {
+    static_cast<void>(i);
+    return {};
+  }
 };
 
 }  // namespace tandem::engine

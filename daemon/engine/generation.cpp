@@ -5,9 +5,14 @@
 #include <utility>
 
 #include "model/error.h"
+#include "planner/activations.h"
 
 namespace tandem::engine {
 namespace {
+
+[[noreturn]] void throw_unusable() {
+  throw Error("the model's output is not a number", "the model file may be damaged");
+}
 
 /// The logits that belong to tokens.  Throws if one is infinite or not a number (all exponent bits set).
 template <typename T>
@@ -16,7 +21,7 @@ std::span<T> usable(std::span<T> logits, const model::Tokenizer& tokenizer) {
   const auto of_tokens = logits.first(std::min<std::size_t>(logits.size(), tokenizer.size()));
   bool bad = false;
   for (const float logit : of_tokens) bad |= (std::bit_cast<std::uint32_t>(logit) & kExponent) == kExponent;
-  if (bad) throw Error("the model's output is not a number", "the model file may be damaged");
+  if (bad) throw_unusable();
   return of_tokens;
 }
 
@@ -60,14 +65,34 @@ void Generation::echo(std::uint64_t first_position, std::uint32_t rows,
 void Generation::choose(std::span<float> all_logits, std::vector<float>& scratch, TextDelta& delta) {
   const auto logits = usable(all_logits, *tokenizer_);
   if (request_.logprobs) scratch.assign(logits.begin(), logits.end());
-  newest_ = pick(logits);
-  ++completion_tok_;
-
-  delta.tokens.push_back(newest_);
-  stopped_ = tokenizer_->ends_generation(newest_);
-  const bool shown = text_.push(newest_, delta);
+  const bool shown = say(pick(logits), delta);
   if (request_.logprobs && shown) delta.scores.push_back(score(scratch, newest_));
-  stopped_ |= text_.stopped();
+}
+
+std::uint32_t Generation::best_wanted(std::uint32_t vocab) const noexcept {
+  if (request_.logprobs || request_.constraint || sampler_.most_edits() > planner::kMostEdits) return 0;
+  const auto wanted = sampler_.wanted(vocab);
+  return wanted > device::kMostCandidates ? 0 : static_cast<std::uint32_t>(wanted);
+}
+
+void Generation::choose_best(const ReducedRow& row, std::uint32_t vocab, TextDelta& delta) {
+  if (row.unusable > 0) throw_unusable();
+  best_.clear();
+  best_.reserve(row.candidates.size());
+  for (const auto& [token, logit] : row.candidates) {
+    if (token >= 0) best_.push_back({token, logit});
+  }
+  say(sampler_.sample_best(best_, vocab), delta);
+}
+
+/// Makes `token` the newest and adds its text; false for tokens that are not of the text.
+bool Generation::say(model::TokenId token, TextDelta& delta) {
+  newest_ = token;
+  ++completion_tok_;
+  delta.tokens.push_back(newest_);
+  const bool shown = text_.push(newest_, delta);
+  stopped_ = tokenizer_->ends_generation(newest_) || text_.stopped();
+  return shown;
 }
 
 /// The next token, one that the constraint allows.  Constraints share masks that only one thread at a time

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "daemon/engine/answer_text.h"
+#include "daemon/engine/executor.h"
 #include "daemon/engine/request.h"
 #include "daemon/engine/sink.h"
 #include "model/answer_constraint.h"
@@ -47,6 +48,16 @@ class Generation {
   /// is resized as needed.
   void choose(std::span<float> logits, std::vector<float>& scratch, TextDelta& delta);
 
+  /// How many of the best logits do for the next choice, once they are edited, of `vocab` that have a token;
+  /// 0: it takes all.
+  [[nodiscard]] std::uint32_t best_wanted(std::uint32_t vocab) const noexcept;
+  /// Makes `edits` these edits, planner::kMostEdits or fewer.
+  void edits(std::uint32_t vocab, std::vector<model::LogitEdit>& edits) const {
+    sampler_.edits(vocab, edits);
+  }
+  /// As `choose`, from what a row was reduced to.
+  void choose_best(const ReducedRow& row, std::uint32_t vocab, TextDelta& delta);
+
   /// Adds what is still held back, when nothing more comes.
   void close(TextDelta& delta);
   /// The stop string that ended the answer; empty if none did.
@@ -55,11 +66,13 @@ class Generation {
  private:
   [[nodiscard]] ScoredToken score(std::span<const float> logits, model::TokenId token) const;
   model::TokenId pick(std::span<float> logits);
+  bool say(model::TokenId token, TextDelta& delta);
 
   EngineRequest request_;
   const model::Tokenizer* tokenizer_;
   model::Sampler sampler_;
   AnswerText text_;
+  std::vector<model::TokenLogit> best_;                ///< candidates of a reduced row
   std::optional<model::AnswerConstraint> constraint_;  ///< from the first token on, where one was asked for
   model::TokenId newest_ = 0;
   std::uint64_t completion_tok_ = 0;

@@ -59,6 +59,15 @@ std::vector<memory::LedgerLine> PlanExecutor::ledger() const {
   return lines;
 }
 
+bool PlanExecutor::reduces() const noexcept {
+  return !plan_.choices().candidates.empty();
+}
+
+ReducedRow PlanExecutor::reduced(std::uint32_t i) noexcept {
+  constexpr std::size_t kCandidates = device::kMostCandidates;
+  return {plan_.choices().candidates.subspan(i * kCandidates, kCandidates), plan_.choices().unusable[i]};
+}
+
 namespace {
 
 /// KV rows that at least one row of `sequence` sees; of a ring, those before the chunk are all but the

@@ -36,6 +36,8 @@ class PlanExecutor final : public Executor {
   void begin(const Rows& rows) override;
   BytesRead finish() override;
   [[nodiscard]] std::span<float> logits(std::uint32_t i) noexcept override;
+  [[nodiscard]] bool reduces() const noexcept override;
+  [[nodiscard]] ReducedRow reduced(std::uint32_t i) noexcept override;
 
   /// The plan's, with what micro-batches have used so far; from any thread.
   [[nodiscard]] std::vector<memory::LedgerLine> ledger() const;

@@ -188,6 +188,12 @@ struct Counter {
       if (!bytes.contains({gpu, Purpose::activations})) continue;
       bytes[{gpu, Purpose::transfer}] = steps;
       bytes[{Device::cpu, Purpose::transfer}] = steps + 4 * 1024 * 1024 + directions.size() * 2 * buffer;
+      if (placement.head == gpu) {
+        std::uint64_t rows = std::max<std::uint64_t>(8, workload.sequences * (1 + workload.draft_rows));
+        rows = std::min<std::uint64_t>(rows, workload.micro_batch);
+        for (const auto device : {Device::cpu, gpu})
+          bytes[{device, Purpose::transfer}] += rows * (256 * (8 + 24) + 64);
+      }
       if (streamed().empty()) continue;
       std::uint64_t largest = 0;
       for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
@@ -197,6 +203,32 @@ struct Counter {
         }
       }
       bytes[{gpu, Purpose::transfer}] += 2 * (largest + up_to_64(width * 4));
+    }
+  }
+
+  /// Records of decode steps of every shape, one after another.
+  void count_graphs() {
+    const auto up_to_power = [](std::uint64_t n) {
+      while ((n & (n - 1)) != 0) ++n;
+      return n;
+    };
+    std::set<std::uint64_t> row_shapes;
+    for (std::uint64_t rows = 1; rows <= 8 && rows <= workload.micro_batch; ++rows) {
+      if (rows > workload.sequences * (1 + workload.draft_rows)) break;
+      row_shapes.insert(std::min<std::uint64_t>(up_to_power(rows), workload.micro_batch));
+    }
+    std::set<std::uint64_t> contexts;
+    for (std::uint64_t tokens = 1; tokens <= workload.max_seq_len; ++tokens) {
+      if (contexts.empty() || tokens > *contexts.rbegin())
+        contexts.insert(std::max<std::uint64_t>(256, up_to_power(tokens)));
+    }
+    const auto shapes = std::min<std::size_t>(row_shapes.size() * contexts.size(), 64);
+    for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
+      for (std::size_t shape = 0; shape < shapes; ++shape) {
+        if (placement.attention[i] != Device::cpu)
+          bytes[{placement.attention[i], Purpose::graphs}] += 11 * 1024;
+        if (placement.ffn[i] != Device::cpu) bytes[{placement.ffn[i], Purpose::graphs}] += 6 * 1024;
+      }
     }
   }
 
@@ -223,6 +255,7 @@ SlowBytes slow_bytes(const model::Header& header, const model::Hyperparameters& 
   counter.count_activations();
   counter.count_logits();
   counter.count_transfers();
+  counter.count_graphs();
   counter.count_fixed(budget, driver_bytes);
   std::erase_if(counter.bytes, [](const auto& line) { return line.second == 0; });
   return counter.bytes;

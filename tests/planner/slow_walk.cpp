@@ -89,6 +89,14 @@ SlowWalk::SlowWalk(const model::Header& header, const model::Hyperparameters& hy
     attention.window = hyper.layers[i].window;
     add_kv(attention);
   }
+  const auto decoding = std::min<std::uint64_t>(workload.sequences * (workload.draft_rows + 1), 8);
+  for (std::uint64_t context = 256;; context *= 2) {
+    for (std::uint64_t rows = 1;
+         rows == 1 || rows / 2 < std::min<std::uint64_t>(decoding, workload.micro_batch); rows *= 2)
+      ++recorded_steps_;
+    if (context >= workload.max_seq_len) break;
+  }
+  recorded_steps_ = std::min<std::uint64_t>(recorded_steps_, 64);
 }
 
 /// Elements of a row become bytes, and rows the cache: a ring of cells, or pages of 64.
@@ -203,6 +211,7 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
     side.has_head = side.has_head || is_head;
     side.bytes += on_gpu ? unit.copied_bytes : unit.mapped_bytes;
     side.ffn = std::max(side.ffn, unit.ffn_elems);
+    if (on_gpu && !is_head) side.bytes += recorded_steps_ * (unit.attends ? 11 : 6) * 1024;
     if (!unit.attends) return;
     side.bytes += unit.kv_bytes;
     side.drafts += unit.kv_row_bytes * workload_.sequences * workload_.draft_rows;
@@ -240,7 +249,8 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
   const std::uint64_t m = workload_.micro_batch;
   const auto floats = [m](std::uint64_t elems) { return up_to_64(m * elems * 4); };
   const auto newest = std::uint64_t{workload_.sequences} * (workload_.draft_rows + 1);
-  const auto logits = up_to_64(std::min<std::uint64_t>(m, std::max<std::uint64_t>(8, newest)) * vocab_ * 4);
+  const auto logit_rows = std::min<std::uint64_t>(m, std::max<std::uint64_t>(8, newest));
+  const auto logits = up_to_64(logit_rows * vocab_ * 4) + (gpu.has_head ? logit_rows * (8192 + 64) : 0);
   const auto total = [&](const Side& side) {
     if (!side.used) return std::uint64_t{0};
     auto bytes = side.bytes + up_to_64(side.drafts) + up_to_64(m * side.longest_kv_row);

@@ -83,6 +83,7 @@ class SlowWalk {
   std::uint64_t stream_bytes_ = 0;         ///< of a buffer that weights are streamed through
   std::uint64_t width_ = 0;
   std::uint64_t vocab_ = 0;
+  std::uint64_t recorded_steps_ = 0;  ///< by every stage on the GPU
 };
 
 }  // namespace tandem::planner_test

@@ -46,7 +46,11 @@ def test_both_devices_have_units_and_every_byte_is_where_the_plan_says(split):
     assert answer["plan"]["totals"]["vram_bytes"] <= 3 * 1024 * 1024
     assert {line["device"] for line in answer["ledger"]} == {"cpu", "emulated0"}
     for line in answer["ledger"]:
-        assert line["allocated_bytes"] == line["planned_bytes"] == line["used_bytes"], line
+        assert line["allocated_bytes"] == line["planned_bytes"], line
+        if line["purpose"] == "graphs":  # as many steps are recorded as fit
+            assert 0.7 * line["planned_bytes"] < line["used_bytes"] <= line["planned_bytes"], line
+        else:
+            assert line["used_bytes"] == line["planned_bytes"], line
     assert not any(line["purpose"] == "driver" for line in answer["ledger"])
 
 

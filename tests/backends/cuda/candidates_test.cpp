@@ -182,6 +182,28 @@ TEST(Candidates, OfARowWithoutNumbersAreNone) {
   EXPECT_EQ(choose(first_allowed, rows, reducer), 2);
 }
 
+TEST(Candidates, ComeWithACountOfWhatIsNoNumber) {
+  std::mt19937 random(4);
+  Rows rows = random_rows(3, 9000, 0, random);
+  rows.logits[5] = NAN;
+  rows.logits[8000] = INFINITY;
+  rows.logits[rows.stride() * 2 + 4000] = -INFINITY;
+  Reducer reducer(1);
+  const auto logits = upload<float>(reducer.device, reducer.stream, rows.logits);
+  const cuda::DeviceMemory candidates(reducer.device, 3 * device::kMostCandidates * sizeof(Candidate));
+  const cuda::DeviceMemory unusable(reducer.device, 3 * sizeof(std::uint32_t));
+  device::LogitReduction reduction;
+  reduction.logits = as<float>(logits);
+  reduction.rows = rows.n;
+  reduction.stride = rows.stride();
+  reduction.vocab = rows.vocab;
+  reduction.candidates = as<Candidate>(candidates);
+  reduction.unusable = as<std::uint32_t>(unusable);
+  cuda::reduce(reducer.stream, reduction);
+  EXPECT_EQ(download<std::uint32_t>(reducer.device, reducer.stream, unusable, 3),
+            (std::vector<std::uint32_t>{2, 0, 1}));
+}
+
 TEST(Wanted, IsNothingWhereAllLogitsCount) {
   model::SamplingParams params;
   EXPECT_EQ(model::Sampler(params, {}, {}).wanted(1000), 64u);

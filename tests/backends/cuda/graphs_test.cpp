@@ -58,6 +58,20 @@ TEST_P(StepGraphs, GiveTheSameBits) {
   EXPECT_EQ(recorded.counts().graph_launches, 10u);
 }
 
+TEST_P(StepGraphs, RecordedAheadGiveTheSameBitsAndAreAllThereAre) {
+  const auto options = options_for(5);
+  Placement ahead = kWithGraphs;
+  ahead.records_ahead = true;
+  PlacedModel plain(GetParam(), options, kAllOnDevice, {.seed = 9});
+  PlacedModel recorded(GetParam(), options, ahead, {.seed = 10});
+  EXPECT_EQ(recorded.counts().captures, 4u);  // 1, 2, 4 and 8 rows of at most 256 tokens
+  const auto bytes = recorded.graph_bytes();
+  EXPECT_EQ(serve(recorded, 5, 10), serve(plain, 5, 10));
+  EXPECT_EQ(recorded.counts().captures, 4u);
+  EXPECT_EQ(recorded.counts().graph_launches, 10u);
+  EXPECT_EQ(recorded.graph_bytes(), bytes);
+}
+
 TEST_P(StepGraphs, OfSeveralStagesGiveTheSameBits) {
   const auto options = options_for(2);
   constexpr std::uint64_t kEveryThird = 0b1101'1011;

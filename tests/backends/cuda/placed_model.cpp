@@ -144,6 +144,8 @@ void PlacedModel::make_stages(const Placement& placement, const CpuModelOptions&
     }
     if (on_device) {
       stages_.push_back({true, accelerator_->make_stage(stage.data(), stage.size(), shape_, device_scratch)});
+      if (!placement.records_ahead) continue;
+      stages_.back().stage->record(x_on_device_, options.sequences, options.max_seq_len);
     } else {
       stages_.push_back({false, cpu::make_stage(stage, shape_, host_scratch, team_)});
     }

@@ -18,6 +18,7 @@ struct Placement {
   bool head = false;        ///< and the embedding
   std::uint64_t graph_limit_bytes = 0;
   std::uint64_t streamed = 0;  ///< of the FFN halves on the device: those whose weights stay on the host
+  bool records_ahead = false;  ///< the steps that graphs are of
 };
 
 /// A model whose units run where a placement says: stages on the CPU and on the emulated device, rows carried

@@ -39,8 +39,8 @@ cuda::emulation::Counts operator-(const cuda::emulation::Counts& a, const cuda::
 /// other after their first one.
 class Window {
  public:
-  explicit Window(std::uint64_t sequences, cuda::Device::State* device)
-      : begin_(kWarmSteps * sequences), end_((kWarmSteps + kSteps) * sequences), device_(device) {}
+  Window(std::uint64_t sequences, std::uint64_t steps, cuda::Device::State* device)
+      : begin_(kWarmSteps * sequences), end_((kWarmSteps + steps) * sequences), device_(device) {}
 
   void token() {
     ++tokens_;
@@ -109,13 +109,13 @@ class WindowSink final : public Sink {
 };
 
 /// Requests of every sort that a step has to keep room for; none of them ends by itself.
-std::vector<EngineRequest> requests(const model::Tokenizer& tokenizer, std::size_t n) {
+std::vector<EngineRequest> requests(const model::Tokenizer& tokenizer, std::size_t n, std::uint64_t steps) {
   std::vector<EngineRequest> all(n);
   for (std::size_t i = 0; i < n; ++i) {
     auto& request = all[i];
     for (std::size_t t = 0; t < 5 + 3 * i; ++t)
       request.prompt.push_back(static_cast<TokenId>(30 + t * 7 + i * 11));
-    request.max_new_tok = kWarmSteps + kSteps + kLeftSteps;
+    request.max_new_tok = kWarmSteps + steps + kLeftSteps;
     request.sampling.seed = i;
     request.stop = {"never said", "nor this \xF0\x9F\x98\x80"};
     for (TokenId token = 0; static_cast<std::uint32_t>(token) < tokenizer.size(); ++token) {
@@ -142,11 +142,12 @@ planner::Workload workload_of(std::uint32_t sequences) {
 }
 
 /// Serves that many sequences at once until the window has passed; says what the device did meanwhile.
-cuda::emulation::Counts serve(Served& served, std::uint32_t sequences, cuda::Device::State* device) {
-  Window window(sequences, device);
+cuda::emulation::Counts serve(Served& served, std::uint32_t sequences, cuda::Device::State* device,
+                              std::uint64_t steps = kSteps) {
+  Window window(sequences, steps, device);
   std::vector<std::shared_ptr<WindowSink>> sinks;
   std::vector<RequestId> ids;
-  for (auto& request : requests(served.tokenizer(), sequences)) {
+  for (auto& request : requests(served.tokenizer(), sequences, steps)) {
     sinks.push_back(std::make_shared<WindowSink>(window));
     ids.push_back(served.engine().submit(std::move(request), sinks.back()));
   }
@@ -176,6 +177,32 @@ TEST(DecodeSteps, OnBothDevicesAllocateNothing) {
   const auto did = serve(served, 2, device);
   EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
   EXPECT_EQ(did.allocations, 0U);
+  EXPECT_EQ(did.captures, 0U);
+}
+
+TEST(DecodeSteps, OnADeviceAreOneGraphEachAndOneDescriptor) {
+  auto emulated = cuda::emulation::make_device({.seed = 4});
+  auto* const device = &emulated.state();
+  auto header = model::read_header(reference_path("gemma4_1l_sliding.gguf"));
+  const auto layers = model::read_hyperparameters(header).layers.size();
+  Served served(std::move(header), workload_of(1), planner::Placement::all_on(Device::emulated0, layers),
+                cuda::make_accelerator(std::move(emulated)));
+  const auto graphs = served.bound().plan().arena_bytes(Device::emulated0, planner::Purpose::graphs);
+  const auto graph_bytes = served.bound().accelerator()->graph_bytes();
+  EXPECT_GT(graph_bytes, graphs / 2);
+  EXPECT_LE(graph_bytes, graphs);
+  constexpr std::uint64_t kFewSteps = 100;  // the emulation takes its time
+  const auto did = serve(served, 1, device, kFewSteps);
+  EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
+  EXPECT_EQ(did.allocations, 0U);
+  EXPECT_EQ(did.captures, 0U);
+  EXPECT_EQ(did.graph_launches, kFewSteps);
+  // Before the descriptor is written, and for what was computed.
+  EXPECT_EQ(did.synchronisations, 2 * kFewSteps);
+  // Rows and pages of the descriptor, the token, the wanted row and edits to the device; embedding, the
+  // head's norm, product and cap; two fills and kernels of the reduction; candidates to the host.
+  EXPECT_LE(did.operations, 14 * kFewSteps);
+  EXPECT_EQ(served.bound().accelerator()->graph_bytes(), graph_bytes);
 }
 
 TEST(Allocations, AreCountedOnEveryThread) {

@@ -102,7 +102,9 @@ void load_fully(Served& served) {
   std::vector<std::shared_ptr<RecordingSink>> sinks;
   const auto decoding = served.bound().plan().workload.sequences - 1;
   for (std::uint32_t i = 0; i < decoding; ++i) {
-    sinks.push_back(served.submit(request_of(served, 8, kContext - 8)));
+    auto request = request_of(served, 8, kContext - 8);
+    request.logprobs = 0;  // or a device keeps its logits
+    sinks.push_back(served.submit(std::move(request)));
   }
   sinks.push_back(served.submit(request_of(served, kContext - 1, 1)));
   auto scored = request_of(served, kMicroBatch, 0);
