@@ -37,8 +37,8 @@ def url_of(daemon):
 
 
 def test_it_shows_the_daemon_live(tmp_path):
-    with Daemon(MODEL, "--context", "8192", "--listen", "127.0.0.1:0") as daemon:
-        body = {"prompt": "hello", "max_tokens": 8000, "temperature": 0, "stream": True}
+    with Daemon(MODEL, "--context", "65536", "--listen", "127.0.0.1:0") as daemon:
+        body = {"prompt": "hello", "max_tokens": 65000, "temperature": 0, "stream": True}
         with daemon.client.stream("POST", "/v1/completions", json=body, headers={"X-Tandem-Client": "editor"}) as answer:
             lines = answer.iter_lines()
             next(lines)
