@@ -219,11 +219,11 @@ class Subject {
     const auto start = Clock::now();
     std::size_t rounds = 0;
     if (pipeline_) {
-      for (const auto& rows : batches) pipeline_->begin(rows);
+      for (const auto& rows : batches) pipeline_->begin(rows, {0, segments_.size()});
       for (; rounds == 0 || seconds_since(start) < options_.sample_s; ++rounds) {
         for (const auto& rows : batches) {
           pipeline_->finish();
-          pipeline_->begin(rows);
+          pipeline_->begin(rows, {0, segments_.size()});
         }
       }
       for (std::size_t i = 0; i < batches.size(); ++i) pipeline_->finish();
@@ -246,7 +246,7 @@ class Subject {
         only_->run(0, rows, 0);
         continue;
       }
-      pipeline_->begin(rows);
+      pipeline_->begin(rows, {0, segments_.size()});
       pipeline_->finish();
     }
   }

