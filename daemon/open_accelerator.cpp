@@ -28,20 +28,6 @@ planner::Devices found_devices() {
   return {planner::Device::cuda0};
 }
 
-/// Little enough for a device whose every thread is a fibre.
-calibration::AcceleratorWork little_work() {
-  calibration::AcceleratorWork work;
-  work.width = 256;
-  work.ffn_width = 512;
-  work.halves = 2;
-  work.many_rows = 16;
-  work.heads = 2;
-  work.context = 128;
-  work.copy_bytes = 1 << 16;
-  work.types = {model::TensorType::q4_0};
-  return work;
-}
-
 }  // namespace
 
 calibration::GpuToMeasure gpu_to_measure(const Config& config) {
@@ -55,7 +41,7 @@ calibration::GpuToMeasure device_to_measure(const Config& config) {
   constexpr std::uint64_t kEmulatedBytes = std::uint64_t{64} << 20;
   const bool emulated =
       config.devices != "auto" && planner::parse_devices(config.devices).gpu == planner::Device::emulated0;
-  if (emulated) return {cuda::open_emulated(kEmulatedBytes), little_work()};
+  if (emulated) return {cuda::open_emulated(kEmulatedBytes), calibration::little_work()};
   return gpu_to_measure(config);
 }
 

@@ -284,7 +284,8 @@ Json bytes_report(const Subject& subject) {
     lines.push_back({{"device", planner::to_string(line.device)},
                      {"purpose", planner::to_string(line.purpose)},
                      {"planned_bytes", line.planned_bytes},
-                     {"allocated_bytes", line.allocated_bytes}});
+                     {"allocated_bytes", line.allocated_bytes},
+                     {"used_bytes", line.used_bytes}});
     if (line.allocated_bytes != 0) balances = balances && line.planned_bytes == line.allocated_bytes;
   }
   return {{"planned_vram_bytes", subject.plan().vram_bytes},

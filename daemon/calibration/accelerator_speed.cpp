@@ -155,6 +155,19 @@ void measure_attention(Bench& bench, AcceleratorSpeed& speed) {
 
 }  // namespace
 
+AcceleratorWork little_work() {
+  AcceleratorWork work;
+  work.width = 256;
+  work.ffn_width = 512;
+  work.halves = 2;
+  work.many_rows = 16;
+  work.heads = 2;
+  work.context = 128;
+  work.copy_bytes = 1 << 16;
+  work.types = {model::TensorType::q4_0};
+  return work;
+}
+
 AcceleratorSpeed measure_accelerator(Pace& pace, device::Accelerator& accelerator,
                                      const AcceleratorWork& work) {
   AcceleratorSpeed speed;

@@ -36,6 +36,9 @@ struct AcceleratorWork {
                                        model::TensorType::q4_k, model::TensorType::q8_0};
 };
 
+/// Little enough for an emulated device, whose every thread is a fibre.
+AcceleratorWork little_work();
+
 /// Measures through the interface that plans are executed with.  `accelerator` is new; the device memory that
 /// this takes is freed with it.  What an emulated device says is of no use but to tests.  Throws
 /// std::runtime_error if the device fails.

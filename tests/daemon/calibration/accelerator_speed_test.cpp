@@ -8,19 +8,6 @@
 namespace tandem::calibration {
 namespace {
 
-AcceleratorWork little_work() {
-  AcceleratorWork work;
-  work.width = 256;
-  work.ffn_width = 512;
-  work.halves = 2;
-  work.many_rows = 16;
-  work.heads = 2;
-  work.context = 128;
-  work.copy_bytes = 1 << 16;
-  work.types = {model::TensorType::q4_0};
-  return work;
-}
-
 // Speeds of an emulated device mean nothing; that there are some shows that the way through the interface is
 // the one a GPU would be measured on.
 TEST(AcceleratorSpeed, EverythingIsMeasuredThroughTheInterface) {

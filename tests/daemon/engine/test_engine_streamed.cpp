@@ -12,6 +12,7 @@
 #include "backends/cuda/accelerator.h"
 #include "backends/cuda/emulation/device.h"
 #include "daemon/engine/segment.h"
+#include "tests/daemon/engine/requests.h"
 #include "tests/daemon/engine/served_model.h"
 #include "tests/support/fixture.h"
 
@@ -35,29 +36,6 @@ planner::Workload workload_of(std::uint32_t sequences, std::uint32_t micro_batch
   workload.kv_type = planner::KvType::f32;
   workload.stream_rows = stream_rows;
   return workload;
-}
-
-std::vector<TokenId> random_tokens(std::mt19937& random, std::size_t n) {
-  std::vector<TokenId> tokens(n);
-  for (auto& token : tokens) token = static_cast<TokenId>(5 + random() % 250);
-  return tokens;
-}
-
-EngineRequest scored(std::vector<TokenId> prompt) {
-  EngineRequest request;
-  request.prompt = std::move(prompt);
-  request.max_new_tok = 0;
-  request.echo = true;
-  request.logprobs = 1;
-  return request;
-}
-
-EngineRequest greedy(std::vector<TokenId> prompt, std::size_t max_new_tok) {
-  EngineRequest request;
-  request.prompt = std::move(prompt);
-  request.max_new_tok = max_new_tok;
-  request.sampling.temperature = 0;
-  return request;
 }
 
 /// Some unit on the device, and some FFN half on the CPU.
