@@ -163,7 +163,8 @@ void Spent::add_head(const CaseCosts& costs, std::size_t from) noexcept {
 bool Spent::fits(const CaseCosts& costs) const noexcept {
   const auto drafts =
       (drafts_bytes + kBufferAlignmentBytes - 1) / kBufferAlignmentBytes * kBufferAlignmentBytes;
-  return vram_bytes <= costs.within->vram_limit_bytes && ram_bytes + drafts <= costs.ram_limit_bytes();
+  return vram_bytes <= costs.within->vram_limit_bytes && ram_bytes + drafts <= costs.ram_limit_bytes() &&
+         !costs.lacks_gpu(vram_bytes);
 }
 
 Spent spent_by(const CaseCosts& costs, const Sides& sides) {

@@ -38,6 +38,10 @@ struct CaseCosts {
     const auto before = from == kStart ? space->embedding(within->head) : from;
     return before == to ? 0 : costs->crossing_ps;
   }
+  /// So far nothing is on the GPU, and something must be.
+  [[nodiscard]] bool lacks_gpu(std::uint64_t vram_bytes) const noexcept {
+    return costs->needs_gpu && within->head == kOnCpu && vram_bytes == 0;
+  }
   /// Time for which `to` is busy entering a stage.
   [[nodiscard]] Picoseconds entry_ps(std::size_t from, std::size_t to) const noexcept {
     return from == to ? 0 : costs->stage_ps[to];
@@ -65,7 +69,7 @@ struct Spent {
   /// Adds the head.
   void add_head(const CaseCosts& costs, std::size_t from) noexcept;
 
-  /// Within the limits of the case.
+  /// Within the limits of the case, and with something on the GPU where times hold only then.
   [[nodiscard]] bool fits(const CaseCosts& costs) const noexcept;
 
   bool operator==(const Spent&) const = default;

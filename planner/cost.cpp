@@ -216,6 +216,10 @@ Picoseconds crossing_ps(const ModelInput& model, const MachineProfile& machine, 
   return picoseconds(machine.crossing_us + bytes_us(bytes, machine.pcie_gb_per_s));
 }
 
+Picoseconds transfer_ps(const MachineProfile& machine, std::uint64_t bytes) {
+  return picoseconds(bytes_us(static_cast<double>(bytes), machine.pcie_gb_per_s));
+}
+
 Picoseconds stage_ps(const MachineProfile& machine, Device device) {
   return picoseconds(device == Device::cpu ? machine.cpu_stage_us : machine.gpu_stage_us);
 }
@@ -225,16 +229,17 @@ Picoseconds StepTime::overlapped_ps() const noexcept {
 }
 
 StepTime step_time(const ModelInput& model, KvType kv_type, const MachineProfile& machine,
-                   const Placement& placement, StepShape step) {
+                   const Placement& placement, StepShape step, Picoseconds parts) {
   const auto stages = stages_of(placement);
   StepTime time;
   for (const auto& stage : stages) {
     auto& busy_ps = stage.device == Device::cpu ? time.cpu_ps : time.gpu_ps;
-    busy_ps += stage_ps(machine, stage.device);
-    for (const auto unit : stage.units) busy_ps += unit_ps(model, kv_type, machine, stage.device, unit, step);
+    busy_ps += stage_ps(machine, stage.device) / parts;
+    for (const auto unit : stage.units)
+      busy_ps += unit_ps(model, kv_type, machine, stage.device, unit, step) / parts;
   }
   const auto embedding = model.embedding.bytes == 0 ? placement.head : Device::cpu;
-  time.crossing_ps = crossings_of(stages, embedding) * crossing_ps(model, machine, step);
+  time.crossing_ps = crossings_of(stages, embedding) * (crossing_ps(model, machine, step) / parts);
   return time;
 }
 

@@ -52,6 +52,9 @@ Picoseconds unit_ps(const ModelInput& model, KvType kv_type, const MachineProfil
 /// pcie_gb_per_s.
 Picoseconds crossing_ps(const ModelInput& model, const MachineProfile& machine, StepShape step);
 
+/// Time in which `bytes` of pinned memory reach the GPU: bytes over pcie_gb_per_s.
+Picoseconds transfer_ps(const MachineProfile& machine, std::uint64_t bytes);
+
 /// Time of entering a stage on `device`: cpu_stage_us or gpu_stage_us.
 Picoseconds stage_ps(const MachineProfile& machine, Device device);
 
@@ -71,8 +74,9 @@ struct StepTime {
   bool operator==(const StepTime&) const = default;
 };
 
+/// Of a step, or of one part of `parts` of it, every unit's, stage's and crossing's rounded down.
 StepTime step_time(const ModelInput& model, KvType kv_type, const MachineProfile& machine,
-                   const Placement& placement, StepShape step);
+                   const Placement& placement, StepShape step, Picoseconds parts = 1);
 
 /// One token of all sequences: together in one step, or as two micro-batches of half of them that overlap,
 /// whichever is shorter.

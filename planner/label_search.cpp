@@ -14,26 +14,28 @@ struct Rank {
   std::uint64_t vram_bytes = 0;
   std::uint64_t ram_bytes = 0;
   std::uint64_t drafts_bytes = 0;
+  bool lacks_gpu = false;
   Picoseconds cpu_ps = 0;
   Picoseconds gpu_ps = 0;
   Picoseconds serial_ps = 0;
 
   /// In the order in which labels are compared.
   [[nodiscard]] auto values() const noexcept {
-    return std::tie(vram_bytes, ram_bytes, drafts_bytes, cpu_ps, gpu_ps, serial_ps);
+    return std::tie(vram_bytes, ram_bytes, drafts_bytes, lacks_gpu, cpu_ps, gpu_ps, serial_ps);
   }
 
   /// No more of anything.
   [[nodiscard]] bool dominates(const Rank& other) const noexcept {
     return vram_bytes <= other.vram_bytes && ram_bytes <= other.ram_bytes &&
-           drafts_bytes <= other.drafts_bytes && cpu_ps <= other.cpu_ps && gpu_ps <= other.gpu_ps &&
-           serial_ps <= other.serial_ps;
+           drafts_bytes <= other.drafts_bytes && lacks_gpu <= other.lacks_gpu && cpu_ps <= other.cpu_ps &&
+           gpu_ps <= other.gpu_ps && serial_ps <= other.serial_ps;
   }
 
   void lower_to(const Rank& other) noexcept {
     vram_bytes = std::min(vram_bytes, other.vram_bytes);
     ram_bytes = std::min(ram_bytes, other.ram_bytes);
     drafts_bytes = std::min(drafts_bytes, other.drafts_bytes);
+    lacks_gpu = lacks_gpu && other.lacks_gpu;
     cpu_ps = std::min(cpu_ps, other.cpu_ps);
     gpu_ps = std::min(gpu_ps, other.gpu_ps);
     serial_ps = std::min(serial_ps, other.serial_ps);
@@ -148,6 +150,7 @@ class LabelSearch {
   [[nodiscard]] Rank rank_of(const Spent& spent, std::size_t next) const {
     const auto& most = most_[next];
     Rank rank{};
+    rank.lacks_gpu = costs_.lacks_gpu(spent.vram_bytes);
     const bool vram_matters = spent.vram_bytes + most.vram_bytes > costs_.within->vram_limit_bytes;
     if (vram_matters) rank.vram_bytes = spent.vram_bytes;
     const auto ram = spent.ram_bytes + spent.drafts_bytes + most.ram_bytes + most.drafts_bytes;

@@ -1,6 +1,7 @@
 #include "planner/optimum.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "planner/label_search.h"
 #include "planner/least_ram.h"
 #include "planner/search_space.h"
+#include "planner/streaming.h"
 
 namespace tandem::planner {
 namespace {
@@ -19,6 +21,7 @@ namespace {
 struct Mode {
   StepShape step;
   Timing timing = Timing::serial;
+  bool prefill = false;  ///< and a part of a decode_step
 };
 
 /// The objective is the least of these.
@@ -27,7 +30,7 @@ std::vector<Mode> modes_of(const Workload& workload) {
     case Optimise::decode:
       return {{decode_step(workload)}};
     case Optimise::prefill:
-      return {{prefill_step(workload)}};
+      return {{prefill_step(workload), Timing::serial, true}};
     case Optimise::context:
       return {{{1, workload.max_seq_len, 1}}};
     case Optimise::throughput:
@@ -55,8 +58,7 @@ class Search {
     if (!space_.exact) bound_ps_ = 0;
     for (const auto& placement : space_.few_crossings) offer(placement);
     for (const auto& mode : modes_of(workload_)) {
-      const auto costs = step_costs(model_, workload_, machine_, space_.gpu, mode.step);
-      search_mode(costs, mode.timing);
+      search_mode(costs_of(mode), mode.timing);
     }
     if (best_) best_->bound_ps = std::min(best_->time_ps, bound_ps_);
     return best_;
@@ -71,6 +73,20 @@ class Search {
   void offer(const Placement& placement) {
     const auto time_ps = objective_ps(model_, workload_, machine_, placement);
     if ((!best_ || time_ps < best_->time_ps) && fits(placement)) best_ = Choice{placement, time_ps, 0};
+  }
+
+  /// By the side of the head.
+  [[nodiscard]] std::array<StepCosts, 2> costs_of(const Mode& mode) const {
+    const auto plain = step_costs(model_, workload_, machine_, space_.gpu, mode.step);
+    std::array both{plain, plain};
+    if (!mode.prefill) return both;
+    const auto decode = step_costs(model_, workload_, machine_, space_.gpu, decode_step(workload_));
+    for (const auto head : {kOnCpu, kOnGpu}) {
+      if (streams_prefill_step(workload_))
+        both[head] = streamed_costs(model_, workload_, machine_, space_.gpu, head);
+      both[head].add_part(decode, kPrefillDecodeParts);
+    }
+    return both;
   }
 
   void take(const CaseCosts& costs, const std::vector<std::uint8_t>& sides, Picoseconds time_ps) {
@@ -89,12 +105,12 @@ class Search {
   };
 
   /// Cases that may hold something faster than what is known, the most promising first.
-  std::vector<Open> open_cases(const StepCosts& costs, Timing timing) {
+  std::vector<Open> open_cases(const std::array<StepCosts, 2>& costs, Timing timing) {
     std::vector<Open> open;
     std::optional<Bound::Prices> prices;  // good for one case, good enough to dismiss another
     for (const auto& within : space_.cases) {
       if (within.ram_fixed_bytes > space_.ram_budget_bytes) continue;
-      const CaseCosts in_case{&space_, &within, &costs, timing};
+      const CaseCosts in_case{&space_, &within, &costs[within.head], timing};
       if (prices) {
         const Bound quick(in_case, *prices);
         if (is_dismissed(quick)) continue;
@@ -111,7 +127,7 @@ class Search {
   }
 
   /// Every case with little effort first, as what one finds may dismiss another.
-  void search_mode(const StepCosts& costs, Timing timing) {
+  void search_mode(const std::array<StepCosts, 2>& costs, Timing timing) {
     auto open = open_cases(costs, timing);
     Effort little{{kLittle, kLittle}, 0};
     for (auto& entry : open) entry.done = search(entry.costs, entry.bound, little);
@@ -186,6 +202,11 @@ class Search {
 
 Picoseconds objective_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
                          const Placement& placement) {
+  if (workload.optimise == Optimise::prefill) {
+    const auto part =
+        step_time(model, workload.kv_type, machine, placement, decode_step(workload), kPrefillDecodeParts);
+    return prefill_ps(model, workload, machine, placement) + part.serial_ps();
+  }
   Picoseconds least = std::numeric_limits<Picoseconds>::max();
   for (const auto& mode : modes_of(workload)) {
     const auto time = step_time(model, workload.kv_type, machine, placement, mode.step);

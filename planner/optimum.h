@@ -13,11 +13,15 @@ namespace tandem::planner {
 
 /// What the workload's `optimise` asks to be short, for one placement:
 ///  - decode: decode_step, serial;
-///  - prefill: prefill_step, serial, each unit computed where it is placed, streamed ones too;
+///  - prefill: prefill_ps, streamed FFN halves computed on the GPU, and a millionth of a decode_step: where
+///    streaming makes placements alike, the one that decodes faster;
 ///  - throughput: all_sequences_ps;
 ///  - context: as decode, with max_seq_len tokens in the cache.
 Picoseconds objective_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
                          const Placement& placement);
+
+/// Parts of a decode_step of which prefill counts one.
+inline constexpr Picoseconds kPrefillDecodeParts = 1'000'000;
 
 /// A placement and its objective_ps.
 struct Choice {

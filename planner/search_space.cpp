@@ -199,6 +199,15 @@ Placement placement_of(const SearchSpace& space, std::size_t head, const std::ve
   return placement;
 }
 
+void StepCosts::add_part(const StepCosts& other, Picoseconds parts) {
+  for (const auto side : {kOnCpu, kOnGpu}) {
+    for (std::size_t i = 0; i < unit_ps.size(); ++i) unit_ps[i][side] += other.unit_ps[i][side] / parts;
+    head_ps[side] += other.head_ps[side] / parts;
+    stage_ps[side] += other.stage_ps[side] / parts;
+  }
+  crossing_ps += other.crossing_ps / parts;
+}
+
 StepCosts step_costs(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
                      Device gpu, StepShape step) {
   const auto both = [&](UnitRef unit) {
@@ -215,6 +224,29 @@ StepCosts step_costs(const ModelInput& model, const Workload& workload, const Ma
   }
   costs.stage_ps = {stage_ps(machine, Device::cpu), stage_ps(machine, gpu)};
   costs.crossing_ps = crossing_ps(model, machine, step);
+  return costs;
+}
+
+StepCosts streamed_costs(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
+                         Device gpu, std::size_t head) {
+  const auto step = prefill_step(workload);
+  auto costs = step_costs(model, workload, machine, gpu, step);
+  const auto cpu_entry = costs.crossing_ps + costs.stage_ps[kOnCpu];
+  const auto gpu_entry = costs.crossing_ps + costs.stage_ps[kOnGpu];
+  for (std::uint32_t i = 0; i < model.layers.size(); ++i) {
+    auto& attention_ps = costs.unit_ps[2 * std::size_t{i}];
+    auto& ffn_ps = costs.unit_ps[2 * std::size_t{i} + 1];
+    if (i > 0) attention_ps[kOnCpu] += cpu_entry + gpu_entry;
+    ffn_ps[kOnCpu] = streamed_ps(model, workload.kv_type, machine, gpu, i, step);
+  }
+  const bool begins_on_gpu = model.embedding.bytes == 0 && head == kOnGpu;
+  auto& first_ps = costs.unit_ps.front();
+  first_ps[kOnCpu] += gpu_entry + (begins_on_gpu ? cpu_entry : costs.stage_ps[kOnCpu]);
+  first_ps[kOnGpu] += begins_on_gpu ? costs.stage_ps[kOnGpu] : gpu_entry;
+  costs.head_ps[kOnCpu] += cpu_entry;
+  costs.stage_ps = {};
+  costs.crossing_ps = 0;
+  costs.needs_gpu = true;
   return costs;
 }
 

@@ -69,9 +69,19 @@ struct StepCosts {
   std::array<Picoseconds, 2> head_ps{};
   std::array<Picoseconds, 2> stage_ps{};
   Picoseconds crossing_ps = 0;
+  bool needs_gpu = false;  ///< hold only where some unit is on the GPU
+
+  /// Adds one of `parts` of every time of `other`, rounded down.
+  void add_part(const StepCosts& other, Picoseconds parts);
 };
 
 StepCosts step_costs(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
                      Device gpu, StepShape step);
+
+/// Of a step of prefill_step in which all FFN halves of the CPU are streamed, with the head on `head`.  Every
+/// FFN half is computed on the GPU, so each attention half comes from there and goes back: stages and
+/// crossings are in the units' own times.
+StepCosts streamed_costs(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
+                         Device gpu, std::size_t head);
 
 }  // namespace tandem::planner

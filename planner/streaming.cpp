@@ -8,10 +8,6 @@
 namespace tandem::planner {
 namespace {
 
-Picoseconds transfer_ps(const MachineProfile& machine, std::uint64_t bytes) {
-  return static_cast<Picoseconds>(static_cast<double>(bytes) / (machine.pcie_gb_per_s * 1e9) * 1e12);
-}
-
 std::uint32_t largest_chunk_rows(const Workload& workload) noexcept {
   const auto rows = chunk_rows(workload.micro_batch, workload.sequences);
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(rows, workload.max_seq_len));
@@ -45,11 +41,10 @@ std::uint32_t paying_stream_rows(const ModelInput& model, const Workload& worklo
   const auto largest = std::ranges::max_element(
       model.layers, {}, [](const LayerWeights& layer) { return layer.ffn.copied_bytes; });
   const UnitRef ffn{UnitKind::ffn, static_cast<std::uint32_t>(largest - model.layers.begin())};
-  const auto transfer = transfer_ps(machine, largest->ffn.copied_bytes);
   const auto pays = [&](std::uint32_t rows) {
     const StepShape chunk{rows, rows, 1};
-    const auto on_gpu = unit_ps(model, workload.kv_type, machine, gpu, ffn, chunk);
-    const auto streamed = std::max(transfer, on_gpu) + 2 * crossing_ps(model, machine, chunk);
+    const auto streamed = streamed_ps(model, workload.kv_type, machine, gpu, ffn.layer, chunk) +
+                          2 * crossing_ps(model, machine, chunk);
     return streamed <= unit_ps(model, workload.kv_type, machine, Device::cpu, ffn, chunk);
   };
   if (!pays(largest_chunk)) return 0;
@@ -82,18 +77,28 @@ Placement computed_at(const Workload& workload, const Placement& placement) {
   return computed;
 }
 
+bool streams_prefill_step(const Workload& workload) noexcept {
+  return may_stream(workload) && prefill_step(workload).rows >= *workload.stream_rows;
+}
+
+Picoseconds streamed_ps(const ModelInput& model, KvType kv_type, const MachineProfile& machine, Device gpu,
+                        std::uint32_t layer, StepShape step) {
+  return std::max(unit_ps(model, kv_type, machine, gpu, {UnitKind::ffn, layer}, step),
+                  transfer_ps(machine, model.layers[layer].ffn.copied_bytes));
+}
+
 Picoseconds prefill_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
                        const Placement& placement) {
   const auto step = prefill_step(workload);
   const auto total_ps = [&](const Placement& computed) {
     return step_time(model, workload.kv_type, machine, computed, step).serial_ps();
   };
-  if (step.rows < workload.stream_rows.value_or(0)) return total_ps(placement);
+  if (!streams_prefill_step(workload)) return total_ps(placement);
+  const auto gpu = gpu_of(placement);
   Picoseconds waiting = 0;
   for (const auto unit : streamed_units(workload, placement)) {
-    const auto on_gpu = unit_ps(model, workload.kv_type, machine, gpu_of(placement), unit, step);
-    const auto transfer = transfer_ps(machine, model.layers[unit.layer].ffn.copied_bytes);
-    waiting += transfer > on_gpu ? transfer - on_gpu : 0;
+    waiting += streamed_ps(model, workload.kv_type, machine, gpu, unit.layer, step) -
+               unit_ps(model, workload.kv_type, machine, gpu, unit, step);
   }
   return total_ps(computed_at(workload, placement)) + waiting;
 }

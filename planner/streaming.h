@@ -30,8 +30,14 @@ std::vector<UnitRef> streamed_units(const Workload& workload, const Placement& p
 /// Where units are computed in such chunks.
 Placement computed_at(const Workload& workload, const Placement& placement);
 
-/// A step of prefill_step: serial, with streamed halves if it has stream_rows rows.  A streamed half takes
-/// the longer of its work on the GPU and its transfer.
+/// A step of prefill_step is a chunk that is.
+bool streams_prefill_step(const Workload& workload) noexcept;
+
+/// Time of a streamed FFN half: the longer of its work on `gpu` and its transfer.
+Picoseconds streamed_ps(const ModelInput& model, KvType kv_type, const MachineProfile& machine, Device gpu,
+                        std::uint32_t layer, StepShape step);
+
+/// A step of prefill_step: serial, with streamed halves if it has stream_rows rows.
 Picoseconds prefill_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
                        const Placement& placement);
 

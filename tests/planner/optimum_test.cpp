@@ -117,6 +117,35 @@ TEST(Optimum, EqualsBruteForceWhereBothDevicesWorkAtOnce) {
   }
 }
 
+/// Often with so little VRAM that few units fit beside the buffers, and with as fast a bus as the GPU works.
+TEST(Optimum, EqualsBruteForceWherePromptsAreStreamed) {
+  std::mt19937 random(58);
+  int nearly_all_on_the_cpu = 0;
+  for (int round = 0; round < 900; ++round) {
+    auto question = random_question(random, 3);
+    auto& workload = question.workload;
+    workload.optimise = Optimise::prefill;
+    workload.micro_batch += workload.sequences;
+    workload.stream_rows =
+        static_cast<std::uint32_t>(pick(random, 1, std::min<std::uint64_t>(workload.expected_context, 4)));
+    question.machine.pcie_gb_per_s *= static_cast<double>(pick(random, 1, 30));
+    if (round % 3 == 0) {
+      auto few = Placement::all_on(Device::cpu, question.layers());
+      few.move(all_units(question.layers())[pick(random, 0, 2 * question.layers() - 1)], question.gpu);
+      question.budget.vram_bytes = question.walker().walk(few, 1, 1, 1).vram_bytes;
+    }
+    expect_optimal(question, std::nullopt, round);
+    if (HasFatalFailure()) return;
+    const auto choice = question.answer();
+    if (!choice) continue;
+    std::size_t on_gpu = 0;
+    for (const auto unit : all_units(question.layers()))
+      on_gpu += choice->placement.device_of(unit) == Device::cpu ? 0 : 1;
+    nearly_all_on_the_cpu += on_gpu == 1 ? 1 : 0;
+  }
+  EXPECT_GT(nearly_all_on_the_cpu, 50);
+}
+
 /// Where the devices are about equally busy thousands of placements are near the best.
 TEST(Optimum, IsProvenForLargeModelsWhereBothDevicesAreBusy) {
   for (const auto* name : {"gemma3-27b-qat-q4_0", "gemma3-27b-q4_k_m", "gemma4-31b-q4_k_m"}) {

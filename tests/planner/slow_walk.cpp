@@ -134,25 +134,63 @@ double SlowWalk::share_s(const Share& share, double rows, bool on_gpu) const {
   return std::max(share.bytes / (bandwidth * 1e9), ops / (tops * 1e12));
 }
 
-/// A row's buffers, one after another, each at the rate of what a CPU does with it.
-double SlowWalk::row_s(const Unit& unit, bool is_head) const {
+/// The buffers of rows, one after another, each at the rate of what a CPU does with it.  Norms are shared out
+/// by rows.
+double SlowWalk::rows_s(const Unit& unit, bool is_head, double rows) const {
   const auto& rates = machine_.cpu_elems;
   double seconds = 0;
   const auto pass = [&seconds](std::uint64_t elems, double g_per_s) {
     if (g_per_s > 0) seconds += static_cast<double>(elems) / (g_per_s * 1e9);
   };
   pass(width_ * (is_head ? 2 : 4), rates.norms_g_per_s);
+  auto norm_rows = rows;
+  while (machine_.cpu_threads > 0 && std::fmod(norm_rows, machine_.cpu_threads) != 0) ++norm_rows;
+  const auto norms = norm_rows * seconds;
+  seconds = 0;
   pass(width_ + unit.q_elems + unit.ffn_elems, rates.inputs_g_per_s);
   if (is_head) {
     pass(vocab_, rates.outputs_g_per_s);
     if (capped_) pass(vocab_, rates.logits_g_per_s);
-    return seconds;
+    return norms + rows * seconds;
   }
   pass(width_ + unit.q_elems + unit.k_elems + unit.v_elems + 2 * unit.ffn_elems, rates.outputs_g_per_s);
   pass(unit.ffn_elems, rates.geglu_g_per_s);
   pass(2 * (unit.q_elems + unit.k_elems), rates.heads_g_per_s);
   if (unit.attends) pass((unit.q_elems + 2 * unit.k_elems) / unit.head_elems, rates.heads_begun_g_per_s);
-  return seconds;
+  return norms + rows * seconds;
+}
+
+/// Tasks of some rows and heads of one KV head, dealt out one to each thread in turn: as long as the first
+/// thread takes.  `pairs` are of a row and a key it sees, in one sequence.
+double SlowWalk::threads_attention_s(const Unit& unit, std::uint64_t rows, std::uint64_t sequences,
+                                     std::uint64_t pairs) const {
+  const auto threads = static_cast<std::uint64_t>(machine_.cpu_threads);
+  const auto kv_heads = unit.k_elems / unit.head_elems;
+  const auto heads_each = unit.q_elems / unit.k_elems;
+  std::uint64_t together = std::min<std::uint64_t>(16, heads_each);
+  const auto single_rows = [&] {
+    return rows * sequences * kv_heads * ((heads_each + together - 1) / together);
+  };
+  while (together > 1 && single_rows() < threads) together -= together / 2;
+  auto task_rows = std::min(single_rows() / (4 * threads), 16 / together);
+  task_rows = std::min(rows, std::max<std::uint64_t>(1, task_rows));
+  const auto head_tasks = (heads_each + together - 1) / together;
+  const auto tasks = sequences * ((rows + task_rows - 1) / task_rows) * kv_heads * head_tasks;
+  const auto of_the_first = (tasks + threads - 1) / threads;
+
+  const auto or_else = [](double rate, double general) { return rate > 0 ? rate : general; };
+  auto bandwidth = or_else(machine_.cpu_attention_gb_per_s, machine_.ram_read_gb_per_s);
+  if (unit.v_elems == 0) bandwidth = or_else(machine_.cpu_attention_vector_gb_per_s, bandwidth);
+  const auto all_pairs = static_cast<double>(sequences * pairs);
+  const auto loaded = all_pairs * static_cast<double>(unit.kv_row_bytes) * static_cast<double>(head_tasks) /
+                      static_cast<double>(task_rows);
+  auto seconds = loaded / (bandwidth * 1e9);
+  const auto tops = or_else(machine_.cpu_attention_tops, machine_.cpu_float_tops);
+  seconds += 4.0 * static_cast<double>(unit.q_elems) * all_pairs / (tops * 1e12);
+  const auto scores = static_cast<double>(unit.q_elems / unit.head_elems) * all_pairs;
+  if (machine_.cpu_attention_scores_g_per_s > 0)
+    seconds += scores / (machine_.cpu_attention_scores_g_per_s * 1e9);
+  return seconds / static_cast<double>(tasks) * static_cast<double>(threads * of_the_first);
 }
 
 std::uint64_t SlowWalk::unit_ps(const Unit& unit, bool is_head, bool on_gpu, std::uint64_t rows,
@@ -160,7 +198,7 @@ std::uint64_t SlowWalk::unit_ps(const Unit& unit, bool is_head, bool on_gpu, std
   double seconds = (on_gpu ? machine_.gpu_launch_us : machine_.cpu_unit_us) * 1e-6;
   const auto all_rows = static_cast<double>((is_head ? 1 : rows) * sequences);
   for (const auto& share : unit.shares) seconds += share_s(share, all_rows, on_gpu);
-  if (!on_gpu) seconds += all_rows * row_s(unit, is_head);
+  if (!on_gpu) seconds += rows_s(unit, is_head, all_rows);
   if (!on_gpu && is_head) seconds += machine_.cpu_stage_us * 1e-6 * (own_embedding_bytes_ == 0 ? 2 : 1);
   if (unit.attends) {
     std::uint64_t pairs = 0;  // of a row and a key it sees
@@ -169,6 +207,10 @@ std::uint64_t SlowWalk::unit_ps(const Unit& unit, bool is_head, bool on_gpu, std
       const auto sees = unit.slides ? std::min(position + 1, unit.window) : position + 1;
       pairs += sees;
       cells = position == context - rows ? sees : cells + 1;
+    }
+    if (!on_gpu && machine_.cpu_threads > 0) {
+      seconds += threads_attention_s(unit, rows, sequences, pairs);
+      return static_cast<std::uint64_t>(std::llround(seconds * 1e12));
     }
     auto bandwidth = on_gpu ? machine_.gpu_attention_gb_per_s : machine_.cpu_attention_gb_per_s;
     auto tops = on_gpu ? machine_.gpu_attention_tops : machine_.cpu_attention_tops;
@@ -182,7 +224,7 @@ std::uint64_t SlowWalk::unit_ps(const Unit& unit, bool is_head, bool on_gpu, std
 }
 
 WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t rows, std::uint64_t context,
-                          std::uint64_t sequences) const {
+                          std::uint64_t sequences, std::uint64_t parts) const {
   WalkResult result;
   Side cpu;
   Side gpu;
@@ -197,15 +239,15 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
     const bool enters = !started || rows_on_gpu != on_gpu;
     if (rows_on_gpu != on_gpu) {
       directions.insert(on_gpu);
-      result.travel_ps += crossing_ps;
+      result.travel_ps += crossing_ps / parts;
     }
     if (enters) {
       const auto stage_us = on_gpu ? machine_.gpu_stage_us : machine_.cpu_stage_us;
-      busy_ps += static_cast<std::uint64_t>(std::llround(stage_us * 1e6));
+      busy_ps += static_cast<std::uint64_t>(std::llround(stage_us * 1e6)) / parts;
     }
     started = true;
     rows_on_gpu = on_gpu;
-    busy_ps += unit_ps(unit, is_head, on_gpu, rows, context, sequences);
+    busy_ps += unit_ps(unit, is_head, on_gpu, rows, context, sequences) / parts;
     auto& side = on_gpu ? gpu : cpu;
     side.used = true;
     side.has_head = side.has_head || is_head;
@@ -272,6 +314,23 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
   return result;
 }
 
+std::uint64_t SlowWalk::streamed_ps(const planner::Placement& placement, std::uint64_t rows,
+                                    std::uint64_t context) const {
+  auto computed = placement;
+  std::ranges::fill(computed.ffn, gpu_);
+  auto total = walk(computed, rows, context, 1).serial_ps();
+  bool some_on_gpu = placement.head != Device::cpu;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    some_on_gpu = some_on_gpu || placement.attention[i] != Device::cpu || placement.ffn[i] != Device::cpu;
+    if (placement.ffn[i] != Device::cpu) continue;
+    const auto seconds = static_cast<double>(layers_[i][1].copied_bytes) / (machine_.pcie_gb_per_s * 1e9);
+    const auto transfer = static_cast<std::uint64_t>(std::llround(seconds * 1e12));
+    const auto work = unit_ps(layers_[i][1], false, true, rows, context, 1);
+    if (transfer > work) total += transfer - work;
+  }
+  return some_on_gpu ? total : walk(placement, rows, context, 1).serial_ps();
+}
+
 std::uint64_t SlowWalk::objective_ps(const planner::Placement& placement) const {
   const auto context = workload_.expected_context;
   switch (workload_.optimise) {
@@ -281,7 +340,11 @@ std::uint64_t SlowWalk::objective_ps(const planner::Placement& placement) const 
       return walk(placement, 1, workload_.max_seq_len, 1).serial_ps();
     case planner::Optimise::prefill: {
       const auto rows = std::min<std::uint64_t>(workload_.micro_batch, context);
-      return walk(placement, rows, std::max(rows, context / 2), 1).serial_ps();
+      const std::uint64_t stream_rows = workload_.stream_rows.value_or(0);
+      const bool streams = stream_rows > 0 && stream_rows <= longest_chunk(workload_) && stream_rows <= rows;
+      const auto last = std::max(rows, context / 2);
+      return walk(placement, 1, context, 1, 1'000'000).serial_ps() +
+             (streams ? streamed_ps(placement, rows, last) : walk(placement, rows, last, 1).serial_ps());
     }
     case planner::Optimise::throughput:
       break;

@@ -33,9 +33,15 @@ class SlowWalk {
   SlowWalk(const model::Header& header, const model::Hyperparameters& hyper, const planner::Budget& budget,
            const planner::Workload& workload, const planner::MachineProfile& machine, planner::Device gpu);
 
-  /// A step of `rows` tokens of each of `sequences`, the last at position context - 1.
+  /// A step of `rows` tokens of each of `sequences`, the last at position context - 1; each of its times
+  /// counts as one part of so many.
   [[nodiscard]] WalkResult walk(const planner::Placement& placement, std::uint64_t rows,
-                                std::uint64_t context, std::uint64_t sequences) const;
+                                std::uint64_t context, std::uint64_t sequences,
+                                std::uint64_t parts = 1) const;
+
+  /// Time of such a step in which FFN halves of the CPU pass through the GPU, where some unit is on one.
+  [[nodiscard]] std::uint64_t streamed_ps(const planner::Placement& placement, std::uint64_t rows,
+                                          std::uint64_t context) const;
 
   /// By the workload's `optimise`: the time that is to be short.
   [[nodiscard]] std::uint64_t objective_ps(const planner::Placement& placement) const;
@@ -67,7 +73,9 @@ class SlowWalk {
   };
 
   [[nodiscard]] double share_s(const Share& share, double rows, bool on_gpu) const;
-  [[nodiscard]] double row_s(const Unit& unit, bool is_head) const;
+  [[nodiscard]] double rows_s(const Unit& unit, bool is_head, double rows) const;
+  [[nodiscard]] double threads_attention_s(const Unit& unit, std::uint64_t rows, std::uint64_t sequences,
+                                           std::uint64_t pairs) const;
   [[nodiscard]] std::uint64_t unit_ps(const Unit& unit, bool is_head, bool on_gpu, std::uint64_t rows,
                                       std::uint64_t context, std::uint64_t sequences) const;
   void add_kv(Unit& unit) const;

@@ -108,6 +108,9 @@ planner::MachineProfile random_machine(std::mt19937& random) {
   machine.gpu_attention_tops = cost(0.001);
   machine.cpu_elems = {cost(0.01), cost(0.01), cost(0.001), cost(0.01), cost(0.01), cost(0.01), cost(0.01)};
   machine.driver_bytes = pick(random, 0, 1) * 12345;
+  machine.cpu_threads = pick(random, 0, 1) == 0 ? 0 : static_cast<double>(pick(random, 1, 40));
+  machine.cpu_attention_vector_gb_per_s = cost(0.5);
+  machine.cpu_attention_scores_g_per_s = cost(0.001);
   if (pick(random, 0, 2) == 0) {
     machine.cpu_types = {{random_type(random), {rate(1), rate(1), rate(1), rate(1)}, rate(0.001)}};
     machine.gpu_types = {{random_type(random), {rate(2), rate(2), rate(2), rate(2)}, rate(0.002)}};
