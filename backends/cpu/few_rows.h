@@ -2,6 +2,11 @@
 
 // Block types times few activation rows, as in decoding: quants go from sixteen rows of W straight into dot
 // products, nothing unpacked is written to memory.
+//
+// Limit: one row waits for memory, more rows for the two ports of 512-bit arithmetic and the two of 512-bit
+// loads, which broadcasts of activations keep as busy.  Unpacking and waiting overlap only if memory is asked
+// ahead: a core has too few instructions in flight to do both.  Tried and lost: asking further ahead (what is
+// asked beyond the end of a stream is wasted), and asking into the second-level cache only.
 
 #include "backends/cpu/lanes.h"
 #include "backends/cpu/quantised_row.h"
@@ -41,40 +46,85 @@ TANDEM_INLINE I32x16 dot4(I32x16 sum, I32x16 weights, const std::int8_t* x) {
   }
 }
 
-/// Adds kBlocks blocks from `first_group` on, of sixteen rows at `rows`, times N activation rows to `y`.
-template <class Format, int kBlocks, int N>
-TANDEM_INLINE void multiply_blocks_of_few(const LaneRows& rows, int first_group, const RowSlice (&x)[N],
-                                          F32x16 (&y)[N]) {
-  constexpr int kBlockGroups = Format::kElems / Format::kGroup, kGroups = kBlocks * kBlockGroups;
-  std::int32_t starts[N][kGroups];
-  float min_factors[N][kGroups];
-  for (int n = 0; n < N; ++n) {
-    for (int g = 0; g < kGroups; ++g) {
-      const std::int32_t sum = x[n].template sum<Format::kGroup>(first_group + g);
-      starts[n][g] = -Format::kOffset * sum;
-      min_factors[n][g] = x[n].scales[(first_group + g) * Format::kGroup / 32] * static_cast<float>(sum);
+/// Most columns that are multiplied without storing sums in between.
+inline constexpr int kFewRowsColumns = 16384;
+
+/// Up to kFewRowsColumns columns of N activation rows, laid out for one pointer to reach them all, with what
+/// every sixteen rows of W need of them computed once.  About 200 KiB where N is 8.
+template <class Format, int N>
+struct FewRows {
+  static constexpr int kGroups = kFewRowsColumns / Format::kGroup;
+
+  alignas(
+      64) std::int8_t quants[N][kFewRowsColumns + 128];  ///< apart by no power of two, which caches dislike
+  float scales[kFewRowsColumns / 32][N];
+  std::int32_t starts[kGroups][N];  ///< of integer sums: what takes the format's offset back
+  float min_factors[kGroups][N];    ///< scale * sum of quants; with kHasMin only
+
+  /// `columns` columns from `column` on; rows beyond x.n repeat the last one.
+  FewRows(const Activations& x, std::uint32_t in, int column, int columns) {
+    for (int n = 0; n < N; ++n) {
+      const std::uint32_t row = static_cast<std::uint32_t>(n) < x.n ? static_cast<std::uint32_t>(n) : x.n - 1;
+      const RowSlice slice(x, row, in);
+      __builtin_memcpy(quants[n], slice.quants + column, static_cast<std::size_t>(columns));
+      for (int g = 0; g < columns / 32; ++g) scales[g][n] = slice.scales[column / 32 + g];
+      for (int g = 0; g < columns / Format::kGroup; ++g) {
+        const std::int32_t sum = slice.template sum<Format::kGroup>(column / Format::kGroup + g);
+        starts[g][n] = -Format::kOffset * sum;
+        if constexpr (Format::kHasMin) {
+          min_factors[g][n] = scales[g * Format::kGroup / 32][n] * static_cast<float>(sum);
+        }
+      }
     }
   }
+};
+
+/// Asks for memory a fixed distance ahead of where sixteen rows are read.
+class AskAhead {
+ public:
+  /// The rows are about to go on by `bytes`.
+  TANDEM_INLINE void advance(LaneRows rows, int bytes) {
+    rows.advance(kAhead);
+#pragma GCC unroll 1
+    for (due_ += bytes; due_ >= kLine; due_ -= kLine) {
+#pragma GCC unroll 16
+      for (int r = 0; r < static_cast<int>(kTileOutputs); ++r) __builtin_prefetch(rows.row(r));
+      rows.advance(kLine);
+    }
+  }
+
+ private:
+  static constexpr int kLine = 64, kAhead = 448;
+  int due_ = 0;  ///< bytes read and not yet made up for by asking
+};
+
+/// Adds kBlocks blocks from `first_group` on, of sixteen rows at `rows`, times N activation rows to `y`.
+template <class Format, int kBlocks, int N>
+TANDEM_INLINE void multiply_blocks_of_few(const LaneRows& rows, int first_group, const FewRows<Format, N>& x,
+                                          F32x16 (&y)[N]) {
+  constexpr int kBlockGroups = Format::kElems / Format::kGroup, kGroups = kBlocks * kBlockGroups;
   I32x16 sums[kGroups][N];
   F32x16 scales[kGroups], mins[kGroups];
 #pragma GCC unroll 4
   for (int block = 0; block < kBlocks; ++block) {
-    const LaneSource from{rows, static_cast<std::size_t>(block * Format::kBytes)};
+    const LaneSource from{rows, static_cast<std::size_t>(block * Format::kBytes), Format::kBytes};
     Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
       const int g = block * kBlockGroups + group;
-      for (int n = 0; n < N; ++n) {
-        I32x16 sum = broadcast(starts[n][g]);
-        const std::int8_t* quants = x[n].quants + (first_group + g) * Format::kGroup;
-        const auto add_sixteen = [&](const LaneBytes& sixteen) {
+      I32x16 sum[N];
+      for (int n = 0; n < N; ++n) sum[n] = broadcast(x.starts[first_group + g][n]);
+      int column = (first_group + g) * Format::kGroup;
+      // All rows in turn, so that no sum waits for the one before it.
+      const auto add_sixteen = [&](const LaneBytes& sixteen) {
 #pragma GCC unroll 4
-          for (int i = 0; i < LaneBytes::kFours; ++i) {
-            sum = dot4<Format>(sum, sixteen.four_columns(i), quants + 4 * i);
+        for (int i = 0; i < LaneBytes::kFours; ++i) {
+          for (int n = 0; n < N; ++n) {
+            sum[n] = dot4<Format>(sum[n], sixteen.four_columns(i), x.quants[n] + column + 4 * i);
           }
-          quants += 16;
-        };
-        (add_sixteen(sixteens), ...);
-        sums[g][n] = sum;
-      }
+        }
+        column += 16;
+      };
+      (add_sixteen(sixteens), ...);
+      for (int n = 0; n < N; ++n) sums[g][n] = sum[n];
     });
     Format::unpack_scales(from, [&](int group, LaneFloats scale, auto... min) {
       const int g = block * kBlockGroups + group;
@@ -84,18 +134,20 @@ TANDEM_INLINE void multiply_blocks_of_few(const LaneRows& rows, int first_group,
   }
   for (int g = 0; g < kGroups; ++g) {
     for (int n = 0; n < N; ++n) {
-      const F32x16 x_scale = broadcast(x[n].scales[(first_group + g) * Format::kGroup / 32]);
+      const F32x16 x_scale = broadcast(x.scales[(first_group + g) * Format::kGroup / 32][n]);
       F32x16 term = mul(mul(scales[g], x_scale), to_float(sums[g][n]));
-      if constexpr (Format::kHasMin) term = add(term, mul(mins[g], broadcast(min_factors[n][g])));
+      if constexpr (Format::kHasMin) {
+        term = add(term, mul(mins[g], broadcast(x.min_factors[first_group + g][n])));
+      }
       y[n] = add(y[n], term);
     }
   }
 }
 
-/// Sixteen rows of W, `stride` bytes apart, times the first N rows of `x`; rows beyond x.n repeat the last
-/// one.
+/// Adds `columns` columns of sixteen rows of W, from `w` on and `stride` bytes apart, times the rows of `x`
+/// to `sums`.
 template <class Format, int N>
-void multiply_few_rows(const std::uint8_t* w, std::size_t stride, std::uint32_t in, const Activations& x,
+void multiply_few_rows(const std::uint8_t* w, std::size_t stride, int columns, const FewRows<Format, N>& x,
                        float (*sums)[kTileOutputs]) {
   // Enough blocks of 32 at a time to hide how long each takes from first to last, where registers hold them.
 #if defined(__AVX512VNNI__)
@@ -104,32 +156,24 @@ void multiply_few_rows(const std::uint8_t* w, std::size_t stride, std::uint32_t 
   constexpr int kBlocks = 1;
 #endif
   constexpr int kGroups = Format::kElems / Format::kGroup;
-  const auto slice = [&](std::uint32_t n) { return RowSlice(x, n < x.n ? n : x.n - 1, in); };
-  const auto multiply = [&](const RowSlice(&slices)[N]) {
-    LaneRows rows(w, stride);
-    F32x16 y[N];
-    for (F32x16& lanes : y) lanes = broadcast(0.0f);
-    const int blocks = static_cast<int>(in) / Format::kElems;
-    int block = 0;
-    for (; block + kBlocks <= blocks; block += kBlocks) {
-      multiply_blocks_of_few<Format, kBlocks, N>(rows, block * kGroups, slices, y);
-      rows.advance(std::size_t{kBlocks} * Format::kBytes);
-    }
-    if constexpr (kBlocks > 1) {
-      for (; block < blocks; ++block) {
-        multiply_blocks_of_few<Format, 1, N>(rows, block * kGroups, slices, y);
-        rows.advance(Format::kBytes);
-      }
-    }
-    for (int n = 0; n < N; ++n) store(sums[n], y[n]);
-  };
-  if constexpr (N == 1) {
-    multiply({slice(0)});
-  } else if constexpr (N == 4) {
-    multiply({slice(0), slice(1), slice(2), slice(3)});
-  } else {
-    multiply({slice(0), slice(1), slice(2), slice(3), slice(4), slice(5), slice(6), slice(7)});
+  LaneRows rows(w, stride);
+  AskAhead ahead;
+  F32x16 y[N];
+  for (int n = 0; n < N; ++n) y[n] = load(sums[n]);
+  const int blocks = columns / Format::kElems;
+  int block = 0;
+  for (; block + kBlocks <= blocks; block += kBlocks) {
+    ahead.advance(rows, kBlocks * Format::kBytes);
+    multiply_blocks_of_few<Format, kBlocks, N>(rows, block * kGroups, x, y);
+    rows.advance(std::size_t{kBlocks} * Format::kBytes);
   }
+  if constexpr (kBlocks > 1) {
+    for (; block < blocks; ++block) {
+      multiply_blocks_of_few<Format, 1, N>(rows, block * kGroups, x, y);
+      rows.advance(Format::kBytes);
+    }
+  }
+  for (int n = 0; n < N; ++n) store(sums[n], y[n]);
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 //
 // The sixteen rows of W that are multiplied together lie far apart: each lane reads a run of rows of its own
 // from beginning to end.  Sixteen long streams come from memory half again as fast as sixteen rows that
-// follow each other; asking for them ahead of time (prefetch) then brings nothing more.
+// follow each other.
 
 #include "backends/cpu/few_rows.h"
 #include "backends/cpu/panel.h"
@@ -93,19 +93,64 @@ inline constexpr std::uint32_t kFewRows = 8;
 inline constexpr std::uint32_t kFewRows = 1;
 #endif
 
-template <class Format>
-void multiply_lanes(const std::uint8_t* w, std::size_t stride, std::uint32_t in, const Activations& x,
-                    float (*sums)[kTileOutputs]) {
-  if (x.n > kFewRows) return multiply_many_rows<Format>(w, stride, in, x, sums);
-  if (x.n == 1) return multiply_few_rows<Format, 1>(w, stride, in, x, sums);
-  if constexpr (kFewRows > 1) {
-    if (x.n <= 4) return multiply_few_rows<Format, 4>(w, stride, in, x, sums);
-    multiply_few_rows<Format, 8>(w, stride, in, x, sums);
+/// The outputs that are computed together: `lanes` of them, `step` apart, from `first` on.
+struct LaneOutputs {
+  std::uint32_t first, lanes, step;
+};
+
+/// Calls `visit` for each LaneOutputs of n_out outputs: sixteen long streams of weights with
+/// LaneOrder::streams, neighbours with LaneOrder::neighbours, and the last few one by one.
+enum class LaneOrder { streams, neighbours };
+template <class Visitor>
+TANDEM_INLINE void for_lanes(LaneOrder order, std::uint32_t n_out, const Visitor& visit) {
+  const std::uint32_t tiles = n_out / kTileOutputs;
+  const bool streams = order == LaneOrder::streams;
+  for (std::uint32_t t = 0; t < tiles; ++t) {
+    visit(LaneOutputs{streams ? t : t * kTileOutputs, kTileOutputs, streams ? tiles : 1});
+  }
+  for (std::uint32_t out = tiles * kTileOutputs; out < n_out; ++out) visit(LaneOutputs{out, 1, 0});
+}
+
+/// All rows of x, at most N.
+template <class Format, int N>
+void multiply_few(const std::uint8_t* w, std::size_t row_bytes, std::uint32_t in, std::uint32_t n_out,
+                  const Activations& x, float* y, std::size_t y_stride) {
+  alignas(64) float sums[N][kTileOutputs] = {};
+  for (int column = 0; column < static_cast<int>(in); column += kFewRowsColumns) {
+    const int left = static_cast<int>(in) - column;
+    const int columns = left < kFewRowsColumns ? left : kFewRowsColumns;
+    const FewRows<Format, N> rows(x, in, column, columns);
+    const std::uint8_t* first = w + static_cast<std::size_t>(column / Format::kElems) * Format::kBytes;
+    for_lanes(LaneOrder::streams, n_out, [&](const LaneOutputs& outputs) {
+      for (std::uint32_t r = 0; r < x.n; ++r) {
+        for (std::uint32_t lane = 0; lane < outputs.lanes; ++lane) {
+          float& of_lane = y[r * y_stride + outputs.first + lane * outputs.step];
+          sums[r][lane] = column == 0 ? 0.0f : of_lane;
+        }
+      }
+      multiply_few_rows<Format, N>(first + outputs.first * row_bytes, outputs.step * row_bytes, columns, rows,
+                                   sums);
+      for (std::uint32_t r = 0; r < x.n; ++r) {
+        for (std::uint32_t lane = 0; lane < outputs.lanes; ++lane) {
+          y[r * y_stride + outputs.first + lane * outputs.step] = sums[r][lane];
+        }
+      }
+    });
   }
 }
 
-/// Rows that wait for memory.
-inline constexpr std::uint32_t kStreamRows = 8;
+/// Any number of rows.  Memory has time enough, and results that lie together are stored at once.
+template <class Format>
+void multiply_many(const std::uint8_t* w, std::size_t row_bytes, std::uint32_t in, std::uint32_t n_out,
+                   const Activations& x, float* y, std::size_t y_stride) {
+  alignas(64) float sums[kTileRows][kTileOutputs];
+  for_lanes(LaneOrder::neighbours, n_out, [&](const LaneOutputs& outputs) {
+    multiply_many_rows<Format>(w + outputs.first * row_bytes, outputs.step * row_bytes, in, x, sums);
+    for (std::uint32_t r = 0; r < x.n; ++r) {
+      __builtin_memcpy(y + r * y_stride + outputs.first, sums[r], outputs.lanes * sizeof sums[r][0]);
+    }
+  });
+}
 
 template <class Format>
 void multiply_blocks(const device::Matrix& w, std::uint32_t first_out, std::uint32_t n_out,
@@ -113,24 +158,12 @@ void multiply_blocks(const device::Matrix& w, std::uint32_t first_out, std::uint
   const std::size_t row_bytes = w.in / static_cast<std::size_t>(Format::kElems) * Format::kBytes;
   const auto* first = static_cast<const std::uint8_t*>(w.data) + first_out * row_bytes;
   float* y_first = y + first_out;
-  alignas(64) float sums[kTileRows][kTileOutputs];
-  const auto multiply = [&](std::uint32_t out, std::uint32_t lanes, std::uint32_t lane_step) {
-    multiply_lanes<Format>(first + out * row_bytes, lane_step * row_bytes, w.in, x, sums);
-    for (std::uint32_t r = 0; r < x.n; ++r) {
-      for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-        y_first[r * y_stride + out + lane * lane_step] = sums[r][lane];
-      }
-    }
-  };
-  const std::uint32_t tiles = n_out / kTileOutputs;
-  for (std::uint32_t t = 0; t < tiles; ++t) {
-    if (x.n <= kStreamRows) {
-      multiply(t, kTileOutputs, tiles);
-    } else {  // memory has time enough, and results that lie together are stored at once
-      multiply(t * kTileOutputs, kTileOutputs, 1);
-    }
+  if (x.n > kFewRows) return multiply_many<Format>(first, row_bytes, w.in, n_out, x, y_first, y_stride);
+  if (x.n == 1) return multiply_few<Format, 1>(first, row_bytes, w.in, n_out, x, y_first, y_stride);
+  if constexpr (kFewRows > 1) {
+    if (x.n <= 4) return multiply_few<Format, 4>(first, row_bytes, w.in, n_out, x, y_first, y_stride);
+    multiply_few<Format, 8>(first, row_bytes, w.in, n_out, x, y_first, y_stride);
   }
-  for (std::uint32_t out = tiles * kTileOutputs; out < n_out; ++out) multiply(out, 1, 0);
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ using Register = __m256i;
 using Register = __m128i;
 #endif
 using RegisterBytes = std::uint8_t __attribute__((vector_size(sizeof(Register))));
+using RegisterWords = std::uint16_t __attribute__((vector_size(sizeof(Register))));
 
 TANDEM_INLINE RegisterBytes look_up_register(const std::uint8_t (&levels)[16], RegisterBytes indices) {
   const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels));
@@ -73,8 +74,12 @@ TANDEM_INLINE LaneBytes operator|(const LaneBytes& a, const LaneBytes& b) {
 TANDEM_INLINE LaneBytes operator>>(const LaneBytes& a, int bits) {
   return LaneBytes::each([&](int i) { return a.bytes[i] >> static_cast<std::uint8_t>(bits); });
 }
-TANDEM_INLINE LaneBytes operator<<(const LaneBytes& a, int bits) {
-  return LaneBytes::each([&](int i) { return a.bytes[i] << static_cast<std::uint8_t>(bits); });
+TANDEM_INLINE LaneBytes moved(const LaneBytes& a, int down) {
+  return LaneBytes::each([&](int i) {
+    const auto words = (RegisterWords)a.bytes[i];
+    return (RegisterBytes)(down < 0 ? words << static_cast<std::uint16_t>(-down)
+                                    : words >> static_cast<std::uint16_t>(down));
+  });
 }
 TANDEM_INLINE LaneBytes look_up(const std::uint8_t (&levels)[16], const LaneBytes& indices) {
   return LaneBytes::each([&](int i) { return look_up_register(levels, indices.bytes[i]); });
@@ -117,6 +122,14 @@ class LaneRows {
     }
   }
 
+#if defined(__AVX512VNNI__)
+  /// Bytes from row 0 to every row.
+  TANDEM_INLINE Register offsets() const {
+    const __m512i rows = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    return _mm512_mullo_epi32(rows, _mm512_set1_epi32(static_cast<int>(stride_)));
+  }
+#endif
+
   TANDEM_INLINE void advance(std::size_t bytes) {
     low_ += bytes;
     high_ += bytes;
@@ -158,7 +171,7 @@ TANDEM_INLINE LaneBytes interleave(const LaneRows& rows, std::size_t offset) {
 /// The same block of sixteen rows as a source for blocks.h.
 struct LaneSource {
   const LaneRows& rows;
-  std::size_t block_at;
+  std::size_t block_at, block_bytes;
 
   struct Words {
     LaneWords words[4];
@@ -167,6 +180,15 @@ struct LaneSource {
 
   TANDEM_INLINE LaneBytes bytes(std::size_t offset) const { return interleave(rows, block_at + offset); }
 
+  /// Sixteen words of four bytes.  AVX-512 machines gather in the time of the loads, beside all arithmetic.
+  TANDEM_INLINE LaneWords word(std::size_t offset) const {
+#if defined(__AVX512VNNI__)
+    return (LaneWords)_mm512_i32gather_epi32(rows.offsets(), rows.row(0) + block_at + offset, 1);
+#else
+    return offset + 16 <= block_bytes ? words(offset)[0] : words(offset - 12)[3];
+#endif
+  }
+
   TANDEM_INLINE Words words(std::size_t offset) const {
     return __builtin_bit_cast(Words, interleave(rows, block_at + offset));
   }
@@ -174,7 +196,9 @@ struct LaneSource {
   TANDEM_INLINE static LaneFloats to_floats(LaneWords words) {
     return __builtin_convertvector((LaneInts)words, LaneFloats);
   }
-  TANDEM_INLINE static LaneFloats as_floats(LaneWords words) { return (LaneFloats)words; }
+  TANDEM_INLINE static LaneFloats as_floats(LaneWords words) {
+    return (LaneFloats)words;
+  }
   TANDEM_INLINE static LaneFloats low_half(LaneWords words) {
     using LaneHalves = std::uint16_t __attribute__((vector_size(32)));
     const auto halves = __builtin_convertvector(words, LaneHalves);

@@ -21,7 +21,7 @@ template <class Format, class Form>
 TANDEM_INLINE void fill_panel_with(LaneRows rows, int columns, Panel& panel, const Form& form) {
   constexpr int kGroups = Format::kElems / Format::kGroup;
   for (int block = 0; block < columns / Format::kElems; ++block) {
-    const LaneSource from{rows, 0};
+    const LaneSource from{rows, 0, Format::kBytes};
     Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
       auto* to = &panel.quants[(block * kGroups + group) * Format::kGroup / 4];
       const auto put = [&](const LaneBytes& sixteen) {

@@ -111,6 +111,7 @@ TEST_P(EverySet, MultipliesRowsThatAreNotWholePanels) {
     std::uint32_t in;
   };
   for (const Case& c : {Case{BlockType::q4_0, 32},
+                        {BlockType::q4_0, 16416},
                         {BlockType::q8_0, 288},
                         {BlockType::mxfp4, 96},
                         {BlockType::f32, 7},
