@@ -23,38 +23,24 @@ class PriceSearch {
   PriceSearch(const CaseCosts& costs, std::vector<Sides>& tried) : costs_(costs), tried_(tried) {}
 
   Bound run() {
-    if (costs_.timing == Timing::serial) {
-      search_ram({0, 0, 0, 0, 1});
-      return std::move(*best_);
-    }
     search_ram({0, 0, 0, 0, 1});
-    search_weights();
+    if (costs_.timing == Timing::overlapped) best_part([this](double part) { return root_at(part); });
     return std::move(*best_);
   }
 
  private:
-  /// Weights for what overlaps: the CPU's against the GPU's, then theirs against the way through.
-  void search_weights() {
-    const auto cpu = best_part([this](double part) { return root_at({0, 0, part, 1 - part, 0}); });
-    const auto weighted = [cpu](double serial) {
-      return Bound::Prices{0, 0, cpu * (1 - serial), (1 - cpu) * (1 - serial), serial};
-    };
-    const auto serial = best_part([&](double part) { return root_at(weighted(part)); });
-    best_part([&](double part) {
-      return root_at({0, 0, part * (1 - serial), (1 - part) * (1 - serial), serial});
-    });
-  }
-
-  /// The highest bound at these weights, whatever bytes cost.
-  double root_at(const Bound::Prices& weights) {
+  /// The highest bound, whatever bytes cost, where the CPU's time counts for `cpu` and the GPU's for the rest
+  /// of 2.  As much of either as the other has counts on the way through, which alone has the crossings: the
+  /// bound is then never lower.
+  double root_at(double cpu) {
     highest_ = -kImpossible;
-    search_ram(weights);
+    search_ram({0, 0, std::max(0.0, 2 * cpu - 1), std::max(0.0, 1 - 2 * cpu), 2 * std::min(cpu, 1 - cpu)});
     return highest_;
   }
 
-  /// Where `value`, concave in 0 to 1, is highest: golden-section search.
+  /// Searches for where `value`, concave in 0 to 1, is highest: by golden section.
   template <typename Value>
-  static double best_part(Value value) {
+  static void best_part(Value value) {
     constexpr double kRatio = 0.6180339887498949;
     double low = 0;
     double high = 1;
@@ -75,7 +61,6 @@ class PriceSearch {
         left_value = value(left);
       }
     }
-    return (low + high) / 2;
   }
 
   /// Raises the price of RAM until it is kept to.
@@ -158,6 +143,10 @@ void Spent::add_head(const CaseCosts& costs, std::size_t from) noexcept {
   const auto head = costs.within->head;
   busy_ps[head] += costs.costs->head_ps[head] + costs.entry_ps(from, head);
   travel_ps += costs.travel_ps(from, head);
+  const auto& always = costs.costs->always;
+  busy_ps[kOnCpu] += always.cpu_ps;
+  busy_ps[kOnGpu] += always.gpu_ps;
+  travel_ps += always.crossing_ps;
 }
 
 bool Spent::fits(const CaseCosts& costs) const noexcept {
@@ -208,6 +197,10 @@ void Bound::price_passing(const CaseCosts& costs) {
 Bound::Bound(const CaseCosts& costs, const Prices& prices) : prices_(prices) {
   limits_ = prices.vram * static_cast<double>(costs.within->vram_limit_bytes) +
             prices.ram * static_cast<double>(costs.ram_limit_bytes());
+  const auto& always = costs.costs->always;
+  limits_ -= busy_price(kOnCpu) * static_cast<double>(always.cpu_ps) +
+             busy_price(kOnGpu) * static_cast<double>(always.gpu_ps) +
+             prices.serial * static_cast<double>(always.crossing_ps);
   price_units(costs);
   price_passing(costs);
   rest_.resize(unit_.size() + 1);

@@ -107,7 +107,7 @@ class Bound {
 
   /// No placement with a bound above this is faster than `time`: what double arithmetic may lose is in.
   [[nodiscard]] double beaten_by(Picoseconds time) const noexcept {
-    return static_cast<double>(time) - 1 + kPrecision * (2 * limits_ + std::abs(root_));
+    return static_cast<double>(time) - 1 + kPrecision * (2 * std::abs(limits_) + std::abs(root_));
   }
 
   [[nodiscard]] const Prices& prices() const noexcept { return prices_; }
@@ -141,7 +141,7 @@ class Bound {
   std::vector<std::array<double, 2>> unit_;         ///< price of each unit, then of the head, by side
   std::array<std::array<double, 2>, 3> passing_{};  ///< from one side, or the start, to another
   std::vector<std::array<double, 3>> rest_;         ///< price of units from i on, by the side before
-  double limits_ = 0;                               ///< price of the limits
+  double limits_ = 0;                               ///< price of the limits, less that of what always counts
   double root_ = 0;
 };
 

@@ -8,6 +8,7 @@
 
 #include "planner/bound.h"
 #include "planner/count_search.h"
+#include "planner/few_changes.h"
 #include "planner/footprint.h"
 #include "planner/label_search.h"
 #include "planner/least_ram.h"
@@ -131,12 +132,25 @@ class Search {
     auto open = open_cases(costs, timing);
     Effort little{{kLittle, kLittle}, 0};
     for (auto& entry : open) entry.done = search(entry.costs, entry.bound, little);
+    search_few_changes_of(open);
     for (auto& entry : open) {
       if (!entry.done) entry.done = search(entry.costs, entry.bound, left_);
     }
     for (const auto& entry : open) {
       if (entry.done || is_dismissed(entry.bound)) continue;
       bound_ps_ = std::min(bound_ps_, static_cast<Picoseconds>(std::max(0.0, entry.bound.root())));
+    }
+  }
+
+  /// Of what is not done yet, the placements with few changes of side; that may be all that is of interest.
+  void search_few_changes_of(std::vector<Open>& open) {
+    for (const auto& entry : open) {
+      if (!entry.done && !is_dismissed(entry.bound))
+        take(entry.costs, search_few_changes(entry.costs, entry.bound, known_ps()));
+    }
+    for (auto& entry : open) {
+      entry.done =
+          entry.done || is_dismissed(entry.bound) || is_dismissed(bound_beyond_few_changes(entry.costs));
     }
   }
 

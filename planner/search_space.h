@@ -69,6 +69,7 @@ struct StepCosts {
   std::array<Picoseconds, 2> head_ps{};
   std::array<Picoseconds, 2> stage_ps{};
   Picoseconds crossing_ps = 0;
+  StepTime always;         ///< beside all that, wherever units are
   bool needs_gpu = false;  ///< hold only where some unit is on the GPU
 
   /// Adds one of `parts` of every time of `other`, rounded down.

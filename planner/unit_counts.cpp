@@ -45,8 +45,10 @@ Spent spent_by(const CaseCosts& costs, const UnitKinds& kinds, const Counts& cou
   spent.busy_ps[head] += costs.costs->head_ps[head];
   spent.busy_ps[arrangement.first] += (stages + 1) / 2 * costs.costs->stage_ps[arrangement.first];
   spent.busy_ps[1 - arrangement.first] += stages / 2 * costs.costs->stage_ps[1 - arrangement.first];
-  spent.travel_ps =
-      costs.travel_ps(CaseCosts::kStart, arrangement.first) + arrangement.changes * costs.costs->crossing_ps;
+  spent.busy_ps[kOnCpu] += costs.costs->always.cpu_ps;
+  spent.busy_ps[kOnGpu] += costs.costs->always.gpu_ps;
+  spent.travel_ps = costs.costs->always.crossing_ps + costs.travel_ps(CaseCosts::kStart, arrangement.first) +
+                    arrangement.changes * costs.costs->crossing_ps;
   return spent;
 }
 
