@@ -15,6 +15,7 @@ namespace tandem::planner {
 namespace {
 
 constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
+constexpr std::size_t kFewLabels = kMostLabels / 8;
 
 /// A question beside the one that was asked.
 struct Variant {
@@ -25,7 +26,6 @@ struct Variant {
 
 /// The best time of a variant; nothing if it does not fit.  A rough search does: nothing is planned by it.
 std::optional<Picoseconds> best_ps(const Considered& considered, const Variant& variant) {
-  constexpr std::size_t kFewLabels = kMostLabels / 8;
   const auto model = with_head_type(considered.file, variant.workload.head_type);
   if (considered.devices.gpu) {
     const auto choice = fastest(model, variant.budget, variant.workload, considered.machine,
@@ -81,6 +81,37 @@ std::vector<Variant> variants_of(const Considered& considered) {
   return variants;
 }
 
+/// What the same model, placed for something else, would do better, and what that would cost.
+std::optional<std::string> other_objective_line(const Considered& considered, Optimise optimise) {
+  const auto& plan = considered.plan;
+  auto workload = plan.workload;
+  workload.optimise = optimise;
+  const auto model = with_head_type(considered.file, workload.head_type);
+  const auto choice = fastest(model, plan.budget, workload, considered.machine, *considered.devices.gpu,
+                              {std::nullopt, kFewLabels});
+  if (!choice) return std::nullopt;
+  const auto other = predict(model, workload, considered.machine, choice->placement);
+  const auto compared = [](double after, double before, const std::string& what) {
+    return three_digits(after) + " tok/s " + what + " instead of " + three_digits(before);
+  };
+  struct Speed {
+    double after;
+    double before;
+    std::string what;
+  };
+  Speed gain{other.decode_tok_per_s, plan.predicted.decode_tok_per_s, "decode"};
+  Speed loss{other.prefill_tok_per_s, plan.predicted.prefill_tok_per_s, "prompt"};
+  if (optimise == Optimise::prefill) std::swap(gain, loss);
+  if (optimise == Optimise::throughput) {
+    loss = gain;
+    gain = {other.throughput_tok_per_s, plan.predicted.throughput_tok_per_s, "of all sequences"};
+  }
+  if (gain.after < 1.01 * gain.before) return std::nullopt;
+  return "with --optimise " + std::string(to_string(optimise)) + " it would be " +
+         compared(gain.after, gain.before, gain.what) + ", and " +
+         compared(loss.after, loss.before, loss.what);
+}
+
 }  // namespace
 
 std::string objective_text(const Workload& workload, Picoseconds time) {
@@ -107,7 +138,7 @@ std::vector<std::string> runner_up_lines(const Considered& considered) {
   std::vector<std::pair<Picoseconds, std::string>> others;
   const auto other_head = chosen.head == Device::cpu ? gpu : Device::cpu;
   const auto turned =
-      fastest(model, plan.budget, plan.workload, considered.machine, gpu, {other_head, kMostLabels / 8});
+      fastest(model, plan.budget, plan.workload, considered.machine, gpu, {other_head, kFewLabels});
   if (turned) others.emplace_back(turned->time_ps, "the head on " + std::string(to_string(other_head)));
   for (const auto& [rule, placement] :
        rules_of_thumb(model, plan.budget, plan.workload, considered.machine, gpu)) {
@@ -116,9 +147,12 @@ std::vector<std::string> runner_up_lines(const Considered& considered) {
   }
   std::ranges::stable_sort(others, {}, &std::pair<Picoseconds, std::string>::first);
   std::vector<std::string> lines;
+  const auto best = static_cast<double>(considered.choice.time_ps);
   for (const auto& [time, how] : others) {
-    if (lines.size() < kMost)
-      lines.push_back("runner-up: " + how + ", " + objective_text(plan.workload, time));
+    if (lines.size() == kMost) break;
+    const auto more = three_digits(100 * (static_cast<double>(time) - best) / best);
+    lines.push_back("runner-up: " + how + ", " + objective_text(plan.workload, time) + " (" + more +
+                    " % more)");
   }
   return lines;
 }
@@ -138,6 +172,13 @@ std::vector<std::string> what_if_lines(const Considered& considered) {
     const auto change = (static_cast<double>(*time) - before) / before;
     if (change > 0.01) lines.push_back(variant.change + " it would be slower: " + text);
     if (change < -0.01) lines.push_back(variant.change + " it would be faster: " + text);
+  }
+  if (!plan.fits || !considered.devices.gpu) return lines;
+  for (const auto optimise : {Optimise::decode, Optimise::prefill, Optimise::throughput}) {
+    const bool is_decode = optimise == Optimise::throughput && plan.workload.sequences == 1;
+    if (optimise == plan.workload.optimise || is_decode) continue;
+    auto line = other_objective_line(considered, optimise);
+    if (line) lines.push_back(*std::move(line));
   }
   return lines;
 }

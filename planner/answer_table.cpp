@@ -47,7 +47,7 @@ std::string gpu_share(const Plan& plan) {
 
 std::string plan_columns(const Answer& answer, const Plan& plan) {
   const auto last_speed = shows_throughput(answer) ? three_digits(plan.predicted.throughput_tok_per_s)
-                                                   : three_digits(first_token_s(plan)) + "s";
+                                                   : short_duration(first_token_s(plan));
   return padded_left(short_size(plan.vram_bytes), kSizeColumns) +
          padded_left(short_size(plan.ram_bytes), kSizeColumns) +
          padded_left(three_digits(plan.predicted.decode_tok_per_s), kSpeedColumns) +
@@ -72,8 +72,8 @@ std::string answer_table(const Answer& answer) {
   const auto with_plan =
       std::ranges::find_if(answer.rows, [](const auto& row) { return row.plan.has_value(); });
   if (with_plan == answer.rows.end()) return text;
-  const auto* const last_column = shows_throughput(answer) ? "all: tok/s of all sequences together."
-                                                           : "first: seconds to its first token.";
+  const auto* const last_column =
+      shows_throughput(answer) ? "all: tok/s of all sequences together." : "first: time to its first token.";
   return text + "\n" +
          wrapped("", std::string(
                          "tok/s: one sequence decoding at its expected context. prompt: tok/s of a prompt "

@@ -7,7 +7,9 @@
 #include "planner/layer_strip.h"
 #include "planner/memory_bar.h"
 #include "planner/names.h"
+#include "planner/plan_consistency.h"
 #include "planner/size_text.h"
+#include "planner/streaming.h"
 #include "planner/svg.h"
 
 namespace tandem::planner {
@@ -22,6 +24,7 @@ constexpr double kInner = kWidth - kLeft - kMargin;
 constexpr double kBarHeight = 40;
 constexpr double kBarPitch = 84;
 constexpr double kRowHeight = 22;
+constexpr double kStreamedStripe = 5;
 constexpr double kLegendPitch = 20;
 constexpr std::size_t kLegendColumns = 4;
 
@@ -29,7 +32,9 @@ constexpr std::size_t kLegendColumns = 4;
 class Drawing {
  public:
   Drawing(const Plan& plan, double height)
-      : plan_(plan), svg_(kWidth, height, plan.model.name + " on " + plan.machine) {}
+      : plan_(plan),
+        streams_(!streamed_units(plan.workload, placement_of(plan)).empty()),
+        svg_(kWidth, height, plan.model.name + " on " + plan.machine) {}
 
   void heading() {
     const auto title = fitted(plan_.model.name + " on " + plan_.machine, kWidth - 2 * kMargin, 18);
@@ -152,7 +157,14 @@ class Drawing {
     };
     cell(0, style_of(layer.attention_device).hex,
          "attention on " + std::string(to_string(layer.attention_device)));
-    cell(1, style_of(layer.ffn_device).hex, "FFN on " + std::string(to_string(layer.ffn_device)));
+    const bool streamed = streams_ && layer.ffn_device == Device::cpu;
+    cell(1, style_of(layer.ffn_device).hex,
+         "FFN on " + std::string(to_string(layer.ffn_device)) +
+             (streamed ? ", its weights streamed to the GPU for prompts" : ""));
+    if (streamed) {
+      svg_.rectangle({x, y_ + 2 * kRowHeight - 2 - kStreamedStripe}, width - 1, kStreamedStripe,
+                     style_of(Device::cuda0).hex);
+    }
     const auto level = kv_level(layer.kv_bytes, largest_layer_kv_bytes(plan_));
     cell(2, style_of_level(level).hex, grouped(layer.kv_bytes) + " bytes of KV for a sequence");
     if (layer.ffn_gpu_rows > 0) {
@@ -176,13 +188,18 @@ class Drawing {
       svg_.text({x + 18, y_ + 11}, text, {12});
       x += pitch;
     };
-    entry(style_of(Device::cuda0).hex, "on the GPU", 120);
-    entry(style_of(Device::cpu).hex, "on the CPU", 120);
+    entry(style_of(Device::cuda0).hex, "on the GPU", 100);
+    entry(style_of(Device::cpu).hex, "on the CPU", 100);
+    if (streams_) {
+      const auto stripe_x = x;
+      entry(style_of(Device::cpu).hex, "streamed for prompts", 155);
+      svg_.rectangle({stripe_x, y_ + 12 - kStreamedStripe}, 12, kStreamedStripe, style_of(Device::cuda0).hex);
+    }
     svg_.circle({x + 6, y_ + 6}, 2.5, "#222222", "none");
     svg_.text({x + 18, y_ + 11}, "global attention", {12});
-    x += 160;
-    svg_.text({x, y_ + 11}, "KV of a layer, for a sequence: up to", {12});
-    x += 240;
+    x += 130;
+    svg_.text({x, y_ + 11}, "KV for a sequence: up to", {12});
+    x += 155;
     for (int level = 1; level <= 9; ++level) {
       svg_.rectangle({x, y_}, 12, 12, style_of_level(level).hex);
       x += 12;
@@ -191,6 +208,7 @@ class Drawing {
   }
 
   const Plan& plan_;
+  bool streams_;  ///< FFN halves on the CPU, for prompts
   Svg svg_;
   double y_ = 0;
 };

@@ -60,12 +60,13 @@ std::string usage(const Plan& plan, Device device, Ink ink) {
 }
 
 std::string arena_rows(const Plan& plan, const std::vector<Device>& devices) {
+  constexpr std::size_t kPurposeColumns = 14;
   constexpr std::size_t kNumberColumns = 20;
-  auto text = label("bytes");
+  auto text = padded_right("bytes", kPurposeColumns);
   for (const auto device : devices) text += padded_left(std::string(to_string(device)), kNumberColumns);
   text += "\n";
   for (const auto& purpose : kPurposeNames) {
-    auto row = "  " + padded_right(std::string(purpose.text), kLabelColumns - 2);
+    auto row = "  " + padded_right(std::string(purpose.text), kPurposeColumns - 2);
     bool used = false;
     for (const auto device : devices) {
       const auto bytes = plan.arena_bytes(device, purpose.value);
@@ -74,7 +75,7 @@ std::string arena_rows(const Plan& plan, const std::vector<Device>& devices) {
     }
     if (used) text += row + "\n";
   }
-  text += "  " + padded_right("total", kLabelColumns - 2);
+  text += "  " + padded_right("total", kPurposeColumns - 2);
   for (const auto device : devices) {
     text += padded_left(grouped(device == Device::cpu ? plan.ram_bytes : plan.vram_bytes), kNumberColumns);
   }
@@ -103,7 +104,8 @@ std::string predictions(const Plan& plan) {
                                                   " tok/s decode, all " + std::to_string(sequences) +
                                                   " sequences together\n";
   return label("predicted") + three_digits(plan.predicted.decode_tok_per_s) +
-         " tok/s decode, one sequence at " + grouped(plan.workload.expected_context) + " tokens (" +
+         " tok/s decode, one sequence at " + grouped(plan.workload.expected_context) +
+         (plan.workload.expected_context == 1 ? " token (" : " tokens (") +
          three_digits(plan.predicted.ideal_tok_per_s) + " ideal)\n" + all_sequences + label("") +
          three_digits(plan.predicted.prefill_tok_per_s) + " tok/s prompt\n";
 }

@@ -21,15 +21,47 @@ std::string bytes_text(std::uint64_t bytes) {
   return grouped(bytes) + (bytes == 1 ? " byte" : " bytes");
 }
 
-/// Units of each kind that are on `device`, in words: "3 attention halves, 62 FFN halves and the head".
+std::string tokens_text(std::uint64_t tokens) {
+  return grouped(tokens) + (tokens == 1 ? " token" : " tokens");
+}
+
+/// Units of each kind that are on `device`, in words: "3 of 62 attention halves, 62 of 62 FFN halves and the
+/// head".
 std::string units_text(const Plan& plan, Device device) {
-  const auto attention = std::ranges::count(plan.layers, device, &LayerPlan::attention_device);
-  const auto ffn = std::ranges::count(plan.layers, device, &LayerPlan::ffn_device);
-  const auto of_layers = " of " + std::to_string(plan.layers.size());
-  auto text = std::to_string(attention) + of_layers + " attention halves, " + std::to_string(ffn) +
-              of_layers + " FFN halves";
-  if (plan.head.device == device) text += " and the head";
+  Lines parts;
+  const auto add_halves = [&](std::ptrdiff_t count, const std::string& what) {
+    if (count == 0) return;
+    parts.push_back(std::to_string(count) + " of " + std::to_string(plan.layers.size()) + what);
+  };
+  add_halves(std::ranges::count(plan.layers, device, &LayerPlan::attention_device), " attention halves");
+  add_halves(std::ranges::count(plan.layers, device, &LayerPlan::ffn_device), " FFN halves");
+  if (plan.head.device == device) parts.emplace_back("the head");
+  std::string text;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) text += i + 1 == parts.size() ? " and " : ", ";
+    text += parts[i];
+  }
   return text;
+}
+
+/// What the placement was chosen for, and what does not count.
+std::string purpose_text(const Workload& workload) {
+  const auto at = " at " + tokens_text(workload.expected_context);
+  switch (workload.optimise) {
+    case Optimise::decode:
+      return "decode: a token of one sequence" + at +
+             (workload.sequences == 1 ? "; prompts do not count"
+                                      : "; prompts and other sequences do not count");
+    case Optimise::prefill:
+      return "prefill: a chunk of a prompt halfway to " + tokens_text(workload.expected_context) +
+             "; a token counts where chunks take the same time";
+    case Optimise::throughput:
+      return "throughput: a token of all sequences" + at + "; prompts do not count";
+    case Optimise::context:
+      return "context: a token of one sequence at " + tokens_text(workload.max_seq_len) +
+             "; shorter contexts and prompts do not count";
+  }
+  return "";
 }
 
 /// VRAM that the smallest unit on the CPU lacks to fit on the GPU; 0 if it would fit, or all are there.
@@ -77,6 +109,7 @@ void add_placement(Lines& lines, const Considered& considered) {
     lines.push_back(std::string(limit) + ": on the CPU are " + units_text(plan, Device::cpu));
   }
   if (!plan.fits) return;
+  lines.push_back("placed for " + purpose_text(plan.workload));
   const auto time = objective_text(plan.workload, considered.choice.time_ps);
   if (considered.choice.proven()) {
     lines.push_back("no placement that fits is faster: " + time);
@@ -87,11 +120,32 @@ void add_placement(Lines& lines, const Considered& considered) {
   for (auto& line : runner_up_lines(considered)) lines.push_back(std::move(line));
 }
 
+/// Why no weights are streamed, where that was asked for or could be.
+void add_not_streaming(Lines& lines, const Considered& considered) {
+  const auto& plan = considered.plan;
+  const auto asked = plan.requested.stream_rows.value_or(0);
+  const auto ffn_on_cpu = std::ranges::count(plan.layers, Device::cpu, &LayerPlan::ffn_device);
+  const bool could_be = considered.devices.gpu && ffn_on_cpu > 0;
+  const auto wish = asked > 0 ? "no weights are streamed, though asked for in chunks of " + grouped(asked) +
+                                    " rows and more: "
+                              : "no weights are streamed for prompts: ";
+  if (asked > 0 && !could_be) {
+    lines.push_back(wish + (considered.devices.gpu ? "no FFN half is on the CPU" : "there is no GPU"));
+  } else if (asked > 0) {
+    lines.push_back(wish + (may_stream(plan.workload) ? "no unit is on the GPU" : "no chunk has as many"));
+  } else if (could_be && !plan.requested.stream_rows && !may_stream(plan.workload)) {
+    lines.push_back(wish + "no chunk has so many rows that it pays");
+  }
+}
+
 /// What prompts gain by streaming, and what that takes.
 void add_streaming(Lines& lines, const Considered& considered) {
   const auto& plan = considered.plan;
   const auto placement = placement_of(plan);
-  if (!considered.devices.gpu || streamed_units(plan.workload, placement).empty()) return;
+  if (!considered.devices.gpu || streamed_units(plan.workload, placement).empty()) {
+    add_not_streaming(lines, considered);
+    return;
+  }
   const auto model = with_head_type(considered.file, plan.workload.head_type);
   auto in_place = plan.workload;
   in_place.stream_rows = 0;
@@ -115,8 +169,8 @@ void add_workload(Lines& lines, const Plan& plan) {
   const auto& asked = plan.requested;
   const auto& planned = plan.workload;
   if (asked.expected_context != planned.expected_context) {
-    lines.push_back("speed is predicted at a context of " + grouped(planned.expected_context) +
-                    " tokens, as none was asked for");
+    lines.push_back("speed is predicted at a context of " + tokens_text(planned.expected_context) +
+                    ", as none was asked for");
   }
   if (asked.head_type != planned.head_type) {
     lines.push_back("the head stays as it is: it is " + plan.head.file_type +

@@ -104,7 +104,16 @@ std::string exact_size(std::uint64_t bytes) {
   return grouped(bytes) + " " + std::string(kNames[unit]);
 }
 
+std::string short_duration(double seconds) {
+  constexpr double kHour = 3600;
+  constexpr double kDay = 24 * kHour;
+  if (seconds < 9999.5) return three_digits(seconds) + "s";
+  if (seconds < 100 * kHour) return three_digits(seconds / kHour) + "h";
+  return seconds < 9999.5 * kDay ? three_digits(seconds / kDay) + "d" : ">9999d";
+}
+
 std::string three_digits(double number) {
+  if (number > 0 && number < 0.0995) return with_decimals(number, 3);
   if (number < 9.995) return with_decimals(number, 2);
   if (number < 99.95) return with_decimals(number, 1);
   return with_decimals(number, 0);

@@ -23,7 +23,11 @@ std::string short_size(std::uint64_t bytes);
 /// In the largest binary unit of which it is a whole number: "6 GiB", "1,536 MiB", "1,000 B".
 std::string exact_size(std::uint64_t bytes);
 
-/// A number with as many decimals as three significant digits need: "7.95", "44.1", "1380".
+/// Six letters at most: "0.43s", "359s", "2.78h", "13.5d", ">9999d".
+std::string short_duration(double seconds);
+
+/// A number with as many decimals as three significant digits need, three at most: "7.95", "44.1", "1380",
+/// "0.005".
 std::string three_digits(double number);
 
 }  // namespace tandem::planner

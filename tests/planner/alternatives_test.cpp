@@ -74,10 +74,30 @@ TEST_F(Alternatives, NoRunnerUpIsFaster) {
       ++runners_up;
       const auto ms = std::stod(line.substr(line.rfind(", ") + 2));
       EXPECT_GE(ms, std::stod(three_digits(1000 / planned.predicted.decode_tok_per_s))) << line;
+      const auto more = std::stod(line.substr(line.rfind('(') + 1));
+      EXPECT_NEAR(more, 100 * (ms * planned.predicted.decode_tok_per_s / 1000 - 1), 0.6) << line;
     }
     EXPECT_GE(runners_up, 2);
     EXPECT_LE(runners_up, 3);
   }
+}
+
+TEST_F(Alternatives, OtherAimsBuyWhatTheirPlansSay) {
+  const auto planned = plan(budget_, workload_);
+  auto other = workload_;
+  other.optimise = Optimise::prefill;
+  const auto for_prompts = plan(budget_, other);
+  const auto line = "with --optimise prefill it would be " +
+                    three_digits(for_prompts.predicted.prefill_tok_per_s) + " tok/s prompt instead of " +
+                    three_digits(planned.predicted.prefill_tok_per_s) + ", and " +
+                    three_digits(for_prompts.predicted.decode_tok_per_s) + " tok/s decode instead of " +
+                    three_digits(planned.predicted.decode_tok_per_s);
+  EXPECT_TRUE(says(planned, line)) << line;
+  const auto back = "with --optimise decode it would be " + three_digits(planned.predicted.decode_tok_per_s) +
+                    " tok/s decode instead of " + three_digits(for_prompts.predicted.decode_tok_per_s) +
+                    ", and " + three_digits(planned.predicted.prefill_tok_per_s) +
+                    " tok/s prompt instead of " + three_digits(for_prompts.predicted.prefill_tok_per_s);
+  EXPECT_TRUE(says(for_prompts, back)) << back;
 }
 
 TEST_F(Alternatives, NameWhatWasToBeShort) {

@@ -39,7 +39,9 @@ TEST(KvLevel, IsNinthsRoundedUp) {
 }
 
 TEST(LayerStrip, ShowsEveryHalf) {
-  const auto strip = layer_strip(seven_layers(), Ink::plain);
+  auto plan = seven_layers();
+  plan.workload.stream_rows = 0;
+  const auto strip = layer_strip(plan, Ink::plain);
   EXPECT_EQ(row_of(strip, "layers"), "sssssGs");
   EXPECT_EQ(row_of(strip, "  attention"), "##.####");
   EXPECT_EQ(row_of(strip, "  FFN"), ".###+##");
@@ -47,6 +49,16 @@ TEST(LayerStrip, ShowsEveryHalf) {
   // 1,024 of 8,192 cells x 8 KiB, and 8,192 x 1 KiB: as many bytes.
   EXPECT_EQ(row_of(strip, "  KV"), "9999999");
   EXPECT_NE(strip.find("+ shared"), std::string::npos);
+}
+
+TEST(LayerStrip, MarksFfnHalvesThatPromptsStream) {
+  auto plan = seven_layers();
+  plan.workload.stream_rows = 32;
+  const auto strip = layer_strip(plan, Ink::plain);
+  EXPECT_EQ(row_of(strip, "  FFN"), ":###+##");
+  EXPECT_NE(strip.find(": CPU, streamed"), std::string::npos);
+  plan.workload.stream_rows = 0;
+  EXPECT_EQ(layer_strip(plan, Ink::plain).find("streamed"), std::string::npos);
 }
 
 TEST(LayerStrip, KvIsRelativeToTheLargest) {

@@ -62,6 +62,7 @@ Setting setting_of(const json& question) {
   workload.expected_context = question.value("expect_context", workload.expected_context);
   workload.sequences = question.value("sequences", workload.sequences);
   workload.micro_batch = question.value("micro_batch", workload.micro_batch);
+  if (question.contains("stream_rows")) workload.stream_rows = question["stream_rows"].get<std::uint32_t>();
   if (question.contains("optimise")) {
     workload.optimise = value_of(kOptimiseNames, question["optimise"].get<std::string>()).value();
   }

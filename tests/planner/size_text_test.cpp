@@ -66,6 +66,9 @@ TEST(SizeText, RoundsToThreeDigits) {
   EXPECT_EQ(short_size(6'960'054'464), "6.96 GB");
   EXPECT_EQ(short_size(12'884'901'888), "12.9 GB");
   EXPECT_EQ(short_size(~std::uint64_t{0}), "18.4 EB");
+  EXPECT_EQ(three_digits(0), "0.00");
+  EXPECT_EQ(three_digits(0.005), "0.005");
+  EXPECT_EQ(three_digits(0.0996), "0.10");
   EXPECT_EQ(three_digits(0.5), "0.50");
   EXPECT_EQ(three_digits(9.996), "10.0");
   EXPECT_EQ(three_digits(44.06), "44.1");
@@ -80,6 +83,15 @@ TEST(SizeText, ExactSizesLoseNothing) {
   EXPECT_EQ(exact_size(1536ULL << 20), "1,536 MiB");
   EXPECT_EQ(exact_size((6ULL << 30) + 1), "6,442,450,945 B");
   EXPECT_EQ(exact_size(3ULL << 50), "3,072 TiB");
+}
+
+TEST(ShortDuration, IsSixLettersAtMost) {
+  EXPECT_EQ(short_duration(0.43), "0.43s");
+  EXPECT_EQ(short_duration(9999), "9999s");
+  EXPECT_EQ(short_duration(10'000), "2.78h");
+  EXPECT_EQ(short_duration(359'000), "99.7h");
+  EXPECT_EQ(short_duration(1'166'400), "13.5d");
+  EXPECT_EQ(short_duration(1e15), ">9999d");
 }
 
 }  // namespace
