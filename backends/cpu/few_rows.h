@@ -6,7 +6,9 @@
 // Limit: one row waits for memory, more rows for the two ports of 512-bit arithmetic and the two of 512-bit
 // loads, which broadcasts of activations keep as busy.  Unpacking and waiting overlap only if memory is asked
 // ahead: a core has too few instructions in flight to do both.  Tried and lost: asking further ahead (what is
-// asked beyond the end of a stream is wasted), and asking into the second-level cache only.
+// asked beyond the end of a stream is wasted), and asking into the second-level cache only; multiplying a
+// group after unpacking the next one; tiles (AMX), whose loads, products and stores take longer for a group
+// of eight rows than its dot products, also when they work on one group while the next is unpacked.
 
 #include "backends/cpu/lanes.h"
 #include "backends/cpu/quantised_row.h"
@@ -37,6 +39,13 @@ struct RowSlice {
 
 template <class Format>
 TANDEM_INLINE I32x16 dot4(I32x16 sum, I32x16 weights, const std::int8_t* x) {
+#if defined(__AVX512VNNI__)
+  // As one instruction, which the compiler makes two of: fewer in flight a product.
+  asm("vpdpbusd %2%{1to16%}, %1, %0"
+      : "+v"(sum)
+      : "v"(weights), "m"(*reinterpret_cast<const std::int32_t*>(x)));
+  return sum;
+#else
   std::int32_t four;
   __builtin_memcpy(&four, x, sizeof four);
   if constexpr (Format::kMaxQuant > 63) {
@@ -44,6 +53,7 @@ TANDEM_INLINE I32x16 dot4(I32x16 sum, I32x16 weights, const std::int8_t* x) {
   } else {
     return dot4_narrow(sum, weights, broadcast(four));
   }
+#endif
 }
 
 /// Most columns that are multiplied without storing sums in between.
@@ -151,7 +161,7 @@ void multiply_few_rows(const std::uint8_t* w, std::size_t stride, int columns, c
                        float (*sums)[kTileOutputs]) {
   // Enough blocks of 32 at a time to hide how long each takes from first to last, where registers hold them.
 #if defined(__AVX512VNNI__)
-  constexpr int kBlocks = Format::kElems > 32 || N > 4 ? 1 : 4 / N;
+  constexpr int kBlocks = Format::kElems > 32 ? 1 : N == 1 ? 4 : 2;
 #else
   constexpr int kBlocks = 1;
 #endif

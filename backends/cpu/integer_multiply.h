@@ -12,6 +12,7 @@
 // follow each other.
 
 #include "backends/cpu/few_rows.h"
+#include "backends/cpu/lane_outputs.h"
 #include "backends/cpu/panel.h"
 
 namespace tandem::cpu {
@@ -93,24 +94,6 @@ inline constexpr std::uint32_t kFewRows = 8;
 inline constexpr std::uint32_t kFewRows = 1;
 #endif
 
-/// The outputs that are computed together: `lanes` of them, `step` apart, from `first` on.
-struct LaneOutputs {
-  std::uint32_t first, lanes, step;
-};
-
-/// Calls `visit` for each LaneOutputs of n_out outputs: sixteen long streams of weights with
-/// LaneOrder::streams, neighbours with LaneOrder::neighbours, and the last few one by one.
-enum class LaneOrder { streams, neighbours };
-template <class Visitor>
-TANDEM_INLINE void for_lanes(LaneOrder order, std::uint32_t n_out, const Visitor& visit) {
-  const std::uint32_t tiles = n_out / kTileOutputs;
-  const bool streams = order == LaneOrder::streams;
-  for (std::uint32_t t = 0; t < tiles; ++t) {
-    visit(LaneOutputs{streams ? t : t * kTileOutputs, kTileOutputs, streams ? tiles : 1});
-  }
-  for (std::uint32_t out = tiles * kTileOutputs; out < n_out; ++out) visit(LaneOutputs{out, 1, 0});
-}
-
 /// All rows of x, at most N.
 template <class Format, int N>
 void multiply_few(const std::uint8_t* w, std::size_t row_bytes, std::uint32_t in, std::uint32_t n_out,
@@ -122,19 +105,10 @@ void multiply_few(const std::uint8_t* w, std::size_t row_bytes, std::uint32_t in
     const FewRows<Format, N> rows(x, in, column, columns);
     const std::uint8_t* first = w + static_cast<std::size_t>(column / Format::kElems) * Format::kBytes;
     for_lanes(LaneOrder::streams, n_out, [&](const LaneOutputs& outputs) {
-      for (std::uint32_t r = 0; r < x.n; ++r) {
-        for (std::uint32_t lane = 0; lane < outputs.lanes; ++lane) {
-          float& of_lane = y[r * y_stride + outputs.first + lane * outputs.step];
-          sums[r][lane] = column == 0 ? 0.0f : of_lane;
-        }
-      }
+      load_lanes(y, y_stride, outputs, x.n, column == 0, sums);
       multiply_few_rows<Format, N>(first + outputs.first * row_bytes, outputs.step * row_bytes, columns, rows,
                                    sums);
-      for (std::uint32_t r = 0; r < x.n; ++r) {
-        for (std::uint32_t lane = 0; lane < outputs.lanes; ++lane) {
-          y[r * y_stride + outputs.first + lane * outputs.step] = sums[r][lane];
-        }
-      }
+      store_lanes(sums, outputs, x.n, y, y_stride);
     });
   }
 }

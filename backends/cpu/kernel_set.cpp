@@ -8,6 +8,7 @@
 namespace tandem::cpu {
 
 extern const KernelSet kAvx512VnniKernels;
+extern const KernelSet kAvxVnniKernels;
 extern const KernelSet kAvx2Kernels;
 extern const KernelSet kSse41Kernels;
 const KernelSet& amx_int8_kernels() noexcept;
@@ -15,7 +16,7 @@ const KernelSet& amx_int8_kernels() noexcept;
 namespace {
 
 struct SupportedSets {
-  std::array<const KernelSet*, 4> sets{};
+  std::array<const KernelSet*, 5> sets{};
   std::size_t n = 0;
 
   void add(const KernelSet& set) noexcept { sets.at(n++) = &set; }
@@ -26,6 +27,13 @@ bool has_tiles() noexcept {
   constexpr unsigned kTileAndInt8 = 3u << 24;
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kTileAndInt8) == kTileAndInt8;
+}
+
+/// Dot products on 256-bit registers without AVX-512.
+bool has_avx_vnni() noexcept {
+  constexpr unsigned kAvxVnni = 1u << 4;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & kAvxVnni) != 0;
 }
 
 /// Tile registers are large: a process has to ask for their state to be kept, once for all of its threads.
@@ -43,6 +51,7 @@ SupportedSets detect() noexcept {
   const bool avx2 = __builtin_cpu_supports("avx2");  // F16C is older: no CPU has AVX2 without it
   if (avx512 && avx2 && has_tiles() && tiles_are_permitted()) supported.add(amx_int8_kernels());
   if (avx512 && avx2) supported.add(kAvx512VnniKernels);
+  if (avx2 && has_avx_vnni()) supported.add(kAvxVnniKernels);
   if (avx2) supported.add(kAvx2Kernels);
   supported.add(kSse41Kernels);
   return supported;

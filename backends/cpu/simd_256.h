@@ -1,6 +1,6 @@
 #pragma once
 
-// Lane operations on 256-bit registers (AVX2 and F16C).  See simd.h.
+// Lane operations on 256-bit registers (AVX2 and F16C; AVX-VNNI where it is compiled for).  See simd.h.
 
 #include <cstddef>
 #include <cstdint>
@@ -57,6 +57,14 @@ TANDEM_INLINE float reduce_add(__m256 a) {
 TANDEM_INLINE float reduce_max(__m256 a) {
   return reduce_max(_mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
 }
+#if defined(__AVXVNNI__)
+TANDEM_INLINE __m256i dot4_narrow(__m256i sum, __m256i weights, __m256i x) {
+  return _mm256_dpbusd_avx_epi32(sum, weights, x);
+}
+TANDEM_INLINE __m256i dot4_wide(__m256i sum, __m256i weights, __m256i x) {
+  return _mm256_dpbusd_avx_epi32(sum, weights, x);
+}
+#else
 TANDEM_INLINE __m256i dot4_narrow(__m256i sum, __m256i weights, __m256i x) {
   return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(weights, x), _mm256_set1_epi16(1)));
 }
@@ -67,6 +75,7 @@ TANDEM_INLINE __m256i dot4_wide(__m256i sum, __m256i weights, __m256i x) {
   const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(weights, 8), _mm256_srai_epi16(x, 8));
   return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
 }
+#endif
 TANDEM_INLINE __m256i unpack_lo32(__m256i a, __m256i b) {
   return _mm256_unpacklo_epi32(a, b);
 }
