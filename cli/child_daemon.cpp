@@ -12,6 +12,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "cli/child_task.h"
 #include "ipc/client.h"
 #include "ipc/unix_socket.h"
 #include "model/error.h"
@@ -21,7 +22,6 @@ namespace tandem::cli {
 namespace {
 
 constexpr auto kPoll = std::chrono::milliseconds(20);
-constexpr int kCannotStart = 127;
 
 std::filesystem::path private_directory() {
   auto name = (std::filesystem::temp_directory_path() / "tandem-XXXXXX").string();

@@ -15,8 +15,6 @@
 namespace tandem::cli {
 namespace {
 
-constexpr int kCannotStart = 127;
-
 struct Pipe {
   ipc::Fd read;
   ipc::Fd write;

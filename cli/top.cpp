@@ -26,7 +26,7 @@ struct TopOptions {
   bool json = false;
 };
 
-ipc::Json status_of(ipc::Client& client) {
+ipc::Json fetched_status(ipc::Client& client) {
   return ipc::json_of(client.get("/v1/status"));
 }
 
@@ -48,7 +48,7 @@ int watch(ipc::Client& client, planner::Ink ink) {
   while (Screen::ending_signal() == 0) {
     ipc::Json status;
     try {
-      status = status_of(client);
+      status = fetched_status(client);
     } catch (const ipc::ConnectionLost&) {
       if (Screen::ending_signal() == 0) throw;
       break;  // it is the signal that ended the exchange
@@ -71,7 +71,7 @@ int print_for_ever(ipc::Client& client, const TopOptions& options, planner::Ink 
   const CtrlC ctrl_c(client);
   while (!CtrlC::pressed()) {
     try {
-      print(status_of(client), options, ink);
+      print(fetched_status(client), options, ink);
     } catch (const ipc::ConnectionLost&) {
       if (!CtrlC::pressed()) throw;
       break;
@@ -86,7 +86,7 @@ int run(const TopOptions& options) {
   const planner::Ink ink = ink_for(options.color);
   ipc::Client client = connect_to_daemon(options.socket);
   if (options.once) {
-    print(status_of(client), options, ink);
+    print(fetched_status(client), options, ink);
     return kOk;
   }
   if (options.json || ::isatty(STDOUT_FILENO) == 0) return print_for_ever(client, options, ink);

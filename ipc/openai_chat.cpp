@@ -106,7 +106,7 @@ class ChatAnswer final : public GenerationAnswer {
 };
 
 /// The slow half: reads the body, renders, tokenises, compiles grammars.
-Outcome prepare(RouteContext& context, const HttpRequest& http) {
+Outcome prepare_chat(RouteContext& context, const HttpRequest& http) {
   const Json body = parse_object(http.body, context.limits.json_depth);
   OpenaiChatRequest request = read_openai_chat_request(body, context.limits, context.service.model());
   const ChatStyle style{request.n, request.include_usage, request.settings.logprobs.has_value(),
@@ -126,8 +126,9 @@ Outcome prepare(RouteContext& context, const HttpRequest& http) {
 }  // namespace
 
 std::vector<Route> openai_chat_routes(RouteContext& context) {
-  return {{"POST", "/v1/chat/completions",
-           [&context](const HttpRequest& request, const std::string&) { return prepare(context, request); }}};
+  return {{"POST", "/v1/chat/completions", [&context](const HttpRequest& request, const std::string&) {
+             return prepare_chat(context, request);
+           }}};
 }
 
 }  // namespace tandem::ipc

@@ -19,7 +19,7 @@ void read_lengths(Fields& fields, GenerationRequest& settings) {
   settings.max_tokens = static_cast<std::uint32_t>(limit.value_or(old_name.value_or(INT32_MAX)));
 }
 
-void read_logprobs(Fields& fields, GenerationRequest& settings) {
+void read_top_logprobs(Fields& fields, GenerationRequest& settings) {
   const bool wanted = fields.boolean("logprobs").value_or(false);
   const auto top = fields.integer("top_logprobs", 0, 20);
   if (top && !wanted) refuse_field("top_logprobs", "is only for requests with logprobs: true");
@@ -61,7 +61,7 @@ Thinking read_thinking(Fields& fields, const ModelCard& card) {
   return *thinks ? Thinking::on : Thinking::off;
 }
 
-AnswerFormat read_format(Fields& fields) {
+AnswerFormat read_response_format(Fields& fields) {
   const AnswerFormat format = read_openai_response_format(fields.value("response_format"));
   AnswerFormat grammar = read_grammar_fields(fields);
   if (grammar.kind == AnswerFormat::Kind::free) return format;
@@ -106,14 +106,14 @@ OpenaiChatRequest read_openai_chat_request(const Json& body, const Limits& limit
 
   GenerationRequest& settings = request.settings;
   read_lengths(fields, settings);
-  read_logprobs(fields, settings);
+  read_top_logprobs(fields, settings);
   read_sampling(fields, settings);
   settings.stop = read_stop(fields.value("stop"), "stop", limits);
   settings.logit_bias = read_logit_bias(fields.value("logit_bias"), card.vocab);
 
   ChatRequest& chat = request.chat;
   chat.thinking = read_thinking(fields, card);
-  chat.format = read_format(fields);
+  chat.format = read_response_format(fields);
   chat.tools = read_openai_tools(fields.value("tools"));
   chat.tool_choice = read_openai_tool_choice(fields.value("tool_choice"), chat.tools);
   chat.parallel_calls = fields.boolean("parallel_tool_calls").value_or(true);

@@ -111,7 +111,7 @@ class CompletionAnswer final : public GenerationAnswer {
 };
 
 /// The slow half: reads the body, tokenises, compiles grammars.
-Outcome prepare(RouteContext& context, const HttpRequest& request) {
+Outcome prepare_completion(RouteContext& context, const HttpRequest& request) {
   const Json body = parse_object(request.body, context.limits.json_depth);
   CompletionRequest completion = read_completion_request(body, context.limits, context.service.model().vocab);
   GenerationAnswer::Options options{"cmpl-" + request.id, request.sender.account,
@@ -130,8 +130,9 @@ Outcome prepare(RouteContext& context, const HttpRequest& request) {
 }  // namespace
 
 std::vector<Route> openai_completion_routes(RouteContext& context) {
-  return {{"POST", "/v1/completions",
-           [&context](const HttpRequest& request, const std::string&) { return prepare(context, request); }}};
+  return {{"POST", "/v1/completions", [&context](const HttpRequest& request, const std::string&) {
+             return prepare_completion(context, request);
+           }}};
 }
 
 }  // namespace tandem::ipc

@@ -69,7 +69,7 @@ class ResponseAnswer final : public GenerationAnswer {
   ResponseItems items_;
 };
 
-Outcome prepare(RouteContext& context, const HttpRequest& http) {
+Outcome prepare_response(RouteContext& context, const HttpRequest& http) {
   const Json body = parse_object(http.body, context.limits.json_depth);
   auto request = read_openai_response_request(body, context.limits, context.service.model());
   GenerationAnswer::Options options{"resp_" + http.id, http.sender.account,
@@ -87,8 +87,9 @@ Outcome prepare(RouteContext& context, const HttpRequest& http) {
 }  // namespace
 
 std::vector<Route> openai_response_routes(RouteContext& context) {
-  return {{"POST", "/v1/responses",
-           [&context](const HttpRequest& request, const std::string&) { return prepare(context, request); }}};
+  return {{"POST", "/v1/responses", [&context](const HttpRequest& request, const std::string&) {
+             return prepare_response(context, request);
+           }}};
 }
 
 }  // namespace tandem::ipc

@@ -17,7 +17,7 @@ AnswerRow row_of(std::string label, Plan plan, const Target& target) {
   return {std::move(label), std::nullopt, std::move(plan), holds};
 }
 
-Plan with_vram(Setting setting, std::uint64_t vram_bytes) {
+Plan plan_with(Setting setting, std::uint64_t vram_bytes) {
   setting.budget.vram_bytes = vram_bytes;
   return plan_of(setting);
 }
@@ -32,11 +32,11 @@ std::uint64_t enough_vram(const Setting& setting, Device gpu) {
 AnswerRow least_vram_row(const Setting& setting, const Target& target, std::uint64_t enough_bytes) {
   std::uint64_t least = 0;
   auto reaching = enough_bytes;
-  auto plan = with_vram(setting, enough_bytes);
+  auto plan = plan_with(setting, enough_bytes);
   if (!reaches(plan, target)) return {"all on the GPU", std::nullopt, std::move(plan), false};
   while (least < reaching) {
     const auto middle = least + (reaching - least) / 2;
-    auto other = with_vram(setting, middle);
+    auto other = plan_with(setting, middle);
     if (!reaches(other, target)) {
       least = middle + 1;
       continue;

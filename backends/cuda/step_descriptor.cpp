@@ -8,10 +8,10 @@
 namespace tandem::cuda {
 namespace {
 
-constexpr std::uint64_t kAlignment = 64;
+constexpr std::uint64_t kPartAlignment = 64;
 
 std::uint64_t padded(std::uint64_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return (bytes + kPartAlignment - 1) / kPartAlignment * kPartAlignment;
 }
 
 /// Entries of a sequence's page table that its rows need.

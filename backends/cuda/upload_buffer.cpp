@@ -11,12 +11,12 @@ constexpr unsigned kMostThreads = 4;
 constexpr std::uint64_t kBytesWorthThreads = std::uint64_t{128} << 10;
 
 /// Halves begin at multiples of this.
-constexpr std::uint64_t kAlignment = 64;
+constexpr std::uint64_t kHalfAlignment = 64;
 
 }  // namespace
 
 UploadBuffer::UploadBuffer(std::byte* pinned, std::uint64_t bytes)
-    : half_bytes_(bytes / 2 / kAlignment * kAlignment) {
+    : half_bytes_(bytes / 2 / kHalfAlignment * kHalfAlignment) {
   halves_[0].pinned = pinned;
   halves_[1].pinned = pinned + half_bytes_;
   const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1u, kMostThreads);

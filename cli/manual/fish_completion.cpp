@@ -25,7 +25,7 @@ std::string option_row(const std::string& begin, const Option& option) {
 }
 
 /// Rows of a command, each of which begins with `begin`.
-std::string rows(const std::string& begin, const Command& command) {
+std::string command_rows(const std::string& begin, const Command& command) {
   std::string text;
   for (const auto& option : command.options) text += option_row(begin, option);
   if (command.arguments.empty()) return text;
@@ -39,14 +39,14 @@ std::string rows(const std::string& begin, const Command& command) {
 std::string fish_completion(const Command& program) {
   const std::string complete = "complete -c " + program.name;
   std::string text = "# fish completion of " + program.name + "\n\n" + complete + " -f\n";
-  if (program.commands.empty()) return text + rows(complete, program);
+  if (program.commands.empty()) return text + command_rows(complete, program);
   const std::string before = complete + " -n __fish_use_subcommand";
-  text += rows(before, program);
+  text += command_rows(before, program);
   for (const auto& command : program.commands) {
     text += before + " -a " + command.name + " -d " + fish_quoted(command.about) + "\n";
   }
   for (const auto& command : program.commands) {
-    text += "\n" + rows(complete + " -n '__fish_seen_subcommand_from " + command.name + "'", command);
+    text += "\n" + command_rows(complete + " -n '__fish_seen_subcommand_from " + command.name + "'", command);
   }
   return text;
 }

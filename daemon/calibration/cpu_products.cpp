@@ -10,7 +10,7 @@ namespace tandem::calibration {
 namespace {
 
 /// Rows of a step whose weights are read once and used many times.
-constexpr std::uint32_t kManyRows = 128;
+constexpr std::uint32_t kProductRows = 128;
 
 device::BlockType block_type(model::TensorType type) {
   return static_cast<device::BlockType>(type);  // both are GGUF's numbers
@@ -104,8 +104,8 @@ std::optional<planner::TypeRates> product_rates(const Pace& pace, cpu::Team& tea
     const auto time = product_time(pace, team, kernels, block, shape, type, rows, halves);
     rates.read_gb_per_s[i] = time.bytes / arithmetic_s(time, rows, halves) / 1e9;
   }
-  const auto time = product_time(pace, team, kernels, block, shape, type, kManyRows, 1);
-  rates.tops = time.ops / arithmetic_s(time, kManyRows, 1) / 1e12;
+  const auto time = product_time(pace, team, kernels, block, shape, type, kProductRows, 1);
+  rates.tops = time.ops / arithmetic_s(time, kProductRows, 1) / 1e12;
   return rates;
 }
 

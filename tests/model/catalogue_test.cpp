@@ -7,6 +7,7 @@
 
 #include "model/error.h"
 #include "model/hyperparameters.h"
+#include "tests/model/layer_kinds.h"
 #include "tests/support/fixture.h"
 #include "tests/support/temp_dir.h"
 
@@ -22,12 +23,6 @@ std::map<std::string_view, int> type_counts(const Header& header) {
   std::map<std::string_view, int> counts;
   for (const auto& tensor : header.tensors) ++counts[tensor_type_info(tensor.type).name];
   return counts;
-}
-
-std::string kinds(const Hyperparameters& model) {
-  std::string text;
-  for (const auto& layer : model.layers) text += layer.kind == LayerKind::sliding ? 'L' : 'G';
-  return text;
 }
 
 TEST(Catalogue, EveryEntryIsAModelWithoutWarnings) {
@@ -126,7 +121,7 @@ TEST(Catalogue, Gemma4HeaderSaysWhatTheRealFileSays) {
   EXPECT_EQ(model.context_length, 262'144U);
   std::string expected;
   for (int i = 0; i < 8; ++i) expected += "LLLLLG";
-  EXPECT_EQ(kinds(model), expected);
+  EXPECT_EQ(layer_kinds(model), expected);
   EXPECT_EQ(model.layers[0], (LayerSpec{LayerKind::sliding, 16, 8, 256, 1024, 15'360, true, 1.0f}));
   EXPECT_EQ(model.layers[47], (LayerSpec{LayerKind::global, 16, 1, 512, 0, 15'360, false, 1.0f}));
   const auto& dims = header.find_tensor("blk.47.attn_output.weight")->dims;

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "model/error.h"
+#include "tests/model/layer_kinds.h"
 #include "tests/support/fixture.h"
 #include "tests/support/tiny_model.h"
 
@@ -39,16 +40,10 @@ Hyperparameters read_reference(std::string_view name) {
 }
 
 /// "LLG": the kinds of all layers, L sliding, G global.
-std::string kinds(const Hyperparameters& model) {
-  std::string text;
-  for (const auto& layer : model.layers) text += layer.kind == LayerKind::sliding ? 'L' : 'G';
-  return text;
-}
-
 TEST(Hyperparameters, Gemma3WithoutPatternKeyHasEverySixthLayerGlobal) {
   const auto model = read_reference("gemma3_7l.gguf");
   EXPECT_EQ(model.family, Family::gemma3);
-  EXPECT_EQ(kinds(model), "LLLLLGL");
+  EXPECT_EQ(layer_kinds(model), "LLLLLGL");
   EXPECT_EQ(model.width, 96U);
   EXPECT_EQ(model.vocab, 384U);
   EXPECT_FLOAT_EQ(model.norm_eps, 1e-6f);
@@ -73,13 +68,13 @@ TEST(Hyperparameters, Gemma3OfSixtyTwoLayersScalesByWidthOverHeads) {
 }
 
 TEST(Hyperparameters, Gemma3ReadsAPatternKey) {
-  EXPECT_EQ(kinds(read_reference("gemma3_4l.gguf")), "LGLL");
+  EXPECT_EQ(layer_kinds(read_reference("gemma3_4l.gguf")), "LGLL");
 }
 
 TEST(Hyperparameters, Gemma4DiffersFromLayerToLayer) {
   const auto model = read_reference("gemma4_8l.gguf");
   EXPECT_EQ(model.family, Family::gemma4);
-  EXPECT_EQ(kinds(model), "LLLLLGLG");
+  EXPECT_EQ(layer_kinds(model), "LLLLLGLG");
   EXPECT_EQ(model.final_softcap, 30.0f);
   EXPECT_TRUE(model.v_norm);
   EXPECT_EQ(model.layers[0], (LayerSpec{LayerKind::sliding, 4, 2, 16, 16, 128, true, 1.0f}));
@@ -88,7 +83,7 @@ TEST(Hyperparameters, Gemma4DiffersFromLayerToLayer) {
 }
 
 TEST(Hyperparameters, LastLayerMaySlide) {
-  EXPECT_EQ(kinds(read_reference("gemma4_7l_sliding.gguf")), "LLLLLGL");
+  EXPECT_EQ(layer_kinds(read_reference("gemma4_7l_sliding.gguf")), "LLLLLGL");
 }
 
 TEST(Hyperparameters, RealHeadDimensionsAndRotation) {
@@ -183,9 +178,9 @@ TEST(Hyperparameters, AScalarPatternIsAPeriod) {
   auto model = TinyModel::gemma3();
   const std::string key = "gemma3.attention.sliding_window_pattern";
   model.set_key(key, key_u32(key, 2));
-  EXPECT_EQ(kinds(read(model)), "LGLGLG");
+  EXPECT_EQ(layer_kinds(read(model)), "LGLGLG");
   model.set_key(key, key_u32(key, 1));
-  EXPECT_EQ(kinds(read(model)), "GGGGGG");
+  EXPECT_EQ(layer_kinds(read(model)), "GGGGGG");
 }
 
 TEST(Hyperparameters, OllamasNamesOfTheRopeBasesAreRead) {
@@ -262,7 +257,7 @@ Case without_key(std::string name, TinyModel (*make)(), const std::string& key) 
       std::move(name), make, [=](TinyModel& m) { m.remove_key(key); }, key + ": missing");
 }
 
-std::string name_of(const testing::TestParamInfo<Case>& test) {
+std::string case_name(const testing::TestParamInfo<Case>& test) {
   return test.param.name;
 }
 
@@ -340,7 +335,7 @@ INSTANTIATE_TEST_SUITE_P(
         changed(
             "HalfPrecisionNorm", TinyModel::gemma4,
             [](TinyModel& m) { m.reshape_tensor("blk.2.attn_norm.weight", {32}, 1); }, "is F16, only F32")),
-    name_of);
+    case_name);
 
 class BadCase : public testing::TestWithParam<Case> {};
 
@@ -450,7 +445,7 @@ INSTANTIATE_TEST_SUITE_P(
               m.set_key("tokenizer.ggml.tokens", key_array("tokenizer.ggml.tokens", 8, 41, tokens));
             },
             "more tokens than the 40 rows")),
-    name_of);
+    case_name);
 
 INSTANTIATE_TEST_SUITE_P(
     Tensors, BadCase,
@@ -469,7 +464,7 @@ INSTANTIATE_TEST_SUITE_P(
         changed(
             "EmbeddingOfOneRow", kGemma4, [](TinyModel& m) { m.reshape_tensor("token_embd.weight", {32}); },
             "1 rows, limits are 2")),
-    name_of);
+    case_name);
 
 }  // namespace
 }  // namespace tandem::model

@@ -220,7 +220,7 @@ TEST(JsonSchemaGrammar, AnyJsonObject) {
   }
 }
 
-std::string error_of(const std::string& schema) {
+std::string refusal_of(const std::string& schema) {
   try {
     compile(schema);
     return "";
@@ -230,30 +230,31 @@ std::string error_of(const std::string& schema) {
 }
 
 TEST(JsonSchemaGrammar, RefusesByName) {
-  EXPECT_THAT(error_of(R"({"type":"object","properties":{"x":{"type":"string","pattern":"^a"}}})"),
+  EXPECT_THAT(refusal_of(R"({"type":"object","properties":{"x":{"type":"string","pattern":"^a"}}})"),
               testing::AllOf(HasSubstr("/properties/x"), HasSubstr("\"pattern\"")));
   for (const std::string keyword :
        {"format", "minLength", "multipleOf", "uniqueItems", "not", "if", "prefixItems", "patternProperties",
         "nullable", "minProperties", "unheard-of"}) {
-    EXPECT_THAT(error_of(R"({"type":"integer",")" + keyword + R"(":1})"), HasSubstr("\"" + keyword + "\""));
+    EXPECT_THAT(refusal_of(R"({"type":"integer",")" + keyword + R"(":1})"), HasSubstr("\"" + keyword + "\""));
   }
-  EXPECT_THAT(error_of(R"({"type":"number","minimum":0.5})"), HasSubstr("whole numbers"));
-  EXPECT_THAT(error_of(R"({"type":"number","maximum":"1"})"), HasSubstr("\"maximum\" is not a number"));
-  EXPECT_THAT(error_of(R"({"type":"string","maxLength":65})"), HasSubstr("limits are 0 and 64"));
-  EXPECT_THAT(error_of(R"({"type":"string","maxLength":-1})"), HasSubstr("limits"));
-  EXPECT_THAT(error_of(R"({"type":"array","items":{"$ref":"http://x"}})"), HasSubstr("does not lie within"));
-  EXPECT_THAT(error_of(R"({"$ref":"#/$defs/x"})"), HasSubstr("leads nowhere"));
-  EXPECT_THAT(error_of(R"({"$ref":"#/~7"})"), HasSubstr("leads nowhere"));
-  EXPECT_THAT(error_of(R"({"$ref":5})"), HasSubstr("$ref"));
-  EXPECT_THAT(error_of(R"({"anyOf":[]})"), HasSubstr("list of schemas"));
-  EXPECT_THAT(error_of(R"({"anyOf":[{}],"type":"string"})"), HasSubstr("\"type\""));
-  EXPECT_THAT(error_of(R"({"allOf":[{},{}]})"), HasSubstr("more than one"));
-  EXPECT_THAT(error_of(R"({"oneOf":[{"type":"integer"},{"type":"number"}]})"), HasSubstr("both be true"));
-  EXPECT_THAT(error_of(R"({"type":"text"})"), HasSubstr("\"text\" is not a type"));
-  EXPECT_THAT(error_of(R"({"type":7})"), HasSubstr("\"type\""));
-  EXPECT_THAT(error_of("7"), HasSubstr("a schema is"));
-  EXPECT_THAT(error_of(R"({"type":"object","properties":[]})"), HasSubstr("\"properties\""));
-  EXPECT_THAT(error_of(R"({"type":"object","required":"x"})"), HasSubstr("\"required\""));
+  EXPECT_THAT(refusal_of(R"({"type":"number","minimum":0.5})"), HasSubstr("whole numbers"));
+  EXPECT_THAT(refusal_of(R"({"type":"number","maximum":"1"})"), HasSubstr("\"maximum\" is not a number"));
+  EXPECT_THAT(refusal_of(R"({"type":"string","maxLength":65})"), HasSubstr("limits are 0 and 64"));
+  EXPECT_THAT(refusal_of(R"({"type":"string","maxLength":-1})"), HasSubstr("limits"));
+  EXPECT_THAT(refusal_of(R"({"type":"array","items":{"$ref":"http://x"}})"),
+              HasSubstr("does not lie within"));
+  EXPECT_THAT(refusal_of(R"({"$ref":"#/$defs/x"})"), HasSubstr("leads nowhere"));
+  EXPECT_THAT(refusal_of(R"({"$ref":"#/~7"})"), HasSubstr("leads nowhere"));
+  EXPECT_THAT(refusal_of(R"({"$ref":5})"), HasSubstr("$ref"));
+  EXPECT_THAT(refusal_of(R"({"anyOf":[]})"), HasSubstr("list of schemas"));
+  EXPECT_THAT(refusal_of(R"({"anyOf":[{}],"type":"string"})"), HasSubstr("\"type\""));
+  EXPECT_THAT(refusal_of(R"({"allOf":[{},{}]})"), HasSubstr("more than one"));
+  EXPECT_THAT(refusal_of(R"({"oneOf":[{"type":"integer"},{"type":"number"}]})"), HasSubstr("both be true"));
+  EXPECT_THAT(refusal_of(R"({"type":"text"})"), HasSubstr("\"text\" is not a type"));
+  EXPECT_THAT(refusal_of(R"({"type":7})"), HasSubstr("\"type\""));
+  EXPECT_THAT(refusal_of("7"), HasSubstr("a schema is"));
+  EXPECT_THAT(refusal_of(R"({"type":"object","properties":[]})"), HasSubstr("\"properties\""));
+  EXPECT_THAT(refusal_of(R"({"type":"object","required":"x"})"), HasSubstr("\"required\""));
 }
 
 TEST(JsonSchemaGrammar, RefusesWhatAllowsNothing) {
@@ -265,17 +266,17 @@ TEST(JsonSchemaGrammar, RefusesWhatAllowsNothing) {
         R"({"type":"string","minLength":3,"maxLength":2})", R"({"type":"array","minItems":3,"maxItems":2})",
         R"({"type":"array","items":false})",
         R"({"type":"object","required":["x"],"additionalProperties":false})"}) {
-    EXPECT_NE(error_of(schema), "") << schema;
+    EXPECT_NE(refusal_of(schema), "") << schema;
   }
   EXPECT_THAT(
-      error_of(
+      refusal_of(
           R"({"$defs":{"n":{"type":"object","properties":{"n":{"$ref":"#/$defs/n"}},"required":["n"]}},"$ref":"#/$defs/n"})"),
       HasSubstr("never ends"));
-  EXPECT_THAT(error_of(R"({"$defs":{"n":{"$ref":"#/$defs/n"}},"$ref":"#/$defs/n"})"),
+  EXPECT_THAT(refusal_of(R"({"$defs":{"n":{"$ref":"#/$defs/n"}},"$ref":"#/$defs/n"})"),
               HasSubstr("never ends"));
   std::string deep = "{}";
   for (int i = 0; i < 100; ++i) deep = R"({"type":"array","items":)" + deep + "}";
-  EXPECT_THAT(error_of(deep), HasSubstr("deep"));
+  EXPECT_THAT(refusal_of(deep), HasSubstr("deep"));
 }
 
 }  // namespace

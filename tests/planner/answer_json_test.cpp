@@ -13,20 +13,15 @@ namespace {
 
 using nlohmann::json;
 
-Setting setting_of(const std::string& model) {
-  const auto subject = planner_test::catalogue_subject(model);
-  return {subject.input, Budget{}, default_workload(subject.hyper), builtin_machine("default"), {}};
-}
-
 TEST(AnswerJson, FollowsTheSchema) {
   const auto schema = test_support::SchemaCheck::of_config("answer.schema.json");
-  const auto setting = setting_of("gemma3-27b-qat-q4_0");
+  const auto setting = planner_test::default_setting("gemma3-27b-qat-q4_0");
   auto hopeless = setting;
   hopeless.budget.ram_bytes = 1;
   const std::vector<Answer> answers{max_context(setting),
                                     max_sequences(setting),
                                     min_vram(setting),
-                                    compare({setting, setting_of("gemma4-12b-qat-q4_0")}),
+                                    compare({setting, planner_test::default_setting("gemma4-12b-qat-q4_0")}),
                                     sweep(setting, parse_sweep("context=4k:64k:x2")),
                                     what_reaches(setting, {TargetKind::decode_tok_per_s, 9}, known_gpus()),
                                     what_reaches(setting, {TargetKind::first_token_s, 9}, {}),
@@ -41,7 +36,7 @@ TEST(AnswerJson, FollowsTheSchema) {
 }
 
 TEST(AnswerJson, SaysWhatThePlanSays) {
-  const auto answer = max_context(setting_of("gemma4-12b-qat-q4_0"));
+  const auto answer = max_context(planner_test::default_setting("gemma4-12b-qat-q4_0"));
   const auto document = json::parse(answers_to_text({answer}));
   EXPECT_EQ(document["schema"], "tandem.answer/1");
   const auto& row = document["answers"][0]["rows"][1];
@@ -55,7 +50,7 @@ TEST(AnswerJson, SaysWhatThePlanSays) {
 }
 
 TEST(AnswerJson, AnUnansweredRowHasNulls) {
-  auto setting = setting_of("gemma3-27b-qat-q4_0");
+  auto setting = planner_test::default_setting("gemma3-27b-qat-q4_0");
   const auto document = json(answers_to_json({max_context(setting)}));
   EXPECT_TRUE(document["answers"][0]["rows"][1]["value"].is_null());
   EXPECT_TRUE(document["answers"][0]["rows"][1]["plan"].is_null());

@@ -13,11 +13,6 @@
 namespace tandem::planner {
 namespace {
 
-Setting setting_of(const std::string& model) {
-  const auto subject = planner_test::catalogue_subject(model);
-  return {subject.input, Budget{}, default_workload(subject.hyper), builtin_machine("default"), {}};
-}
-
 void expect_80_columns(const std::string& text) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
@@ -27,21 +22,21 @@ void expect_80_columns(const std::string& text) {
 }
 
 TEST(AnswerTable, StaysWithin80Columns) {
-  auto setting = setting_of("gemma3-27b-qat-q4_0");
+  auto setting = planner_test::default_setting("gemma3-27b-qat-q4_0");
   expect_80_columns(answer_table(max_context(setting)));
   expect_80_columns(answer_table(min_vram(setting)));
   expect_80_columns(answer_table(sweep(setting, parse_sweep("vram=0:100GB:33333333333"))));
   expect_80_columns(answer_table(sweep(setting, parse_sweep("context=1:2m:x3"))));
   expect_80_columns(
       answer_table(what_reaches(setting, {TargetKind::decode_tok_per_s, 12.345}, known_gpus())));
-  expect_80_columns(answer_table(compare({setting, setting_of("gemma4-31b-q4_k_m")})));
+  expect_80_columns(answer_table(compare({setting, planner_test::default_setting("gemma4-31b-q4_k_m")})));
   setting.budget.ram_bytes = 1;
   expect_80_columns(answer_table(max_context(setting)));
   expect_80_columns(machine_table());
 }
 
 TEST(AnswerTable, ShowsValuesAndMarks) {
-  const auto setting = setting_of("gemma3-27b-qat-q4_0");
+  const auto setting = planner_test::default_setting("gemma3-27b-qat-q4_0");
   const auto answer = max_context(setting);
   const auto text = answer_table(answer);
   EXPECT_NE(text.find("yes fits"), std::string::npos) << text;
@@ -53,10 +48,10 @@ TEST(AnswerTable, ShowsValuesAndMarks) {
 
 TEST(MachineTable, ListsEveryPart) {
   const auto text = machine_table();
-  const auto json = machines_to_text();
+  const auto machines = machines_to_text();
   for (const auto& gpu : known_gpus()) {
     EXPECT_NE(text.find("\n  " + gpu.name + " "), std::string::npos) << gpu.name;
-    EXPECT_NE(json.find("\"" + gpu.name + "\""), std::string::npos) << gpu.name;
+    EXPECT_NE(machines.find("\"" + gpu.name + "\""), std::string::npos) << gpu.name;
   }
   for (const auto& cpu : known_cpus())
     EXPECT_NE(text.find("\n  " + cpu.name + " "), std::string::npos) << cpu.name;

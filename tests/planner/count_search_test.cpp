@@ -1,7 +1,5 @@
 #include "planner/count_search.h"
 
-#include <array>
-#include <limits>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -14,33 +12,12 @@ namespace {
 using planner_test::pick;
 using planner_test::Sides;
 
-constexpr std::array kTimings{Timing::serial, Timing::overlapped};
-constexpr auto kUnknown = std::numeric_limits<Picoseconds>::max() / 4;
-
 /// The search with enough to spend, where nothing that takes `known_ps` or more is wanted.
-SearchResult found_below(const CaseCosts& costs, Picoseconds known_ps) {
+SearchResult counts_below(const CaseCosts& costs, Picoseconds known_ps) {
   std::vector<Sides> tried;
   const auto bound = Bound::best(costs, tried);
   CountLimits left{1'000'000, 1'000'000};
   return search_counts(costs, bound, known_ps, left);
-}
-
-void expect_fastest(const CaseCosts& costs) {
-  const auto least_ps = planner_test::least_ps(costs);
-  const auto found = found_below(costs, kUnknown);
-  ASSERT_TRUE(found.complete);
-  ASSERT_EQ(found.sides.has_value(), least_ps.has_value());
-  if (!least_ps) return;
-  ASSERT_EQ(found.time_ps, *least_ps);
-  ASSERT_TRUE(planner_test::allows(costs, *found.sides));
-  ASSERT_TRUE(spent_by(costs, *found.sides).fits(costs));
-  ASSERT_EQ(spent_by(costs, *found.sides).time_ps(costs.timing), *least_ps);
-  const auto none = found_below(costs, *least_ps);
-  ASSERT_FALSE(none.sides) << "as fast is not faster";
-  ASSERT_TRUE(none.complete);
-  const auto same = found_below(costs, *least_ps + 1);
-  ASSERT_TRUE(same.sides && same.complete);
-  ASSERT_EQ(same.time_ps, *least_ps);
 }
 
 TEST(CountSearch, FindsTheFastestOfAllPlacementsOfACase) {
@@ -51,7 +28,7 @@ TEST(CountSearch, FindsTheFastestOfAllPlacementsOfACase) {
     if (search.space.cases.empty()) continue;
     const auto& within = search.space.cases[pick(random, 0, search.space.cases.size() - 1)];
     if (within.ram_fixed_bytes > search.space.ram_budget_bytes) continue;
-    expect_fastest(search.in(within, kTimings[pick(random, 0, 1)]));
+    planner_test::expect_fastest(search.in(within, planner_test::kTimings[pick(random, 0, 1)]), counts_below);
     if (HasFatalFailure()) return;
     ++cases;
   }
@@ -74,7 +51,7 @@ TEST(CountSearch, GoesThroughMillionsOfCountsOfALargeModel) {
   const LargeCase large;
   const auto costs = large.costs();
   ASSERT_TRUE(is_countable(costs));
-  const auto found = found_below(costs, kUnknown);
+  const auto found = counts_below(costs, planner_test::kUnknownPs);
   ASSERT_TRUE(found.complete);
   ASSERT_TRUE(found.sides);
   const auto spent = spent_by(costs, *found.sides);
@@ -100,7 +77,7 @@ TEST(CountSearch, StopsWhereNothingIsLeftToSpend) {
   const auto bound = Bound::best(costs, tried);
   for (const auto& most : {CountLimits{100, 1'000'000}, CountLimits{1'000'000, 10}}) {
     auto left = most;
-    EXPECT_FALSE(search_counts(costs, bound, kUnknown, left).complete);
+    EXPECT_FALSE(search_counts(costs, bound, planner_test::kUnknownPs, left).complete);
   }
 }
 
@@ -113,7 +90,7 @@ TEST(CountSearch, IsNotForLayersThatAllDiffer) {
   std::vector<Sides> tried;
   const auto bound = Bound::best(costs, tried);
   CountLimits left{1'000'000, 1'000'000};
-  EXPECT_FALSE(search_counts(costs, bound, kUnknown, left).complete);
+  EXPECT_FALSE(search_counts(costs, bound, planner_test::kUnknownPs, left).complete);
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "planner/label_search.h"
 
-#include <array>
-#include <limits>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -14,33 +12,12 @@ namespace {
 using planner_test::pick;
 using planner_test::Sides;
 
-constexpr std::array kTimings{Timing::serial, Timing::overlapped};
-constexpr auto kUnknown = std::numeric_limits<Picoseconds>::max() / 4;
-
 /// The search with enough to spend, where nothing that takes `known_ps` or more is wanted.
-SearchResult found_below(const CaseCosts& costs, Picoseconds known_ps) {
+SearchResult labels_below(const CaseCosts& costs, Picoseconds known_ps) {
   std::vector<Sides> tried;
   const auto bound = Bound::best(costs, tried);
   std::size_t left = 1'000'000;
   return search_labels(costs, bound, known_ps, left);
-}
-
-void expect_fastest(const CaseCosts& costs) {
-  const auto least_ps = planner_test::least_ps(costs);
-  const auto found = found_below(costs, kUnknown);
-  ASSERT_TRUE(found.complete);
-  ASSERT_EQ(found.sides.has_value(), least_ps.has_value());
-  if (!least_ps) return;
-  ASSERT_EQ(found.time_ps, *least_ps);
-  ASSERT_TRUE(planner_test::allows(costs, *found.sides));
-  ASSERT_TRUE(spent_by(costs, *found.sides).fits(costs));
-  ASSERT_EQ(spent_by(costs, *found.sides).time_ps(costs.timing), *least_ps);
-  const auto none = found_below(costs, *least_ps);
-  ASSERT_FALSE(none.sides) << "as fast is not faster";
-  ASSERT_TRUE(none.complete);
-  const auto same = found_below(costs, *least_ps + 1);
-  ASSERT_TRUE(same.sides && same.complete);
-  ASSERT_EQ(same.time_ps, *least_ps);
 }
 
 TEST(LabelSearch, FindsTheFastestOfAllPlacementsOfACase) {
@@ -51,7 +28,7 @@ TEST(LabelSearch, FindsTheFastestOfAllPlacementsOfACase) {
     if (search.space.cases.empty()) continue;
     const auto& within = search.space.cases[pick(random, 0, search.space.cases.size() - 1)];
     if (within.ram_fixed_bytes > search.space.ram_budget_bytes) continue;
-    expect_fastest(search.in(within, kTimings[pick(random, 0, 1)]));
+    planner_test::expect_fastest(search.in(within, planner_test::kTimings[pick(random, 0, 1)]), labels_below);
     if (HasFatalFailure()) return;
     ++cases;
   }
@@ -69,7 +46,7 @@ TEST(LabelSearch, StopsWhereNoLabelsAreLeft) {
   std::vector<Sides> tried;
   const auto bound = Bound::best(costs, tried);
   std::size_t left = 100;
-  const auto found = search_labels(costs, bound, kUnknown, left);
+  const auto found = search_labels(costs, bound, planner_test::kUnknownPs, left);
   EXPECT_FALSE(found.complete);
   EXPECT_FALSE(found.sides);
   EXPECT_EQ(left, 0U);

@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-const std::filesystem::path kFolder = TANDEM_SOURCE_DIR "/config/machines";
+const std::filesystem::path kPartsFolder = TANDEM_SOURCE_DIR "/config/machines";
 
 json read_json(const std::filesystem::path& path) {
   std::ifstream file(path);
@@ -56,7 +56,7 @@ const std::map<std::string, double> kMemoryGbPerS{
 TEST(MachineParts, EveryFileIsBuiltInUnderItsName) {
   for (const auto* folder : {"gpu", "cpu"}) {
     std::size_t files = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(kFolder / folder)) {
+    for (const auto& entry : std::filesystem::directory_iterator(kPartsFolder / folder)) {
       const auto text = read_json(entry.path());
       EXPECT_EQ(text.at("name"), entry.path().stem().string());
       EXPECT_EQ(text.at("schema"), std::string("tandem.") + folder + "/1");
@@ -225,11 +225,11 @@ void expect_strict(const std::filesystem::path& path, Parse parse) {
 }
 
 TEST(MachineParts, RefuseMissingUnknownAndAbsurdNumbers) {
-  expect_strict(kFolder / "gpu/t4.json", parse_gpu);
-  expect_strict(kFolder / "cpu/ddr4-3200.json", parse_cpu);
-  expect_strict(kFolder / "assumed.json", parse_assumed);
+  expect_strict(kPartsFolder / "gpu/t4.json", parse_gpu);
+  expect_strict(kPartsFolder / "cpu/ddr4-3200.json", parse_cpu);
+  expect_strict(kPartsFolder / "assumed.json", parse_assumed);
   for (const auto* name : {"memory_bus_bits", "sms", "boost_ghz", "vram_mib"}) {
-    auto part = read_json(kFolder / "gpu/t4.json");
+    auto part = read_json(kPartsFolder / "gpu/t4.json");
     part["facts"][name]["value"] = 0;
     expect_refused(part, parse_gpu, name);
   }
@@ -237,7 +237,7 @@ TEST(MachineParts, RefuseMissingUnknownAndAbsurdNumbers) {
 
 TEST(MachineParts, WhatIsAssumedSaysSo) {
   // A number without a document behind it must be recognisable as such.
-  const auto assumed = read_json(kFolder / "assumed.json");
+  const auto assumed = read_json(kPartsFolder / "assumed.json");
   for (const auto& [name, fact] : assumed.at("facts").items()) {
     const auto source = fact.at("source").get<std::string>();
     const bool is_named =

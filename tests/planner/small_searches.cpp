@@ -1,5 +1,7 @@
 #include "tests/planner/small_searches.h"
 
+#include <gtest/gtest.h>
+
 namespace tandem::planner_test {
 
 SmallSearch random_small_search(std::mt19937& random, std::uint32_t most_layers) {
@@ -46,6 +48,24 @@ std::optional<planner::Picoseconds> least_ps(const planner::CaseCosts& costs) {
     if (!least || time_ps < *least) least = time_ps;
   }
   return least;
+}
+
+void expect_fastest(const planner::CaseCosts& costs, const SearchBelow& search) {
+  const auto least = least_ps(costs);
+  const auto found = search(costs, kUnknownPs);
+  ASSERT_TRUE(found.complete);
+  ASSERT_EQ(found.sides.has_value(), least.has_value());
+  if (!least) return;
+  ASSERT_EQ(found.time_ps, *least);
+  ASSERT_TRUE(allows(costs, *found.sides));
+  ASSERT_TRUE(spent_by(costs, *found.sides).fits(costs));
+  ASSERT_EQ(spent_by(costs, *found.sides).time_ps(costs.timing), *least);
+  const auto none = search(costs, *least);
+  ASSERT_FALSE(none.sides) << "as fast is not faster";
+  ASSERT_TRUE(none.complete);
+  const auto same = search(costs, *least + 1);
+  ASSERT_TRUE(same.sides && same.complete);
+  ASSERT_EQ(same.time_ps, *least);
 }
 
 }  // namespace tandem::planner_test

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <array>
+#include <functional>
+#include <limits>
 #include <optional>
 #include <random>
 #include <vector>
@@ -41,5 +44,17 @@ bool allows(const planner::CaseCosts& costs, const Sides& sides);
 
 /// The least time of a placement that the case allows and that fits, all tried.
 std::optional<planner::Picoseconds> least_ps(const planner::CaseCosts& costs);
+
+inline constexpr std::array kTimings{planner::Timing::serial, planner::Timing::overlapped};
+
+/// More than any placement takes, so that a search below it wants whatever fits.
+inline constexpr auto kUnknownPs = std::numeric_limits<planner::Picoseconds>::max() / 4;
+
+/// A search of one case, with enough to spend, for what takes less than `known_ps`.
+using SearchBelow =
+    std::function<planner::SearchResult(const planner::CaseCosts& costs, planner::Picoseconds known_ps)>;
+
+/// Fails the test unless `search` finds the fastest placement of the case, and nothing below its time.
+void expect_fastest(const planner::CaseCosts& costs, const SearchBelow& search);
 
 }  // namespace tandem::planner_test

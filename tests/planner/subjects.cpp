@@ -8,6 +8,7 @@
 #include "model/catalogue.h"
 #include "model/gguf_writer.h"
 #include "model/shape.h"
+#include "planner/make_plan.h"
 #include "planner/placement.h"
 
 namespace tandem::planner_test {
@@ -56,6 +57,12 @@ model::Shape random_shape(std::mt19937& random, std::uint32_t most_layers) {
 
 Subject catalogue_subject(const std::string& name) {
   return subject_of(model::catalogue_header(name));
+}
+
+planner::Setting default_setting(const std::string& name) {
+  const auto subject = catalogue_subject(name);
+  return {
+      subject.input, {}, planner::default_workload(subject.hyper), planner::builtin_machine("default"), {}};
 }
 
 Subject seven_layer_subject() {

@@ -9,6 +9,7 @@
 #include "planner/model_input.h"
 #include "planner/placement.h"
 #include "planner/plan.h"
+#include "planner/questions.h"
 
 namespace tandem::planner_test {
 
@@ -20,6 +21,9 @@ struct Subject {
 };
 
 Subject catalogue_subject(const std::string& name);
+
+/// What is asked of a catalogue model where nothing else is said.
+planner::Setting default_setting(const std::string& name);
 
 /// The first seven layers of Gemma 4 12B in QAT q4_0, six sliding and one global, and its head.
 Subject seven_layer_subject();

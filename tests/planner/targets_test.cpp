@@ -17,7 +17,7 @@ Setting spilling_setting() {
   return setting;
 }
 
-const AnswerRow* row_called(const Answer& answer, const std::string& label) {
+const AnswerRow* found_row(const Answer& answer, const std::string& label) {
   const auto row = std::ranges::find(answer.rows, label, &AnswerRow::label);
   return row == answer.rows.end() ? nullptr : &*row;
 }
@@ -43,7 +43,7 @@ TEST(WhatReaches, FindsTheLeastVramToTheByte) {
   auto setting = spilling_setting();
   for (const double tok_per_s : {5.0, 6.5, 8.0, 11.0}) {
     const auto answer = what_reaches(setting, {TargetKind::decode_tok_per_s, tok_per_s}, {});
-    const auto* row = row_called(answer, "least VRAM");
+    const auto* row = found_row(answer, "least VRAM");
     ASSERT_NE(row, nullptr);
     EXPECT_GE(speed(*row->plan), tok_per_s);
     setting.budget.vram_bytes = *row->value;
@@ -61,8 +61,8 @@ TEST(WhatReaches, FindsTheLeastVramToTheByte) {
 TEST(WhatReaches, ShowsTheBestOfTheMachineWhereNothingDoes) {
   const auto answer = what_reaches(spilling_setting(), {TargetKind::decode_tok_per_s, 1000}, {});
   EXPECT_FALSE(answer.answered());
-  EXPECT_EQ(row_called(answer, "least VRAM"), nullptr);
-  const auto* row = row_called(answer, "all on the GPU");
+  EXPECT_EQ(found_row(answer, "least VRAM"), nullptr);
+  const auto* row = found_row(answer, "all on the GPU");
   ASSERT_NE(row, nullptr);
   EXPECT_EQ(row->plan->stages.size(), 1U);
 }
@@ -71,11 +71,11 @@ TEST(WhatReaches, TriesEveryOtherKvType) {
   auto setting = spilling_setting();
   const Target target{TargetKind::decode_tok_per_s, 1};
   const auto answer = what_reaches(setting, target, {});
-  EXPECT_NE(row_called(answer, "KV in q8_0"), nullptr);
-  EXPECT_NE(row_called(answer, "KV in f32"), nullptr);
-  EXPECT_EQ(row_called(answer, "KV in f16"), nullptr);
+  EXPECT_NE(found_row(answer, "KV in q8_0"), nullptr);
+  EXPECT_NE(found_row(answer, "KV in f32"), nullptr);
+  EXPECT_EQ(found_row(answer, "KV in f16"), nullptr);
   setting.model.hyper.layers[0].head_dim = 24;
-  EXPECT_EQ(row_called(what_reaches(setting, target, {}), "KV in q8_0"), nullptr);
+  EXPECT_EQ(found_row(what_reaches(setting, target, {}), "KV in q8_0"), nullptr);
 }
 
 TEST(WhatReaches, TriesEachCardWithItsOwnMemory) {
@@ -84,13 +84,13 @@ TEST(WhatReaches, TriesEachCardWithItsOwnMemory) {
   const auto answer = what_reaches(setting, {TargetKind::decode_tok_per_s, 20}, cards);
   std::uint64_t previous = 0;
   for (const auto& card : cards) {
-    const auto* row = row_called(answer, card.name);
+    const auto* row = found_row(answer, card.name);
     ASSERT_NE(row, nullptr) << card.name;
     EXPECT_EQ(row->plan->budget.vram_bytes, card.vram_bytes);
     EXPECT_EQ(row->holds, row->plan->fits && speed(*row->plan) >= 20) << card.name;
   }
-  EXPECT_TRUE(row_called(answer, "rtx4090")->holds);
-  EXPECT_FALSE(row_called(answer, "rtx3060-12gb")->holds);
+  EXPECT_TRUE(found_row(answer, "rtx4090")->holds);
+  EXPECT_FALSE(found_row(answer, "rtx3060-12gb")->holds);
   for (const auto& row : answer.rows) {
     if (row.label.starts_with("rtx")) {
       EXPECT_GE(*row.value, previous) << "cards rise in memory";

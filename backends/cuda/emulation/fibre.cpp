@@ -16,7 +16,7 @@ namespace context = boost::context::detail;
 /// Only what is used takes memory; sanitizers make frames several times larger.
 constexpr std::size_t kStackBytes = std::size_t{256} << 10;
 
-std::size_t page_bytes() noexcept {
+std::size_t guard_bytes() noexcept {
   static const auto bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   return bytes;
 }
@@ -49,12 +49,12 @@ struct Fibre::Entrance {
 };
 
 Fibre::Fibre(void (*entry)(void*), void* argument) : entry_(entry), argument_(argument) {
-  void* pages = mmap(nullptr, page_bytes() + kStackBytes, PROT_READ | PROT_WRITE,
+  void* pages = mmap(nullptr, guard_bytes() + kStackBytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   if (pages == MAP_FAILED) throw std::bad_alloc();
   pages_ = static_cast<std::byte*>(pages);
-  mprotect(pages_, page_bytes(), PROT_NONE);
-  inside_ = context::make_fcontext(pages_ + page_bytes() + kStackBytes, kStackBytes, &Entrance::enter);
+  mprotect(pages_, guard_bytes(), PROT_NONE);
+  inside_ = context::make_fcontext(pages_ + guard_bytes() + kStackBytes, kStackBytes, &Entrance::enter);
 #if defined(TANDEM_TSAN)
   tsan_own_ = __tsan_create_fiber(0);
 #endif
@@ -64,12 +64,12 @@ Fibre::~Fibre() {
 #if defined(TANDEM_TSAN)
   __tsan_destroy_fiber(tsan_own_);
 #endif
-  allow(pages_ + page_bytes(), kStackBytes);  // these addresses may become something else
-  munmap(pages_, page_bytes() + kStackBytes);
+  allow(pages_ + guard_bytes(), kStackBytes);  // these addresses may become something else
+  munmap(pages_, guard_bytes() + kStackBytes);
 }
 
 TANDEM_UNSEEN void Fibre::resume() noexcept {
-  begin_switch(&resumer_fake_stack_, pages_ + page_bytes(), kStackBytes);
+  begin_switch(&resumer_fake_stack_, pages_ + guard_bytes(), kStackBytes);
 #if defined(TANDEM_TSAN)
   tsan_resumer_ = __tsan_get_current_fiber();
   __tsan_switch_to_fiber(tsan_own_, __tsan_switch_to_fiber_no_sync);
@@ -89,7 +89,7 @@ TANDEM_UNSEEN void Fibre::suspend() noexcept {
 
 bool Fibre::contains(const void* address) const noexcept {
   const auto* at = static_cast<const std::byte*>(address);
-  return at >= pages_ && at < pages_ + page_bytes() + kStackBytes;
+  return at >= pages_ && at < pages_ + guard_bytes() + kStackBytes;
 }
 
 }  // namespace tandem::cuda::emulation

@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "backends/cuda/emulation/device.h"
 #include "backends/cuda/runtime.h"
 
@@ -12,6 +14,12 @@ namespace tandem::cuda_test {
 
 /// Seeds that tests of kernels go through; every one is another order of threads, blocks and streams.
 inline constexpr std::uint64_t kSeeds = 8;
+
+/// Devices have threads, which the child of a plain fork would lose.
+class PlantedMistake : public testing::Test {
+ protected:
+  PlantedMistake() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
 
 /// A copy of `values` on the device.
 template <class T>

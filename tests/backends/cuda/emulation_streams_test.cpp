@@ -22,12 +22,6 @@ using testing::ThrowsMessage;
 
 constexpr std::size_t kPage = 4096;
 
-/// Devices have threads, which the child of a plain fork would lose.
-class PlantedMistake : public testing::Test {
- protected:
-  PlantedMistake() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
-};
-
 __global__ void add_one(std::uint32_t* to) {
   to[threadIdx.x] += 1;
 }

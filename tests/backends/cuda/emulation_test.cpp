@@ -20,12 +20,6 @@ using cuda::Stream;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-/// Devices have threads, which the child of a plain fork would lose.
-class PlantedMistake : public testing::Test {
- protected:
-  PlantedMistake() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
-};
-
 /// Runs `enqueue` on a device of its own and waits.
 void on_device(std::uint64_t seed, const std::function<void(Device&, Stream&)>& enqueue) {
   Device device = cuda::emulation::make_device({.seed = seed});

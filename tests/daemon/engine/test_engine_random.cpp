@@ -17,13 +17,13 @@ namespace {
 
 using std::chrono_literals::operator""s;
 
-constexpr scheduler::Limits kLimits{.sequences = 4,
-                                    .micro_batch = 12,
-                                    .logit_rows = 8,
-                                    .max_seq_len = 96,
-                                    .page_tok = 16,
-                                    .pages = 15,
-                                    .max_queued = 256};
+constexpr scheduler::Limits kNarrowLimits{.sequences = 4,
+                                          .micro_batch = 12,
+                                          .logit_rows = 8,
+                                          .max_seq_len = 96,
+                                          .page_tok = 16,
+                                          .pages = 15,
+                                          .max_queued = 256};
 
 EngineRequest random_request(std::mt19937& random, std::uint32_t vocab) {
   const auto below = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
@@ -73,11 +73,11 @@ class Client {
 class EngineRandom : public testing::TestWithParam<std::uint32_t> {};
 
 TEST_P(EngineRandom, TwoHundredRequestsWithCancelsLeaveNothingBehind) {
-  auto limits = kLimits;
+  auto limits = kNarrowLimits;
   limits.steps = GetParam();
   const auto tokenizer =
       model::Tokenizer::from_header(model::read_header(test_support::reference_path("gemma4_4l.gguf")));
-  HistoryExecutor executor(tokenizer->size(), kLimits.page_tok);
+  HistoryExecutor executor(tokenizer->size(), kNarrowLimits.page_tok);
   Engine engine(executor, *tokenizer, limits);
   std::vector<Client> clients;
   for (unsigned i = 0; i < 4; ++i) clients.emplace_back(engine, tokenizer->size(), i + 1);
@@ -89,7 +89,7 @@ TEST_P(EngineRandom, TwoHundredRequestsWithCancelsLeaveNothingBehind) {
   const auto stats = engine.stats();
   EXPECT_EQ(stats.submitted, 200U);
   EXPECT_EQ(stats.queued + stats.running, 0U);
-  EXPECT_EQ(stats.free_pages, kLimits.pages);
+  EXPECT_EQ(stats.free_pages, kNarrowLimits.pages);
   EXPECT_EQ(stats.finished_error, 0U);
   EXPECT_GT(stats.finished_cancelled, 0U);
   EXPECT_GT(stats.finished_length, 0U);

@@ -129,14 +129,14 @@ class TimedExecutor final : public Executor {
   Pipeline pipeline_;
 };
 
-constexpr scheduler::Limits kLimits{.sequences = 2,
-                                    .micro_batch = 8,
-                                    .logit_rows = 8,
-                                    .max_seq_len = 256,
-                                    .page_tok = 8,
-                                    .pages = 64,
-                                    .max_queued = 256,
-                                    .steps = 2};
+constexpr scheduler::Limits kPipelineLimits{.sequences = 2,
+                                            .micro_batch = 8,
+                                            .logit_rows = 8,
+                                            .max_seq_len = 256,
+                                            .page_tok = 8,
+                                            .pages = 64,
+                                            .max_queued = 256,
+                                            .steps = 2};
 
 EngineRequest greedy(std::size_t prompt_tok, std::uint64_t max_new_tok) {
   EngineRequest request;
@@ -171,7 +171,7 @@ class Overlap : public testing::TestWithParam<Durations> {
 
 TEST_P(Overlap, OfTwoSequencesThatDecode) {
   {
-    Engine engine(executor_, *tokenizer_, kLimits);
+    Engine engine(executor_, *tokenizer_, kPipelineLimits);
     const auto one = std::make_shared<RecordingSink>(), other = std::make_shared<RecordingSink>();
     engine.submit(greedy(1, 40), one);
     engine.submit(greedy(1, 40), other);
@@ -184,7 +184,7 @@ TEST_P(Overlap, OfTwoSequencesThatDecode) {
 
 TEST_P(Overlap, OfTheChunksOfOneLongPrompt) {
   {
-    Engine engine(executor_, *tokenizer_, kLimits);
+    Engine engine(executor_, *tokenizer_, kPipelineLimits);
     const auto sink = std::make_shared<RecordingSink>();
     engine.submit(greedy(200, 1), sink);
     EXPECT_EQ(sink->wait_finished().usage.prompt_tok, 200U);
@@ -204,7 +204,7 @@ TEST_P(FailingLane, EndsTheRequestsOfThatStepAndTheRestIsServed) {
   for (const bool first : {true, false}) {
     TimedExecutor executor(tokenizer->size(), 1, 1);
     (first ? executor.first() : executor.second()).fail_at(GetParam());
-    Engine engine(executor, *tokenizer, kLimits);
+    Engine engine(executor, *tokenizer, kPipelineLimits);
     std::vector<std::shared_ptr<RecordingSink>> sinks;
     for (int i = 0; i < 6; ++i) {
       sinks.push_back(std::make_shared<RecordingSink>());
@@ -224,7 +224,7 @@ TEST_P(FailingLane, EndsTheRequestsOfThatStepAndTheRestIsServed) {
     engine.submit(greedy(20, 5), again);
     EXPECT_EQ(again->wait_finished().reason, FinishReason::length);
     engine.shutdown();
-    EXPECT_EQ(engine.stats().free_pages, kLimits.pages);
+    EXPECT_EQ(engine.stats().free_pages, kPipelineLimits.pages);
     EXPECT_EQ(engine.stats().running, 0U);
   }
 }
