@@ -39,9 +39,12 @@ fs::path profile_path(const fs::path& folder, const Fingerprint& fingerprint) {
 }
 
 planner::MachineProfile read_profile(const fs::path& path) {
+  std::error_code error;
+  const bool is_folder = fs::is_directory(path, error);  // opens, and throws when it is read
   std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file) throw planner::BadProfile("cannot read machine profile " + path.string());
+  std::string text;
+  if (!is_folder) text.assign(std::istreambuf_iterator<char>(file), {});
+  if (is_folder || !file) throw planner::BadProfile("cannot read machine profile " + path.string());
   return planner::parse_machine(text, path.string());
 }
 

@@ -38,7 +38,11 @@ void check_workload(const model::Hyperparameters& hyper, const Workload& workloa
   check_range("micro-batch", workload.micro_batch, 1, kMaxMicroBatch);
   check_range("draft rows", workload.draft_rows, 0, kMaxDraftRows);
   check_range("stream rows", workload.stream_rows.value_or(0), 0, workload.micro_batch);
-  check_range("expected context", workload.expected_context, 0, workload.max_seq_len);
+  if (workload.expected_context > workload.max_seq_len) {
+    throw BadQuestion("expected context " + std::to_string(workload.expected_context) +
+                          " is out of range: the context is " + std::to_string(workload.max_seq_len),
+                      "ask for a longer --context, or expect a shorter one");
+  }
   const auto decode_rows = std::uint64_t{workload.sequences} * (std::uint64_t{workload.draft_rows} + 1);
   if (workload.micro_batch < decode_rows) {
     throw BadQuestion("a micro-batch of " + std::to_string(workload.micro_batch) +
