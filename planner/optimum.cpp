@@ -130,8 +130,10 @@ class Search {
   /// Every case with little effort first, as what one finds may dismiss another.
   void search_mode(const std::array<StepCosts, 2>& costs, Timing timing) {
     auto open = open_cases(costs, timing);
-    Effort little{{kLittle, kLittle}, 0};
-    for (auto& entry : open) entry.done = search(entry.costs, entry.bound, little);
+    for (auto& entry : open) {
+      auto little = kLittle;
+      entry.done = search(entry.costs, entry.bound, little);
+    }
     search_few_changes_of(open);
     for (auto& entry : open) {
       if (!entry.done) entry.done = search(entry.costs, entry.bound, left_);
@@ -199,7 +201,7 @@ class Search {
   }
 
   static constexpr int kMostPasses = 4;
-  static constexpr std::size_t kLittle = 20'000;
+  static constexpr Effort kLittle{{20'000, 3'000}, 0};
   static constexpr std::size_t kCountsALabel = 10;  ///< that take as long to look at
 
   const ModelInput& model_;
