@@ -37,6 +37,23 @@ struct RowSlice {
   }
 };
 
+/// Four quants of a row for every lane.
+TANDEM_INLINE I32x16 broadcast_four(const std::int8_t* x) {
+  std::int32_t four;
+  __builtin_memcpy(&four, x, sizeof four);
+  return broadcast(four);
+}
+
+template <class Format>
+TANDEM_INLINE I32x16 dot4(I32x16 sum, I32x16 weights, I32x16 x) {
+  if constexpr (Format::kMaxQuant > 63) {
+    return dot4_wide(sum, weights, x);
+  } else {
+    return dot4_narrow(sum, weights, x);
+  }
+}
+
+/// The same with four quants in memory.
 template <class Format>
 TANDEM_INLINE I32x16 dot4(I32x16 sum, I32x16 weights, const std::int8_t* x) {
 #if defined(__AVX512VNNI__)
@@ -46,13 +63,7 @@ TANDEM_INLINE I32x16 dot4(I32x16 sum, I32x16 weights, const std::int8_t* x) {
       : "v"(weights), "m"(*reinterpret_cast<const std::int32_t*>(x)));
   return sum;
 #else
-  std::int32_t four;
-  __builtin_memcpy(&four, x, sizeof four);
-  if constexpr (Format::kMaxQuant > 63) {
-    return dot4_wide(sum, weights, broadcast(four));
-  } else {
-    return dot4_narrow(sum, weights, broadcast(four));
-  }
+  return dot4<Format>(sum, weights, broadcast_four(x));
 #endif
 }
 

@@ -10,6 +10,11 @@
 // The sixteen rows of W that are multiplied together lie far apart: each lane reads a run of rows of its own
 // from beginning to end.  Sixteen long streams come from memory half again as fast as sixteen rows that
 // follow each other.
+//
+// Many rows: for each group of 32 columns eight dot products take turns with four instructions that scale and
+// add, so that two thirds of the dot products a core can do are the most.  Tried and lost: eight rows times
+// one panel (as many loads as arithmetic), asking for the next rows ahead, what rows bring to groups as
+// vectors.
 
 #include "backends/cpu/few_rows.h"
 #include "backends/cpu/lane_outputs.h"
@@ -18,72 +23,127 @@
 namespace tandem::cpu {
 namespace {
 
-/// Adds a panel times N activation rows to their sums.
+/// Rows of activations at the columns of a panel, evenly apart.
+struct PanelRows {
+  const std::uint8_t* quants;
+  const std::uint8_t* scales;
+  std::size_t stride;
+
+  PanelRows(const Activations& x, std::uint32_t first, std::uint32_t in, int column)
+      : quants(reinterpret_cast<const std::uint8_t*>(x.row(first)) + column),
+        scales(reinterpret_cast<const std::uint8_t*>(x.row(first)) + QuantisedLayout{in}.scales_at() +
+               column / 8),
+        stride(x.row_bytes) {}
+
+  TANDEM_INLINE float scale(int n, int g32) const {
+    float value;
+    __builtin_memcpy(&value,
+                     scales + static_cast<std::size_t>(n) * stride + static_cast<std::size_t>(4 * g32),
+                     sizeof value);
+    return value;
+  }
+  TANDEM_INLINE const std::int8_t* at(int n, int column) const {
+    return reinterpret_cast<const std::int8_t*>(quants + static_cast<std::size_t>(n) * stride + column);
+  }
+};
+
+/// What N activation rows bring to a panel's groups, whichever rows of W these are.
 template <class Format, int N>
-void multiply_panel(const Panel& panel, int columns, int column, const RowSlice (&x)[N], F32x16 (&y)[N]) {
-  const int first_group = column / Format::kGroup;
-  for (int g = 0; g < columns / Format::kGroup; ++g) {
-    std::int32_t x_sum[N];
-    I32x16 sum[N];
+struct PanelTerms {
+  std::int32_t starts[N][kPanelColumns / 16];  ///< of integer sums: what takes the format's offset back
+  float min_factors[N][kPanelColumns / 16];    ///< scale * sum of quants; with kHasMin only
+
+  PanelTerms(const Activations& x, std::uint32_t first, std::uint32_t in, int column, int groups) {
     for (int n = 0; n < N; ++n) {
-      x_sum[n] = x[n].template sum<Format::kGroup>(first_group + g);
-      sum[n] = broadcast(-Format::kOffset * x_sum[n]);
+      const RowSlice slice(x, first + static_cast<std::uint32_t>(n), in);
+      const int first_group = column / Format::kGroup;
+      for (int g = 0; g < groups; ++g) {
+        const std::int32_t sum = slice.template sum<Format::kGroup>(first_group + g);
+        starts[n][g] = -Format::kOffset * sum;
+        if constexpr (Format::kHasMin) {
+          min_factors[n][g] = slice.scales[(first_group + g) * Format::kGroup / 32] * static_cast<float>(sum);
+        }
+      }
+    }
+  }
+};
+
+/// Adds T panels times N activation rows to their sums.
+template <class Format, int T, int N>
+void multiply_panels(const Panel (&panels)[T], int groups, const PanelRows& x,
+                     const PanelTerms<Format, N>& terms, F32x16 (&y)[T][N]) {
+  for (int g = 0; g < groups; ++g) {
+    I32x16 sum[T][N];
+    for (int n = 0; n < N; ++n) {
+      for (int t = 0; t < T; ++t) sum[t][n] = broadcast(terms.starts[n][g]);
     }
     for (int u = 0; u < Format::kGroup / 4; ++u) {
-      const I32x16 w = load(panel.quants[g * Format::kGroup / 4 + u][0]);
+      I32x16 w[T];
+      for (int t = 0; t < T; ++t) w[t] = load(panels[t].quants[g * Format::kGroup / 4 + u][0]);
       for (int n = 0; n < N; ++n) {
-        sum[n] = dot4<Format>(sum[n], w, x[n].quants + column + Format::kGroup * g + 4 * u);
+        const I32x16 four = broadcast_four(x.at(n, Format::kGroup * g + 4 * u));
+        for (int t = 0; t < T; ++t) sum[t][n] = dot4<Format>(sum[t][n], w[t], four);
       }
     }
-    const F32x16 scale = load(panel.scales[g]);
     for (int n = 0; n < N; ++n) {
-      const float x_scale = x[n].scales[(first_group + g) * Format::kGroup / 32];
-      F32x16 term = mul(mul(scale, broadcast(x_scale)), to_float(sum[n]));
-      if constexpr (Format::kHasMin) {
-        term = add(term, mul(load(panel.mins[g]), broadcast(x_scale * static_cast<float>(x_sum[n]))));
+      const F32x16 x_scale = broadcast(x.scale(n, g * Format::kGroup / 32));
+      for (int t = 0; t < T; ++t) {
+        F32x16 term = mul(mul(load(panels[t].scales[g]), x_scale), to_float(sum[t][n]));
+        if constexpr (Format::kHasMin) {
+          term = add(term, mul(load(panels[t].mins[g]), broadcast(terms.min_factors[n][g])));
+        }
+        y[t][n] = add(y[t][n], term);
       }
-      y[n] = add(y[n], term);
     }
   }
 }
 
+/// Sums of sixteen rows of W for each of many activation rows.
+using TileRowSums = float[kTileRows][kTileOutputs];
+
 /// N activation rows from `first` on, their sums kept in `sums` between panels.
-template <class Format, int N, std::size_t... kRow>
-void multiply_rows(const Panel& panel, int column, int columns, std::uint32_t in, const Activations& x,
-                   std::uint32_t first, float (*sums)[kTileOutputs], std::index_sequence<kRow...>) {
-  const RowSlice slices[N] = {RowSlice(x, first + static_cast<std::uint32_t>(kRow), in)...};
-  F32x16 y[N] = {load(sums[first + kRow])...};
-  multiply_panel<Format, N>(panel, columns, column, slices, y);
-  (store(sums[first + kRow], y[kRow]), ...);
+template <class Format, int T, int N>
+void multiply_rows(const Panel (&panels)[T], int column, int columns, std::uint32_t in, const Activations& x,
+                   std::uint32_t first, TileRowSums (&sums)[T]) {
+  const int groups = columns / Format::kGroup;
+  const PanelRows rows(x, first, in, column);
+  const PanelTerms<Format, N> terms(x, first, in, column, groups);
+  F32x16 y[T][N];
+  for (int t = 0; t < T; ++t) {
+    for (int n = 0; n < N; ++n) y[t][n] = load(sums[t][first + static_cast<std::uint32_t>(n)]);
+  }
+  multiply_panels<Format, T, N>(panels, groups, rows, terms, y);
+  for (int t = 0; t < T; ++t) {
+    for (int n = 0; n < N; ++n) store(sums[t][first + static_cast<std::uint32_t>(n)], y[t][n]);
+  }
 }
 
-/// Rows that multiply a panel together: as many as the registers hold.
+/// Rows of activations, and times sixteen rows of W, that are multiplied together: as many as registers hold.
+inline constexpr int kRowsTogether = 4;
 #if defined(__AVX512VNNI__)
-inline constexpr std::uint32_t kRowsTogether = 8;
+inline constexpr int kPanelsTogether = 2;
 #else
-inline constexpr std::uint32_t kRowsTogether = 4;
+inline constexpr int kPanelsTogether = 1;
 #endif
 
-/// Sixteen rows of W, `stride` bytes apart, times all rows of `x`.
-template <class Format>
-void multiply_many_rows(const std::uint8_t* w, std::size_t stride, std::uint32_t in, const Activations& x,
-                        float (*sums)[kTileOutputs]) {
-  __builtin_memset(sums, 0, x.n * sizeof sums[0]);
-  Panel panel;
-  LaneRows rows(w, stride);
+/// T times sixteen rows of W, one after another from `w` on, times all rows of `x`.
+template <class Format, int T>
+void multiply_many_rows(const std::uint8_t* w, std::size_t row_bytes, std::size_t stride, std::uint32_t in,
+                        const Activations& x, TileRowSums (&sums)[T]) {
+  for (TileRowSums& of_tile : sums) __builtin_memset(of_tile, 0, x.n * sizeof of_tile[0]);
+  Panel panels[T];
   for (int column = 0; column < static_cast<int>(in); column += kPanelColumns) {
     const int left = static_cast<int>(in) - column;
     const int columns = left < kPanelColumns ? left : kPanelColumns;
-    fill_panel<Format>(rows, columns, panel);
-    rows.advance(std::size_t{kPanelColumns} / Format::kElems * Format::kBytes);
+    const std::uint8_t* first = w + static_cast<std::size_t>(column / Format::kElems) * Format::kBytes;
+    for (std::size_t t = 0; t < T; ++t) {
+      fill_panel<Format>(LaneRows(first + t * kTileOutputs * row_bytes, stride), columns, panels[t]);
+    }
     std::uint32_t row = 0;
     for (; row + kRowsTogether <= x.n; row += kRowsTogether) {
-      multiply_rows<Format, kRowsTogether>(panel, column, columns, in, x, row, sums,
-                                           std::make_index_sequence<kRowsTogether>{});
+      multiply_rows<Format, T, kRowsTogether>(panels, column, columns, in, x, row, sums);
     }
-    for (; row < x.n; ++row) {
-      multiply_rows<Format, 1>(panel, column, columns, in, x, row, sums, std::make_index_sequence<1>{});
-    }
+    for (; row < x.n; ++row) multiply_rows<Format, T, 1>(panels, column, columns, in, x, row, sums);
   }
 }
 
@@ -117,13 +177,26 @@ void multiply_few(const std::uint8_t* w, std::size_t row_bytes, std::uint32_t in
 template <class Format>
 void multiply_many(const std::uint8_t* w, std::size_t row_bytes, std::uint32_t in, std::uint32_t n_out,
                    const Activations& x, float* y, std::size_t y_stride) {
-  alignas(64) float sums[kTileRows][kTileOutputs];
-  for_lanes(LaneOrder::neighbours, n_out, [&](const LaneOutputs& outputs) {
-    multiply_many_rows<Format>(w + outputs.first * row_bytes, outputs.step * row_bytes, in, x, sums);
+  alignas(64) TileRowSums sums[kPanelsTogether];
+  const auto store_tile = [&](const TileRowSums& of_tile, std::uint32_t first, std::uint32_t lanes) {
     for (std::uint32_t r = 0; r < x.n; ++r) {
-      __builtin_memcpy(y + r * y_stride + outputs.first, sums[r], outputs.lanes * sizeof sums[r][0]);
+      __builtin_memcpy(y + r * y_stride + first, of_tile[r], lanes * sizeof of_tile[r][0]);
     }
-  });
+  };
+  constexpr std::uint32_t kOutputs = kPanelsTogether * kTileOutputs;
+  std::uint32_t out = 0;
+  for (; out + kOutputs <= n_out; out += kOutputs) {
+    multiply_many_rows<Format>(w + out * row_bytes, row_bytes, row_bytes, in, x, sums);
+    for (std::uint32_t t = 0; t < kPanelsTogether; ++t)
+      store_tile(sums[t], out + t * kTileOutputs, kTileOutputs);
+  }
+  alignas(64) TileRowSums one[1];
+  while (out < n_out) {
+    const std::uint32_t lanes = n_out - out < kTileOutputs ? 1 : kTileOutputs;
+    multiply_many_rows<Format>(w + out * row_bytes, row_bytes, lanes == 1 ? 0 : row_bytes, in, x, one);
+    store_tile(one[0], out, lanes);
+    out += lanes;
+  }
 }
 
 template <class Format>
