@@ -1,8 +1,11 @@
 // Speed of the CPU multiply kernels: GB/s of weights read, by block type, rows and threads, from a matrix far
-// larger than the caches.  TANDEM_KERNELS=sse41|avx2|avx512-vnni|amx-int8 picks a kernel set; the best
-// one is the default.
+// larger than the caches, and the share of the bound: the larger of the time to read the weights, measured
+// just before and after each product on the same bytes, and the time of its dot products in registers.
+// TANDEM_KERNELS=sse41|avx2|avx-vnni|avx512-vnni|amx-int8 picks a kernel set; the best one is the default.
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -38,6 +41,90 @@ std::vector<std::byte> random_weights(BlockType type) {
   return data;
 }
 
+/// Runs `work` on so many threads, the caller's among them.
+template <class Work>
+void on_threads(std::uint32_t threads, const Work& work) {
+  std::vector<std::thread> helpers;
+  for (std::uint32_t t = 1; t < threads; ++t) helpers.emplace_back(work);
+  work();
+  for (std::thread& helper : helpers) helper.join();
+}
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+constexpr std::size_t kStreams = 16, kLine = 64;
+
+/// Reads a line of each of sixteen streams.
+[[gnu::target("avx512f")]] void read_lines_512(const std::byte* at, std::size_t stream) {
+  for (std::size_t s = 0; s < kStreams; ++s) {
+    asm volatile("vmovdqu64 (%0), %%zmm0" ::"r"(at + s * stream) : "xmm0");
+  }
+}
+void read_lines(const std::byte* at, std::size_t stream) {
+  for (std::size_t s = 0; s < kStreams; ++s) {
+    for (std::size_t i = 0; i < kLine; i += 16) {
+      asm volatile("movdqu (%0), %%xmm0" ::"r"(at + s * stream + i) : "xmm0");
+    }
+  }
+}
+
+/// What the memory gives, GB/s: bytes only read, in sixteen streams a thread as the kernels read weights.
+double read_bandwidth(const std::vector<std::byte>& data, std::uint32_t threads) {
+  constexpr std::size_t kPiece = std::size_t{1} << 18, kStream = kPiece / kStreams;
+  const bool wide = __builtin_cpu_supports("avx512f");
+  std::atomic<std::size_t> next{0};
+  const auto begin = std::chrono::steady_clock::now();
+  on_threads(threads, [&] {
+    for (std::size_t at = next.fetch_add(kPiece); at + kPiece <= data.size(); at = next.fetch_add(kPiece)) {
+      for (std::size_t i = 0; i < kStream; i += kLine) {
+        wide ? read_lines_512(&data[at + i], kStream) : read_lines(&data[at + i], kStream);
+      }
+    }
+  });
+  return static_cast<double>(data.size()) / seconds_since(begin) / 1e9;
+}
+
+void read_memory(benchmark::State& state) {
+  const std::vector<std::byte> data(std::size_t{400} << 20, std::byte{1});
+  double sum = 0;
+  for (auto _ : state) sum += read_bandwidth(data, static_cast<std::uint32_t>(state.range(0)));
+  state.counters["GB/s"] = sum / static_cast<double>(state.iterations());
+}
+
+/// What dot products of bytes in registers give one thread, GMAC/s: twelve independent sums, VPDPBUSD; 0
+/// without AVX-512 VNNI.
+double dot_rate() {
+  if (!__builtin_cpu_supports("avx512vnni")) return 0;
+  constexpr int kRounds = 1 << 22, kSums = 12, kProducts = 64;
+  const auto begin = std::chrono::steady_clock::now();
+  int rounds = kRounds;
+  asm volatile(
+      "1:\n"
+      "vpdpbusd %%zmm30, %%zmm31, %%zmm16\nvpdpbusd %%zmm30, %%zmm31, %%zmm17\n"
+      "vpdpbusd %%zmm30, %%zmm31, %%zmm18\nvpdpbusd %%zmm30, %%zmm31, %%zmm19\n"
+      "vpdpbusd %%zmm30, %%zmm31, %%zmm20\nvpdpbusd %%zmm30, %%zmm31, %%zmm21\n"
+      "vpdpbusd %%zmm30, %%zmm31, %%zmm22\nvpdpbusd %%zmm30, %%zmm31, %%zmm23\n"
+      "vpdpbusd %%zmm30, %%zmm31, %%zmm24\nvpdpbusd %%zmm30, %%zmm31, %%zmm25\n"
+      "vpdpbusd %%zmm30, %%zmm31, %%zmm26\nvpdpbusd %%zmm30, %%zmm31, %%zmm27\n"
+      "dec %0\njnz 1b\n"
+      : "+r"(rounds)
+      :
+      : "cc");
+  return double{kRounds} * kSums * kProducts / seconds_since(begin) / 1e9;
+}
+
+void dot_in_registers(benchmark::State& state) {
+  if (dot_rate() == 0) {
+    state.SkipWithError("needs AVX-512 VNNI");
+    return;
+  }
+  double sum = 0;
+  for (auto _ : state) sum += dot_rate();
+  state.counters["GMAC/s"] = sum / static_cast<double>(state.iterations());
+}
+
 void multiply(benchmark::State& state, BlockType type) {
   const auto rows = static_cast<std::uint32_t>(state.range(0));
   const auto threads = static_cast<std::uint32_t>(state.range(1));
@@ -56,83 +143,33 @@ void multiply(benchmark::State& state, BlockType type) {
       floats ? kIn * sizeof(float) : stride, rows};
   std::vector<float> y(std::size_t{rows} * kOut);
   const auto kernel = kernels.multiply[static_cast<std::size_t>(type)];
+  double bandwidth = read_bandwidth(weights, threads) / 2, seconds = 0;
   for (auto _ : state) {
+    const auto begin = std::chrono::steady_clock::now();
     std::atomic<std::uint32_t> next{0};
-    const auto work = [&] {
+    on_threads(threads, [&] {
       constexpr std::uint32_t kClaim = 8 * tandem::cpu::kTileOutputs;
       for (std::uint32_t first = next.fetch_add(kClaim); first < kOut; first = next.fetch_add(kClaim)) {
         kernel(w, first, kClaim, activations, y.data(), kOut);
       }
-    };
-    std::vector<std::thread> helpers;
-    for (std::uint32_t t = 1; t < threads; ++t) helpers.emplace_back(work);
-    work();
-    for (std::thread& helper : helpers) helper.join();
+    });
     benchmark::DoNotOptimize(y.data());
+    seconds += seconds_since(begin);
   }
-  const auto iterations = static_cast<double>(state.iterations());
-  state.counters["GB/s"] =
-      benchmark::Counter(iterations * static_cast<double>(weights.size()) / 1e9, benchmark::Counter::kIsRate);
-  state.counters["GMAC/s"] =
-      benchmark::Counter(iterations * rows * (double{kIn} * kOut / 1e9), benchmark::Counter::kIsRate);
-}
-
-/// What the memory gives: bytes only added up, in sixteen streams a thread, as the kernels read weights.
-void read_memory(benchmark::State& state) {
-  constexpr std::size_t kStreams = 16, kPiece = std::size_t{1} << 15;  // words
-  const auto threads = static_cast<std::size_t>(state.range(0));
-  const std::vector<std::uint64_t> data(std::size_t{400} << 17, 1);
-  for (auto _ : state) {
-    std::atomic<std::size_t> next{0};
-    std::atomic<std::uint64_t> total{0};
-    const auto work = [&] {
-      constexpr std::size_t kStream = kPiece / kStreams, kLine = 8;
-      std::uint64_t sums[kLine] = {};
-      for (std::size_t at = next.fetch_add(kPiece); at < data.size(); at = next.fetch_add(kPiece)) {
-        for (std::size_t i = 0; i < kStream; i += kLine) {
-          for (std::size_t s = 0; s < kStreams; ++s) {
-            for (std::size_t j = 0; j < kLine; ++j) sums[j] += data[at + s * kStream + i + j];
-          }
-        }
-      }
-      for (const std::uint64_t sum : sums) total += sum;
-    };
-    std::vector<std::thread> helpers;
-    for (std::size_t t = 1; t < threads; ++t) helpers.emplace_back(work);
-    work();
-    for (std::thread& helper : helpers) helper.join();
-    benchmark::DoNotOptimize(total.load());
-  }
-  state.counters["GB/s"] =
-      benchmark::Counter(static_cast<double>(state.iterations()) * static_cast<double>(data.size()) * 8 / 1e9,
-                         benchmark::Counter::kIsRate);
-}
-
-/// What dot products of bytes in registers give, one thread: twelve independent sums, VPDPBUSD.
-void dot_in_registers(benchmark::State& state) {
-  if (!__builtin_cpu_supports("avx512vnni")) {
-    state.SkipWithError("needs AVX-512 VNNI");
+  bandwidth += read_bandwidth(weights, threads) / 2;
+  const auto products = static_cast<double>(state.iterations());
+  const double gigabytes = products * static_cast<double>(weights.size()) / 1e9;
+  const double gmacs = products * rows * (double{kIn} * kOut / 1e9);
+  state.counters["GB/s"] = gigabytes / seconds;
+  state.counters["GMAC/s"] = gmacs / seconds;
+  state.counters["memory_GB/s"] = bandwidth;
+  if (floats) {
+    if (rows <= 8) state.counters["share"] = gigabytes / bandwidth / seconds;
     return;
   }
-  constexpr int kRounds = 1 << 20, kSums = 12, kProducts = 64;
-  for (auto _ : state) {
-    int rounds = kRounds;
-    asm volatile(
-        "1:\n"
-        "vpdpbusd %%zmm30, %%zmm31, %%zmm16\nvpdpbusd %%zmm30, %%zmm31, %%zmm17\n"
-        "vpdpbusd %%zmm30, %%zmm31, %%zmm18\nvpdpbusd %%zmm30, %%zmm31, %%zmm19\n"
-        "vpdpbusd %%zmm30, %%zmm31, %%zmm20\nvpdpbusd %%zmm30, %%zmm31, %%zmm21\n"
-        "vpdpbusd %%zmm30, %%zmm31, %%zmm22\nvpdpbusd %%zmm30, %%zmm31, %%zmm23\n"
-        "vpdpbusd %%zmm30, %%zmm31, %%zmm24\nvpdpbusd %%zmm30, %%zmm31, %%zmm25\n"
-        "vpdpbusd %%zmm30, %%zmm31, %%zmm26\nvpdpbusd %%zmm30, %%zmm31, %%zmm27\n"
-        "dec %0\njnz 1b\n"
-        : "+r"(rounds)
-        :
-        : "cc");
-  }
-  state.counters["GMAC/s"] =
-      benchmark::Counter(static_cast<double>(state.iterations()) * kRounds * kSums * kProducts / 1e9,
-                         benchmark::Counter::kIsRate);
+  const double dots = dot_rate() * threads;
+  state.counters["registers_GMAC/s"] = dots;
+  state.counters["share"] = std::max(gigabytes / bandwidth, dots > 0 ? gmacs / dots : 0) / seconds;
 }
 
 void rows_and_threads(benchmark::internal::Benchmark* bench) {

@@ -100,25 +100,6 @@ struct FewRows {
   }
 };
 
-/// Asks for memory a fixed distance ahead of where sixteen rows are read.
-class AskAhead {
- public:
-  /// The rows are about to go on by `bytes`.
-  TANDEM_INLINE void advance(LaneRows rows, int bytes) {
-    rows.advance(kAhead);
-#pragma GCC unroll 1
-    for (due_ += bytes; due_ >= kLine; due_ -= kLine) {
-#pragma GCC unroll 16
-      for (int r = 0; r < static_cast<int>(kTileOutputs); ++r) __builtin_prefetch(rows.row(r));
-      rows.advance(kLine);
-    }
-  }
-
- private:
-  static constexpr int kLine = 64, kAhead = 448;
-  int due_ = 0;  ///< bytes read and not yet made up for by asking
-};
-
 /// Adds kBlocks blocks from `first_group` on, of sixteen rows at `rows`, times N activation rows to `y`.
 template <class Format, int kBlocks, int N>
 TANDEM_INLINE void multiply_blocks_of_few(const LaneRows& rows, int first_group, const FewRows<Format, N>& x,

@@ -3,8 +3,13 @@
 // F32, F16 and BF16 weights times fp32 activations.  Sixteen fp32 sums a result, column i in lane i % 16,
 // added up as a fixed tree at the end: the order does not depend on the rows in the call, nor on the
 // instruction set.
+//
+// Limit: memory with one row, which is why that one reads sixteen streams of weights where there are
+// registers for as many sums; multiplying and adding, never fused, with many.
 
 #include "backends/cpu/kernel_set.h"
+#include "backends/cpu/lane_outputs.h"
+#include "backends/cpu/lanes.h"
 #include "backends/cpu/simd.h"
 
 namespace tandem::cpu {
@@ -82,12 +87,56 @@ void multiply_float_rows(const typename Format::Element* const (&w)[kFloatOutput
   }
 }
 
+#if defined(__AVX512VNNI__)
+/// Sixteen rows of W times one row of x, `in` columns, a multiple of sixteen.
+template <class Format>
+void multiply_float_streams(LaneRows rows, const float* x, std::uint32_t in, float (&y)[kTileOutputs]) {
+  using Element = typename Format::Element;
+  F32x16 sum[kTileOutputs];
+  for (F32x16& lanes : sum) lanes = broadcast(0.0f);
+  AskAhead ahead;
+  for (std::uint32_t column = 0; column < in; column += 16) {
+    ahead.advance(rows, 16 * static_cast<int>(sizeof(Element)));
+    const F32x16 x_lanes = load(x + column);
+#pragma GCC unroll 16
+    for (int o = 0; o < static_cast<int>(kTileOutputs); ++o) {
+      const F32x16 w_lanes = Format::load16(reinterpret_cast<const Element*>(rows.row(o)));
+      sum[o] = add(sum[o], mul(w_lanes, x_lanes));
+    }
+    rows.advance(16 * sizeof(Element));
+  }
+  for (int o = 0; o < static_cast<int>(kTileOutputs); ++o) y[o] = reduce_add(sum[o]);
+}
+
+/// One row of x times as many outputs as whole tiles hold; says how many these are.
+template <class Format>
+std::uint32_t multiply_one_row(const typename Format::Element* w, std::uint32_t in, std::uint32_t n_out,
+                               const float* x, float* y) {
+  const std::uint32_t outputs = in % 16 == 0 ? n_out / kTileOutputs * kTileOutputs : 0;
+  for_lanes(LaneOrder::streams, outputs, [&](const LaneOutputs& tile) {
+    float sums[1][kTileOutputs];
+    const std::size_t row_bytes = in * sizeof *w;
+    const auto* first = reinterpret_cast<const std::uint8_t*>(w) + tile.first * row_bytes;
+    multiply_float_streams<Format>(LaneRows(first, tile.step * row_bytes), x, in, sums[0]);
+    store_lanes(sums, tile, 1, y, 0);
+  });
+  return outputs;
+}
+#endif
+
 template <class Format>
 void multiply_floats(const device::Matrix& w, std::uint32_t first_out, std::uint32_t n_out,
                      const Activations& x, float* y, std::size_t y_stride) noexcept {
   using Element = typename Format::Element;
   const auto* data = static_cast<const Element*>(w.data);
-  for (std::uint32_t o = 0; o < n_out; o += kFloatOutputs) {
+  std::uint32_t done = 0;
+#if defined(__AVX512VNNI__)
+  if (x.n == 1) {
+    done = multiply_one_row<Format>(data + std::size_t{first_out} * w.in, w.in, n_out,
+                                    reinterpret_cast<const float*>(x.row(0)), y + first_out);
+  }
+#endif
+  for (std::uint32_t o = done; o < n_out; o += kFloatOutputs) {
     const std::uint32_t outputs = n_out - o < kFloatOutputs ? n_out - o : kFloatOutputs;
     const Element* rows[kFloatOutputs];
     for (std::uint32_t k = 0; k < kFloatOutputs; ++k) {

@@ -141,6 +141,25 @@ class LaneRows {
   std::size_t stride_, stride_3_, stride_5_, stride_7_;
 };
 
+/// Asks for memory a fixed distance ahead of where sixteen rows are read.
+class AskAhead {
+ public:
+  /// The rows are about to go on by `bytes`.
+  TANDEM_INLINE void advance(LaneRows rows, int bytes) {
+    rows.advance(kAhead);
+#pragma GCC unroll 1
+    for (due_ += bytes; due_ >= kLine; due_ -= kLine) {
+#pragma GCC unroll 16
+      for (int r = 0; r < static_cast<int>(kTileOutputs); ++r) __builtin_prefetch(rows.row(r));
+      rows.advance(kLine);
+    }
+  }
+
+ private:
+  static constexpr int kLine = 64, kAhead = 448;
+  int due_ = 0;  ///< bytes read and not yet made up for by asking
+};
+
 /// Sixteen bytes at `offset` of every row, transposed in units of four.  Register j takes row 4L + j into its
 /// 128-bit lane L; unpacking within lanes does the rest.
 TANDEM_INLINE LaneBytes interleave(const LaneRows& rows, std::size_t offset) {
