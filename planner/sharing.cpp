@@ -32,12 +32,12 @@ Picoseconds shared_step_ps(const ModelInput& model, const Workload& workload, co
   return total;
 }
 
-/// VRAM with all on the GPU but the FFN rows beyond `rows`.
-double shared_vram(const ModelInput& model, const Footprint& everything, std::uint32_t rows) {
-  auto bytes = static_cast<double>(everything.vram_bytes);
+/// Bytes of the FFN rows beyond `rows`, which the CPU has.
+double bytes_on_cpu(const ModelInput& model, std::uint32_t rows) {
+  double bytes = 0;
   for (std::size_t i = 0; i < model.layers.size(); ++i) {
     const auto part = static_cast<double>(rows) / model.hyper.layers[i].ffn_width;
-    bytes -= static_cast<double>(model.layers[i].ffn.copied_bytes) * (1 - part);
+    bytes += static_cast<double>(model.layers[i].ffn.copied_bytes) * (1 - part);
   }
   return bytes;
 }
@@ -52,7 +52,11 @@ std::optional<SharedFfn> shared_ffn(const ModelInput& model, const Budget& budge
   if (everything.vram_bytes <= budget.vram_bytes) return std::nullopt;
   std::optional<SharedFfn> best;
   for (std::uint32_t rows = kSharedRows; rows < width; rows += kSharedRows) {
-    if (shared_vram(model, everything, rows) > static_cast<double>(budget.vram_bytes)) break;
+    const auto moved_bytes = bytes_on_cpu(model, rows);
+    if (static_cast<double>(everything.vram_bytes) - moved_bytes > static_cast<double>(budget.vram_bytes))
+      break;
+    if (static_cast<double>(everything.ram_bytes) + moved_bytes > static_cast<double>(budget.ram_bytes))
+      continue;
     const auto time_ps = shared_step_ps(model, workload, machine, gpu, rows);
     if (!best || time_ps < best->time_ps) best = {rows, time_ps};
   }

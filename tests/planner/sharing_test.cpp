@@ -69,5 +69,13 @@ TEST_F(Sharing, TakesNoMoreRowsThanFit) {
   EXPECT_FALSE(shared_ffn(subject_.input, budget_, workload_, machine_, Device::cuda0));
 }
 
+TEST_F(Sharing, RowsOfTheCpuMustFitRam) {
+  budget_.vram_bytes = 8ULL << 30;
+  budget_.ram_bytes = 12ULL << 30;  // of 12.1 GB of FFN weights, 9.9 GB do not fit 8 GiB beside all else
+  EXPECT_TRUE(shared_ffn(subject_.input, budget_, workload_, machine_, Device::cuda0));
+  budget_.ram_bytes = 9ULL << 30;
+  EXPECT_FALSE(shared_ffn(subject_.input, budget_, workload_, machine_, Device::cuda0));
+}
+
 }  // namespace
 }  // namespace tandem::planner
