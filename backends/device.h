@@ -201,6 +201,9 @@ struct StepBuffers {
   std::byte* on_device = nullptr;
   std::byte* pinned = nullptr;
   std::uint64_t bytes = 0;
+  std::uint32_t embedded_rows =
+      0;                         ///< the most that are embedded at once; 0 where the embedding is elsewhere
+  std::uint32_t logit_rows = 0;  ///< the most whose logits are asked for at once; 0 where the head is
 };
 
 /// What weights that stay on the host pass through when an accelerator computes with them: while one buffer

@@ -10,8 +10,8 @@
 #include "model/tensor_names.h"
 #include "planner/activations.h"
 #include "planner/errors.h"
+#include "planner/head_type.h"
 #include "planner/json_reader.h"
-#include "planner/model_input.h"
 #include "planner/plan_consistency.h"
 #include "planner/streaming.h"
 
@@ -78,11 +78,6 @@ Directions directions_of(const planner::Plan& plan) {
   return directions;
 }
 
-/// The FFN halves whose weights pass through the GPU.
-std::vector<planner::UnitRef> streamed_units(const planner::Plan& plan) {
-  return planner::streamed_units(plan.workload, planner::placement_of(plan));
-}
-
 }  // namespace
 
 /// The tensors of one arena as its device reads them.
@@ -107,6 +102,7 @@ BoundPlan::BoundPlan(planner::Plan plan, model::Header header, model::Hyperparam
                      device::Accelerator* accelerator)
     : plan_(std::move(plan)),
       hyper_(std::move(hyper)),
+      model_(planner::with_head_type(planner::model_input(header, hyper_), plan_.workload.head_type)),
       accelerator_(accelerator),
       weights_(std::move(header)) {
   check(plan_, weights_.header(), hyper_, accelerator_);
@@ -232,15 +228,17 @@ void BoundPlan::bind_transfer() {
   const auto gpu = planner::gpu_of(plan_);
   if (!gpu) return;
   auto& pinned = arena(Device::cpu, Purpose::transfer);
-  const auto load_buffer = pinned.take(planner::kLoadBufferBytes);
+  const auto load_buffer = pinned.take(planner::load_buffer_bytes(plan_, model_));
   const bool quantises = plan_.head.device != Device::cpu && plan_.head.type != plan_.head.file_type;
   quantised_rows_ = load_buffer.first(quantises ? load_buffer.size() / 4 : 0);
   accelerator_->set_load_buffer(load_buffer.data() + quantised_rows_.size(),
                                 load_buffer.size() - quantised_rows_.size());
-  const auto step_bytes = planner::step_buffer_bytes(plan_.workload.micro_batch, plan_.kv_pages.pages);
-  accelerator_->set_step_buffers(
-      {arena(*gpu, Purpose::transfer).take(step_bytes).data(), pinned.take(step_bytes).data(), step_bytes});
-  if (!streamed_units(plan_).empty()) bind_streaming(*gpu, load_buffer);
+  const auto steps = planner::most_step_counts(plan_);
+  const auto step_bytes = planner::step_buffer_bytes(steps);
+  accelerator_->set_step_buffers({arena(*gpu, Purpose::transfer).take(step_bytes).data(),
+                                  pinned.take(step_bytes).data(), step_bytes, steps.embedded_rows,
+                                  steps.logit_rows});
+  if (!planner::streamed_units(plan_).empty()) bind_streaming(*gpu, load_buffer);
   if (plan_.head.device != Device::cpu) {
     choices_ = take_choices(pinned);
     choices_on_accelerator_ = take_choices(arena(*gpu, Purpose::transfer));
@@ -257,7 +255,7 @@ void BoundPlan::bind_transfer() {
 /// Nothing streams before all is loaded, so the way there is the same one.
 void BoundPlan::bind_streaming(Device gpu, std::span<std::byte> pinned) {
   device::StreamBuffers buffers;
-  buffers.bytes = planner::stream_buffer_bytes(planner::model_input(weights_.header(), hyper_)).value();
+  buffers.bytes = planner::stream_buffer_bytes(model_).value();
   buffers.pinned = pinned.data();
   buffers.pinned_bytes = pinned.size();
   for (auto& buffer : buffers.on_device) buffer = arena(gpu, Purpose::transfer).take(buffers.bytes).data();
@@ -405,9 +403,9 @@ void BoundPlan::bind_working_memory(Device device, WorkingMemory& memory) {
   if (activations == nullptr) return;  // no unit is here
   auto units = planner::units_on(plan_, device);
   if (device != Device::cpu) {
-    for (const auto unit : streamed_units(plan_)) units.push_back(unit);
+    for (const auto unit : planner::streamed_units(plan_)) units.push_back(unit);
   }
-  const auto layout = planner::activation_layout(hyper_, units, plan_.workload.micro_batch);
+  const auto layout = planner::activation_layout(model_, units, device, planner::most_rows(plan_.workload));
   const auto take = [&](std::uint64_t bytes) { return floats(activations->take(bytes)).data(); };
 
   memory.residual = floats(activations->take(layout.residual_bytes));
@@ -434,16 +432,14 @@ std::span<float> BoundPlan::take_logits(Device device) {
 }
 
 ChoiceMemory BoundPlan::take_choices(Arena& transfer) const {
-  const std::uint64_t rows = planner::logit_rows(plan_.workload);
+  const std::uint64_t rows = planner::choice_rows(plan_.workload);
   const auto take = [&transfer]<class T>(std::uint64_t n, T*) {
     return std::span<T>(reinterpret_cast<T*>(transfer.take(n * sizeof(T)).data()), n);
   };
-  constexpr auto kCountWords = planner::kBufferAlignmentBytes / sizeof(std::uint32_t);
-  static_assert(planner::kChoiceBytes == planner::kBufferAlignmentBytes +
-                                             device::kMostCandidates * sizeof(device::Candidate) +
-                                             planner::kMostEdits * sizeof(device::TokenEdit));
+  static_assert(planner::kCandidatesBytes == device::kMostCandidates * sizeof(device::Candidate));
+  static_assert(planner::kEditBytes == sizeof(device::TokenEdit));
   ChoiceMemory choices;
-  choices.unusable = take(rows * kCountWords, static_cast<std::uint32_t*>(nullptr)).first(rows);
+  choices.unusable = take(rows, static_cast<std::uint32_t*>(nullptr));
   choices.candidates = take(rows * device::kMostCandidates, static_cast<device::Candidate*>(nullptr));
   choices.edits = take(rows * planner::kMostEdits, static_cast<device::TokenEdit*>(nullptr));
   return choices;

@@ -12,6 +12,7 @@
 #include "memory/weight_store.h"
 #include "model/gguf.h"
 #include "model/hyperparameters.h"
+#include "planner/model_input.h"
 #include "planner/plan.h"
 
 namespace tandem::memory {
@@ -32,9 +33,9 @@ struct WorkingMemory {
 /// Where rows of logits are edited and reduced to candidates, on an accelerator that has the head or in the
 /// pinned memory that this goes through; empty where it has not.
 struct ChoiceMemory {
-  std::span<std::uint32_t> unusable;        ///< (logit_rows); the candidates follow, one copy brings both
-  std::span<device::Candidate> candidates;  ///< (logit_rows, kMostCandidates)
-  std::span<device::TokenEdit> edits;       ///< (logit_rows * planner::kMostEdits)
+  std::span<std::uint32_t> unusable;        ///< (choice_rows); the candidates follow, one copy brings both
+  std::span<device::Candidate> candidates;  ///< (choice_rows, kMostCandidates)
+  std::span<device::TokenEdit> edits;       ///< (choice_rows * planner::kMostEdits)
 };
 
 /// Pinned rows (micro_batch, width) in which micro-batches cross, two for each direction; empty where none
@@ -71,6 +72,8 @@ class BoundPlan {
 
   [[nodiscard]] const planner::Plan& plan() const noexcept { return plan_; }
   [[nodiscard]] const model::Hyperparameters& hyper() const noexcept { return hyper_; }
+  /// As it is once loaded (planner/head_type.h).
+  [[nodiscard]] const planner::ModelInput& model() const noexcept { return model_; }
   [[nodiscard]] device::Accelerator* accelerator() const noexcept { return accelerator_; }
 
   [[nodiscard]] std::span<const BoundStage> stages() const noexcept { return stages_; }
@@ -129,6 +132,7 @@ class BoundPlan {
 
   planner::Plan plan_;
   model::Hyperparameters hyper_;
+  planner::ModelInput model_;
   device::Accelerator* accelerator_;
   WeightStore weights_;
   std::vector<Arena> arenas_;

@@ -11,13 +11,14 @@ namespace tandem::memory {
 using planner::Device;
 using planner::Purpose;
 
-HighWater::HighWater(const planner::Plan& plan, const model::Hyperparameters& hyper)
-    : plan_(plan), hyper_(hyper), slot_end_(plan.workload.sequences) {}
+HighWater::HighWater(const planner::Plan& plan, const planner::ModelInput& model)
+    : plan_(plan), model_(model), slot_end_(plan.workload.sequences) {}
 
-void HighWater::note(const device::MicroBatch& batch, std::uint32_t logit_rows) noexcept {
+void HighWater::note(const device::MicroBatch& batch, const WantedRows& wanted) noexcept {
   const std::lock_guard lock(mutex_);
   rows_ = std::max(rows_, batch.rows);
-  logit_rows_ = std::max(logit_rows_, logit_rows);
+  wanted_ = {std::max(wanted_.all, wanted.all), std::max(wanted_.whole, wanted.whole),
+             std::max(wanted_.best, wanted.best), std::max(wanted_.edits, wanted.edits)};
   std::uint64_t table_pages = 0;
   std::uint32_t draft_rows = 0;
   for (std::uint32_t s = 0; s < batch.n_sequences; ++s) {
@@ -52,7 +53,7 @@ std::uint64_t HighWater::bytes(const LedgerLine& line) const {
     case Purpose::activations:
       return activation_bytes(line.device);
     case Purpose::logits:
-      return std::uint64_t{logit_rows_} * hyper_.vocab * sizeof(float);
+      return logit_bytes(line.device);
     case Purpose::transfer:
       return transfer_bytes(line);
     default:
@@ -78,13 +79,14 @@ std::uint64_t HighWater::kv_bytes(Device device) const {
 /// A micro-batch that streams needs room for its FFN halves on the GPU too.
 std::uint64_t HighWater::activation_bytes(Device device) const {
   if (rows_ == 0) return 0;
+  const auto bytes_of = [&](const std::vector<planner::UnitRef>& units, std::uint32_t rows) {
+    return planner::activation_layout(model_, units, device, {rows, wanted_.all}).total_bytes();
+  };
   auto units = planner::units_on(plan_, device);
-  const auto bytes = planner::activation_layout(hyper_, units, rows_).total_bytes();
+  const auto bytes = bytes_of(units, rows_);
   if (device == Device::cpu || streamed_rows_ == 0) return bytes;
-  for (const auto unit : planner::streamed_units(plan_.workload, planner::placement_of(plan_))) {
-    units.push_back(unit);
-  }
-  return std::max(bytes, planner::activation_layout(hyper_, units, streamed_rows_).total_bytes());
+  for (const auto unit : planner::streamed_units(plan_)) units.push_back(unit);
+  return std::max(bytes, bytes_of(units, streamed_rows_));
 }
 
 std::uint64_t HighWater::kv_staging_bytes(Device device) const {
@@ -98,18 +100,30 @@ std::uint64_t HighWater::kv_staging_bytes(Device device) const {
   return draft_rows_ * token_bytes + rows_ * largest_row_bytes;
 }
 
+/// All rows on a device that computes them; where the CPU does not, only those that come whole.
+std::uint64_t HighWater::logit_bytes(Device device) const {
+  const auto rows = device == plan_.head.device ? wanted_.all : wanted_.whole;
+  return std::uint64_t{rows} * model_.hyper.vocab * sizeof(float);
+}
+
 /// Rows cross in buffers of micro_batch rows; the rest are step buffers, what tokens are chosen in and what
 /// weights are loaded through, and on a GPU what they are streamed through.
 std::uint64_t HighWater::transfer_bytes(const LedgerLine& line) const {
-  const auto step_bytes = planner::step_buffer_bytes(plan_.workload.micro_batch, plan_.kv_pages.pages);
-  const auto used_step_bytes = rows_ == 0 ? 0 : planner::step_buffer_bytes(rows_, table_pages_);
-  const bool chooses = plan_.head.device != Device::cpu;
-  const auto choice_bytes = chooses ? planner::logit_rows(plan_.workload) * planner::kChoiceBytes : 0;
-  const auto used_bytes = used_step_bytes + (chooses ? logit_rows_ * planner::kChoiceBytes : 0);
-  const auto stream_bytes = streamed_rows_ == 0 ? 0 : line.planned_bytes - step_bytes - choice_bytes;
-  if (line.device != Device::cpu) return used_bytes + stream_bytes;
-  const auto crossing_bytes = line.planned_bytes - planner::kLoadBufferBytes - step_bytes - choice_bytes;
-  return planner::kLoadBufferBytes + used_bytes + crossing_bytes / plan_.workload.micro_batch * rows_;
+  const auto most = planner::most_step_counts(plan_);
+  const auto used =
+      planner::StepCounts{rows_, most.embedded_rows == 0 ? 0 : rows_, most.logit_rows == 0 ? 0 : wanted_.all,
+                          most.pages == 0 ? 0 : table_pages_};
+  const std::uint64_t choices = most.logit_rows == 0 ? 0 : planner::choice_rows(plan_.workload);
+  const auto step_bytes =
+      planner::step_buffer_bytes(most) + planner::choice_bytes(choices, choices * planner::kMostEdits);
+  const auto used_bytes =
+      planner::step_buffer_bytes(used) + planner::choice_bytes(wanted_.best, wanted_.edits);
+  if (line.device != Device::cpu) {
+    return used_bytes + (streamed_rows_ == 0 ? 0 : line.planned_bytes - step_bytes);
+  }
+  const auto load_bytes = planner::load_buffer_bytes(plan_, model_);
+  const auto crossing_bytes = line.planned_bytes - load_bytes - step_bytes;
+  return load_bytes + used_bytes + crossing_bytes / plan_.workload.micro_batch * rows_;
 }
 
 }  // namespace tandem::memory

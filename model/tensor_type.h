@@ -42,6 +42,11 @@ std::span<const TensorTypeInfo> tensor_types() noexcept;
 /// Facts of `type`.
 const TensorTypeInfo& tensor_type_info(TensorType type) noexcept;
 
+/// Whether elements are numbers of their own; those of all other types come in blocks of integers.
+constexpr bool is_float(TensorType type) noexcept {
+  return type == TensorType::f32 || type == TensorType::f16 || type == TensorType::bf16;
+}
+
 /// The type with this GGUF id, or nothing where Tandem does not know it.
 std::optional<TensorType> tensor_type_from_id(std::uint32_t id) noexcept;
 

@@ -20,39 +20,56 @@ std::uint64_t quantised_rows(std::uint64_t rows, std::uint64_t elems) {
 
 }  // namespace
 
-void RowWidths::include(const model::Hyperparameters& hyper, UnitRef unit) noexcept {
-  residual_elems = hyper.width;
-  if (unit.kind == UnitKind::head) return;
-  const auto& layer = hyper.layers[unit.layer];
+void RowWidths::include(const ModelInput& model, UnitRef unit, Device device) noexcept {
+  residual_elems = model.hyper.width;
+  if (unit.kind == UnitKind::head) {
+    head_quantised_elems = model.head.quantised_elems;
+    return;
+  }
+  half_elems = model.hyper.width;
+  const auto& layer = model.hyper.layers[unit.layer];
+  const auto& weights = model.layers[unit.layer];
   if (unit.kind == UnitKind::ffn) {
+    quantised_elems = std::max(quantised_elems, weights.ffn.quantised_elems);
     ffn_elems = std::max<std::uint64_t>(ffn_elems, layer.ffn_width);
     return;
   }
+  quantised_elems = std::max(quantised_elems, weights.attention.quantised_elems);
+  const auto kv_elems = std::uint64_t{layer.kv_heads} * layer.head_dim;
   q_elems = std::max(q_elems, std::uint64_t{layer.heads} * layer.head_dim);
-  kv_elems = std::max(kv_elems, std::uint64_t{layer.kv_heads} * layer.head_dim);
+  k_elems = std::max(k_elems, kv_elems);
+  // The CPU makes V of K there where V has no projection of its own.
+  if (layer.has_v || device == Device::cpu) v_elems = std::max(v_elems, kv_elems);
 }
 
-ActivationLayout activation_layout(const RowWidths& widths, std::uint32_t micro_batch) {
-  const auto longest = std::max({widths.residual_elems, widths.q_elems, widths.ffn_elems});
+RowCounts most_rows(const Workload& workload) noexcept {
+  return {workload.micro_batch, logit_rows(workload)};
+}
+
+ActivationLayout activation_layout(const RowWidths& widths, RowCounts counts) {
+  const auto rows = counts.rows;
+  const auto head_elems = widths.residual_elems > widths.half_elems ? widths.residual_elems : 0;
   ActivationLayout layout;
-  layout.residual_bytes = float_rows(micro_batch, widths.residual_elems);
-  layout.normed_bytes = layout.residual_bytes;
-  layout.projected_bytes = layout.residual_bytes;
-  layout.q_bytes = float_rows(micro_batch, widths.q_elems);
-  layout.k_bytes = float_rows(micro_batch, widths.kv_elems);
-  layout.v_bytes = layout.k_bytes;
+  layout.residual_bytes = float_rows(rows, widths.residual_elems);
+  layout.normed_bytes =
+      std::max(float_rows(rows, widths.half_elems), float_rows(counts.logit_rows, head_elems));
+  layout.projected_bytes = float_rows(rows, widths.half_elems);
+  layout.q_bytes = float_rows(rows, widths.q_elems);
+  layout.k_bytes = float_rows(rows, widths.k_elems);
+  layout.v_bytes = float_rows(rows, widths.v_elems);
   layout.attended_bytes = layout.q_bytes;
-  layout.gate_bytes = float_rows(micro_batch, widths.ffn_elems);
+  layout.gate_bytes = float_rows(rows, widths.ffn_elems);
   layout.up_bytes = layout.gate_bytes;
-  layout.quantised_bytes = quantised_rows(micro_batch, longest);
+  layout.quantised_bytes = std::max(quantised_rows(rows, widths.quantised_elems),
+                                    quantised_rows(counts.logit_rows, widths.head_quantised_elems));
   return layout;
 }
 
-ActivationLayout activation_layout(const model::Hyperparameters& hyper, std::span<const UnitRef> units,
-                                   std::uint32_t micro_batch) {
+ActivationLayout activation_layout(const ModelInput& model, std::span<const UnitRef> units, Device device,
+                                   RowCounts counts) {
   RowWidths widths;
-  for (const auto unit : units) widths.include(hyper, unit);
-  return activation_layout(widths, micro_batch);
+  for (const auto unit : units) widths.include(model, unit, device);
+  return activation_layout(widths, counts);
 }
 
 std::uint64_t kv_row_elems(const model::LayerSpec& layer, KvLayout layout) noexcept {
@@ -81,13 +98,39 @@ std::uint64_t kv_row_bytes(const model::LayerSpec& layer, KvLayout layout, KvTyp
   return 0;
 }
 
-std::uint64_t step_buffer_bytes(std::uint32_t micro_batch, std::uint64_t pages) {
-  constexpr std::uint64_t kRowBytes = 80;
-  constexpr std::uint64_t kPageBytes = 4;
-  constexpr std::uint64_t kPiecesBytes = 512;
-  return (ByteCount(micro_batch) * kRowBytes + ByteCount(pages) * kPageBytes + kPiecesBytes)
-      .aligned(kBufferAlignmentBytes)
-      .value();
+std::uint64_t step_buffer_bytes(const StepCounts& counts) {
+  constexpr std::uint64_t kNumberBytes = 4;
+  const auto piece = [](std::uint64_t n, std::uint64_t bytes) {
+    return (ByteCount(n) * bytes).aligned(kBufferAlignmentBytes);
+  };
+  const auto bytes = piece(counts.embedded_rows, kNumberBytes) + piece(counts.logit_rows, kNumberBytes) +
+                     piece(counts.rows, kStepRowBytes) + piece(counts.pages, kNumberBytes);
+  return bytes.value();
+}
+
+StepCounts most_step_counts(const Plan& plan) noexcept {
+  const auto rows = plan.workload.micro_batch;
+  const bool pages = std::ranges::any_of(plan.layers, [](const LayerPlan& layer) {
+    return layer.kind == model::LayerKind::global && layer.attention_device != Device::cpu;
+  });
+  return {rows, plan.embedding.device == Device::cpu ? 0 : rows,
+          plan.head.device == Device::cpu ? 0 : logit_rows(plan.workload), pages ? plan.kv_pages.pages : 0};
+}
+
+std::uint64_t load_buffer_bytes(std::uint64_t largest_tensor_bytes) {
+  constexpr std::uint64_t kLeastBytes = 1024;  // a block of any type in each half
+  const auto half = ByteCount(largest_tensor_bytes / 2).aligned(kBufferAlignmentBytes);
+  return std::clamp(half.value(), kLeastBytes, kMostLoadBufferBytes);
+}
+
+std::uint64_t choice_bytes(std::uint64_t rows, std::uint64_t edits) {
+  const auto counts = (ByteCount(rows) * sizeof(std::uint32_t)).aligned(kBufferAlignmentBytes);
+  return (counts + ByteCount(rows) * kCandidatesBytes + ByteCount(edits) * kEditBytes).value();
+}
+
+std::uint32_t choice_rows(const Workload& workload) noexcept {
+  const auto newest = std::uint64_t{workload.sequences} * (std::uint64_t{workload.draft_rows} + 1);
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(newest, workload.micro_batch));
 }
 
 std::uint32_t chunk_rows(std::uint32_t micro_batch, std::uint32_t sequences) noexcept {
@@ -109,9 +152,8 @@ std::uint64_t recorded_steps(const Workload& workload) noexcept {
 }
 
 std::uint32_t logit_rows(const Workload& workload) noexcept {
-  const auto newest = std::uint64_t{workload.sequences} * (std::uint64_t{workload.draft_rows} + 1);
-  const auto wanted = std::max<std::uint64_t>(newest, 8);
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, workload.micro_batch));
+  const auto most = std::min<std::uint32_t>(workload.micro_batch, 8);
+  return std::max(choice_rows(workload), most);
 }
 
 }  // namespace tandem::planner

@@ -4,24 +4,27 @@
 #include <span>
 
 #include "model/hyperparameters.h"
+#include "planner/model_input.h"
 #include "planner/plan.h"
 
 namespace tandem::planner {
 
 /// Byte sizes of a device's working buffers, one for each field of device::Scratch and the residual stream;
 /// the daemon carves the activation arena in this order.  Each is a multiple of `kBufferAlignmentBytes`.
-/// Buffers that no unit of the device uses are empty.  M is the workload's micro_batch.
+/// Buffers that no unit of the device uses are empty.  M is the workload's micro_batch; where only the head
+/// is, it takes no more rows of `normed` and `quantised` than `logit_rows`.
 struct ActivationLayout {
   std::uint64_t residual_bytes = 0;   ///< x: (M, width) f32
   std::uint64_t normed_bytes = 0;     ///< (M, width) f32
   std::uint64_t projected_bytes = 0;  ///< (M, width) f32
   std::uint64_t q_bytes = 0;          ///< (M, largest heads * head_dim) f32
   std::uint64_t k_bytes = 0;          ///< (M, largest kv_heads * head_dim) f32
-  std::uint64_t v_bytes = 0;          ///< (M, largest kv_heads * head_dim) f32
+  std::uint64_t v_bytes = 0;          ///< the same; on a GPU, of layers with a V projection
   std::uint64_t attended_bytes = 0;   ///< (M, largest heads * head_dim) f32
   std::uint64_t gate_bytes = 0;       ///< (M, largest ffn_width) f32
   std::uint64_t up_bytes = 0;         ///< (M, largest ffn_width) f32
-  std::uint64_t quantised_bytes = 0;  ///< (M, longest of these rows) in blocks of kQuantisedBlockElems
+  std::uint64_t quantised_bytes = 0;  ///< (M, longest row that matrices multiply as integers) in blocks of
+                                      ///< kQuantisedBlockElems
 
   [[nodiscard]] std::uint64_t total_bytes() const noexcept {
     return residual_bytes + normed_bytes + projected_bytes + q_bytes + k_bytes + v_bytes + attended_bytes +
@@ -39,20 +42,33 @@ inline constexpr std::uint64_t kQuantisedBlockBytes = 40;
 /// Elements of the longest row of each sort among a device's units.
 struct RowWidths {
   std::uint64_t residual_elems = 0;
+  std::uint64_t half_elems = 0;  ///< of normed and projected rows of halves
   std::uint64_t q_elems = 0;
-  std::uint64_t kv_elems = 0;  ///< of K, and of V
+  std::uint64_t k_elems = 0;
+  std::uint64_t v_elems = 0;
   std::uint64_t ffn_elems = 0;
+  std::uint64_t quantised_elems = 0;       ///< that matrices of halves multiply as integers
+  std::uint64_t head_quantised_elems = 0;  ///< that the head's does
 
-  /// Makes room for `unit`.
-  void include(const model::Hyperparameters& hyper, UnitRef unit) noexcept;
+  /// Makes room for `unit` on `device`.
+  void include(const ModelInput& model, UnitRef unit, Device device) noexcept;
 };
 
-/// Buffers for `micro_batch` rows of `widths`.  Throws BadQuestion on overflow.
-ActivationLayout activation_layout(const RowWidths& widths, std::uint32_t micro_batch);
+/// Rows of one micro-batch.
+struct RowCounts {
+  std::uint32_t rows = 0;
+  std::uint32_t logit_rows = 0;  ///< of which logits are wanted
+};
 
-/// Buffers a device needs for `units` (those of a plan: `units_on`) at `micro_batch` rows.
-ActivationLayout activation_layout(const model::Hyperparameters& hyper, std::span<const UnitRef> units,
-                                   std::uint32_t micro_batch);
+/// The most rows of a micro-batch of `workload`.
+RowCounts most_rows(const Workload& workload) noexcept;
+
+/// Buffers for rows of `widths`.  Throws BadQuestion on overflow.
+ActivationLayout activation_layout(const RowWidths& widths, RowCounts counts);
+
+/// Buffers that `device` needs for `units` (those of a plan: `units_on`).
+ActivationLayout activation_layout(const ModelInput& model, std::span<const UnitRef> units, Device device,
+                                   RowCounts counts);
 
 /// Elements that one token caches in one layer (model-spec 2.5): K and V; or the one vector both come from,
 /// for `vector_rotated` with the rotated quarter of K beside it.
@@ -62,10 +78,21 @@ std::uint64_t kv_row_elems(const model::LayerSpec& layer, KvLayout layout) noexc
 /// multiple of 32.  Throws BadQuestion on overflow.
 std::uint64_t kv_row_bytes(const model::LayerSpec& layer, KvLayout layout, KvType type);
 
-/// What an accelerator is told of a micro-batch (device::StepBuffers), once on the device and once pinned:
-/// for each row its token, whether its logits are wanted and where it stands, the page tables, and what
-/// aligning the pieces takes.  `pages` is PagePlan's.  Throws BadQuestion on overflow.
-std::uint64_t step_buffer_bytes(std::uint32_t micro_batch, std::uint64_t pages);
+/// How much of each sort an accelerator is told of a micro-batch.
+struct StepCounts {
+  std::uint32_t rows = 0;           ///< where they stand: kStepRowBytes each
+  std::uint32_t embedded_rows = 0;  ///< their tokens, where it has the embedding
+  std::uint32_t logit_rows = 0;     ///< their numbers, where it has the head
+  std::uint64_t pages = 0;          ///< of its global layers: their numbers, of every sequence in it
+};
+inline constexpr std::uint64_t kStepRowBytes = 48;
+
+/// What an accelerator is told of a micro-batch (device::StepBuffers), once on the device and once pinned, in
+/// pieces that start at multiples of kBufferAlignmentBytes.  Throws BadQuestion on overflow.
+std::uint64_t step_buffer_bytes(const StepCounts& counts);
+
+/// The most that the GPU of `plan` is told of one micro-batch.
+StepCounts most_step_counts(const Plan& plan) noexcept;
 
 /// Shapes of decode steps that each stage on a GPU records ahead: 1, 2, 4 or 8 rows, as many as can decode at
 /// once, times contexts of a power of two from 256 on to the whole one; at most kMostRecordedSteps.
@@ -80,17 +107,25 @@ inline constexpr std::uint64_t kFfnOperations = 6;
 
 /// Pinned memory through which weights go to an accelerator when they are loaded: in two halves,
 /// of which one is copied while the other is filled.  Where the head is stored in another type on the way,
-/// its rows wait in a quarter of it.  So large that a copy takes much longer than it takes to begin one.
-inline constexpr std::uint64_t kLoadBufferBytes = std::uint64_t{4} << 20;
+/// its rows wait in a quarter of it.  So large that a copy takes much longer than it takes to begin one, and
+/// no larger than half of the largest tensor that goes there, which passes through both halves then.
+std::uint64_t load_buffer_bytes(std::uint64_t largest_tensor_bytes);
+inline constexpr std::uint64_t kMostLoadBufferBytes = std::uint64_t{4} << 20;
 
 /// Rows of a prompt's chunk: what is left in a step beside every other sequence's decode row, in whole 32s if
 /// it can.
 std::uint32_t chunk_rows(std::uint32_t micro_batch, std::uint32_t sequences) noexcept;
 
-/// What choosing a token on a GPU takes for each row of logits, there and pinned: the best candidates (256 of
-/// 8 bytes), changes of single logits (256 of 24) and a count.
+/// What choosing a token on a GPU takes for each row of logits, there and pinned: a count (aligned in all),
+/// the best candidates (256 of 8 bytes) and changes of single logits (256 of 24).
 inline constexpr std::uint64_t kMostEdits = 256;
-inline constexpr std::uint64_t kChoiceBytes = 256 * 8 + kMostEdits * 24 + kBufferAlignmentBytes;
+inline constexpr std::uint64_t kCandidatesBytes = std::uint64_t{256} * 8;
+inline constexpr std::uint64_t kEditBytes = 24;
+std::uint64_t choice_bytes(std::uint64_t rows, std::uint64_t edits);
+
+/// Rows from which tokens are chosen at once: every sequence's newest and its drafts; never more than a
+/// micro-batch has.
+std::uint32_t choice_rows(const Workload& workload) noexcept;
 
 /// Rows of logits kept at once: every sequence's newest and its drafts, and at least 8 so that prompts can be
 /// scored in groups; never more than a micro-batch has.

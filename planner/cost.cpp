@@ -81,22 +81,6 @@ Rates rates_of(const MachineProfile& machine, Device device) {
           machine.gpu_types};
 }
 
-bool is_float(model::TensorType type) {
-  return type == model::TensorType::f32 || type == model::TensorType::f16 || type == model::TensorType::bf16;
-}
-
-const UnitWeights& weights_of(const ModelInput& model, UnitRef unit) {
-  switch (unit.kind) {
-    case UnitKind::attention:
-      return model.layers[unit.layer].attention;
-    case UnitKind::ffn:
-      return model.layers[unit.layer].ffn;
-    case UnitKind::head:
-      break;
-  }
-  return model.head;
-}
-
 /// Time of reading `bytes` in a step of at most 8 rows: in proportion between the measured ones.
 double measured_us(const TypeRates& rates, double bytes, double rows) {
   std::size_t above = 0;
@@ -114,7 +98,7 @@ double share_us(const Rates& rates, const TypeShare& share, double rows) {
   const auto ops = 2 * rows * static_cast<double>(share.elems);
   const auto measured = std::ranges::find(rates.types, share.type, &TypeRates::type);
   if (measured == rates.types.end()) {
-    const auto tops = is_float(share.type) ? rates.float_tops : rates.int8_tops;
+    const auto tops = model::is_float(share.type) ? rates.float_tops : rates.int8_tops;
     return std::max(bytes_us(bytes, rates.read_gb_per_s), ops_us(ops, tops));
   }
   const auto read_us = measured_us(*measured, bytes, rows);

@@ -79,7 +79,7 @@ ByteCount kv_arena_bytes(const model::LayerSpec& layer, const Workload& workload
 }
 
 void DeviceLoad::add(UnitRef unit) {
-  widths_.include(model_->hyper, unit);
+  include(unit);
   const auto size = [this](const UnitWeights& weights) {
     return device_ == Device::cpu ? weights.bytes : weights.copied_bytes;
   };
@@ -100,8 +100,14 @@ void DeviceLoad::add(UnitRef unit) {
 }
 
 void DeviceLoad::stream(UnitRef ffn) {
-  widths_.include(model_->hyper, ffn);
+  include(ffn);
   streams_ = true;
+}
+
+/// Whatever `unit` needs of buffers that units share.
+void DeviceLoad::include(UnitRef unit) {
+  widths_.include(*model_, unit, device_);
+  largest_tensor_bytes_ = std::max(largest_tensor_bytes_, weights_of(*model_, unit).largest_tensor_bytes);
 }
 
 void DeviceLoad::add_attention(std::uint32_t index) {
@@ -137,7 +143,7 @@ ByteCount DeviceLoad::kv_staging() const {
 }
 
 ByteCount DeviceLoad::activations() const {
-  return activation_layout(widths_, workload_->micro_batch).total_bytes();
+  return activation_layout(widths_, most_rows(*workload_)).total_bytes();
 }
 
 ByteCount DeviceLoad::logits() const {
@@ -151,30 +157,34 @@ ByteCount DeviceLoad::graphs() const {
 
 ByteCount DeviceLoad::transfer() const {
   if (device_ == Device::cpu) return {};
-  const ByteCount steps = step_buffer_bytes(workload_->micro_batch, kv_pages(*workload_).value());
-  const auto choices = head_ == 0 ? ByteCount() : choice_bytes(*workload_);
-  return steps + choices + (streams_ ? ByteCount(2) * stream_buffer_bytes(*model_) : ByteCount());
+  return steps() + (streams_ ? ByteCount(2) * stream_buffer_bytes(*model_) : ByteCount());
+}
+
+ByteCount DeviceLoad::steps() const {
+  const bool has_head = head_ != 0;
+  const bool has_embedding = has_head && model_->embedding.bytes == 0;
+  const auto rows = most_rows(*workload_);
+  const StepCounts counts{rows.rows, has_embedding ? rows.rows : 0, has_head ? rows.logit_rows : 0,
+                          rotates_global_ ? kv_pages(*workload_).value() : 0};
+  const std::uint64_t choices = has_head ? choice_rows(*workload_) : 0;
+  return ByteCount(step_buffer_bytes(counts)) + choice_bytes(choices, choices * kMostEdits);
+}
+
+ByteCount DeviceLoad::pinned(std::uint32_t crossings) const {
+  constexpr std::uint64_t kBuffersPerDirection = 2;
+  const auto directions = std::min<std::uint64_t>(crossings, 2);
+  const auto buffer = (ByteCount(workload_->micro_batch) * model_->hyper.width * sizeof(float))
+                          .aligned(kBufferAlignmentBytes);
+  return steps() + load_buffer_bytes(largest_tensor_bytes_) +
+         ByteCount(directions) * kBuffersPerDirection * buffer;
 }
 
 ByteCount DeviceLoad::shared() const {
   return rope_tables() + chunk() + activations() + logits() + transfer();
 }
 
-ByteCount transfer_bytes(const ModelInput& model, const Workload& workload, std::uint32_t crossings) {
-  constexpr std::uint64_t kBuffersPerDirection = 2;
-  const auto directions = std::min<std::uint64_t>(crossings, 2);
-  const auto buffer =
-      (ByteCount(workload.micro_batch) * model.hyper.width * sizeof(float)).aligned(kBufferAlignmentBytes);
-  const ByteCount steps = step_buffer_bytes(workload.micro_batch, kv_pages(workload).value());
-  return steps + kLoadBufferBytes + ByteCount(directions) * kBuffersPerDirection * buffer;
-}
-
 ByteCount logit_bytes(const ModelInput& model, const Workload& workload) {
   return (ByteCount(logit_rows(workload)) * model.hyper.vocab * sizeof(float)).aligned(kBufferAlignmentBytes);
-}
-
-ByteCount choice_bytes(const Workload& workload) {
-  return ByteCount(logit_rows(workload)) * kChoiceBytes;
 }
 
 ByteCount gpu_fixed_bytes(Device gpu, const Budget& budget, const MachineProfile& machine) {
@@ -208,10 +218,7 @@ Footprint footprint(const ModelInput& model, const Budget& budget, const Workloa
   lines.add(Device::cpu, Purpose::kv_staging, cpu_load.kv_staging());
   lines.add(Device::cpu, Purpose::activations, cpu_load.activations());
   lines.add(Device::cpu, Purpose::logits, logit_bytes(model, workload));
-  const auto choices = placement.head == Device::cpu ? ByteCount() : choice_bytes(workload);
-  if (!gpu_load.idle()) {
-    lines.add(Device::cpu, Purpose::transfer, transfer_bytes(model, workload, crossings) + choices);
-  }
+  if (!gpu_load.idle()) lines.add(Device::cpu, Purpose::transfer, gpu_load.pinned(crossings));
   lines.add(Device::cpu, Purpose::reserve, budget.ram_reserve_bytes);
   add_gpu_lines(lines, gpu, gpu_load, budget, machine);
 

@@ -35,8 +35,8 @@ ByteCount kv_arena_bytes(const model::LayerSpec& layer, const Workload& workload
 ///  - activations: `activation_layout`;
 ///  - logits: `logit_rows` rows of vocab floats, on the head's device;
 ///  - graphs: of its halves, `recorded_steps` records of kGraphOperationBytes an operation, on a GPU;
-///  - transfer, on a GPU: `step_buffer_bytes`, `choice_bytes` if it has the head, and two of
-///    `stream_buffer_bytes` (planner/streaming.h) where some unit is streamed through them.
+///  - transfer, on a GPU: `steps`, and two of `stream_buffer_bytes` (planner/streaming.h) where some unit is
+///    streamed through them.
 class DeviceLoad {
  public:
   DeviceLoad(const ModelInput& model, const Workload& workload, Device device) noexcept
@@ -58,6 +58,11 @@ class DeviceLoad {
   [[nodiscard]] ByteCount logits() const;
   [[nodiscard]] ByteCount graphs() const;
   [[nodiscard]] ByteCount transfer() const;
+  /// On a GPU: its step buffers, and what tokens are chosen in if it has the head (planner/activations.h).
+  [[nodiscard]] ByteCount steps() const;
+  /// Pinned memory beside a GPU: the other end of `steps`, the buffer that weights are loaded through, and
+  /// two buffers of rows for each direction in which they cross; 0, 1 or 2 of them are used.
+  [[nodiscard]] ByteCount pinned(std::uint32_t crossings) const;
 
   /// What each unit brings with it, and what units of a device share: buffers as large as the largest needs.
   /// `own`, `drafts` aligned and `shared` are all lines above.
@@ -66,6 +71,7 @@ class DeviceLoad {
   [[nodiscard]] ByteCount shared() const;
 
  private:
+  void include(UnitRef unit);
   void add_attention(std::uint32_t layer);
   [[nodiscard]] ByteCount rope_tables() const;
   [[nodiscard]] ByteCount chunk() const;
@@ -79,22 +85,15 @@ class DeviceLoad {
   ByteCount kv_;
   ByteCount kv_row_sum_;  ///< KV of one token over this device's layers
   ByteCount kv_row_max_;
-  ByteCount operations_;  ///< of its halves in a decode step
+  ByteCount operations_;                    ///< of its halves in a decode step
+  std::uint64_t largest_tensor_bytes_ = 0;  ///< of what is loaded or streamed there
   bool rotates_sliding_ = false;
   bool rotates_global_ = false;
   bool streams_ = false;
 };
 
-/// Pinned memory beside a GPU: the other end of its step buffers, the buffer that weights are loaded through,
-/// and two buffers of rows for each direction in which they cross; 0, 1 or 2 of them are used.
-ByteCount transfer_bytes(const ModelInput& model, const Workload& workload, std::uint32_t crossings);
-
 /// Bytes of logits kept at once.
 ByteCount logit_bytes(const ModelInput& model, const Workload& workload);
-
-/// Bytes of what such rows are reduced to where the head is on a GPU, there and on the CPU: kChoiceBytes
-/// each.
-ByteCount choice_bytes(const Workload& workload);
 
 /// Bytes a GPU takes before any unit is on it: the driver's (none on an emulated one) and the reserve.
 ByteCount gpu_fixed_bytes(Device gpu, const Budget& budget, const MachineProfile& machine);
@@ -112,8 +111,7 @@ struct Footprint {
 /// Beside the lines of DeviceLoad, the CPU has
 ///  - weights: an embedding of its own, if the head is not tied to it, in place in the mapped file;
 ///  - logits, where the head is elsewhere: tokens are chosen on the CPU;
-///  - transfer: pinned memory for the GPU (`transfer_bytes`, and `choice_bytes` if that has the head), rows
-///  of it (micro_batch, width) floats.  Two
+///  - transfer: pinned memory for the GPU (DeviceLoad::pinned), rows of it (micro_batch, width) floats.  Two
 ///    micro-batches are on their way at once, each with a buffer of its own, which all stages share.
 /// A GPU with no unit on it has no lines at all.  Throws BadQuestion on overflow.
 Footprint footprint(const ModelInput& model, const Budget& budget, const Workload& workload,

@@ -28,6 +28,8 @@ ModelInput with_head_type(ModelInput model, HeadType type) {
   model.head.bytes = (piece + norm_bytes).value();
   model.head.copied_bytes = (piece + ByteCount(norm_bytes).aligned(kBufferAlignmentBytes)).value();
   model.head.shares = {{stored.type, matrix_bytes, elems}, {model::TensorType::f32, norm_bytes, norm_elems}};
+  model.head.largest_tensor_bytes = matrix_bytes;
+  model.head.quantised_elems = model.hyper.width;
   model.head_type = stored.name;
   return model;
 }

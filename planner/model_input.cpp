@@ -43,6 +43,7 @@ void add(UnitWeights& unit, const model::TensorInfo& tensor) {
   unit.copied_bytes =
       (ByteCount(unit.copied_bytes) + ByteCount(tensor.size_bytes).aligned(kBufferAlignmentBytes)).value();
   unit.largest_tensor_bytes = std::max(unit.largest_tensor_bytes, tensor.size_bytes);
+  if (!model::is_float(tensor.type)) unit.quantised_elems = std::max(unit.quantised_elems, tensor.dims[0]);
   auto share = std::ranges::find(unit.shares, tensor.type, &TypeShare::type);
   if (share == unit.shares.end()) share = unit.shares.insert(share, {tensor.type, 0, 0});
   share->bytes += tensor.size_bytes;
@@ -62,6 +63,18 @@ UnitWeights* unit_of(ModelInput& input, const model::TensorInfo& tensor, std::st
 }
 
 }  // namespace
+
+const UnitWeights& weights_of(const ModelInput& model, UnitRef unit) {
+  switch (unit.kind) {
+    case UnitKind::attention:
+      return model.layers[unit.layer].attention;
+    case UnitKind::ffn:
+      return model.layers[unit.layer].ffn;
+    case UnitKind::head:
+      break;
+  }
+  return model.head;
+}
 
 ModelInput model_input(const model::Header& header, const model::Hyperparameters& hyper) {
   ModelInput input;

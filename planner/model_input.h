@@ -25,6 +25,7 @@ struct UnitWeights {
   std::uint64_t copied_bytes = 0;  ///< in an arena: each tensor takes a multiple of kBufferAlignmentBytes
   std::vector<TypeShare> shares;   ///< by type; their bytes sum to `bytes`
   std::uint64_t largest_tensor_bytes = 0;
+  std::uint64_t quantised_elems = 0;  ///< of the longest row that a matrix multiplies as integers; 0: none
 
   bool operator==(const UnitWeights&) const = default;
 };
@@ -45,6 +46,8 @@ struct ModelInput {
   std::string head_type;  ///< of the matrix, "Q6_K"
   UnitWeights embedding;  ///< zero where the head is tied to it
 };
+
+const UnitWeights& weights_of(const ModelInput& model, UnitRef unit);
 
 /// Sorts the header's tensors into units (model-spec 3.3).  Tensors of no unit count as unplaced.
 ModelInput model_input(const model::Header& header, const model::Hyperparameters& hyper);

@@ -13,7 +13,8 @@ namespace {
 constexpr std::size_t kMaxSorts = 5;
 
 /// Units of a sort need the same buffers.
-using SortKey = std::tuple<UnitKind, model::LayerKind, std::uint64_t, std::uint64_t, std::uint64_t>;
+using SortKey = std::tuple<UnitKind, model::LayerKind, std::uint64_t, std::uint64_t, std::uint64_t, bool,
+                           std::uint64_t, std::uint64_t>;
 
 class Builder {
  public:
@@ -30,12 +31,12 @@ class Builder {
     space_.gpu = gpu_;
     space_.ram_budget_bytes = budget_.ram_bytes;
     space_.tied = model_.embedding.bytes == 0;
+    space_.ram_may_bind = most_ram() > budget_.ram_bytes;
     for (const auto unit : all_units(model_.layers.size())) {
       if (unit.kind != UnitKind::head) space_.units.push_back(unit_bytes(unit));
     }
     if (sorts_.size() > kMaxSorts) merge_sorts();
     add_few_crossings(head);
-    space_.ram_may_bind = most_ram() > budget_.ram_bytes;
     for (const auto side : {kOnGpu, kOnCpu}) {
       const auto device = side == kOnCpu ? Device::cpu : gpu_;
       if (!head || *head == device) add_cases(side, std::vector<std::array<bool, 2>>());
@@ -44,12 +45,26 @@ class Builder {
   }
 
  private:
+  /// What a unit on the GPU needs the CPU to load it through, where that counts.
+  [[nodiscard]] std::uint64_t pinned_share(UnitRef unit) const {
+    return space_.ram_may_bind ? load_buffer_bytes(weights_of(model_, unit).largest_tensor_bytes) : 0;
+  }
+
   [[nodiscard]] SortKey sort_of(UnitRef unit) const {
     const auto& layer = model_.hyper.layers[unit.layer];
-    if (unit.kind == UnitKind::ffn) return {unit.kind, model::LayerKind::global, layer.ffn_width, 0, 0};
-    return {unit.kind, layer.kind, std::uint64_t{layer.heads} * layer.head_dim,
+    const auto& weights = model_.layers[unit.layer];
+    if (unit.kind == UnitKind::ffn) {
+      return {unit.kind, model::LayerKind::global,    layer.ffn_width,   0, 0,
+              false,     weights.ffn.quantised_elems, pinned_share(unit)};
+    }
+    return {unit.kind,
+            layer.kind,
+            std::uint64_t{layer.heads} * layer.head_dim,
             std::uint64_t{layer.kv_heads} * layer.head_dim,
-            kv_row_bytes(layer, kv_layout(layer), workload_.kv_type)};
+            kv_row_bytes(layer, kv_layout(layer), workload_.kv_type),
+            layer.has_v,
+            weights.attention.quantised_elems,
+            pinned_share(unit)};
   }
 
   UnitBytes unit_bytes(UnitRef unit) {
@@ -102,8 +117,9 @@ class Builder {
 
   [[nodiscard]] ByteCount most_ram() const {
     const auto placement = Placement::all_on(Device::cpu, model_.layers.size());
-    return ByteCount(footprint(model_, budget_, workload_, machine_, placement).ram_bytes) +
-           transfer_bytes(model_, workload_, 2) + choice_bytes(workload_);
+    DeviceLoad on_gpu(model_, workload_, gpu_);
+    for (const auto unit : all_units(model_.layers.size())) on_gpu.add(unit);
+    return ByteCount(footprint(model_, budget_, workload_, machine_, placement).ram_bytes) + on_gpu.pinned(2);
   }
 
   [[nodiscard]] bool has_ffn(std::size_t sort) const {
@@ -159,8 +175,8 @@ class Builder {
     const auto vram = gpu_fixed_bytes(gpu_, budget_, machine_) + on_gpu.shared() + on_gpu.head();
     const auto on_cpu = load_of(kOnCpu, head, allowed);
     auto ram = on_cpu.shared() + on_cpu.head() + model_.embedding.bytes + budget_.ram_reserve_bytes +
-               transfer_bytes(model_, workload_, 2);
-    if (head == kOnGpu) ram += logit_bytes(model_, workload_) + choice_bytes(workload_);
+               on_gpu.pinned(2);
+    if (head == kOnGpu) ram += logit_bytes(model_, workload_);
     if (vram > budget_.vram_bytes) return;
     SearchCase added;
     added.head = head;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "planner/activations.h"
+#include "planner/plan_consistency.h"
 
 namespace tandem::planner {
 namespace {
@@ -69,6 +70,20 @@ std::vector<UnitRef> streamed_units(const Workload& workload, const Placement& p
     if (placement.ffn[i] == Device::cpu) units.push_back({UnitKind::ffn, i});
   }
   return units;
+}
+
+std::vector<UnitRef> streamed_units(const Plan& plan) {
+  return streamed_units(plan.workload, placement_of(plan));
+}
+
+std::uint64_t load_buffer_bytes(const Plan& plan, const ModelInput& model) {
+  std::uint64_t largest = 0;
+  const auto include = [&](const std::vector<UnitRef>& units) {
+    for (const auto unit : units) largest = std::max(largest, weights_of(model, unit).largest_tensor_bytes);
+  };
+  for (const auto device : {Device::cuda0, Device::emulated0}) include(units_on(plan, device));
+  include(streamed_units(plan));
+  return load_buffer_bytes(largest);
 }
 
 Placement computed_at(const Workload& workload, const Placement& placement) {

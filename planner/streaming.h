@@ -27,6 +27,11 @@ bool may_stream(const Workload& workload) noexcept;
 /// some chunk may have them and some unit is on a GPU.
 std::vector<UnitRef> streamed_units(const Workload& workload, const Placement& placement);
 
+std::vector<UnitRef> streamed_units(const Plan& plan);
+
+/// Bytes of the pinned buffer that weights go to the GPU of `plan` through (planner/activations.h).
+std::uint64_t load_buffer_bytes(const Plan& plan, const ModelInput& model);
+
 /// Where units are computed in such chunks.
 Placement computed_at(const Workload& workload, const Placement& placement);
 

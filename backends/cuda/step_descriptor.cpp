@@ -61,24 +61,24 @@ std::uint64_t context_class(std::uint64_t tokens) noexcept {
 StepDescriptor::StepDescriptor(const device::StepBuffers& buffers, std::uint32_t max_rows)
     : buffers_(buffers),
       max_rows_(max_rows),
-      indices_at_(padded(max_rows * sizeof(std::uint32_t))),
-      rows_at_(2 * indices_at_),
+      indices_at_(padded(buffers.embedded_rows * sizeof(std::uint32_t))),
+      rows_at_(indices_at_ + padded(buffers.logit_rows * sizeof(std::uint32_t))),
       pages_at_(rows_at_ + padded(max_rows * sizeof(StepRow))) {
   if (pages_at_ <= buffers.bytes) return;
   throw std::runtime_error("CUDA step: " + std::to_string(max_rows) + " rows take " +
                            std::to_string(pages_at_) + " bytes, there are " + std::to_string(buffers.bytes));
 }
 
-NumberBuffers StepDescriptor::numbers_at(std::uint64_t at) const {
+NumberBuffers StepDescriptor::numbers_at(std::uint64_t at, std::uint32_t n) const {
   return {reinterpret_cast<std::uint32_t*>(buffers_.on_device + at),
-          reinterpret_cast<std::uint32_t*>(buffers_.pinned + at), max_rows_};
+          reinterpret_cast<std::uint32_t*>(buffers_.pinned + at), n};
 }
 
 NumberBuffers StepDescriptor::tokens() const {
-  return numbers_at(0);
+  return numbers_at(0, buffers_.embedded_rows);
 }
 NumberBuffers StepDescriptor::indices() const {
-  return numbers_at(indices_at_);
+  return numbers_at(indices_at_, buffers_.logit_rows);
 }
 
 StepRows StepDescriptor::empty() const {

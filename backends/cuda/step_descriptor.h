@@ -28,7 +28,7 @@ class StepDescriptor {
   StepRows write(const device::MicroBatch& batch, std::uint32_t page_tok, Stream& stream) const;
 
  private:
-  [[nodiscard]] NumberBuffers numbers_at(std::uint64_t at) const;
+  [[nodiscard]] NumberBuffers numbers_at(std::uint64_t at, std::uint32_t n) const;
 
   device::StepBuffers buffers_;
   std::uint32_t max_rows_;

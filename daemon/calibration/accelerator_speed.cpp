@@ -24,7 +24,8 @@ class Bench {
     accelerator.set_load_buffer(accelerator.allocate_pinned(kSaneBytes), kSaneBytes);
     accelerator.set_graph_limit(kGraphBytes);
     const auto bytes = step_bytes(work);
-    accelerator.set_step_buffers({accelerator.allocate(bytes), accelerator.allocate_pinned(bytes), bytes});
+    accelerator.set_step_buffers({accelerator.allocate(bytes), accelerator.allocate_pinned(bytes), bytes,
+                                  work.many_rows, work.many_rows});
   }
 
   /// Memory of the device, full of sane numbers.

@@ -13,15 +13,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-bool is_float(model::TensorType type) {
-  return type == model::TensorType::f32 || type == model::TensorType::f16 || type == model::TensorType::bf16;
-}
-
 /// The fastest of all types whose products are of integers, or of floats.
 const planner::TypeRates& fastest(const CpuSpeed& cpu, bool floats) {
   const planner::TypeRates* best = nullptr;
   for (const auto& rates : cpu.types) {
-    if (is_float(rates.type) != floats) continue;
+    if (model::is_float(rates.type) != floats) continue;
     if (best == nullptr || rates.tops > best->tops) best = &rates;
   }
   if (best == nullptr) throw Error("calibration: no product could be measured", "is memory short?");

@@ -158,48 +158,71 @@ class AcceleratorLane final : public DeviceLane {
     const auto n = static_cast<std::uint32_t>(rows.wanted.size());
     head_->logits(x, rows.wanted.data(), n, plan_.on_accelerator().logits.data());
     if (rows.best.empty()) return receive_logits(0, n);
-    const auto takes_all = [](std::uint32_t best) { return best == 0; };
-    for (auto first = std::ranges::find_if(rows.best, takes_all); first != rows.best.end();) {
-      const auto last = std::find_if_not(first, rows.best.end(), takes_all);
-      receive_logits(static_cast<std::size_t>(first - rows.best.begin()),
-                     static_cast<std::size_t>(last - first));
-      first = std::find_if(last, rows.best.end(), takes_all);
-    }
-    if (!std::ranges::all_of(rows.best, takes_all)) receive_best(rows, n);
+    for_runs(rows, [this](bool whole, std::uint32_t first, std::uint32_t end) {
+      if (whole) receive_logits(first, end - first);
+    });
+    if (std::ranges::any_of(rows.best, [](std::uint32_t best) { return best > 0; })) receive_best(rows);
   }
 
-  void receive_logits(std::size_t first, std::size_t n) {
-    const auto at = first * plan_.hyper().vocab;
+  /// Calls `use(whole, first, end)` for wanted rows that follow each other and come whole, or do not.
+  template <class Use>
+  static void for_runs(const Rows& rows, const Use& use) {
+    const auto n = static_cast<std::uint32_t>(rows.best.size());
+    for (std::uint32_t first = 0, end = 0; first < n; first = end) {
+      const bool whole = rows.best[first] == 0;
+      while (end < n && (rows.best[end] == 0) == whole) ++end;
+      use(whole, first, end);
+    }
+  }
+
+  void receive_logits(std::uint32_t first, std::uint32_t n) {
+    const auto at = std::size_t{first} * plan_.hyper().vocab;
     device_.receive(plan_.logits().data() + at, plan_.on_accelerator().logits.data() + at,
                     n * plan_.hyper().vocab * sizeof(float));
   }
 
-  /// Reduces all rows; those that were received whole are not looked at again.
-  void receive_best(const Rows& rows, std::uint32_t n) {
-    const auto& pinned = plan_.choices();
+  /// Reduces the rows that do not come whole, and receives their candidates one after another.
+  void receive_best(const Rows& rows) {
+    send_edits(rows);
     const auto& there = plan_.choices_on_accelerator();
-    std::ranges::copy(rows.edits, pinned.edits.begin());
-    if (!rows.edits.empty()) {
-      device_.send(reinterpret_cast<float*>(there.edits.data()),
-                   reinterpret_cast<const float*>(pinned.edits.data()),
-                   rows.edits.size() * sizeof(device::TokenEdit));
-    }
     device::LogitReduction reduction;
-    reduction.logits = plan_.on_accelerator().logits.data();
-    reduction.rows = n;
     reduction.stride = plan_.hyper().vocab;
     reduction.vocab = rows.choosable;
     reduction.edits = there.edits.data();
-    reduction.n_edits = static_cast<std::uint32_t>(rows.edits.size());
     reduction.candidates = there.candidates.data();
     reduction.unusable = there.unusable.data();
-    device_.reduce(reduction);
+    for_runs(rows, [&](bool whole, std::uint32_t first, std::uint32_t end) {
+      if (whole) return;
+      const auto is_here = [first, end](const device::TokenEdit& e) { return first <= e.row && e.row < end; };
+      reduction.logits = plan_.on_accelerator().logits.data() + std::size_t{first} * reduction.stride;
+      reduction.rows = end - first;
+      reduction.n_edits = static_cast<std::uint32_t>(std::ranges::count_if(rows.edits, is_here));
+      device_.reduce(reduction);
+      reduction.edits += reduction.n_edits;
+      reduction.candidates += reduction.rows * device::kMostCandidates;
+      reduction.unusable += reduction.rows;
+    });
     const auto* const begin = reinterpret_cast<const std::byte*>(there.unusable.data());
-    const auto* const end =
-        reinterpret_cast<const std::byte*>(there.candidates.data() + n * device::kMostCandidates);
-    device_.receive(reinterpret_cast<float*>(pinned.unusable.data()),
+    const auto* const end = reinterpret_cast<const std::byte*>(reduction.candidates);
+    device_.receive(reinterpret_cast<float*>(plan_.choices().unusable.data()),
                     reinterpret_cast<const float*>(there.unusable.data()),
                     static_cast<std::uint64_t>(end - begin));
+  }
+
+  /// Edits to the device, ascending by row, which counts from the first of its run.
+  void send_edits(const Rows& rows) {
+    if (rows.edits.empty()) return;
+    const auto& pinned = plan_.choices().edits;
+    std::ranges::copy(rows.edits, pinned.begin());
+    for_runs(rows, [&](bool, std::uint32_t first, std::uint32_t end) {
+      for (std::size_t i = 0; i < rows.edits.size(); ++i) {
+        const auto row = rows.edits[i].row;
+        if (first <= row && row < end) pinned[i].row = row - first;
+      }
+    });
+    device_.send(reinterpret_cast<float*>(plan_.choices_on_accelerator().edits.data()),
+                 reinterpret_cast<const float*>(pinned.data()),
+                 rows.edits.size() * sizeof(device::TokenEdit));
   }
 
   const memory::BoundPlan& plan_;

@@ -15,7 +15,7 @@ struct Rows {
   std::vector<std::uint32_t> wanted;            ///< rows whose logits are wanted, ascending
   bool streamed = false;                        ///< they go the way on which weights are streamed to the GPU
   std::vector<std::uint32_t> best;  ///< of each: how many of the best logits do; 0, as if empty: it takes all
-  std::vector<device::TokenEdit> edits;  ///< of logits of which the best do; rows count in `wanted`
+  std::vector<device::TokenEdit> edits;  ///< of logits of which the best do, by row, which counts in `wanted`
   std::uint32_t choosable = 0;           ///< tokens, from 0 on, that can be chosen
 };
 

@@ -8,7 +8,7 @@ namespace tandem::engine {
 
 PlanExecutor::PlanExecutor(const memory::BoundPlan& plan, const CpuOptions& options)
     : plan_(plan),
-      high_water_(plan.plan(), plan.hyper()),
+      high_water_(plan.plan(), plan.model()),
       team_(options.threads),
       segments_(segments_of(plan.plan())) {
   in_place_ = {0, segments_.size()};
@@ -22,6 +22,7 @@ PlanExecutor::PlanExecutor(const memory::BoundPlan& plan, const CpuOptions& opti
   }
   if (lanes.size() > 1) pipeline_ = std::make_unique<Pipeline>(lanes);
   only_ = lanes.front();
+  reduced_at_.reserve(planner::logit_rows(plan.plan().workload));
 }
 
 void PlanExecutor::start() {
@@ -32,8 +33,23 @@ std::uint32_t PlanExecutor::vocab() const noexcept {
   return plan_.hyper().vocab;
 }
 
+namespace {
+
+memory::WantedRows wanted_of(const Rows& rows) noexcept {
+  const auto all = static_cast<std::uint32_t>(rows.wanted.size());
+  if (rows.best.empty()) return {all, all, 0, 0};
+  memory::WantedRows wanted{all, 0, 0, static_cast<std::uint32_t>(rows.edits.size())};
+  for (std::uint32_t i = 0; i < all; ++i) {
+    if (rows.best[i] == 0) wanted.whole = i + 1;
+    wanted.best += rows.best[i] == 0 ? 0 : 1;
+  }
+  return wanted;
+}
+
+}  // namespace
+
 void PlanExecutor::begin(const Rows& rows) {
-  high_water_.note(batch_of(rows), static_cast<std::uint32_t>(rows.wanted.size()));
+  high_water_.note(batch_of(rows), wanted_of(rows));
   if (rows.streamed) high_water_.note_streamed(static_cast<std::uint32_t>(rows.tokens.size()));
   on_the_way_.push(&rows);
   if (pipeline_) pipeline_->begin(rows, rows.streamed ? streamed_ : in_place_);
@@ -46,6 +62,9 @@ BytesRead PlanExecutor::finish() {
   } else {
     only_->run(0, rows, 0);
   }
+  reduced_at_.clear();
+  std::uint32_t reduced = 0;
+  for (const auto best : rows.best) reduced_at_.push_back(best == 0 ? reduced : reduced++);
   return bytes_read(plan_.plan(), rows);
 }
 
@@ -65,7 +84,8 @@ bool PlanExecutor::reduces() const noexcept {
 
 ReducedRow PlanExecutor::reduced(std::uint32_t i) noexcept {
   constexpr std::size_t kCandidates = device::kMostCandidates;
-  return {plan_.choices().candidates.subspan(i * kCandidates, kCandidates), plan_.choices().unusable[i]};
+  const auto at = reduced_at_[i];
+  return {plan_.choices().candidates.subspan(at * kCandidates, kCandidates), plan_.choices().unusable[at]};
 }
 
 namespace {

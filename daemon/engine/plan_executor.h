@@ -54,6 +54,7 @@ class PlanExecutor final : public Executor {
   DeviceLane* only_ = nullptr;               ///< the lane of a plan of one segment
   std::unique_ptr<Pipeline> pipeline_;       ///< of plans with more
   BoundedQueue<const Rows*, Pipeline::kDepth> on_the_way_;
+  std::vector<std::uint32_t> reduced_at_;  ///< of the rows that came back last: where their candidates are
 };
 
 /// What one micro-batch of `rows` reads by `plan`.

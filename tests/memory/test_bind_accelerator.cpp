@@ -17,10 +17,10 @@
 #include "backends/cuda/emulation/device.h"
 #include "memory/bind.h"
 #include "memory/errors.h"
-#include "planner/activations.h"
 #include "planner/machine.h"
 #include "planner/make_plan.h"
 #include "planner/model_input.h"
+#include "planner/streaming.h"
 #include "tests/support/fixture.h"
 #include "tests/support/process_memory.h"
 #include "tests/support/temp_dir.h"
@@ -265,7 +265,7 @@ std::uint64_t load_within_plan(const Subject& subject, const std::filesystem::pa
   const auto transfer = std::ranges::find_if(bound.arenas(), [](const Arena& arena) {
     return arena.device() == Device::cpu && arena.purpose() == Purpose::transfer;
   });
-  const auto load_buffer = transfer->own_memory().first(planner::kLoadBufferBytes);
+  const auto load_buffer = transfer->own_memory().first(planner::load_buffer_bytes(plan, bound.model()));
   std::memset(load_buffer.data(), 0xff, load_buffer.size());
   std::uint64_t reports = 0;
   bound.load([&](std::uint64_t, std::uint64_t) { ++reports; });

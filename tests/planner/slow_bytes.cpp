@@ -1,6 +1,7 @@
 #include "tests/planner/slow_bytes.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <set>
 #include <string>
 
@@ -38,17 +39,19 @@ struct Counter {
     return elems * (workload.kv_type == planner::KvType::f16 ? 2 : 4);
   }
 
+  static bool is_of_attention(const std::string& name) {
+    return name.find(".attn_") != std::string::npos ||
+           name.find(".post_attention_norm.") != std::string::npos;
+  }
+
   void count_tensors() {
-    const bool untied = header.find_tensor("output.weight") != nullptr;
     for (const auto& tensor : header.tensors) {
       const auto& name = tensor.name;
       if (name.starts_with("blk.")) {
         const auto layer = std::stoul(name.substr(4));
-        const bool attends = name.find(".attn_") != std::string::npos ||
-                             name.find(".post_attention_norm.") != std::string::npos;
-        const auto& devices = attends ? placement.attention : placement.ffn;
+        const auto& devices = is_of_attention(name) ? placement.attention : placement.ffn;
         place(devices[layer], Purpose::weights, tensor.size_bytes);
-      } else if (name == "token_embd.weight" && untied) {
+      } else if (name == "token_embd.weight" && untied()) {
         place(Device::cpu, Purpose::weights, tensor.size_bytes);
       } else if (name != "rope_freqs.weight") {
         place(placement.head, Purpose::head, tensor.size_bytes);
@@ -120,49 +123,110 @@ struct Counter {
     return *std::ranges::max_element(devices);  // the CPU is the first of all
   }
 
+  /// Elements of rows that tensor `name` multiplies as integers.
+  [[nodiscard]] std::uint64_t integers(const std::string& name) const {
+    const auto* tensor = header.find_tensor(name);
+    if (tensor == nullptr) return 0;
+    const bool floats = tensor->type == model::TensorType::f32 || tensor->type == model::TensorType::f16 ||
+                        tensor->type == model::TensorType::bf16;
+    return floats ? 0 : tensor->dims[0];
+  }
+  [[nodiscard]] std::uint64_t integers(std::size_t layer, std::initializer_list<const char*> stems) const {
+    std::uint64_t longest = 0;
+    for (const auto* stem : stems) {
+      longest = std::max(longest, integers("blk." + std::to_string(layer) + "." + stem + ".weight"));
+    }
+    return longest;
+  }
+  [[nodiscard]] bool untied() const { return header.find_tensor("output.weight") != nullptr; }
+  [[nodiscard]] std::uint64_t logit_rows() const {
+    const auto rows = std::max<std::uint64_t>(8, workload.sequences * (1 + workload.draft_rows));
+    return std::min<std::uint64_t>(rows, workload.micro_batch);
+  }
+
+  /// Buffer after buffer, each as large as some unit of the device needs it.
   void count_activations() {
     const std::uint64_t m = workload.micro_batch;
     const auto width = header.find_tensor("output_norm.weight")->dims[0];
+    const auto streams = streamed();
     for (const auto device : {Device::cpu, Device::cuda0, Device::emulated0}) {
-      std::uint64_t q = 0;
-      std::uint64_t k = 0;
-      std::uint64_t ffn = 0;
-      bool used = placement.head == device;
+      std::uint64_t x = 0, normed = 0, projected = 0, q = 0, k = 0, v = 0, ffn = 0, blocks = 0;
+      const auto need = [](std::uint64_t& buffer, std::uint64_t elems) { buffer = std::max(buffer, elems); };
+      if (placement.head == device) {
+        x = m * width;
+        normed = logit_rows() * width;
+        blocks = logit_rows() * ((integers(untied() ? "output.weight" : "token_embd.weight") + 31) / 32);
+      }
       for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
-        if (placement.attention[i] == device) {
-          used = true;
-          q = std::max(q, dim(i, "attn_q", 1));
-          k = std::max(k, dim(i, "attn_k", 1));
+        const bool attends = placement.attention[i] == device;
+        const bool streamed_here =
+            device != Device::cpu && device == gpu() && std::ranges::find(streams, i) != streams.end();
+        const bool feeds = placement.ffn[i] == device || streamed_here;
+        if (attends || feeds) x = normed = projected = m * width;
+        if (attends) {
+          need(q, m * dim(i, "attn_q", 1));
+          need(k, m * dim(i, "attn_k", 1));
+          need(v, m * dim(i, device == Device::cpu ? "attn_k" : "attn_v", 1));
+          need(blocks, m * ((integers(i, {"attn_q", "attn_k", "attn_v", "attn_output"}) + 31) / 32));
         }
-        if (placement.ffn[i] == device) {
-          used = true;
-          ffn = std::max(ffn, dim(i, "ffn_gate", 1));
+        if (feeds) {
+          need(ffn, m * dim(i, "ffn_gate", 1));
+          need(blocks, m * ((integers(i, {"ffn_gate", "ffn_up", "ffn_down"}) + 31) / 32));
         }
       }
-      if (!used) continue;
-      for (const auto i : streamed()) {
-        if (device != Device::cpu) ffn = std::max(ffn, dim(i, "ffn_gate", 1));
-      }
-      const auto floats = [m](std::uint64_t elems) { return up_to_64(m * elems * 4); };
-      const auto blocks = (std::max({width, q, ffn}) + 31) / 32;
-      bytes[{device, Purpose::activations}] =
-          3 * floats(width) + 2 * floats(q) + 2 * floats(k) + 2 * floats(ffn) + up_to_64(m * blocks * 40);
+      if (x == 0) continue;
+      auto& sum = bytes[{device, Purpose::activations}];
+      for (const auto floats : {x, normed, projected, q, q, k, v, ffn, ffn}) sum += up_to_64(floats * 4);
+      sum += up_to_64(blocks * 40);
     }
   }
 
   void count_logits() {
     const auto vocab = header.find_tensor("token_embd.weight")->dims[1];
-    std::uint64_t rows = std::max<std::uint64_t>(8, workload.sequences * (1 + workload.draft_rows));
-    rows = std::min<std::uint64_t>(rows, workload.micro_batch);
-    bytes[{Device::cpu, Purpose::logits}] = up_to_64(rows * vocab * 4);
-    bytes[{placement.head, Purpose::logits}] = up_to_64(rows * vocab * 4);
+    bytes[{Device::cpu, Purpose::logits}] = up_to_64(logit_rows() * vocab * 4);
+    bytes[{placement.head, Purpose::logits}] = up_to_64(logit_rows() * vocab * 4);
+  }
+
+  /// What loading goes through: half of the largest tensor that is on the GPU or streamed to it.
+  [[nodiscard]] std::uint64_t load_buffer() const {
+    std::uint64_t largest = 0;
+    const auto streams = streamed();
+    for (const auto& tensor : header.tensors) {
+      const auto& name = tensor.name;
+      bool goes = false;
+      if (name.starts_with("blk.")) {
+        const auto layer = std::stoul(name.substr(4));
+        const bool attends = is_of_attention(name);
+        const bool streamed_there = !attends && std::ranges::find(streams, layer) != streams.end();
+        goes = (attends ? placement.attention : placement.ffn)[layer] != Device::cpu || streamed_there;
+      } else if (name != "rope_freqs.weight" && (name != "token_embd.weight" || !untied())) {
+        goes = placement.head != Device::cpu;
+      }
+      if (goes) largest = std::max(largest, tensor.size_bytes);
+    }
+    return std::clamp<std::uint64_t>(up_to_64(largest / 2), 1024, 4 * 1024 * 1024);
+  }
+
+  /// What the GPU is told of a step, and what tokens are chosen in there.
+  [[nodiscard]] std::uint64_t steps() const {
+    std::uint64_t pages = 0;
+    for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
+      if (placement.attention[i] == Device::cpu || slides(i)) continue;
+      pages = workload.sequences * ((workload.max_seq_len + 63) / 64);
+    }
+    auto sum = up_to_64(workload.micro_batch * std::uint64_t{48}) + up_to_64(pages * 4);
+    if (placement.head == Device::cpu) return sum;
+    const auto choices =
+        std::min<std::uint64_t>(workload.sequences * (1 + workload.draft_rows), workload.micro_batch);
+    sum += up_to_64(logit_rows() * 4) + up_to_64(choices * 4) + choices * 256 * (8 + 24);
+    return untied() ? sum : sum + up_to_64(workload.micro_batch * std::uint64_t{4});
   }
 
   void count_transfers() {
     const auto width = header.find_tensor("output_norm.weight")->dims[0];
     const auto buffer = up_to_64(workload.micro_batch * width * 4);
     std::set<std::pair<Device, Device>> directions;
-    auto at = header.find_tensor("output.weight") == nullptr ? placement.head : Device::cpu;
+    auto at = untied() ? Device::cpu : placement.head;
     const auto go = [&](Device next) {
       if (next != at) directions.emplace(at, next);
       at = next;
@@ -173,27 +237,17 @@ struct Counter {
     }
     go(placement.head);
     if (!streamed().empty()) {
-      at = header.find_tensor("output.weight") == nullptr ? placement.head : Device::cpu;
+      at = untied() ? Device::cpu : placement.head;
       for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
         go(placement.attention[i]);
         go(gpu());
       }
       go(placement.head);
     }
-    std::uint64_t pages = 0;
-    for (std::uint64_t position = 0; position < workload.max_seq_len; position += 64)
-      pages += workload.sequences;
-    const auto steps = up_to_64(workload.micro_batch * 80 + pages * 4 + 512);
     for (const auto gpu : {Device::cuda0, Device::emulated0}) {
       if (!bytes.contains({gpu, Purpose::activations})) continue;
-      bytes[{gpu, Purpose::transfer}] = steps;
-      bytes[{Device::cpu, Purpose::transfer}] = steps + 4 * 1024 * 1024 + directions.size() * 2 * buffer;
-      if (placement.head == gpu) {
-        std::uint64_t rows = std::max<std::uint64_t>(8, workload.sequences * (1 + workload.draft_rows));
-        rows = std::min<std::uint64_t>(rows, workload.micro_batch);
-        for (const auto device : {Device::cpu, gpu})
-          bytes[{device, Purpose::transfer}] += rows * (256 * (8 + 24) + 64);
-      }
+      bytes[{gpu, Purpose::transfer}] = steps();
+      bytes[{Device::cpu, Purpose::transfer}] = steps() + load_buffer() + directions.size() * 2 * buffer;
       if (streamed().empty()) continue;
       std::uint64_t largest = 0;
       for (std::size_t i = 0; i < hyper.layers.size(); ++i) {

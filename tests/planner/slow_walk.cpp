@@ -10,6 +10,9 @@ namespace {
 
 using planner::Device;
 
+const std::set<model::TensorType> kFloats{model::TensorType::f32, model::TensorType::f16,
+                                          model::TensorType::bf16};
+
 std::uint64_t up_to_64(std::uint64_t bytes) {
   return (bytes + 63) / 64 * 64;
 }
@@ -30,12 +33,18 @@ std::uint64_t longest_chunk(const planner::Workload& workload) {
 struct Side {
   bool used = false;
   bool has_head = false;
+  bool has_halves = false;
+  bool sees_pages = false;
   std::uint64_t bytes = 0;
   std::uint64_t drafts = 0;
   std::uint64_t longest_kv_row = 0;
   std::uint64_t q = 0;
   std::uint64_t k = 0;
+  std::uint64_t v = 0;
   std::uint64_t ffn = 0;
+  std::uint64_t integers = 0;
+  std::uint64_t head_integers = 0;
+  std::uint64_t largest_bytes = 0;                       ///< tensor
   std::set<std::pair<bool, std::uint64_t>> rope_tables;  ///< kind of attention and bytes
 };
 
@@ -74,6 +83,8 @@ SlowWalk::SlowWalk(const model::Header& header, const model::Hyperparameters& hy
       continue;
     }
     if (stem_of_ffn(tensor.name)) stream_bytes_ = std::max(stream_bytes_, up_to_64(tensor.size_bytes));
+    unit->largest_bytes = std::max(unit->largest_bytes, tensor.size_bytes);
+    if (!kFloats.contains(tensor.type)) unit->integer_elems = std::max(unit->integer_elems, tensor.dims[0]);
     unit->mapped_bytes += tensor.size_bytes;
     unit->copied_bytes += up_to_64(tensor.size_bytes);
     auto share = std::ranges::find(unit->shares, tensor.type, &Share::type);
@@ -125,12 +136,10 @@ double SlowWalk::share_s(const Share& share, double rows, bool on_gpu) const {
       return read_s(i) + (read_s(i + 1) - read_s(i)) * (rows - at[i]) / (at[i + 1] - at[i]);
     }
   }
-  const std::set<model::TensorType> floats{model::TensorType::f32, model::TensorType::f16,
-                                           model::TensorType::bf16};
   const auto float_tops = on_gpu ? machine_.gpu_float_tops : machine_.cpu_float_tops;
   const auto int8_tops = on_gpu ? machine_.gpu_int8_tops : machine_.cpu_int8_tops;
   const auto bandwidth = on_gpu ? machine_.vram_read_gb_per_s : machine_.ram_read_gb_per_s;
-  const auto tops = floats.contains(share.type) ? float_tops : int8_tops;
+  const auto tops = kFloats.contains(share.type) ? float_tops : int8_tops;
   return std::max(share.bytes / (bandwidth * 1e9), ops / (tops * 1e12));
 }
 
@@ -251,6 +260,10 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
     auto& side = on_gpu ? gpu : cpu;
     side.used = true;
     side.has_head = side.has_head || is_head;
+    side.has_halves = side.has_halves || !is_head;
+    auto& integers = is_head ? side.head_integers : side.integers;
+    integers = std::max(integers, unit.integer_elems);
+    side.largest_bytes = std::max(side.largest_bytes, unit.largest_bytes);
     side.bytes += on_gpu ? unit.copied_bytes : unit.mapped_bytes;
     side.ffn = std::max(side.ffn, unit.ffn_elems);
     if (on_gpu && !is_head) side.bytes += recorded_steps_ * (unit.attends ? 11 : 6) * 1024;
@@ -260,6 +273,8 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
     side.longest_kv_row = std::max(side.longest_kv_row, unit.kv_row_bytes);
     side.q = std::max(side.q, unit.q_elems);
     side.k = std::max(side.k, unit.k_elems);
+    side.v = std::max(side.v, on_gpu ? unit.v_elems : unit.k_elems);
+    side.sees_pages = side.sees_pages || !unit.slides;
     side.rope_tables.emplace(unit.slides, unit.rope_bytes);
   };
   for (std::size_t i = 0; i < layers_.size(); ++i) {
@@ -283,30 +298,45 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
       pass(true);
       if (placement.ffn[i] != Device::cpu) continue;
       streams = true;
+      gpu.has_halves = true;
       gpu.ffn = std::max(gpu.ffn, layers_[i][1].ffn_elems);
+      gpu.integers = std::max(gpu.integers, layers_[i][1].integer_elems);
+      gpu.largest_bytes = std::max(gpu.largest_bytes, layers_[i][1].largest_bytes);
     }
     pass(placement.head != Device::cpu);
   }
 
   const std::uint64_t m = workload_.micro_batch;
   const auto floats = [m](std::uint64_t elems) { return up_to_64(m * elems * 4); };
+  const auto integers = [](std::uint64_t n, std::uint64_t elems) {
+    return up_to_64(n * ((elems + 31) / 32) * 40);
+  };
   const auto newest = std::uint64_t{workload_.sequences} * (workload_.draft_rows + 1);
   const auto logit_rows = std::min<std::uint64_t>(m, std::max<std::uint64_t>(8, newest));
-  const auto logits = up_to_64(logit_rows * vocab_ * 4) + (gpu.has_head ? logit_rows * (8192 + 64) : 0);
+  const auto logits = up_to_64(logit_rows * vocab_ * 4);
   const auto total = [&](const Side& side) {
     if (!side.used) return std::uint64_t{0};
     auto bytes = side.bytes + up_to_64(side.drafts) + up_to_64(m * side.longest_kv_row);
     for (const auto& table : side.rope_tables) bytes += table.second;
-    const auto blocks = (std::max({width_, side.q, side.ffn}) + 31) / 32;
-    return bytes + 3 * floats(width_) + 2 * floats(side.q) + 2 * floats(side.k) + 2 * floats(side.ffn) +
-           up_to_64(m * blocks * 40);
+    bytes += std::max(integers(m, side.integers), integers(logit_rows, side.head_integers));
+    // Rows as they come, normed rows, and what halves project.
+    bytes += floats(width_) + (side.has_halves ? 2 * floats(width_) : up_to_64(logit_rows * width_ * 4));
+    return bytes + 2 * floats(side.q) + floats(side.k) + floats(side.v) + 2 * floats(side.ffn);
   };
   result.ram_bytes = total(cpu) + logits + own_embedding_bytes_ + budget_.ram_reserve_bytes +
                      directions.size() * 2 * floats(width_);
   if (gpu.used) {
+    // Where rows stand, the pages that they see, and with the head what is embedded, wanted and chosen from.
+    auto step_bytes = up_to_64(m * 48);
     const auto pages = workload_.sequences * ((workload_.max_seq_len + 63) / 64);
-    const auto step_bytes = up_to_64(m * 80 + pages * 4 + 512);
-    result.ram_bytes += step_bytes + (4U << 20);
+    if (gpu.sees_pages) step_bytes += up_to_64(pages * 4);
+    if (gpu.has_head) {
+      const auto chosen = std::min(m, newest);
+      step_bytes += up_to_64(logit_rows * 4) + up_to_64(chosen * 4) + chosen * 8192;
+      if (own_embedding_bytes_ == 0) step_bytes += up_to_64(m * 4);
+    }
+    const auto half = up_to_64(gpu.largest_bytes / 2);
+    result.ram_bytes += step_bytes + std::clamp<std::uint64_t>(half, 1024, 4U << 20);
     result.vram_bytes += step_bytes + (streams ? 2 * stream_bytes_ : 0);
     result.vram_bytes += total(gpu) + (gpu.has_head ? logits : 0) + budget_.vram_reserve_bytes +
                          (gpu_ == Device::cuda0 ? machine_.driver_bytes : 0);

@@ -70,6 +70,8 @@ class SlowWalk {
     std::uint64_t kv_bytes = 0;  ///< of all sequences
     std::uint64_t rope_bytes = 0;
     std::uint64_t ffn_elems = 0;
+    std::uint64_t integer_elems = 0;  ///< of the longest row that is multiplied as integers
+    std::uint64_t largest_bytes = 0;  ///< tensor
   };
 
   [[nodiscard]] double share_s(const Share& share, double rows, bool on_gpu) const;

@@ -60,6 +60,8 @@ PlacedModel::PlacedModel(const std::string& gguf_name, const CpuModelOptions& op
   buffers.bytes = std::size_t{options.micro_batch} * 80 + std::size_t{options.sequences} * pages * 4 + 512;
   buffers.on_device = accelerator_->allocate(buffers.bytes);
   buffers.pinned = accelerator_->allocate_pinned(buffers.bytes);
+  buffers.embedded_rows = options.micro_batch;
+  buffers.logit_rows = options.micro_batch;
   accelerator_->set_step_buffers(buffers);
   accelerator_->set_graph_limit(placement.graph_limit_bytes);
   const std::size_t x_bytes = std::size_t{options.micro_batch} * shape_.width * sizeof(float);

@@ -225,7 +225,7 @@ TEST(StreamedAttention, IsRefused) {
   constexpr std::uint64_t kStepBytes = 4096;
   const auto accelerator = cuda::make_accelerator(cuda::emulation::make_device({}));
   accelerator->set_step_buffers(
-      {accelerator->allocate(kStepBytes), accelerator->allocate_pinned(kStepBytes), kStepBytes});
+      {accelerator->allocate(kStepBytes), accelerator->allocate_pinned(kStepBytes), kStepBytes, 0, 0});
   device::Unit unit;
   unit.streamed = true;
   try {

@@ -1,30 +1,37 @@
-// Every sequence at its full context, micro-batches with all their rows: what the plan gave is used then, as
-// the memory itself shows, which is filled with a pattern before.
+// Every sequence at its full context, micro-batches with all that they may have: rows, logits, choices, page
+// tables, drafts.  All of the plan is used then, arena by arena, as the memory itself shows, which is filled
+// with a pattern before.
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <iostream>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "backends/cuda/accelerator.h"
 #include "backends/cuda/emulation/device.h"
-#include "tests/daemon/engine/served_model.h"
+#include "daemon/engine/plan_executor.h"
+#include "memory/bind.h"
+#include "planner/activations.h"
+#include "planner/machine.h"
+#include "planner/make_plan.h"
+#include "planner/size_text.h"
+#include "tests/support/fixture.h"
 
 namespace tandem::engine {
 namespace {
 
 using planner::Device;
+using planner::Placement;
 using planner::Purpose;
-using std::chrono_literals::operator""s;
 
 constexpr std::uint32_t kMicroBatch = 24;
 constexpr std::uint64_t kContext = 64;
@@ -82,38 +89,78 @@ void fill_with_pattern(memory::BoundPlan& bound) {
   }
 }
 
-/// Never ends before its last token.
-EngineRequest request_of(const Served& served, std::size_t prompt_tok, std::size_t new_tok) {
-  EngineRequest request;
-  for (std::size_t i = 0; i < prompt_tok; ++i) {
-    request.prompt.push_back(static_cast<model::TokenId>(5 + i * 31 % 200));
+/// Steps of an executor that ask for all that a scheduler may ask for.
+class FullestSteps {
+ public:
+  FullestSteps(PlanExecutor& executor, const memory::BoundPlan& bound)
+      : executor_(executor), plan_(bound.plan()), vocab_(bound.hyper().vocab) {
+    const auto pages = plan_.kv_pages.pages / plan_.workload.sequences;
+    for (std::uint32_t slot = 0; slot < plan_.workload.sequences; ++slot) {
+      auto& table = pages_.emplace_back(pages);
+      std::iota(table.begin(), table.end(), slot * pages);
+    }
   }
-  request.max_new_tok = new_tok;
-  request.sampling.temperature = 0;
-  for (model::TokenId id = 0; static_cast<std::uint32_t>(id) < served.tokenizer().size(); ++id) {
-    if (served.tokenizer().ends_generation(id)) request.sampling.logit_bias.emplace_back(id, -1e9F);
-  }
-  return request;
-}
 
-/// All sequences to their last token: all but one decode while that has a long prompt, whose chunks take all
-/// other rows, and then while a prompt is scored, which takes all other rows of logits.
-void load_fully(Served& served) {
-  std::vector<std::shared_ptr<RecordingSink>> sinks;
-  const auto decoding = served.bound().plan().workload.sequences - 1;
-  for (std::uint32_t i = 0; i < decoding; ++i) {
-    auto request = request_of(served, 8, kContext - 8);
-    request.logprobs = 0;  // or a device keeps its logits
-    sinks.push_back(served.submit(std::move(request)));
+  /// Prompts of all sequences side by side, then the newest row and the drafts of each.  Where weights are
+  /// streamed, every third and fourth step goes that way: either way has both crossing buffers then.
+  void run() {
+    executor_.start();
+    const auto& workload = plan_.workload;
+    const auto newest_rows = 1 + workload.draft_rows;
+    const auto part = workload.micro_batch / workload.sequences;
+    const auto end = workload.max_seq_len - newest_rows;
+    const bool streams = workload.stream_rows.value_or(0) > 0;
+    for (std::uint64_t at = 0; at < end; at += part) {
+      auto rows = rows_at(at, static_cast<std::uint32_t>(std::min<std::uint64_t>(part, end - at)));
+      rows.streamed = streams && at / part % 4 >= 2;
+      if (at == 0) want_last(rows, planner::logit_rows(workload));
+      step(rows);
+    }
+    auto rows = rows_at(end, newest_rows);
+    for (auto& sequence : rows.sequences) sequence.draft_rows = workload.draft_rows;
+    want_last(rows, static_cast<std::uint32_t>(rows.tokens.size()));
+    if (executor_.reduces()) choose_with_edits(rows);
+    step(rows);
   }
-  sinks.push_back(served.submit(request_of(served, kContext - 1, 1)));
-  auto scored = request_of(served, kMicroBatch, 0);
-  scored.echo = true;
-  scored.logprobs = 1;
-  sinks.push_back(served.submit(std::move(scored)));
-  for (const auto& sink : sinks) EXPECT_NE(sink->wait_finished().reason, FinishReason::error);
-  ASSERT_TRUE(served.engine().wait_idle(60s));
-}
+
+ private:
+  /// `n` rows of every sequence.
+  Rows rows_at(std::uint64_t position, std::uint32_t n) {
+    Rows rows;
+    for (std::uint32_t slot = 0; slot < plan_.workload.sequences; ++slot) {
+      rows.sequences.push_back({slot, slot * n, n, position, 0, pages_[slot].data(), 0, 0});
+      for (std::uint32_t r = 0; r < n; ++r) {
+        rows.tokens.push_back(static_cast<std::int32_t>((7 + position + r * 31 + slot * 3) % vocab_));
+      }
+    }
+    return rows;
+  }
+
+  static void want_last(Rows& rows, std::uint32_t n) {
+    rows.wanted.resize(n);
+    std::iota(rows.wanted.begin(), rows.wanted.end(), static_cast<std::uint32_t>(rows.tokens.size()) - n);
+  }
+
+  void choose_with_edits(Rows& rows) const {
+    rows.choosable = vocab_;
+    rows.best.assign(rows.wanted.size(), device::kMostCandidates);
+    for (std::uint32_t row = 0; row < rows.wanted.size(); ++row) {
+      for (std::uint32_t token = 0; token < planner::kMostEdits; ++token) {
+        rows.edits.push_back({row, token, 0.5F, 1.25F, 0.25F, 0});
+      }
+    }
+  }
+
+  void step(const Rows& rows) {
+    executor_.begin(rows);
+    executor_.finish();
+  }
+
+  PlanExecutor& executor_;
+  const planner::Plan& plan_;
+  const std::uint32_t vocab_;
+  std::vector<std::vector<std::uint32_t>> pages_;
+};
 
 planner::Workload full_workload(std::uint32_t sequences) {
   planner::Workload workload;
@@ -123,38 +170,48 @@ planner::Workload full_workload(std::uint32_t sequences) {
   return workload;
 }
 
-/// Serves at full load, then compares each arena as planned, as memory shows and as the executor counted.
-/// The arenas of `transfer` are left out.
-void expect_all_used(const std::filesystem::path& file, const std::optional<planner::Placement>& placement,
-                     std::uint32_t sequences) {
+/// Loads and runs a plan for `placement` at full load, then compares each of its arenas as planned, as memory
+/// shows and as the executor counted.
+void expect_all_used(const std::filesystem::path& file, const planner::Workload& workload,
+                     const std::optional<Placement>& placement) {
+  const auto header = model::read_header(file);
+  const auto hyper = model::read_hyperparameters(header);
+  const auto plan = planner::plan_for_placement(
+      planner::model_input(header, hyper), {}, workload, planner::builtin_machine("default"),
+      placement.value_or(Placement::all_on(Device::cpu, hyper.layers.size())));
   std::unique_ptr<device::Accelerator> device;
   if (placement) device = cuda::make_accelerator(cuda::emulation::make_device({.seed = 3}));
-  Served served(model::read_header(file), full_workload(sequences), placement, std::move(device), 1,
-                fill_with_pattern);
-  load_fully(served);
-  served.engine().shutdown();
-  const auto changed = changed_by_arena(served.bound());
-  ASSERT_GE(changed.size(), 5U);
-  for (const auto& line : served.executor().ledger()) {
+  memory::BoundPlan bound(plan, header, hyper, device.get());
+  fill_with_pattern(bound);
+  bound.load({});
+  PlanExecutor executor(bound, {.threads = 1, .pin = false});
+  FullestSteps(executor, bound).run();
+
+  const auto changed = changed_by_arena(bound);
+  for (const auto& line : executor.ledger()) {
     const auto name = name_of(line.device, line.purpose);
-    // What weights are loaded through is as large as large weights need it (tests/memory).
-    if (line.purpose == Purpose::transfer || !changed.contains(name)) continue;
-    const bool holds_file =
-        line.device == Device::cpu && (line.purpose == Purpose::weights || line.purpose == Purpose::head);
+    if (line.purpose == Purpose::graphs) continue;  // the driver's
+    std::cout << "  " << name << ": " << planner::grouped(line.high_water_bytes) << " of "
+              << planner::grouped(line.planned_bytes) << " bytes used\n";
     EXPECT_GE(line.high_water_bytes * 100, line.planned_bytes * kEnough) << name;
     EXPECT_LE(line.high_water_bytes, line.planned_bytes) << name;
-    if (holds_file) continue;
-    EXPECT_GE(changed.at(name) * 100, line.planned_bytes * kEnough) << name;
+    const bool in_file =
+        line.device == Device::cpu && (line.purpose == Purpose::weights || line.purpose == Purpose::head);
+    if (in_file) continue;
+    ASSERT_TRUE(changed.contains(name)) << name;
+    EXPECT_GE(changed.at(name) * 100, line.planned_bytes * kEnough) << name << ": " << changed.at(name);
     EXPECT_LE(changed.at(name), line.high_water_bytes + line.planned_bytes / 100) << name;
   }
 }
 
 const auto kQuantised = std::filesystem::path(TANDEM_SOURCE_DIR) / "config/embedded/tandem-tiny-q4_0.gguf";
 constexpr std::size_t kQuantisedLayers = 6;
+const auto kFloats = std::filesystem::path(test_support::reference_path("gemma4_4l.gguf"));
+constexpr std::size_t kFloatLayers = 4;
 
 /// Every second unit on the device.
-planner::Placement mixed(std::size_t layers, Device head) {
-  auto placement = planner::Placement::all_on(Device::cpu, layers);
+Placement mixed(std::size_t layers, Device head) {
+  auto placement = Placement::all_on(Device::cpu, layers);
   for (std::size_t i = 0; i < layers; ++i) {
     placement.attention[i] = i % 2 == 0 ? Device::emulated0 : Device::cpu;
     placement.ffn[i] = i % 3 == 0 ? Device::emulated0 : Device::cpu;
@@ -163,18 +220,60 @@ planner::Placement mixed(std::size_t layers, Device head) {
   return placement;
 }
 
-TEST(FullLoad, UsesWhatThePlanGivesTheCpu) {
-  expect_all_used(kQuantised, std::nullopt, 3);
+/// Only attention on the device, and the head.
+Placement halves(std::size_t layers) {
+  auto placement = Placement::all_on(Device::emulated0, layers);
+  placement.ffn.assign(layers, Device::cpu);
+  return placement;
 }
 
-TEST(FullLoad, UsesWhatThePlanGivesADevice) {
-  expect_all_used(kQuantised, planner::Placement::all_on(Device::emulated0, kQuantisedLayers), 3);
+class FullLoads : public testing::TestWithParam<std::uint32_t> {};
+
+TEST_P(FullLoads, UseWhatThePlanGivesTheCpu) {
+  expect_all_used(kQuantised, full_workload(GetParam()), std::nullopt);
+  expect_all_used(kFloats, full_workload(GetParam()), std::nullopt);
 }
 
-// Sequences of a pipeline are in one micro-batch or in two, as it happens; one is always in one.
-TEST(FullLoad, UsesWhatThePlanGivesBoth) {
-  expect_all_used(kQuantised, mixed(kQuantisedLayers, Device::emulated0), 1);
+TEST_P(FullLoads, UseWhatThePlanGivesADevice) {
+  const auto all = [](std::size_t layers) { return Placement::all_on(Device::emulated0, layers); };
+  expect_all_used(kQuantised, full_workload(GetParam()), all(kQuantisedLayers));
+  expect_all_used(kFloats, full_workload(GetParam()), all(kFloatLayers));
 }
+
+TEST_P(FullLoads, UseWhatThePlanGivesBoth) {
+  for (const auto head : {Device::cpu, Device::emulated0}) {
+    expect_all_used(kQuantised, full_workload(GetParam()), mixed(kQuantisedLayers, head));
+    expect_all_used(kFloats, full_workload(GetParam()), mixed(kFloatLayers, head));
+  }
+}
+
+TEST_P(FullLoads, UseWhatIsPlannedForTheHeadAlone) {
+  auto placement = Placement::all_on(Device::cpu, kFloatLayers);
+  placement.head = Device::emulated0;
+  expect_all_used(kFloats, full_workload(GetParam()), placement);
+  placement = Placement::all_on(Device::emulated0, kFloatLayers);
+  placement.head = Device::cpu;
+  expect_all_used(kFloats, full_workload(GetParam()), placement);
+}
+
+// Of one sequence, the work that goes the one way and the work that goes the other are never as large.
+TEST(FullLoad, UsesWhatIsPlannedForStreamedPrompts) {
+  constexpr std::uint32_t kSequences = 3;
+  auto workload = full_workload(kSequences);
+  workload.stream_rows =
+      kMicroBatch / kSequences + 1;  // so many go in place at once, or two prompts' 12 streamed
+  expect_all_used(kQuantised, workload, halves(kQuantisedLayers));
+  expect_all_used(kFloats, workload, halves(kFloatLayers));
+}
+
+TEST_P(FullLoads, UseWhatIsPlannedForDrafts) {
+  auto workload = full_workload(GetParam());
+  workload.draft_rows = 1;
+  expect_all_used(kFloats, workload, std::nullopt);
+  expect_all_used(kFloats, workload, mixed(kFloatLayers, Device::emulated0));
+}
+
+INSTANTIATE_TEST_SUITE_P(Sequences, FullLoads, testing::Values(1U, 3U));
 
 }  // namespace
 }  // namespace tandem::engine
