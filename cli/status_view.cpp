@@ -87,6 +87,15 @@ std::string rates(const Json& status) {
          sequences.at("slots").dump() + " running, " + sequences.at("queued").dump() + " queued\n";
 }
 
+/// An arena: its bytes; where they were not all in use at some time, how many of them were at most.
+std::string purpose_text(const Json& line) {
+  const std::uint64_t planned_bytes = line.at("planned_bytes");
+  const std::uint64_t high_water_bytes = line.at("high_water_bytes");
+  auto text = text_of(line, "purpose") + " ";
+  if (high_water_bytes < planned_bytes) text += planner::short_size(high_water_bytes) + " of ";
+  return text + planner::short_size(planned_bytes);
+}
+
 std::string memory(const planner::Plan& plan, const Json& devices, Ink ink) {
   std::string text;
   for (const Json& entry : devices) {
@@ -97,10 +106,8 @@ std::string memory(const planner::Plan& plan, const Json& devices, Ink ink) {
             planner::memory_bar(planner::bar_parts(plan, device), budget_bytes, kBarColumns, ink) + "  " +
             planner::short_size(planned_bytes) + " of " + planner::short_size(budget_bytes) + "\n";
     std::string line;
-    for (const auto& arena : plan.arenas) {
-      if (arena.device != device) continue;
-      const std::string part =
-          std::string(planner::to_string(arena.purpose)) + " " + planner::short_size(arena.bytes);
+    for (const Json& purpose : entry.at("purposes")) {
+      const auto part = purpose_text(purpose);
       if (kLabelColumns + line.size() + 2 + part.size() > planner::kColumns) {
         text += std::string(kLabelColumns, ' ') + line + "\n";
         line.clear();

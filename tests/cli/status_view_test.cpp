@@ -44,7 +44,7 @@ TEST(StatusView, TellsSpeedMemoryLayersAndRequests) {
   for (const char* part :
        {"tandemd 1.2, loading 50%, up 3 m 20 s; a [31mmodel (random weights)\n",
         "12.5 tok/s answers, 125 tok/s prompts, 37.5 GB/s\n", "300 MB of 400 MB",
-        "weights 250 MB, kv 50.0 MB\n", "100 MB of 1.00 GB", "weights 90.0 MB, head 10.0 MB\n",
+        "weights 250 MB, kv 20.0 MB of 50.0 MB\n", "100 MB of 1.00 GB", "weights 90.0 MB, head 10.0 MB\n",
         "attention ....####", "FFN       ..............+####", "cmpl-1", "1000/editor", "4000000/4000000",
         "12/2000000", "1 m 30 s"}) {
     EXPECT_THAT(view, HasSubstr(part));

@@ -345,9 +345,12 @@ std::string FakeService::metrics_text() {
 
 /// A Gemma of 48 layers on two devices.
 OrderedJson FakeService::status() {
-  const auto line = [](const char* purpose, std::uint64_t bytes) {
-    return OrderedJson{
-        {"purpose", purpose}, {"planned_bytes", bytes}, {"allocated_bytes", bytes}, {"used_bytes", bytes}};
+  const auto line = [](const char* purpose, std::uint64_t bytes, std::uint64_t high_water_bytes) {
+    return OrderedJson{{"purpose", purpose},
+                       {"planned_bytes", bytes},
+                       {"allocated_bytes", bytes},
+                       {"used_bytes", bytes},
+                       {"high_water_bytes", high_water_bytes}};
   };
   const auto all = requests();
   const auto queued = static_cast<std::size_t>(
@@ -367,11 +370,11 @@ OrderedJson FakeService::status() {
        {{{"device", "cuda0"},
          {"budget_bytes", 400'000'000},
          {"planned_bytes", 300'000'000},
-         {"purposes", {line("weights", 250'000'000), line("kv", 50'000'000)}}},
+         {"purposes", {line("weights", 250'000'000, 250'000'000), line("kv", 50'000'000, 20'000'000)}}},
         {{"device", "cpu"},
          {"budget_bytes", 1'000'000'000},
          {"planned_bytes", 100'000'000},
-         {"purposes", {line("weights", 90'000'000), line("head", 10'000'000)}}}}},
+         {"purposes", {line("weights", 90'000'000, 90'000'000), line("head", 10'000'000, 10'000'000)}}}}},
       {"layers", std::move(layers)},
       {"head", {{"device", "cpu"}, {"type", "Q6_K"}, {"bytes", 10'000'000}}},
       {"predicted", {{"decode_tok_per_s", 50.0}, {"prefill_tok_per_s", 500.0}}},
