@@ -100,11 +100,15 @@ ipc::ServerOptions server_options(const Config& config) {
   return options;
 }
 
-/// The driver's count is of all processes, so others may disturb it.
-void log_vram_use(const memory::VramUse& use) {
+/// What the driver says of the arenas and of recorded steps.  Its count is of all processes, so others may
+/// disturb it.
+std::optional<memory::VramUse> measured_vram(const memory::BoundPlan& bound) {
+  if (bound.accelerator() == nullptr) return std::nullopt;
+  const auto use = bound.vram_use();
   spdlog::log(use.agree() ? spdlog::level::info : spdlog::level::warn,
               "VRAM: {} bytes in {} arenas; free memory shrank by {}", planner::grouped(use.allocated_bytes),
               use.allocations, planner::grouped(use.taken_bytes));
+  return use;
 }
 
 /// Reads the weights in, telling clients and the log how far it is.
@@ -124,7 +128,6 @@ const memory::BoundPlan& read_in(memory::BoundPlan& bound, DaemonService& servic
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   spdlog::info("loaded {} bytes in {:.2f} s", planner::grouped(bound.plan().model.tensor_bytes),
                took.count());
-  if (bound.accelerator() != nullptr) log_vram_use(bound.vram_use());
   return bound;
 }
 
@@ -136,15 +139,18 @@ class Running {
       : accelerator_(std::move(start.accelerator)),
         bound_(std::move(start.plan), std::move(header), std::move(hyper), accelerator_.get()),
         executor_(read_in(bound_, service, stop), {.threads = config.threads}),
+        vram_(measured_vram(bound_)),
         engine_(executor_, tokenizer, engine::limits_of(bound_.plan(), config.queued_requests)) {}
 
   [[nodiscard]] engine::Engine& engine() noexcept { return engine_; }
   [[nodiscard]] std::vector<memory::LedgerLine> ledger() const { return executor_.ledger(); }
+  [[nodiscard]] const std::optional<memory::VramUse>& vram() const noexcept { return vram_; }
 
  private:
   std::unique_ptr<device::Accelerator> accelerator_;  ///< null in plans of the CPU alone
   memory::BoundPlan bound_;
   engine::PlanExecutor executor_;
+  std::optional<memory::VramUse> vram_;  ///< none in plans of the CPU alone
   engine::Engine engine_;
 };
 
@@ -195,7 +201,8 @@ void serve(const Config& config) {
 
   running = std::make_unique<Running>(Start{plan, std::move(accelerator)}, std::move(header),
                                       std::move(hyper), *tokenizer, config, service, stop);
-  service.attach(running->engine(), [&running] { return running->ledger(); });
+  service.attach(
+      running->engine(), [&running] { return running->ledger(); }, running->vram());
   spdlog::info("ready");
 
   stop.wait();

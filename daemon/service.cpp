@@ -73,8 +73,10 @@ DaemonService::DaemonService(const model::Tokenizer& tokenizer, Loaded loaded)
       plan_json_(planner::plan_to_text(loaded_.plan)),
       preparer_(tokenizer, loaded_.chat, loaded_.chat_limits) {}
 
-void DaemonService::attach(engine::Engine& engine, std::function<std::vector<memory::LedgerLine>()> ledger) {
+void DaemonService::attach(engine::Engine& engine, std::function<std::vector<memory::LedgerLine>()> ledger,
+                           const std::optional<memory::VramUse>& vram) {
   ledger_ = std::move(ledger);
+  vram_ = vram;
   load_progress_ = 1.0;
   engine_.store(&engine, std::memory_order_release);
 }
@@ -165,7 +167,15 @@ std::string DaemonService::plan_json() {
                        {"high_water_bytes", line.high_water_bytes}});
     }
   }
-  return R"({"plan":)" + plan_json_ + R"(,"ledger":)" + lines.dump() + "}";
+  nlohmann::json measured;
+  if (engine() != nullptr && vram_) {
+    measured = {{"allocations", vram_->allocations},
+                {"allocated_bytes", vram_->allocated_bytes},
+                {"free_memory_shrank_by_bytes", vram_->taken_bytes},
+                {"agree", vram_->agree()}};
+  }
+  return R"({"plan":)" + plan_json_ + R"(,"ledger":)" + lines.dump() + R"(,"measured_vram":)" +
+         measured.dump() + "}";
 }
 
 std::string DaemonService::metrics_text() {

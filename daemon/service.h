@@ -14,6 +14,7 @@
 #include "daemon/metrics.h"
 #include "ipc/service.h"
 #include "memory/arena.h"
+#include "memory/vram_use.h"
 #include "model/sampling.h"
 #include "model/tokenizer.h"
 #include "planner/plan.h"
@@ -38,9 +39,10 @@ class DaemonService final : public ipc::Service {
 
   /// 0 .. 1 while the model loads.
   void set_load_progress(double share) noexcept { load_progress_ = share; }
-  /// From now on requests are taken.  `ledger` tells what is allocated.  No call may come after `engine` has
-  /// ended: the server that makes the calls goes first.
-  void attach(engine::Engine& engine, std::function<std::vector<memory::LedgerLine>()> ledger);
+  /// From now on requests are taken.  `ledger` tells what is allocated, `vram` what a GPU's driver said when
+  /// that was done.  No call may come after `engine` has ended: the server that makes the calls goes first.
+  void attach(engine::Engine& engine, std::function<std::vector<memory::LedgerLine>()> ledger,
+              const std::optional<memory::VramUse>& vram);
   /// From now on requests are refused; those that run go on.
   void drain();
 
@@ -71,7 +73,9 @@ class DaemonService final : public ipc::Service {
   ChatPreparer preparer_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   Metrics metrics_;
-  std::function<std::vector<memory::LedgerLine>()> ledger_;  ///< set before engine_, constant afterwards
+  // Set before engine_, constant afterwards.
+  std::function<std::vector<memory::LedgerLine>()> ledger_;
+  std::optional<memory::VramUse> vram_;  ///< none in plans of the CPU alone
   std::atomic<engine::Engine*> engine_{nullptr};
   std::atomic<double> load_progress_{0.0};
   std::atomic<bool> draining_{false};

@@ -9,6 +9,7 @@
 
 #include "backends/device.h"
 #include "memory/arena.h"
+#include "memory/vram_use.h"
 #include "memory/weight_store.h"
 #include "model/gguf.h"
 #include "model/hyperparameters.h"
@@ -43,19 +44,6 @@ struct ChoiceMemory {
 struct CrossingRows {
   std::array<std::span<float>, 2> to_accelerator;
   std::array<std::span<float>, 2> to_cpu;
-};
-
-/// What was allocated on an accelerator, beside what the driver says.
-struct VramUse {
-  std::uint64_t taken_bytes = 0;  ///< by which free memory shrank
-  std::uint64_t allocated_bytes = 0;
-  std::uint64_t allocations = 0;
-
-  /// To within what a driver rounds an allocation up by, 2 MiB.
-  [[nodiscard]] bool agree() const noexcept {
-    const auto rounding_bytes = allocations * (std::uint64_t{2} << 20);
-    return taken_bytes >= allocated_bytes && taken_bytes - allocated_bytes <= rounding_bytes;
-  }
 };
 
 /// A plan made true: every arena allocated, every tensor, cache and buffer in its place.  What it hands out

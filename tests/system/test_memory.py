@@ -54,6 +54,21 @@ def test_resident_memory_is_the_mapped_weights_the_ledger_and_little_else(device
         assert 0 < beside < 64 * MIB
 
 
+def test_the_devices_own_count_of_its_memory_agrees_with_the_ledger():
+    with Daemon(EMBEDDED, "--devices", "emulated", "--vram", "4MiB", *LOAD) as daemon:
+        measured = daemon.client.get("/v1/plan").json()["measured_vram"]
+        lines = [line for line in ledger(daemon) if line["device"] != "cpu"]
+        graphs = sum(line["used_bytes"] for line in lines if line["purpose"] == "graphs")
+        arenas = [line["allocated_bytes"] for line in lines if line["purpose"] not in ("graphs", "driver", "reserve")]
+        assert measured["allocated_bytes"] == sum(arenas) + graphs
+        assert measured["allocations"] == len(arenas)
+        shrank = measured["free_memory_shrank_by_bytes"]
+        assert measured["allocated_bytes"] <= shrank <= measured["allocated_bytes"] + 2 * MIB * len(arenas)
+        assert measured["agree"]
+    with Daemon(EMBEDDED, "--devices", "cpu", *LOAD) as daemon:
+        assert daemon.client.get("/v1/plan").json()["measured_vram"] is None
+
+
 def test_weights_on_the_device_leave_the_process():
     with Daemon(EMBEDDED, "--devices", "emulated", "--vram", "64MiB", *LOAD) as daemon:
         plan = daemon.client.get("/v1/plan").json()["plan"]
