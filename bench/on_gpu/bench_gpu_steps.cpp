@@ -35,6 +35,9 @@ namespace {
 using namespace tandem;
 using namespace tandem::bench;
 
+/// The best logits of a row that a sampler takes where nothing else is asked for.
+constexpr std::uint32_t kTopK = 64;
+
 struct Options {
   std::string model;
   std::string json;
@@ -193,9 +196,12 @@ class Subject {
     return plan;
   }
 
+  /// As the engine asks for them: of logits on the device, no more than a sampler takes.
   engine::Rows rows_of(std::uint32_t first, std::uint32_t sequences, std::uint64_t context,
                        std::uint32_t rows_each) const {
+    const bool chooses_there = bound_.plan().head.device != planner::Device::cpu;
     engine::Rows rows;
+    rows.choosable = hyper_.vocab;
     for (std::uint32_t s = 0; s < sequences; ++s) {
       const auto first_row = static_cast<std::uint32_t>(rows.tokens.size());
       for (std::uint32_t r = 0; r < rows_each; ++r) {
@@ -207,6 +213,7 @@ class Subject {
                                 .first_position = context,
                                 .pages = pages_[first + s].data()});
       rows.wanted.push_back(first_row + rows_each - 1);
+      rows.best.push_back(chooses_there ? kTopK : 0);
     }
     return rows;
   }
