@@ -31,7 +31,7 @@ void StreamSink::on_progress(std::uint64_t done_tok, std::uint64_t total_tok) {
 }
 
 void StreamSink::on_text(const engine::TextDelta& delta) {
-  ipc::TextDelta out;
+  auto out = stream_->spare();
   out.text = delta.text;
   out.tokens = delta.tokens;
   out.scores.reserve(delta.scores.size());

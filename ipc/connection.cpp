@@ -19,6 +19,7 @@
 #include "ipc/error_dialect.h"
 #include "ipc/http_message.h"
 #include "ipc/openai_error.h"
+#include "ipc/posted_wake.h"
 #include "ipc/request_target.h"
 
 namespace tandem::ipc {
@@ -309,11 +310,9 @@ void HttpConnection::on_outcome(Outcome outcome) {
   // Swapped, because assigning an empty string keeps the old one's memory.
   std::string().swap(request_.body);
   if (auto* reply = std::get_if<HttpReply>(&outcome)) return send_reply(*reply);
-  const Wake wake = [io = context_.io, weak = weak_from_this()] {
-    asio::post(*io, [weak] {
-      if (const auto self = weak.lock()) self->pump();
-    });
-  };
+  const auto wake = posted_wake(context_.io, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->pump();
+  });
   try {
     answer_ = std::get<StartAnswer>(outcome)(wake);
   } catch (...) {

@@ -83,7 +83,10 @@ using StreamEvent = std::variant<PromptProgress, TextDelta, Finished>;
 /// call caused them, and must not throw.
 class EventStream {
  public:
-  explicit EventStream(std::size_t capacity) : capacity_(capacity) {}
+  static constexpr std::size_t kSpareDeltas = 32;
+  static constexpr std::size_t kRoomForText = 256;
+
+  explicit EventStream(std::size_t capacity);
   EventStream(const EventStream&) = delete;
   EventStream& operator=(const EventStream&) = delete;
 
@@ -96,6 +99,9 @@ class EventStream {
   /// Engine: appends.  Text and Finished are always accepted (has_room() is the engine's to ask); progress
   /// replaces progress that nobody has read.
   void push(StreamEvent event);
+  /// Engine: an empty delta to push, with room for kRoomForText bytes.  While fewer than kSpareDeltas events
+  /// wait, neither this nor the push allocates: the reader's drain makes new ones.
+  TextDelta spare();
   /// Engine: true if fewer than `capacity` events wait.  After false, on_drain's callback is certain to come.
   [[nodiscard]] bool has_room();
 
@@ -106,6 +112,7 @@ class EventStream {
 
  private:
   bool replace_progress(const StreamEvent& event);
+  [[nodiscard]] std::vector<StreamEvent> room_for_events() const;
 
   const std::size_t capacity_;
   std::function<void()> on_push_;
@@ -113,6 +120,7 @@ class EventStream {
 
   std::mutex mutex_;
   std::vector<StreamEvent> events_;
+  std::vector<TextDelta> spares_;
   bool engine_waits_ = false;
   bool abandoned_ = false;
 };

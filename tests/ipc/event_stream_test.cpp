@@ -101,6 +101,22 @@ TEST(EventStream, CallbacksMayCallBack) {
   EXPECT_EQ(seen, 1u);
 }
 
+TEST(EventStream, HasSpareDeltasWithRoomAsLongAsTheReaderDrains) {
+  EventStream stream(8);
+  for (std::size_t i = 0; i < 3 * EventStream::kSpareDeltas; ++i) {
+    auto delta = stream.spare();
+    ASSERT_TRUE(delta.text.empty() && delta.tokens.empty());
+    ASSERT_GE(delta.text.capacity(), EventStream::kRoomForText) << i;
+    delta.text = "x";
+    stream.push(std::move(delta));
+    if (i % 8 == 7) {
+      ASSERT_EQ(stream.drain().size(), 8u);
+    }
+  }
+  for (std::size_t i = 0; i < 2 * EventStream::kSpareDeltas; ++i) stream.push(stream.spare());
+  EXPECT_EQ(stream.drain().size(), 2 * EventStream::kSpareDeltas) << "a reader that lags loses nothing";
+}
+
 /// An engine that honours has_room never has more than `capacity` events waiting, and every event arrives.
 TEST(EventStream, TwoThreadsLoseNothingWithinTheBound) {
   constexpr std::size_t kCapacity = 4;

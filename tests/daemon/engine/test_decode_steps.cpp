@@ -1,19 +1,28 @@
 // A thousand decode steps of the daemon's engine, from the scheduler to the text that a sink is given, on the
 // CPU and on both devices: no thread of the process calls operator new meanwhile, nothing is allocated on the
 // device, and the host waits for it only where rows or results cross.  The emulation's own work is left out.
-// So is what answers held to a grammar, scored answers and calls allocate, which these requests are not.
+// So is what answers held to a grammar, scored answers and calls allocate, which these requests are not; and
+// what a client's own thread does with the text.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
+#include <variant>
 #include <vector>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <gtest/gtest.h>
 
 #include "backends/cuda/accelerator.h"
 #include "backends/cuda/emulation/device.h"
 #include "backends/cuda/emulation/inside.h"
+#include "daemon/metrics.h"
+#include "daemon/stream_sink.h"
+#include "ipc/event_stream.h"
+#include "ipc/posted_wake.h"
 #include "tests/daemon/engine/served_model.h"
 #include "tests/support/allocations.h"
 #include "tests/support/fixture.h"
@@ -35,6 +44,9 @@ cuda::emulation::Counts operator-(const cuda::emulation::Counts& a, const cuda::
           a.graph_launches - b.graph_launches, a.synchronisations - b.synchronisations};
 }
 
+/// Allocations that do not count.
+bool is_left_out() noexcept;
+
 /// What happens between two of the engine's steps, counted by how many tokens came.  Sequences wait for each
 /// other after their first one.
 class Window {
@@ -46,7 +58,7 @@ class Window {
     ++tokens_;
     if (tokens_ == begin_) {
       before_ = counts();
-      Allocations::start(&cuda::emulation::Inside::here);
+      Allocations::start(&is_left_out);
     }
     if (tokens_ == end_) {
       Allocations::stop();
@@ -74,24 +86,80 @@ class Window {
   cuda::emulation::Counts during_;
 };
 
-/// Tells the window of every token, and the test of the end.
+/// Reads a stream as a connection of the server does: on a thread of its own, when it is woken.
+class Client {
+ public:
+  Client() : reader_([this] { read(); }) {}
+  ~Client() { work_.reset(); }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  /// What the daemon gives such a client's text to.
+  std::shared_ptr<Sink> sink(const model::Tokenizer& tokenizer, std::function<void()> resume) {
+    constexpr std::size_t kUnread = ipc::EventStream::kSpareDeltas / 2;
+    const auto stream = std::make_shared<ipc::EventStream>(kUnread);
+    stream->on_push(ipc::posted_wake(io_, [this, stream = std::weak_ptr(stream)] {
+      for (const auto& event : stream.lock()->drain()) {
+        if (const auto* delta = std::get_if<ipc::TextDelta>(&event)) tokens_ += delta->tokens.size();
+      }
+    }));
+    stream->on_drain(std::move(resume));
+    streams_.push_back(stream);
+    return std::make_shared<daemon::StreamSink>(stream, tokenizer, metrics_);
+  }
+
+  /// Once nothing more comes.
+  std::uint64_t tokens() {
+    work_.reset();
+    reader_.join();
+    return tokens_;
+  }
+
+  static bool is_here() noexcept { return here_; }
+
+ private:
+  void read() {
+    here_ = true;
+    io_->run();
+  }
+
+  static inline thread_local bool here_ = false;
+
+  std::shared_ptr<boost::asio::io_context> io_ = std::make_shared<boost::asio::io_context>();
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_ =
+      boost::asio::make_work_guard(*io_);
+  std::vector<std::shared_ptr<ipc::EventStream>> streams_;
+  daemon::Metrics metrics_;
+  std::uint64_t tokens_ = 0;
+  std::jthread reader_;  ///< last: it uses all of the above
+};
+
+bool is_left_out() noexcept {
+  return cuda::emulation::Inside::here() || Client::is_here();
+}
+
+/// Tells the window of every token, the test of the end, and `to`, if there is one, of everything.
 class WindowSink final : public Sink {
  public:
-  explicit WindowSink(Window& window) : window_(window) {}
+  explicit WindowSink(Window& window, std::shared_ptr<Sink> to) : window_(window), to_(std::move(to)) {}
 
-  void on_progress(std::uint64_t, std::uint64_t) override {}
+  void on_progress(std::uint64_t done_tok, std::uint64_t total_tok) override {
+    if (to_) to_->on_progress(done_tok, total_tok);
+  }
   void on_text(const TextDelta& delta) override {
+    if (to_) to_->on_text(delta);
     for (std::size_t i = 0; i < delta.tokens.size(); ++i) window_.token();
     begun_.test_and_set();
     begun_.notify_all();
   }
   void on_finish(Finished finished) noexcept override {
+    if (to_) to_->on_finish(finished);
     reason_ = finished.reason;
     error_ = std::move(finished.error);
     finished_.test_and_set();
     finished_.notify_all();
   }
-  [[nodiscard]] bool has_room() const override { return window_.is_open(); }
+  [[nodiscard]] bool has_room() const override { return window_.is_open() && (!to_ || to_->has_room()); }
 
   void wait_begun() const { begun_.wait(false); }
   FinishReason wait() {
@@ -102,6 +170,7 @@ class WindowSink final : public Sink {
 
  private:
   Window& window_;
+  const std::shared_ptr<Sink> to_;
   std::atomic_flag begun_;
   std::atomic_flag finished_;
   FinishReason reason_ = FinishReason::error;
@@ -143,12 +212,16 @@ planner::Workload workload_of(std::uint32_t sequences) {
 
 /// Serves that many sequences at once until the window has passed; says what the device did meanwhile.
 cuda::emulation::Counts serve(Served& served, std::uint32_t sequences, cuda::Device::State* device,
-                              std::uint64_t steps = kSteps) {
+                              std::uint64_t steps = kSteps, Client* client = nullptr) {
   Window window(sequences, steps, device);
   std::vector<std::shared_ptr<WindowSink>> sinks;
-  std::vector<RequestId> ids;
+  const auto all_ids = std::make_shared<std::vector<RequestId>>();  // a client may look after the end
+  auto& ids = *all_ids;
   for (auto& request : requests(served.tokenizer(), sequences, steps)) {
-    sinks.push_back(std::make_shared<WindowSink>(window));
+    std::shared_ptr<Sink> to;
+    const auto resume = [&served, all_ids, i = ids.size()] { served.engine().resume((*all_ids)[i]); };
+    if (client != nullptr) to = client->sink(served.tokenizer(), resume);
+    sinks.push_back(std::make_shared<WindowSink>(window, std::move(to)));
     ids.push_back(served.engine().submit(std::move(request), sinks.back()));
   }
   for (const auto& sink : sinks) sink->wait_begun();
@@ -165,6 +238,14 @@ TEST(DecodeSteps, OnTheCpuAllocateNothing) {
     serve(served, 3, nullptr);
     EXPECT_EQ(Allocations::count(), 0U) << file << "\n" << Allocations::first();
   }
+}
+
+TEST(DecodeSteps, ForClientsThatReadAllocateNothing) {
+  Served served(reference_path("gemma4_4l.gguf"), workload_of(1));
+  Client client;
+  serve(served, 1, nullptr, kSteps, &client);  // of several, those that wait for a reader fall behind
+  EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
+  EXPECT_EQ(client.tokens(), kWarmSteps + kSteps + kLeftSteps);
 }
 
 TEST(DecodeSteps, OnBothDevicesAllocateNothing) {
