@@ -1,12 +1,15 @@
 """The status page in a headless Chromium, over the TCP port."""
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 
+import httpx
 
 from daemon import REFERENCE, Daemon
 
@@ -36,12 +39,18 @@ def url_of(daemon):
     return re.search(r"listening on (http://\S+)", daemon.log.read_text()).group(1) + "/"
 
 
+def read_on(answer):
+    """Until it ends or is closed; whoever does not read is paused."""
+    with contextlib.suppress(httpx.HTTPError, httpx.StreamError):
+        for _ in answer.iter_lines():
+            pass
+
+
 def test_it_shows_the_daemon_live(tmp_path):
     with Daemon(MODEL, "--context", "65536", "--listen", "127.0.0.1:0") as daemon:
         body = {"prompt": "hello", "max_tokens": 65000, "temperature": 0, "stream": True}
         with daemon.client.stream("POST", "/v1/completions", json=body, headers={"X-Tandem-Client": "editor"}) as answer:
-            lines = answer.iter_lines()
-            next(lines)
+            threading.Thread(target=read_on, args=(answer,), daemon=True).start()
             seen = drawn_page(url_of(daemon), last="/editor</td>")
         page = seen.stdout
         assert "Content Security Policy" not in seen.stderr, seen.stderr
