@@ -36,7 +36,7 @@ TANDEM_INLINE void load_lanes(const float* y, std::size_t y_stride, const LaneOu
                               std::uint32_t n, bool zeros, float (*sums)[kTileOutputs]) {
   for (std::uint32_t r = 0; r < n; ++r) {
     for (std::uint32_t lane = 0; lane < outputs.lanes; ++lane) {
-      sums[r][lane] = zeros ? 0.0f : y[r * y_stride + outputs.first + lane * outputs.step];
+      sums[r][lane] = zeros ? 0.0f : y[r * y_stride + outputs.first + std::size_t{lane} * outputs.step];
     }
   }
 }
@@ -45,7 +45,7 @@ TANDEM_INLINE void store_lanes(const float (*sums)[kTileOutputs], const LaneOutp
                                float* y, std::size_t y_stride) {
   for (std::uint32_t r = 0; r < n; ++r) {
     for (std::uint32_t lane = 0; lane < outputs.lanes; ++lane) {
-      y[r * y_stride + outputs.first + lane * outputs.step] = sums[r][lane];
+      y[r * y_stride + outputs.first + std::size_t{lane} * outputs.step] = sums[r][lane];
     }
   }
 }
