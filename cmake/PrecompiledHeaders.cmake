@@ -16,7 +16,7 @@ set(TANDEM_STANDARD_HEADERS <algorithm> <array> <charconv> <chrono> <filesystem>
 function(tandem_precompile name)
   cmake_parse_arguments(ARG "" "LEVEL" "HEADERS" ${ARGN})
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/empty.cpp CONTENT "")  # the target needs a source
-  add_library(${name} OBJECT ${CMAKE_BINARY_DIR}/generated/empty.cpp)
+  add_library(${name} OBJECT EXCLUDE_FROM_ALL ${CMAKE_BINARY_DIR}/generated/empty.cpp)
   set_target_properties(${name} PROPERTIES TANDEM_LEVEL ${ARG_LEVEL})
   target_compile_options(${name} PRIVATE ${ARG_LEVEL})
   target_link_libraries(${name} PRIVATE tandem_options ${ARG_UNPARSED_ARGUMENTS})

@@ -5,12 +5,8 @@
 #include <vector>
 
 #include <nlohmann/json.hpp>
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validation_results.hpp>
-#include <valijson/validator.hpp>
 
+#include "daemon/json_schema.h"
 #include "embedded/config_schema.h"
 #include "embedded/default_config.h"
 #include "model/nearest.h"
@@ -56,18 +52,8 @@ void refuse_unknown_keys(const json& given, const json& known, const std::string
 }
 
 void validate(const json& given, const std::string& source) {
-  static const json schema_json = json::parse(embedded::config_schema);
-  valijson::Schema schema;
-  valijson::SchemaParser().populateSchema(valijson::adapters::NlohmannJsonAdapter(schema_json), schema);
-  valijson::ValidationResults results;
-  const valijson::adapters::NlohmannJsonAdapter target(given);
-  if (valijson::Validator().validate(schema, target, &results)) return;
-  // The innermost finding is the first one; the outer ones only say that something within is wrong.
-  valijson::ValidationResults::Error error;
-  if (!results.popError(error)) throw BadConfig(source + ": does not match the schema");
-  std::string where;
-  for (std::size_t i = 1; i < error.context.size(); ++i) where += error.context[i];
-  throw BadConfig(source + ": " + where + ": " + error.description);
+  static const JsonSchema schema(json::parse(embedded::config_schema));
+  if (const auto refusal = schema.refusal(given)) throw BadConfig(source + ": " + *refusal);
 }
 
 void check(const json& given, const json& known, const std::string& source) {

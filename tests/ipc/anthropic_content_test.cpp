@@ -17,7 +17,7 @@ std::vector<ChatMessage> messages(const std::string& text) {
   return read_anthropic_messages(nullptr, &json);
 }
 
-std::string refusal(const std::string& text) {
+std::string content_refusal(const std::string& text) {
   try {
     messages(text);
   } catch (const RequestError& error) {
@@ -61,13 +61,14 @@ TEST(AnthropicContent, ResultsBecomeMessages) {
 }
 
 TEST(AnthropicContent, RefusesByPlaceAndType) {
-  EXPECT_THAT(refusal(R"([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image"}]}])"),
-              HasSubstr("'messages[0].content[1]' is of type 'image'"));
-  EXPECT_THAT(refusal(R"([{"role": "system", "content": "a"}])"), HasSubstr("messages[0].role"));
-  EXPECT_THAT(refusal(R"([{"role": "user", "content": []}])"), HasSubstr("messages[0].content"));
-  EXPECT_THAT(refusal(R"([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])"),
+  EXPECT_THAT(
+      content_refusal(R"([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image"}]}])"),
+      HasSubstr("'messages[0].content[1]' is of type 'image'"));
+  EXPECT_THAT(content_refusal(R"([{"role": "system", "content": "a"}])"), HasSubstr("messages[0].role"));
+  EXPECT_THAT(content_refusal(R"([{"role": "user", "content": []}])"), HasSubstr("messages[0].content"));
+  EXPECT_THAT(content_refusal(R"([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])"),
               HasSubstr("cannot be continued"));
-  EXPECT_THAT(refusal("[]"), HasSubstr("messages"));
+  EXPECT_THAT(content_refusal("[]"), HasSubstr("messages"));
 }
 
 TEST(AnthropicContent, ReadsToolsAndTheirChoice) {

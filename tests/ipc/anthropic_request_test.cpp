@@ -9,23 +9,23 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-ModelCard card() {
+ModelCard messages_card() {
   ModelCard card;
   card.chat = "gemma4";
   card.thinking = true;
   return card;
 }
 
-AnthropicRequest read(const std::string& members) {
+AnthropicRequest read_messages(const std::string& members) {
   return read_anthropic_request(Json::parse(R"({"model": "m", "max_tokens": 9, )" + members + "}"), {},
-                                card());
+                                messages_card());
 }
 
-constexpr const char* kHello = R"("messages": [{"role": "user", "content": "hello"}])";
+constexpr const char* kHelloMessages = R"("messages": [{"role": "user", "content": "hello"}])";
 
-std::string refusal(const std::string& members) {
+std::string messages_refusal(const std::string& members) {
   try {
-    read(members);
+    read_messages(members);
   } catch (const RequestError& error) {
     EXPECT_EQ(error.status(), 400u);
     return error.what();
@@ -34,11 +34,12 @@ std::string refusal(const std::string& members) {
 }
 
 std::string with_hello(const std::string& members) {
-  return kHello + (", " + members);
+  return kHelloMessages + (", " + members);
 }
 
 TEST(AnthropicRequest, ReadsSamplingValues) {
-  const auto request = read(with_hello(R"("temperature": 0.5, "top_k": 4, "top_p": 0.5, "stream": true,
+  const auto request =
+      read_messages(with_hello(R"("temperature": 0.5, "top_k": 4, "top_p": 0.5, "stream": true,
       "stop_sequences": ["a", "b"], "metadata": {"user_id": "u"}, "service_tier": "auto")"));
   EXPECT_TRUE(request.stream);
   EXPECT_EQ(request.settings.max_tokens, 9u);
@@ -49,23 +50,26 @@ TEST(AnthropicRequest, ReadsSamplingValues) {
 }
 
 TEST(AnthropicRequest, ModelAndLengthAreRequired) {
-  const auto read_all = [](const char* body) { read_anthropic_request(Json::parse(body), {}, card()); };
+  const auto read_all = [](const char* body) {
+    read_anthropic_request(Json::parse(body), {}, messages_card());
+  };
   EXPECT_THROW(read_all(R"({"max_tokens": 9, "messages": [{"role": "user", "content": "x"}]})"),
                RequestError);
   EXPECT_THROW(read_all(R"({"model": "m", "messages": [{"role": "user", "content": "x"}]})"), RequestError);
 }
 
 TEST(AnthropicRequest, ReadsThinking) {
-  EXPECT_EQ(read(kHello).chat.thinking, Thinking::model_default);
-  EXPECT_EQ(read(with_hello(R"("thinking": {"type": "enabled", "budget_tokens": 1024})")).chat.thinking,
-            Thinking::on);
-  EXPECT_EQ(read(with_hello(R"("thinking": {"type": "disabled"})")).chat.thinking, Thinking::off);
-  EXPECT_THAT(refusal(with_hello(R"("thinking": {"type": "deeply"})")), HasSubstr("thinking.type"));
+  EXPECT_EQ(read_messages(kHelloMessages).chat.thinking, Thinking::model_default);
+  EXPECT_EQ(
+      read_messages(with_hello(R"("thinking": {"type": "enabled", "budget_tokens": 1024})")).chat.thinking,
+      Thinking::on);
+  EXPECT_EQ(read_messages(with_hello(R"("thinking": {"type": "disabled"})")).chat.thinking, Thinking::off);
+  EXPECT_THAT(messages_refusal(with_hello(R"("thinking": {"type": "deeply"})")), HasSubstr("thinking.type"));
 }
 
 TEST(AnthropicRequest, ReadsTheFormat) {
   const auto format =
-      read(
+      read_messages(
           with_hello(
               R"("output_config": {"effort": "low", "format": {"type": "json_schema", "schema": {"type": "null"}}})"))
           .chat.format;
@@ -74,15 +78,15 @@ TEST(AnthropicRequest, ReadsTheFormat) {
 }
 
 TEST(AnthropicRequest, RefusesWhatIsNotThere) {
-  EXPECT_THAT(refusal(with_hello(R"("mcp_servers": [])")), HasSubstr("mcp_servers"));
-  EXPECT_THAT(refusal(with_hello(R"("container": "c")")), HasSubstr("container"));
-  EXPECT_THAT(refusal(with_hello(R"("colour": 1)")), HasSubstr("colour"));
-  EXPECT_THAT(refusal(with_hello(R"("temperature": 1.5)")), HasSubstr("between 0.0 and 1.0"));
+  EXPECT_THAT(messages_refusal(with_hello(R"("mcp_servers": [])")), HasSubstr("mcp_servers"));
+  EXPECT_THAT(messages_refusal(with_hello(R"("container": "c")")), HasSubstr("container"));
+  EXPECT_THAT(messages_refusal(with_hello(R"("colour": 1)")), HasSubstr("colour"));
+  EXPECT_THAT(messages_refusal(with_hello(R"("temperature": 1.5)")), HasSubstr("between 0.0 and 1.0"));
 }
 
 TEST(AnthropicRequest, CountsWithoutALength) {
   const ChatRequest chat = read_anthropic_count(
-      Json::parse(R"({"model": "m", "messages": [{"role": "user", "content": "x"}]})"), card());
+      Json::parse(R"({"model": "m", "messages": [{"role": "user", "content": "x"}]})"), messages_card());
   EXPECT_EQ(chat.messages.size(), 1u);
 }
 

@@ -29,7 +29,7 @@ OllamaGenerateRequest generate(const std::string& members) {
 
 /// What is said of the field at fault.
 template <typename Read>
-std::string refusal(Read read, const std::string& members) {
+std::string ollama_refusal(Read read, const std::string& members) {
   try {
     read(members);
   } catch (const RequestError& error) {
@@ -74,21 +74,24 @@ TEST(OllamaRequest, AWindowOfNoTokensSwitchesPenaltiesOff) {
 }
 
 TEST(OllamaRequest, RefusesWhatItWouldOtherwiseChange) {
-  EXPECT_THAT(refusal(generate, R"("prompt": "x", "options": {"num_ctx": 4097})"),
+  EXPECT_THAT(ollama_refusal(generate, R"("prompt": "x", "options": {"num_ctx": 4097})"),
               HasSubstr("the daemon runs with 4096"));
-  EXPECT_THAT(refusal(generate, R"("prompt": "x", "options": {"mirostat": 2})"),
+  EXPECT_THAT(ollama_refusal(generate, R"("prompt": "x", "options": {"mirostat": 2})"),
               HasSubstr("options.mirostat"));
-  EXPECT_THAT(refusal(generate, R"("prompt": "x", "options": {"typical_p": 0.5})"), HasSubstr("typical_p"));
-  EXPECT_THAT(refusal(generate, R"("prompt": "x", "options": {"tempratur": 1})"), HasSubstr("tempratur"));
-  EXPECT_THAT(refusal(generate, R"("prompt": "x", "template": "{{ .Prompt }}")"), HasSubstr("template"));
-  EXPECT_THAT(refusal(generate, R"("prompt": "x", "suffix": "y")"), HasSubstr("suffix"));
-  EXPECT_THAT(refusal(generate, R"("prompt": "x", "context": [1, 2])"), HasSubstr("context"));
-  EXPECT_THAT(refusal(generate, R"("prompt": "x", "images": ["aGk="])"), HasSubstr("only text"));
-  EXPECT_THAT(refusal(generate, R"("prompt": "x", "raw": true, "system": "y")"), HasSubstr("system"));
-  EXPECT_THAT(refusal(chat, R"("messages": [], "colour": 1)"), HasSubstr("colour"));
-  EXPECT_THAT(refusal(chat, R"("messages": [{"role": "user", "content": "a", "images": ["aGk="]}])"),
+  EXPECT_THAT(ollama_refusal(generate, R"("prompt": "x", "options": {"typical_p": 0.5})"),
+              HasSubstr("typical_p"));
+  EXPECT_THAT(ollama_refusal(generate, R"("prompt": "x", "options": {"tempratur": 1})"),
+              HasSubstr("tempratur"));
+  EXPECT_THAT(ollama_refusal(generate, R"("prompt": "x", "template": "{{ .Prompt }}")"),
+              HasSubstr("template"));
+  EXPECT_THAT(ollama_refusal(generate, R"("prompt": "x", "suffix": "y")"), HasSubstr("suffix"));
+  EXPECT_THAT(ollama_refusal(generate, R"("prompt": "x", "context": [1, 2])"), HasSubstr("context"));
+  EXPECT_THAT(ollama_refusal(generate, R"("prompt": "x", "images": ["aGk="])"), HasSubstr("only text"));
+  EXPECT_THAT(ollama_refusal(generate, R"("prompt": "x", "raw": true, "system": "y")"), HasSubstr("system"));
+  EXPECT_THAT(ollama_refusal(chat, R"("messages": [], "colour": 1)"), HasSubstr("colour"));
+  EXPECT_THAT(ollama_refusal(chat, R"("messages": [{"role": "user", "content": "a", "images": ["aGk="]}])"),
               HasSubstr("messages[0].images"));
-  EXPECT_THAT(refusal(chat, R"("messages": [{"role": "user", "content": "a", "thinking": "b"}])"),
+  EXPECT_THAT(ollama_refusal(chat, R"("messages": [{"role": "user", "content": "a", "thinking": "b"}])"),
               HasSubstr("messages[0].thinking"));
 }
 
@@ -125,7 +128,7 @@ TEST(OllamaRequest, ReadsFormats) {
   const auto format = generate(R"("prompt": "x", "format": {"type": "integer"})").format;
   EXPECT_EQ(format.kind, AnswerFormat::Kind::json_schema);
   EXPECT_EQ(format.schema, Json::parse(R"({"type": "integer"})"));
-  EXPECT_THAT(refusal(generate, R"("prompt": "x", "format": "yaml")"), HasSubstr("format"));
+  EXPECT_THAT(ollama_refusal(generate, R"("prompt": "x", "format": "yaml")"), HasSubstr("format"));
 }
 
 TEST(OllamaRequest, ThinksAsToldWhereTheModelCan) {

@@ -11,23 +11,23 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr const char* kHello = R"("messages": [{"role": "user", "content": "hello"}])";
+constexpr const char* kHelloChat = R"("messages": [{"role": "user", "content": "hello"}])";
 constexpr const char* kTool =
     R"("tools": [{"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}}])";
 
-ModelCard card() {
+ModelCard chat_card() {
   testing::FakeService service;
   return service.model();
 }
 
-OpenaiChatRequest read(const std::string& body, const ModelCard& model = card()) {
+OpenaiChatRequest read_chat(const std::string& body, const ModelCard& model = chat_card()) {
   Limits limits;
   limits.stop_strings = 2;
   return read_openai_chat_request(Json::parse(body), limits, model);
 }
 
-OpenaiChatRequest with(const std::string& fields, const ModelCard& model = card()) {
-  return read("{" + std::string(kHello) + (fields.empty() ? "" : ", ") + fields + "}", model);
+OpenaiChatRequest with(const std::string& fields, const ModelCard& model = chat_card()) {
+  return read_chat("{" + std::string(kHelloChat) + (fields.empty() ? "" : ", ") + fields + "}", model);
 }
 
 TEST(OpenaiChatRequest, DefaultsAreTheApis) {
@@ -99,7 +99,7 @@ TEST(OpenaiChatRequest, ThinkingHasTwoSwitches) {
 }
 
 TEST(OpenaiChatRequest, AModelWithoutThoughtsMayBeToldNotToThink) {
-  ModelCard plain = card();
+  ModelCard plain = chat_card();
   plain.chat = "gemma3";
   plain.thinking = false;
   EXPECT_EQ(with(R"("reasoning_effort": "none")", plain).chat.thinking, Thinking::off);
@@ -147,7 +147,7 @@ TEST(OpenaiChatRequest, ReadsToolsAndTheChoiceOfOne) {
 }
 
 TEST(OpenaiChatRequest, ReadsAConversationAsClientsKeepIt) {
-  const auto messages = read(R"({"messages": [
+  const auto messages = read_chat(R"({"messages": [
       {"role": "system", "content": "Be brief.", "name": "boss"},
       {"role": "developer", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
       {"role": "user", "content": [{"type": "text", "text": "weather?"}]},
@@ -176,19 +176,19 @@ TEST(OpenaiChatRequest, ReadsAConversationAsClientsKeepIt) {
   EXPECT_EQ(messages[6].reasoning, "Well.");
 }
 
-struct Refusal {
+struct ChatRefusal {
   std::string fields;
   std::string param;
   std::string message;
 };
 
-class RefusedChat : public ::testing::TestWithParam<Refusal> {};
+class RefusedChat : public ::testing::TestWithParam<ChatRefusal> {};
 
 TEST_P(RefusedChat, NamesFieldAndReason) {
-  const Refusal& expected = GetParam();
+  const ChatRefusal& expected = GetParam();
   const bool own_messages = expected.fields.find("\"messages\"") != std::string::npos;
   try {
-    read("{" + (own_messages ? "" : std::string(kHello) + ", ") + expected.fields + "}");
+    read_chat("{" + (own_messages ? "" : std::string(kHelloChat) + ", ") + expected.fields + "}");
     FAIL() << "accepted: " << expected.fields;
   } catch (const RequestError& error) {
     EXPECT_EQ(error.status(), 400u);
@@ -199,84 +199,85 @@ TEST_P(RefusedChat, NamesFieldAndReason) {
 
 INSTANTIATE_TEST_SUITE_P(
     Settings, RefusedChat,
-    ::testing::Values(Refusal{R"("wat": 1)", "wat", "not a field"},
-                      Refusal{R"("n": 65)", "n", "between 1 and 64"},
-                      Refusal{R"("max_tokens": 5, "max_completion_tokens": 6)", "max_tokens", "old name"},
-                      Refusal{R"("logprobs": 3)", "logprobs", "true or false"},
-                      Refusal{R"("top_logprobs": 3)", "top_logprobs", "logprobs: true"},
-                      Refusal{R"("logprobs": true, "top_logprobs": 21)", "top_logprobs", "between 0 and 20"},
-                      Refusal{R"("echo": true)", "echo", "not a field"},
-                      Refusal{R"("reasoning_effort": "wild")", "reasoning_effort", "must be none"},
-                      Refusal{
-                          R"("reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": true})",
-                          "reasoning_effort", "contradict"},
-                      Refusal{R"("chat_template_kwargs": {"x": 1})", "chat_template_kwargs.x", "not a field"},
-                      Refusal{R"("functions": [])", "functions", "old form"},
-                      Refusal{R"("function_call": "auto")", "function_call", "old form"},
-                      Refusal{R"("modalities": ["text", "audio"])", "modalities", "must be"},
-                      Refusal{R"("audio": {})", "audio", "not supported"},
-                      Refusal{R"("web_search_options": {})", "web_search_options", "not supported"}));
+    ::testing::Values(
+        ChatRefusal{R"("wat": 1)", "wat", "not a field"}, ChatRefusal{R"("n": 65)", "n", "between 1 and 64"},
+        ChatRefusal{R"("max_tokens": 5, "max_completion_tokens": 6)", "max_tokens", "old name"},
+        ChatRefusal{R"("logprobs": 3)", "logprobs", "true or false"},
+        ChatRefusal{R"("top_logprobs": 3)", "top_logprobs", "logprobs: true"},
+        ChatRefusal{R"("logprobs": true, "top_logprobs": 21)", "top_logprobs", "between 0 and 20"},
+        ChatRefusal{R"("echo": true)", "echo", "not a field"},
+        ChatRefusal{R"("reasoning_effort": "wild")", "reasoning_effort", "must be none"},
+        ChatRefusal{R"("reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": true})",
+                    "reasoning_effort", "contradict"},
+        ChatRefusal{R"("chat_template_kwargs": {"x": 1})", "chat_template_kwargs.x", "not a field"},
+        ChatRefusal{R"("functions": [])", "functions", "old form"},
+        ChatRefusal{R"("function_call": "auto")", "function_call", "old form"},
+        ChatRefusal{R"("modalities": ["text", "audio"])", "modalities", "must be"},
+        ChatRefusal{R"("audio": {})", "audio", "not supported"},
+        ChatRefusal{R"("web_search_options": {})", "web_search_options", "not supported"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Formats, RefusedChat,
     ::testing::Values(
-        Refusal{R"("response_format": "json")", "response_format", "object"},
-        Refusal{R"("response_format": {"type": "yaml"})", "response_format.type", "must be"},
-        Refusal{R"("response_format": {"type": "json_schema"})", "response_format.json_schema", "required"},
-        Refusal{R"("response_format": {"type": "json_schema", "json_schema": {"name": "a"}})",
-                "response_format.json_schema.schema", "required"},
-        Refusal{R"("response_format": {"type": "json_object", "x": 1})", "response_format.x", "not a field"},
-        Refusal{R"("response_format": {"type": "json_object"}, "grammar": "")", "grammar", "exclude"}));
+        ChatRefusal{R"("response_format": "json")", "response_format", "object"},
+        ChatRefusal{R"("response_format": {"type": "yaml"})", "response_format.type", "must be"},
+        ChatRefusal{R"("response_format": {"type": "json_schema"})", "response_format.json_schema",
+                    "required"},
+        ChatRefusal{R"("response_format": {"type": "json_schema", "json_schema": {"name": "a"}})",
+                    "response_format.json_schema.schema", "required"},
+        ChatRefusal{R"("response_format": {"type": "json_object", "x": 1})", "response_format.x",
+                    "not a field"},
+        ChatRefusal{R"("response_format": {"type": "json_object"}, "grammar": "")", "grammar", "exclude"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Tools, RefusedChat,
-    ::testing::Values(Refusal{R"("tools": {})", "tools", "array"},
-                      Refusal{R"("tools": [{"type": "web_search"}])", "tools[0].type", "only 'function'"},
-                      Refusal{R"("tools": [{"type": "function"}])", "tools[0].function", "required"},
-                      Refusal{R"("tools": [{"type": "function", "function": {"name": "a b"}}])",
-                              "tools[0].function.name", "letters"},
-                      Refusal{
-                          R"("tools": [{"type": "function", "function": {"name": "a", "parameters": []}}])",
-                          "tools[0].function.parameters", "schema"},
-                      Refusal{R"("tools": [{"type": "function", "function": {"name": "a", "x": 1}}])",
-                              "tools[0].function.x", "not a field"},
-                      Refusal{R"("tools": [{"type": "function", "function": {"name": "a"}},
+    ::testing::Values(
+        ChatRefusal{R"("tools": {})", "tools", "array"},
+        ChatRefusal{R"("tools": [{"type": "web_search"}])", "tools[0].type", "only 'function'"},
+        ChatRefusal{R"("tools": [{"type": "function"}])", "tools[0].function", "required"},
+        ChatRefusal{R"("tools": [{"type": "function", "function": {"name": "a b"}}])",
+                    "tools[0].function.name", "letters"},
+        ChatRefusal{R"("tools": [{"type": "function", "function": {"name": "a", "parameters": []}}])",
+                    "tools[0].function.parameters", "schema"},
+        ChatRefusal{R"("tools": [{"type": "function", "function": {"name": "a", "x": 1}}])",
+                    "tools[0].function.x", "not a field"},
+        ChatRefusal{R"("tools": [{"type": "function", "function": {"name": "a"}},
                              {"type": "function", "function": {"name": "a"}}])",
-                              "tools", "twice"},
-                      Refusal{R"("tool_choice": "required")", "tool_choice", "no tools"},
-                      Refusal{R"("tool_choice": "some")", "tool_choice", "must be"},
-                      Refusal{R"("tool_choice": {"type": "allowed_tools"})", "tool_choice.type", "function"},
-                      Refusal{R"("tool_choice": {"type": "function", "function": {"name": "f"}})",
-                              "tool_choice.function.name", "not one of the tools"}));
+                    "tools", "twice"},
+        ChatRefusal{R"("tool_choice": "required")", "tool_choice", "no tools"},
+        ChatRefusal{R"("tool_choice": "some")", "tool_choice", "must be"},
+        ChatRefusal{R"("tool_choice": {"type": "allowed_tools"})", "tool_choice.type", "function"},
+        ChatRefusal{R"("tool_choice": {"type": "function", "function": {"name": "f"}})",
+                    "tool_choice.function.name", "not one of the tools"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Messages, RefusedChat,
     ::testing::Values(
-        Refusal{R"("messages": null)", "messages", "required"},
-        Refusal{R"("messages": [])", "messages", "array of messages"},
-        Refusal{R"("messages": "hi")", "messages", "array of messages"},
-        Refusal{R"("messages": ["hi"])", "messages[0]", "object"},
-        Refusal{R"("messages": [{"role": "function", "content": "x"}])", "messages[0].role",
-                "must be system"},
-        Refusal{R"("messages": [{"role": "user"}])", "messages[0].content", "required"},
-        Refusal{R"("messages": [{"role": "user", "content": 5}])", "messages[0].content",
-                "string or an array"},
-        Refusal{R"("messages": [{"role": "user", "content": "x", "tool_calls": []}])",
-                "messages[0].tool_calls", "not a field"},
-        Refusal{R"("messages": [{"role": "user", "content": [{"type": "text", "text": "x"},
+        ChatRefusal{R"("messages": null)", "messages", "required"},
+        ChatRefusal{R"("messages": [])", "messages", "array of messages"},
+        ChatRefusal{R"("messages": "hi")", "messages", "array of messages"},
+        ChatRefusal{R"("messages": ["hi"])", "messages[0]", "object"},
+        ChatRefusal{R"("messages": [{"role": "function", "content": "x"}])", "messages[0].role",
+                    "must be system"},
+        ChatRefusal{R"("messages": [{"role": "user"}])", "messages[0].content", "required"},
+        ChatRefusal{R"("messages": [{"role": "user", "content": 5}])", "messages[0].content",
+                    "string or an array"},
+        ChatRefusal{R"("messages": [{"role": "user", "content": "x", "tool_calls": []}])",
+                    "messages[0].tool_calls", "not a field"},
+        ChatRefusal{R"("messages": [{"role": "user", "content": [{"type": "text", "text": "x"},
                    {"type": "image_url", "image_url": {"url": "x"}}]}])",
-                "messages[0].content[1]", "of type 'image_url'; only text"},
-        Refusal{R"("messages": [{"role": "user", "content": [{"type": "text"}]}])",
-                "messages[0].content[0].text", "required"},
-        Refusal{R"("messages": [{"role": "assistant", "content": "x", "audio": {"id": "1"}}])",
-                "messages[0].audio", "not supported"},
-        Refusal{
+                    "messages[0].content[1]", "of type 'image_url'; only text"},
+        ChatRefusal{R"("messages": [{"role": "user", "content": [{"type": "text"}]}])",
+                    "messages[0].content[0].text", "required"},
+        ChatRefusal{R"("messages": [{"role": "assistant", "content": "x", "audio": {"id": "1"}}])",
+                    "messages[0].audio", "not supported"},
+        ChatRefusal{
             R"("messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}])",
             "messages[0].tool_calls[0].function.arguments", "JSON object"},
-        Refusal{R"("messages": [{"role": "assistant", "tool_calls": [{"type": "custom"}]}])",
-                "messages[0].tool_calls[0].type", "function"},
-        Refusal{R"("messages": [{"role": "assistant", "tool_calls": [{"function": {"name": ""}}]}])",
-                "messages[0].tool_calls[0].function.name", "function's name"}));
+        ChatRefusal{R"("messages": [{"role": "assistant", "tool_calls": [{"type": "custom"}]}])",
+                    "messages[0].tool_calls[0].type", "function"},
+        ChatRefusal{R"("messages": [{"role": "assistant", "tool_calls": [{"function": {"name": ""}}]}])",
+                    "messages[0].tool_calls[0].function.name", "function's name"}));
 
 }  // namespace
 }  // namespace tandem::ipc

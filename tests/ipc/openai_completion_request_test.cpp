@@ -22,17 +22,17 @@ Limits small_limits() {
   return limits;
 }
 
-CompletionRequest read(const std::string& body) {
+CompletionRequest read_completion(const std::string& body) {
   return read_completion_request(Json::parse(body), small_limits(), kVocab);
 }
 
 std::vector<GenerationRequest> sequences(const std::string& body) {
   testing::FakeService service;
-  return to_sequences(read(body), "cmpl-1", "1000", small_limits(), service);
+  return to_sequences(read_completion(body), "cmpl-1", "1000", small_limits(), service);
 }
 
 TEST(CompletionRequest, DefaultsAreTheApis) {
-  const CompletionRequest request = read(R"({"prompt": "a"})");
+  const CompletionRequest request = read_completion(R"({"prompt": "a"})");
   EXPECT_EQ(request.settings.max_tokens, 16u);
   EXPECT_FALSE(request.stream);
   EXPECT_FALSE(request.include_usage);
@@ -56,7 +56,7 @@ TEST(CompletionRequest, DefaultsAreTheApis) {
 }
 
 TEST(CompletionRequest, ReadsEveryField) {
-  const CompletionRequest request = read(R"({"model": "any", "prompt": "a", "stream": true,
+  const CompletionRequest request = read_completion(R"({"model": "any", "prompt": "a", "stream": true,
       "stream_options": {"include_usage": true, "include_obfuscation": false}, "max_tokens": 0,
       "temperature": 0, "top_k": 40, "top_p": 0.5, "min_p": 0.25, "repetition_penalty": 1.5,
       "presence_penalty": -2, "frequency_penalty": 2, "seed": -1, "stop": ["a", "bc"], "logprobs": 20,
@@ -92,14 +92,15 @@ TEST(CompletionRequest, ReadsEveryField) {
 }
 
 TEST(CompletionRequest, ASchemaKeepsTheOrderOfItsMembers) {
-  const auto request = read(R"({"prompt": "a", "json_schema": {"properties": {"z": {}, "a": {}, "m": {}}}})");
+  const auto request =
+      read_completion(R"({"prompt": "a", "json_schema": {"properties": {"z": {}, "a": {}, "m": {}}}})");
   EXPECT_EQ(request.format.kind, AnswerFormat::Kind::json_schema);
   EXPECT_EQ(request.format.schema.dump(), R"({"properties":{"z":{},"a":{},"m":{}}})");
 }
 
 TEST(CompletionRequest, BestOfIsNUnlessItIsGiven) {
-  EXPECT_EQ(read(R"({"prompt": "a", "n": 3})").best_of, 3u);
-  const auto ranked = read(R"({"prompt": "a", "n": 2, "best_of": 5})");
+  EXPECT_EQ(read_completion(R"({"prompt": "a", "n": 3})").best_of, 3u);
+  const auto ranked = read_completion(R"({"prompt": "a", "n": 2, "best_of": 5})");
   EXPECT_EQ(ranked.n, 2u);
   EXPECT_EQ(ranked.best_of, 5u);
   EXPECT_EQ(ranked.settings.logprobs, 0u) << "to rank by";
@@ -107,31 +108,32 @@ TEST(CompletionRequest, BestOfIsNUnlessItIsGiven) {
 }
 
 TEST(CompletionRequest, TopKMinusOneIsNoLimit) {
-  EXPECT_EQ(read(R"({"prompt": "a", "top_k": -1})").settings.top_k, 0u);
+  EXPECT_EQ(read_completion(R"({"prompt": "a", "top_k": -1})").settings.top_k, 0u);
 }
 
 TEST(CompletionRequest, OneStopStringNeedsNoArray) {
-  EXPECT_THAT(read(R"({"prompt": "a", "stop": "x"})").settings.stop, ElementsAre("x"));
+  EXPECT_THAT(read_completion(R"({"prompt": "a", "stop": "x"})").settings.stop, ElementsAre("x"));
 }
 
 TEST(CompletionRequest, NullIsAbsent) {
-  EXPECT_NO_THROW(read(R"({"prompt": "a", "max_tokens": null, "stop": null, "logprobs": null, "n": null,
+  EXPECT_NO_THROW(
+      read_completion(R"({"prompt": "a", "max_tokens": null, "stop": null, "logprobs": null, "n": null,
                            "logit_bias": null, "stream_options": null, "seed": null})"));
 }
 
-struct Refusal {
+struct CompletionRefusal {
   std::string fields;  ///< beside (or, if it has one, instead of) the prompt
   std::string param;
   std::string message;
 };
 
-class RefusedRequest : public ::testing::TestWithParam<Refusal> {};
+class RefusedRequest : public ::testing::TestWithParam<CompletionRefusal> {};
 
 TEST_P(RefusedRequest, NamesFieldAndReason) {
-  const Refusal& expected = GetParam();
+  const CompletionRefusal& expected = GetParam();
   const bool own_prompt = expected.fields.find("\"prompt\"") != std::string::npos;
   try {
-    read("{" + std::string(own_prompt ? "" : "\"prompt\": \"a\", ") + expected.fields + "}");
+    read_completion("{" + std::string(own_prompt ? "" : "\"prompt\": \"a\", ") + expected.fields + "}");
     FAIL() << "accepted: " << expected.fields;
   } catch (const RequestError& error) {
     EXPECT_EQ(error.status(), 400u);
@@ -143,87 +145,93 @@ TEST_P(RefusedRequest, NamesFieldAndReason) {
 
 INSTANTIATE_TEST_SUITE_P(
     Ranges, RefusedRequest,
-    ::testing::Values(Refusal{R"("max_tokens": -1)", "max_tokens", "between 0 and 2147483647"},
-                      Refusal{R"("max_tokens": 2147483648)", "max_tokens", "between 0 and 2147483647"},
-                      Refusal{R"("max_tokens": 1.5)", "max_tokens", "integer"},
-                      Refusal{R"("max_tokens": "16")", "max_tokens", "integer"},
-                      Refusal{R"("temperature": -0.1)", "temperature", "between 0.0 and 2.0"},
-                      Refusal{R"("temperature": 2.1)", "temperature", "between 0.0 and 2.0"},
-                      Refusal{R"("temperature": true)", "temperature", "number"},
-                      Refusal{R"("top_k": -2)", "top_k", "between -1 and 1000000"},
-                      Refusal{R"("top_k": 1000001)", "top_k", "between -1 and 1000000"},
-                      Refusal{R"("top_p": 1.01)", "top_p", "between 0.0 and 1.0"},
-                      Refusal{R"("min_p": -1)", "min_p", "between 0.0 and 1.0"},
-                      Refusal{R"("repetition_penalty": 0)", "repetition_penalty", "between 0.01 and 10.0"},
-                      Refusal{R"("presence_penalty": 2.5)", "presence_penalty", "between -2.0 and 2.0"},
-                      Refusal{R"("frequency_penalty": -2.5)", "frequency_penalty", "between -2.0 and 2.0"},
-                      Refusal{R"("seed": 9223372036854775808)", "seed", "between"},
-                      Refusal{R"("seed": "x")", "seed", "integer"},
-                      Refusal{R"("logprobs": 21)", "logprobs", "between 0 and 20"},
-                      Refusal{R"("logprobs": true)", "logprobs", "integer"},
-                      Refusal{R"("stream": 1)", "stream", "true or false"},
-                      Refusal{R"("echo": "yes")", "echo", "true or false"}));
+    ::testing::Values(
+        CompletionRefusal{R"("max_tokens": -1)", "max_tokens", "between 0 and 2147483647"},
+        CompletionRefusal{R"("max_tokens": 2147483648)", "max_tokens", "between 0 and 2147483647"},
+        CompletionRefusal{R"("max_tokens": 1.5)", "max_tokens", "integer"},
+        CompletionRefusal{R"("max_tokens": "16")", "max_tokens", "integer"},
+        CompletionRefusal{R"("temperature": -0.1)", "temperature", "between 0.0 and 2.0"},
+        CompletionRefusal{R"("temperature": 2.1)", "temperature", "between 0.0 and 2.0"},
+        CompletionRefusal{R"("temperature": true)", "temperature", "number"},
+        CompletionRefusal{R"("top_k": -2)", "top_k", "between -1 and 1000000"},
+        CompletionRefusal{R"("top_k": 1000001)", "top_k", "between -1 and 1000000"},
+        CompletionRefusal{R"("top_p": 1.01)", "top_p", "between 0.0 and 1.0"},
+        CompletionRefusal{R"("min_p": -1)", "min_p", "between 0.0 and 1.0"},
+        CompletionRefusal{R"("repetition_penalty": 0)", "repetition_penalty", "between 0.01 and 10.0"},
+        CompletionRefusal{R"("presence_penalty": 2.5)", "presence_penalty", "between -2.0 and 2.0"},
+        CompletionRefusal{R"("frequency_penalty": -2.5)", "frequency_penalty", "between -2.0 and 2.0"},
+        CompletionRefusal{R"("seed": 9223372036854775808)", "seed", "between"},
+        CompletionRefusal{R"("seed": "x")", "seed", "integer"},
+        CompletionRefusal{R"("logprobs": 21)", "logprobs", "between 0 and 20"},
+        CompletionRefusal{R"("logprobs": true)", "logprobs", "integer"},
+        CompletionRefusal{R"("stream": 1)", "stream", "true or false"},
+        CompletionRefusal{R"("echo": "yes")", "echo", "true or false"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Choices, RefusedRequest,
-    ::testing::Values(Refusal{R"("n": 0)", "n", "between 1 and 64"},
-                      Refusal{R"("n": 65)", "n", "between 1 and 64"},
-                      Refusal{R"("n": 3, "best_of": 2)", "best_of", "less than 'n'"},
-                      Refusal{R"("best_of": 3, "stream": true)", "best_of", "cannot be streamed"},
-                      Refusal{R"("prompt": ["a", "b"], "n": 33)", "n", "more than 64 answers"}));
+    ::testing::Values(CompletionRefusal{R"("n": 0)", "n", "between 1 and 64"},
+                      CompletionRefusal{R"("n": 65)", "n", "between 1 and 64"},
+                      CompletionRefusal{R"("n": 3, "best_of": 2)", "best_of", "less than 'n'"},
+                      CompletionRefusal{R"("best_of": 3, "stream": true)", "best_of", "cannot be streamed"},
+                      CompletionRefusal{R"("prompt": ["a", "b"], "n": 33)", "n", "more than 64 answers"}));
 
 INSTANTIATE_TEST_SUITE_P(
     LogitBias, RefusedRequest,
-    ::testing::Values(Refusal{R"("logit_bias": {"512": 1})", "logit_bias", "not a token id from 0 to 511"},
-                      Refusal{R"("logit_bias": {"-1": 1})", "logit_bias", "'-1'"},
-                      Refusal{R"("logit_bias": {"": 1})", "logit_bias", "not a token id"},
-                      Refusal{R"("logit_bias": {"1x": 1})", "logit_bias", "'1x'"},
-                      Refusal{R"("logit_bias": {"1": 101})", "logit_bias.1", "between -100.0 and 100.0"},
-                      Refusal{R"("logit_bias": {"1": null})", "logit_bias.1", "number"},
-                      Refusal{R"("logit_bias": {"1": 1, "01": 1})", "logit_bias", "token 1 twice"}));
+    ::testing::Values(
+        CompletionRefusal{R"("logit_bias": {"512": 1})", "logit_bias", "not a token id from 0 to 511"},
+        CompletionRefusal{R"("logit_bias": {"-1": 1})", "logit_bias", "'-1'"},
+        CompletionRefusal{R"("logit_bias": {"": 1})", "logit_bias", "not a token id"},
+        CompletionRefusal{R"("logit_bias": {"1x": 1})", "logit_bias", "'1x'"},
+        CompletionRefusal{R"("logit_bias": {"1": 101})", "logit_bias.1", "between -100.0 and 100.0"},
+        CompletionRefusal{R"("logit_bias": {"1": null})", "logit_bias.1", "number"},
+        CompletionRefusal{R"("logit_bias": {"1": 1, "01": 1})", "logit_bias", "token 1 twice"}));
 
 INSTANTIATE_TEST_SUITE_P(Formats, RefusedRequest,
-                         ::testing::Values(Refusal{R"("grammar": 5)", "grammar", "string"},
-                                           Refusal{R"("grammar": "", "json_schema": {})", "json_schema",
-                                                   "exclude each other"}));
+                         ::testing::Values(CompletionRefusal{R"("grammar": 5)", "grammar", "string"},
+                                           CompletionRefusal{R"("grammar": "", "json_schema": {})",
+                                                             "json_schema", "exclude each other"}));
 
 INSTANTIATE_TEST_SUITE_P(
     OneValueOnly, RefusedRequest,
-    ::testing::Values(Refusal{R"("suffix": "x")", "suffix", "not supported"},
-                      Refusal{R"("logit_bias": [])", "logit_bias", "object"},
-                      Refusal{R"("model": 5)", "model", "string"}, Refusal{R"("user": 5)", "user", "string"},
-                      Refusal{R"("max_completion_tokens": 5)", "max_completion_tokens", "not a field"},
-                      Refusal{R"("stream_options": {})", "stream_options", "stream: true"},
-                      Refusal{R"("stream": true, "stream_options": 1)", "stream_options", "object"},
-                      Refusal{R"("stream": true, "stream_options": {"include_usage": 1})",
-                              "stream_options.include_usage", "true or false"},
-                      Refusal{R"("stream": true, "stream_options": {"usage": true})", "stream_options.usage",
-                              "not a field"}));
+    ::testing::Values(CompletionRefusal{R"("suffix": "x")", "suffix", "not supported"},
+                      CompletionRefusal{R"("logit_bias": [])", "logit_bias", "object"},
+                      CompletionRefusal{R"("model": 5)", "model", "string"},
+                      CompletionRefusal{R"("user": 5)", "user", "string"},
+                      CompletionRefusal{R"("max_completion_tokens": 5)", "max_completion_tokens",
+                                        "not a field"},
+                      CompletionRefusal{R"("stream_options": {})", "stream_options", "stream: true"},
+                      CompletionRefusal{R"("stream": true, "stream_options": 1)", "stream_options", "object"},
+                      CompletionRefusal{R"("stream": true, "stream_options": {"include_usage": 1})",
+                                        "stream_options.include_usage", "true or false"},
+                      CompletionRefusal{R"("stream": true, "stream_options": {"usage": true})",
+                                        "stream_options.usage", "not a field"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Stop, RefusedRequest,
-    ::testing::Values(Refusal{R"("stop": ["a", "b", "c"])", "stop", "the limit stop_strings is 2"},
-                      Refusal{R"("stop": "abcde")", "stop", "the limit stop_bytes is 4"},
-                      Refusal{R"("stop": "")", "stop", "empty"}, Refusal{R"("stop": 5)", "stop", "string"},
-                      Refusal{R"("stop": ["a", 5])", "stop", "string"}));
+    ::testing::Values(CompletionRefusal{R"("stop": ["a", "b", "c"])", "stop", "the limit stop_strings is 2"},
+                      CompletionRefusal{R"("stop": "abcde")", "stop", "the limit stop_bytes is 4"},
+                      CompletionRefusal{R"("stop": "")", "stop", "empty"},
+                      CompletionRefusal{R"("stop": 5)", "stop", "string"},
+                      CompletionRefusal{R"("stop": ["a", 5])", "stop", "string"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Prompt, RefusedRequest,
-    ::testing::Values(Refusal{R"("prompt": null)", "prompt", "required"},
-                      Refusal{R"("prompt": 5)", "prompt", "must be a string"},
-                      Refusal{R"("prompt": {})", "prompt", "must be a string"},
-                      Refusal{R"("prompt": [])", "prompt", "empty array"},
-                      Refusal{R"("prompt": [[]])", "prompt", "no tokens"},
-                      Refusal{R"("prompt": [[[1]]])", "prompt", "must be a string"},
-                      Refusal{R"("prompt": ["a", 1])", "prompt", "must be a string"},
-                      Refusal{R"("prompt": [1, "a"])", "prompt", "must be a string"},
-                      Refusal{R"("prompt": ["a", [1]])", "prompt", "must be a string"},
-                      Refusal{R"("prompt": [1.5])", "prompt", "must be a string"},
-                      Refusal{R"("prompt": [-1])", "prompt", "vocabulary ends at 511"},
-                      Refusal{R"("prompt": [512])", "prompt", "token id 512"},
-                      Refusal{R"("prompt": [18446744073709551615])", "prompt", "vocabulary ends at 511"},
-                      Refusal{R"("prompt": [1, 2, 3, 4, 5, 6])", "prompt", "the limit prompt_tok is 5"},
-                      Refusal{R"("prompt": ["a", "b", "c", "d"])", "prompt", "the limit prompts is 3"}));
+    ::testing::Values(
+        CompletionRefusal{R"("prompt": null)", "prompt", "required"},
+        CompletionRefusal{R"("prompt": 5)", "prompt", "must be a string"},
+        CompletionRefusal{R"("prompt": {})", "prompt", "must be a string"},
+        CompletionRefusal{R"("prompt": [])", "prompt", "empty array"},
+        CompletionRefusal{R"("prompt": [[]])", "prompt", "no tokens"},
+        CompletionRefusal{R"("prompt": [[[1]]])", "prompt", "must be a string"},
+        CompletionRefusal{R"("prompt": ["a", 1])", "prompt", "must be a string"},
+        CompletionRefusal{R"("prompt": [1, "a"])", "prompt", "must be a string"},
+        CompletionRefusal{R"("prompt": ["a", [1]])", "prompt", "must be a string"},
+        CompletionRefusal{R"("prompt": [1.5])", "prompt", "must be a string"},
+        CompletionRefusal{R"("prompt": [-1])", "prompt", "vocabulary ends at 511"},
+        CompletionRefusal{R"("prompt": [512])", "prompt", "token id 512"},
+        CompletionRefusal{R"("prompt": [18446744073709551615])", "prompt", "vocabulary ends at 511"},
+        CompletionRefusal{R"("prompt": [1, 2, 3, 4, 5, 6])", "prompt", "the limit prompt_tok is 5"},
+        CompletionRefusal{R"("prompt": ["a", "b", "c", "d"])", "prompt", "the limit prompts is 3"}));
 
 TEST(ToSequences, StringsGetBosAndMayNameControlTokens) {
   const auto list = sequences(R"({"prompt": "a<eos>"})");

@@ -17,7 +17,7 @@ std::vector<ChatMessage> input(const std::string& text) {
   return read_response_input(nullptr, &json, 64);
 }
 
-std::string refusal(const std::string& text) {
+std::string input_refusal(const std::string& text) {
   try {
     input(text);
   } catch (const RequestError& error) {
@@ -68,13 +68,15 @@ TEST(ResponseInput, TurnsOfTheAssistantStayApart) {
 }
 
 TEST(ResponseInput, RefusesByPlace) {
-  EXPECT_THAT(refusal(R"([{"type": "item_reference", "id": "x"}])"), HasSubstr("input[0]"));
-  EXPECT_THAT(refusal(R"([{"role": "user", "content": [{"type": "input_image"}]}])"), HasSubstr("only text"));
-  EXPECT_THAT(refusal(R"([{"role": "robot", "content": "x"}])"), HasSubstr("input[0].role"));
-  EXPECT_THAT(refusal(R"([{"role": "user", "content": "x", "colour": 1}])"), HasSubstr("input[0].colour"));
-  EXPECT_THAT(refusal(R"([{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{"}])"),
+  EXPECT_THAT(input_refusal(R"([{"type": "item_reference", "id": "x"}])"), HasSubstr("input[0]"));
+  EXPECT_THAT(input_refusal(R"([{"role": "user", "content": [{"type": "input_image"}]}])"),
+              HasSubstr("only text"));
+  EXPECT_THAT(input_refusal(R"([{"role": "robot", "content": "x"}])"), HasSubstr("input[0].role"));
+  EXPECT_THAT(input_refusal(R"([{"role": "user", "content": "x", "colour": 1}])"),
+              HasSubstr("input[0].colour"));
+  EXPECT_THAT(input_refusal(R"([{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{"}])"),
               HasSubstr("input[0].arguments"));
-  EXPECT_THAT(refusal("[]"), HasSubstr("input"));
+  EXPECT_THAT(input_refusal("[]"), HasSubstr("input"));
 }
 
 TEST(ResponseInput, ReadsToolsAndTheirChoice) {

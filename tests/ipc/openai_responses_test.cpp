@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 using testing::RawReply;
 using ::testing::StartsWith;
 
-std::vector<Json> events(const RawReply& reply) {
+std::vector<Json> response_events(const RawReply& reply) {
   std::vector<Json> list;
   for (const std::string& data : testing::sse_data(reply.body)) list.push_back(Json::parse(data));
   return list;
@@ -40,7 +40,8 @@ TEST(OpenaiResponses, AnswersWhole) {
 
 TEST(OpenaiResponses, StreamsNumberedEvents) {
   Harness harness;
-  const auto list = events(harness.post("/v1/responses", R"({"model": "m", "input": "hello", "stream": true,
+  const auto list =
+      response_events(harness.post("/v1/responses", R"({"model": "m", "input": "hello", "stream": true,
       "reasoning": {"effort": "low"}, "max_output_tokens": 6})"));
   std::vector<std::string> types;
   std::string text;
@@ -76,7 +77,7 @@ TEST(OpenaiResponses, CallsAreItems) {
   EXPECT_EQ(whole["status"], "completed");
   EXPECT_EQ(whole["output"][0]["type"], "function_call");
   EXPECT_EQ(whole["output"][0]["arguments"], R"({"x":1})");
-  const auto list = events(harness.post("/v1/responses", body + R"(, "stream": true})"));
+  const auto list = response_events(harness.post("/v1/responses", body + R"(, "stream": true})"));
   EXPECT_EQ(list.back()["type"], "response.completed");
   EXPECT_EQ(list.back()["response"]["output"][0]["name"], "get");
 }
@@ -97,7 +98,8 @@ TEST(OpenaiResponses, KeepsNothing) {
 TEST(OpenaiResponses, AFailureIsTheLastEvent) {
   Harness harness;
   harness.service.fail_with("the engine broke");
-  const auto list = events(harness.post("/v1/responses", R"({"model": "m", "input": "x", "stream": true})"));
+  const auto list =
+      response_events(harness.post("/v1/responses", R"({"model": "m", "input": "x", "stream": true})"));
   EXPECT_EQ(list.back()["type"], "response.failed");
   EXPECT_EQ(list.back()["response"]["error"]["message"], "the engine broke");
 }

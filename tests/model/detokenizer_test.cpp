@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "model/utf8.h"
+#include "tests/model/whole_text.h"
 #include "tests/support/fixture.h"
 #include "tests/support/vocabulary_file.h"
 
@@ -16,15 +17,6 @@ namespace {
 using test_support::Fixture;
 using test_support::reference_path;
 using test_support::VocabularyFile;
-
-bool is_whole(std::string_view text) {
-  while (!text.empty()) {
-    const auto front = utf8_front(text);
-    if (front.state != Utf8State::whole) return false;
-    text.remove_prefix(front.bytes);
-  }
-  return true;
-}
 
 /// Byte strings cut into tokens at random, each piece a token of its own, and what Python makes of the whole.
 class DetokenizerFixture : public testing::Test {

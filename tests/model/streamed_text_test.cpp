@@ -10,6 +10,7 @@
 #include "model/detokenizer.h"
 #include "model/stop_matcher.h"
 #include "model/utf8.h"
+#include "tests/model/whole_text.h"
 #include "tests/support/fixture.h"
 #include "tests/support/vocabulary_file.h"
 
@@ -72,13 +73,6 @@ std::string until_stop(const std::string& text, const std::vector<std::string>& 
     begin = at;
   }
   return text.substr(0, begin);
-}
-
-bool is_whole(std::string_view text) {
-  while (!text.empty() && utf8_front(text).state == Utf8State::whole) {
-    text.remove_prefix(utf8_front(text).bytes);
-  }
-  return text.empty();
 }
 
 /// What a client gets, piece by piece.

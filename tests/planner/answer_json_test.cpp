@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 
 TEST(AnswerJson, FollowsTheSchema) {
-  const auto schema = test_support::SchemaCheck::of_config("answer.schema.json");
+  const auto schema = test_support::config_schema("answer.schema.json");
   const auto setting = planner_test::default_setting("gemma3-27b-qat-q4_0");
   auto hopeless = setting;
   hopeless.budget.ram_bytes = 1;

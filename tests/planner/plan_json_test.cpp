@@ -80,7 +80,7 @@ TEST(PlanJson, ComesBackAsItWent) {
 }
 
 TEST(PlanJson, FollowsTheSchema) {
-  const auto schema = test_support::SchemaCheck::of_config("plan.schema.json");
+  const auto schema = test_support::config_schema("plan.schema.json");
   std::mt19937 random(22);
   int misfits = 0;
   for (int round = 0; round < 60; ++round) {
@@ -149,7 +149,7 @@ void refuses_every_corruption(const json& plan) {
 }
 
 TEST(PlanJson, EveryKeyIsInTheSchemaAndMissedThere) {
-  const auto schema = test_support::SchemaCheck::of_config("plan.schema.json");
+  const auto schema = test_support::config_schema("plan.schema.json");
   const json plan(plan_to_json(split_plan()));
   for_each_value(plan, json::json_pointer(), [&](const json::json_pointer& at) {
     if (plan.at(at.parent_pointer()).is_array()) return;

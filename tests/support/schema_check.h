@@ -1,30 +1,21 @@
 #pragma once
 
-#include <memory>
+#include <fstream>
 #include <string>
 
 #include <nlohmann/json.hpp>
 
+#include "daemon/json_schema.h"
+
 namespace tandem::test_support {
 
-/// A JSON Schema (draft 7) as valijson understands it: the opinion that is independent of Tandem's own
-/// grammars and writers.
-class SchemaCheck {
- public:
-  /// Throws std::runtime_error if `schema` is none.
-  explicit SchemaCheck(const nlohmann::json& schema);
-  ~SchemaCheck();
-  SchemaCheck(const SchemaCheck&) = delete;
-  SchemaCheck& operator=(const SchemaCheck&) = delete;
+/// valijson's opinion of what follows a schema, which is independent of Tandem's own grammars and writers.
+using SchemaCheck = daemon::JsonSchema;
 
-  /// The schema in the file config/NAME.
-  static SchemaCheck of_config(const std::string& name);
-
-  [[nodiscard]] bool accepts(const nlohmann::json& value) const;
-
- private:
-  struct Compiled;
-  std::unique_ptr<const Compiled> compiled_;
-};
+/// The schema in the file config/NAME.
+inline SchemaCheck config_schema(const std::string& name) {
+  std::ifstream file(TANDEM_SOURCE_DIR "/config/" + name);
+  return SchemaCheck(nlohmann::json::parse(file));
+}
 
 }  // namespace tandem::test_support

@@ -19,7 +19,7 @@ namespace {
 using model::TokenId;
 using planner::Device;
 
-constexpr std::uint32_t kSequences = 4;
+constexpr std::uint32_t kChoosingSequences = 4;
 
 /// The head and the last FFN half on the device, the others on the CPU.
 planner::Placement head_on_device(std::size_t layers) {
@@ -33,7 +33,7 @@ Served served_with_head_on_device(std::uint64_t seed) {
   auto header = model::read_header(test_support::reference_path("gemma4_4l.gguf"));
   planner::Workload workload;
   workload.max_seq_len = 64;
-  workload.sequences = kSequences;
+  workload.sequences = kChoosingSequences;
   workload.micro_batch = 24;
   const auto layers = model::read_hyperparameters(header).layers.size();
   return {std::move(header), workload, head_on_device(layers),
