@@ -25,7 +25,7 @@ using planner::Device;
 using planner::Placement;
 using test_support::Chunk;
 
-constexpr std::uint32_t kSequences = 2;
+constexpr std::uint32_t kDraftSequences = 2;
 constexpr std::uint32_t kDraftRows = 3;
 
 /// An executor of a plan that counts on drafts, driven as test_support::CpuModel is.
@@ -68,7 +68,7 @@ class PlannedModel {
   [[nodiscard]] planner::Plan plan(const Placement& placement) const {
     planner::Workload workload;
     workload.max_seq_len = 60;  // one page
-    workload.sequences = kSequences;
+    workload.sequences = kDraftSequences;
     workload.draft_rows = kDraftRows;
     workload.micro_batch = 8;
     return planner::plan_for_placement(planner::model_input(header_, model::read_hyperparameters(header_)),
@@ -83,7 +83,7 @@ class PlannedModel {
   std::unique_ptr<device::Accelerator> accelerator_;
   memory::BoundPlan bound_;
   PlanExecutor executor_;
-  std::uint32_t pages_[kSequences] = {1, 0};
+  std::uint32_t pages_[kDraftSequences] = {1, 0};
 };
 
 std::vector<std::int32_t> some_tokens() {
