@@ -151,8 +151,9 @@ std::vector<std::string> runner_up_lines(const Considered& considered) {
   for (const auto& [time, how] : others) {
     if (lines.size() == kMost) break;
     const auto more = three_digits(100 * (static_cast<double>(time) - best) / best);
-    lines.push_back("runner-up: " + how + ", " + objective_text(plan.workload, time) + " (" + more +
-                    " % more)");
+    auto& line = lines.emplace_back("runner-up: ");
+    line.append(how).append(", ").append(objective_text(plan.workload, time));
+    line.append(" (").append(more).append(" % more)");
   }
   return lines;
 }

@@ -100,7 +100,8 @@ SlowWalk::SlowWalk(const model::Header& header, const model::Hyperparameters& hy
     attention.window = hyper.layers[i].window;
     add_kv(attention);
   }
-  const auto decoding = std::min<std::uint64_t>(workload.sequences * (workload.draft_rows + 1), 8);
+  const auto decoding =
+      std::min<std::uint64_t>(std::uint64_t{workload.sequences} * (workload.draft_rows + 1), 8);
   for (std::uint64_t context = 256;; context *= 2) {
     for (std::uint64_t rows = 1;
          rows == 1 || rows / 2 < std::min<std::uint64_t>(decoding, workload.micro_batch); rows *= 2)
@@ -196,7 +197,8 @@ double SlowWalk::threads_attention_s(const Unit& unit, std::uint64_t rows, std::
   auto seconds = loaded / (bandwidth * 1e9);
   const auto tops = or_else(machine_.cpu_attention_tops, machine_.cpu_float_tops);
   seconds += 4.0 * static_cast<double>(unit.q_elems) * all_pairs / (tops * 1e12);
-  const auto scores = static_cast<double>(unit.q_elems / unit.head_elems) * all_pairs;
+  const auto heads = unit.q_elems / unit.head_elems;
+  const auto scores = static_cast<double>(heads) * all_pairs;
   if (machine_.cpu_attention_scores_g_per_s > 0)
     seconds += scores / (machine_.cpu_attention_scores_g_per_s * 1e9);
   return seconds / static_cast<double>(tasks) * static_cast<double>(threads * of_the_first);
