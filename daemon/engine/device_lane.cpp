@@ -66,13 +66,16 @@ class CpuLane final : public DeviceLane {
     const auto& mine = segments_[segment];
     const auto n = static_cast<std::uint32_t>(rows.tokens.size());
     const auto floats = std::size_t{n} * plan_.hyper().width;
-    float* x = plan_.cpu().residual.data();
+    // A CPU that only embeds has no residual stream of its own: its rows are made where they leave.
+    const bool passes = !mine.stage && !mine.ends;
+    float* x = passes ? plan_.crossing().to_accelerator[crossing].data() : plan_.cpu().residual.data();
     if (mine.embeds) {
       head_->embed(rows.tokens.data(), n, x);
     } else {
       std::copy_n(plan_.crossing().to_cpu[crossing].data(), floats, x);
     }
     if (mine.stage) mine.stage->step(batch_of(rows), x);
+    if (passes) return;
     if (!mine.ends) {
       std::copy_n(x, floats, plan_.crossing().to_accelerator[crossing].data());
     } else if (!rows.wanted.empty()) {

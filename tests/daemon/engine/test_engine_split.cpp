@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "backends/cuda/accelerator.h"
+#include "model/tensor_names.h"
 #include "tests/backends/cuda/test_device.h"
 #include "tests/daemon/engine/requests.h"
 #include "tests/daemon/engine/served_model.h"
@@ -115,6 +116,35 @@ TEST_P(EngineSplit, ContinuesAsTheCpuDoesWhoeverSharesTheBatch) {
     EXPECT_EQ(sinks[4]->tokens(), alone->tokens());
     ASSERT_TRUE(split.engine().wait_idle(60s));
     EXPECT_EQ(split.engine().stats().free_pages, split.bound().plan().kv_pages.pages);
+  }
+}
+
+/// The same model with its embedding's numbers as a head of its own, so that the embedding stays on the CPU.
+model::Header untied(model::Header header) {
+  auto head = *header.find_tensor(model::kTokenEmbedding);
+  head.name = model::kOutput;
+  header.tensor_bytes += head.size_bytes;
+  header.tensors.push_back(head);
+  header.tensors_by_name.push_back(static_cast<std::uint32_t>(header.tensors.size() - 1));
+  std::ranges::sort(header.tensors_by_name, {},
+                    [&](std::uint32_t index) { return header.tensors[index].name; });
+  return header;
+}
+
+TEST_P(EngineSplit, EmbedsOnTheCpuForADeviceThatHasEverythingElse) {
+  std::mt19937 random(73);
+  const std::vector<std::vector<TokenId>> prompts{random_tokens(random, 25), random_tokens(random, 3)};
+  Served on_cpu(file(), workload_of(1, 25));
+  const auto expected = scores_of(on_cpu, prompts);
+  const auto [low, high] = std::ranges::minmax(expected);
+  auto placement = planner::Placement::all_on(Device::emulated0, on_cpu.bound().plan().layers.size());
+  for (const auto head : {Device::emulated0, Device::cpu}) {
+    placement.head = head;
+    Served split(untied(header()), workload_of(2, 11), placement, emulated(random()));
+    const auto scores = scores_of(split, prompts);
+    ASSERT_EQ(scores.size(), expected.size());
+    for (std::size_t i = 0; i < scores.size(); ++i)
+      ASSERT_NEAR(scores[i], expected[i], 2e-4F * (high - low)) << i;
   }
 }
 
