@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 #include <random>
+#include <utility>
 
 #include "backends/cpu/kv_rows.h"
 #include "backends/cpu/quantised_row.h"
@@ -29,9 +30,10 @@ std::size_t pool_of(const CpuModelOptions& options) {
 }  // namespace
 
 CpuModel::CpuModel(const std::string& gguf_name, const CpuModelOptions& options)
-    : header_(model::read_header(reference_path(gguf_name))),
-      hyper_(model::read_hyperparameters(header_)),
-      team_(options.threads) {
+    : CpuModel(model::read_header(reference_path(gguf_name)), options) {}
+
+CpuModel::CpuModel(model::Header header, const CpuModelOptions& options)
+    : header_(std::move(header)), hyper_(model::read_hyperparameters(header_)), team_(options.threads) {
   make_pages(options);
   make_units(options);
   options.mistake(views_);

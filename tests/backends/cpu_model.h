@@ -55,6 +55,7 @@ struct Chunk {
 class CpuModel {
  public:
   CpuModel(const std::string& gguf_name, const CpuModelOptions& options);
+  CpuModel(model::Header header, const CpuModelOptions& options);
 
   /// Runs one micro-batch; logits (rows, vocab) of all its rows.
   std::vector<float> step(std::span<const Chunk> chunks);

@@ -13,9 +13,9 @@
 
 #include <gtest/gtest.h>
 
-#include "backends/cpu/dequantise.h"
 #include "backends/cuda/accelerator.h"
 #include "tests/backends/cuda/test_device.h"
+#include "tests/backends/float_model.h"
 #include "tests/daemon/engine/served_model.h"
 #include "tests/support/fixture.h"
 
@@ -37,33 +37,6 @@ planner::Workload workload_of(std::uint32_t sequences, std::uint32_t micro_batch
   workload.sequences = sequences;
   workload.micro_batch = micro_batch;
   return workload;
-}
-
-/// The same model with every matrix as floats, in memory.
-model::Header in_floats(const model::Header& header) {
-  auto floats = std::make_shared<std::vector<float>>();
-  auto result = header;
-  result.tensor_bytes = 0;
-  for (auto& tensor : result.tensors) {
-    const auto bytes = header.data(tensor);
-    const auto first = floats->size();
-    const auto type = static_cast<device::BlockType>(tensor.type);
-    floats->resize(first + tensor.elems());
-    for (std::size_t row = 0; row < tensor.elems() / tensor.dims[0]; ++row) {
-      const auto elems = static_cast<std::uint32_t>(tensor.dims[0]);
-      cpu::dequantise(type, bytes.data() + row * cpu::row_bytes(type, elems), elems,
-                      floats->data() + first + row * elems);
-    }
-    tensor.type = model::TensorType::f32;
-    tensor.part = 0;
-    tensor.offset_bytes = first * sizeof(float);
-    tensor.size_bytes = tensor.elems() * sizeof(float);
-    result.tensor_bytes += tensor.size_bytes;
-  }
-  result.parts = {{header.parts.front().path, std::as_bytes(std::span(*floats))}};
-  result.storage = std::make_shared<std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(
-      header.storage, floats);
-  return result;
 }
 
 /// What one position says of the next token.
@@ -128,7 +101,7 @@ struct Reference {
     Served on_cpu(embedded_model(), workload_of(1, 160), 2);
     sequences = {text_of(on_cpu, kTokens, 100), text_of(on_cpu, 30, 200)};
     expected = score(on_cpu, sequences);
-    Served float_activations(in_floats(header), workload_of(1, 160), std::nullopt, nullptr, 2);
+    Served float_activations(test_support::in_floats(header), workload_of(1, 160), std::nullopt, nullptr, 2);
     rounding = rms(score(float_activations, sequences), expected);
     EXPECT_GT(rounding, 0);
   }
