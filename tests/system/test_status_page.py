@@ -51,7 +51,7 @@ def test_it_shows_the_daemon_live(tmp_path):
         body = {"prompt": "hello", "max_tokens": 65000, "temperature": 0, "stream": True}
         with daemon.client.stream("POST", "/v1/completions", json=body, headers={"X-Tandem-Client": "editor"}) as answer:
             threading.Thread(target=read_on, args=(answer,), daemon=True).start()
-            seen = drawn_page(url_of(daemon), last="/editor</td>")
+            seen = drawn_page(url_of(daemon), last=">decode</td>")
         page = seen.stdout
         assert "Content Security Policy" not in seen.stderr, seen.stderr
         assert page.count('class="layer"') == 8
