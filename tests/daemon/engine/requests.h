@@ -1,12 +1,16 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <random>
 #include <utility>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "daemon/engine/request.h"
 #include "model/tokenizer.h"
+#include "tests/daemon/engine/served_model.h"
 
 namespace tandem::engine {
 
@@ -34,6 +38,20 @@ inline EngineRequest greedy(std::vector<model::TokenId> prompt, std::size_t max_
   request.max_new_tok = max_new_tok;
   request.sampling.temperature = 0;
   return request;
+}
+
+/// Log-probabilities of all given tokens after the first, of several sequences at once.
+inline std::vector<float> scores_of(Served& served, const std::vector<std::vector<model::TokenId>>& prompts) {
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  for (const auto& prompt : prompts) sinks.push_back(served.submit(scored(prompt)));
+  std::vector<float> scores;
+  for (const auto& sink : sinks) {
+    EXPECT_EQ(sink->wait_finished().reason, FinishReason::length);
+    for (std::size_t i = 1; i < sink->scores().size(); ++i) {
+      scores.push_back(static_cast<float>(sink->scores()[i].logprob.value()));
+    }
+  }
+  return scores;
 }
 
 }  // namespace tandem::engine

@@ -65,20 +65,6 @@ class EngineSplit : public testing::TestWithParam<const char*> {
   [[nodiscard]] static auto header() { return model::read_header(file()); }
 };
 
-/// Log-probabilities of all given tokens after the first, of several sequences at once.
-std::vector<float> scores_of(Served& served, const std::vector<std::vector<TokenId>>& prompts) {
-  std::vector<std::shared_ptr<RecordingSink>> sinks;
-  for (const auto& prompt : prompts) sinks.push_back(served.submit(scored(prompt)));
-  std::vector<float> scores;
-  for (const auto& sink : sinks) {
-    EXPECT_EQ(sink->wait_finished().reason, FinishReason::length);
-    for (std::size_t i = 1; i < sink->scores().size(); ++i) {
-      scores.push_back(static_cast<float>(sink->scores()[i].logprob.value()));
-    }
-  }
-  return scores;
-}
-
 TEST_P(EngineSplit, GivesTheScoresOfTheCpuWhereverUnitsAre) {
   std::mt19937 random(71);
   const std::vector<std::vector<TokenId>> prompts{random_tokens(random, 25), random_tokens(random, 3),

@@ -59,20 +59,6 @@ struct Streamed {
 
   [[nodiscard]] std::uint64_t operations() const { return cuda::emulation::counts(*state).operations; }
 
-  /// Log-probabilities of all given tokens after the first, of several sequences at once.
-  std::vector<float> scores_of(const std::vector<std::vector<TokenId>>& prompts) {
-    std::vector<std::shared_ptr<RecordingSink>> sinks;
-    for (const auto& prompt : prompts) sinks.push_back(served.submit(scored(prompt)));
-    std::vector<float> scores;
-    for (const auto& sink : sinks) {
-      EXPECT_EQ(sink->wait_finished().reason, FinishReason::length);
-      for (std::size_t i = 1; i < sink->scores().size(); ++i) {
-        scores.push_back(static_cast<float>(sink->scores()[i].logprob.value()));
-      }
-    }
-    return scores;
-  }
-
   cuda::Device::State* state = nullptr;
   Served served;
 
@@ -104,7 +90,7 @@ TEST_P(StreamedPrompts, GiveTheScoresOfPromptsInPlace) {
     const auto placement = streaming_placement(random, 4);
     Streamed in_place(GetParam(), workload_of(1, 12, 0), placement, random());
     Streamed streamed(GetParam(), workload_of(1, 12, kStreamRows), placement, random());
-    expect_near(streamed.scores_of(prompts), in_place.scores_of(prompts));
+    expect_near(scores_of(streamed.served, prompts), scores_of(in_place.served, prompts));
     EXPECT_NE(streamed.operations(), in_place.operations());
   }
 }
@@ -118,8 +104,8 @@ TEST_P(StreamedPrompts, DoNotDependOnWhoSharesTheDevices) {
   Streamed alone(GetParam(), workload_of(3, 24, kStreamRows), placement, 1);
   Streamed together(GetParam(), workload_of(3, 24, kStreamRows), placement, 2);
   const auto decoding = together.served.submit(greedy({9, 9, 9}, 20));
-  const auto mine = alone.scores_of({prompt});
-  auto all = together.scores_of(crowd);
+  const auto mine = scores_of(alone.served, {prompt});
+  auto all = scores_of(together.served, crowd);
   decoding->wait_finished();
   all.resize(mine.size());
   EXPECT_EQ(all, mine);
@@ -131,7 +117,7 @@ TEST_P(StreamedPrompts, ComeToTheSameScoresHoweverTheyAreCut) {
   const std::vector<std::vector<TokenId>> prompts{random_tokens(random, 45)};
   Streamed small(GetParam(), workload_of(1, 5, kStreamRows), placement, 3);
   Streamed large(GetParam(), workload_of(1, 24, kStreamRows), placement, 4);
-  expect_near(small.scores_of(prompts), large.scores_of(prompts));
+  expect_near(scores_of(small.served, prompts), scores_of(large.served, prompts));
 }
 
 TEST_P(StreamedPrompts, AreContinuedAsOnTheCpuAlone) {
