@@ -29,6 +29,7 @@ std::uint64_t calls(const Device& device);
 
 /// What a device was asked to do so far.
 struct Counts {
+  std::uint64_t calls = 0;  ///< those that can fail
   std::uint64_t allocations = 0;
   std::uint64_t captures = 0;
   std::uint64_t operations = 0;  ///< kernels, copies and fills, those in graphs not counted
@@ -36,6 +37,9 @@ struct Counts {
   std::uint64_t synchronisations = 0;
 };
 Counts counts(Device::State& device);
+
+/// The call that fails in place of Options::failing_call, counted from 1 from now on; 0 = none.
+void fail_call(Device::State& device, std::uint64_t call);
 
 /// Device memory that a graph takes for each of its operations.
 constexpr std::size_t kGraphOperationBytes = 1024;

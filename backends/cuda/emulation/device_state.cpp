@@ -84,14 +84,14 @@ DeviceProperties Device::State::properties() const {
   return {"emulated", 86, std::max(1u, options_.threads), options_.memory_bytes, 0};
 }
 
-std::uint64_t Device::State::calls() {
-  const std::lock_guard lock(mutex_);
-  return calls_;
-}
-
 emulation::Counts Device::State::counts() {
   const std::lock_guard lock(mutex_);
   return counts_;
+}
+
+void Device::State::fail_call(std::uint64_t call) {
+  const std::lock_guard lock(mutex_);
+  options_.failing_call = call == 0 ? 0 : counts_.calls + call;
 }
 
 void Device::State::check_room(std::size_t bytes) const {
@@ -112,9 +112,9 @@ void Device::State::check_range(const char* what, const void* from, std::size_t 
 
 void Device::State::begin_call(const char* what) {
   check_fault();
-  ++calls_;
-  if (calls_ == options_.failing_call) {
-    throw DeviceError("emulated device: call " + std::to_string(calls_) + " (" + what +
+  ++counts_.calls;
+  if (counts_.calls == options_.failing_call) {
+    throw DeviceError("emulated device: call " + std::to_string(counts_.calls) + " (" + what +
                       ") fails, as was asked for");
   }
 }

@@ -70,8 +70,8 @@ struct Device::State {
   void free(const std::byte* data) noexcept;
   MemoryInfo memory();
   DeviceProperties properties() const;
-  std::uint64_t calls();
   emulation::Counts counts();
+  void fail_call(std::uint64_t call);
 
   /// Throws DeviceError if the range lies in no such memory.
   void check_range(const char* what, const void* from, std::size_t bytes, emulation::MemoryKind kind);
@@ -133,7 +133,6 @@ struct Device::State {
   std::vector<Stream::State*> streams_;
   std::uint64_t streams_opened_ = 0;
   std::size_t used_bytes_ = 0;
-  std::uint64_t calls_ = 0;
   emulation::Counts counts_;
   std::string fault_;
 };

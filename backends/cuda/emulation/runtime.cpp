@@ -144,11 +144,15 @@ Device make_device(const Options& options) {
 }
 
 std::uint64_t calls(const Device& device) {
-  return device.state().calls();
+  return device.state().counts().calls;
 }
 
 Counts counts(Device::State& device) {
   return device.counts();
+}
+
+void fail_call(Device::State& device, std::uint64_t call) {
+  device.fail_call(call);
 }
 
 void enqueue(Stream& stream, const char* name, const GridShape& shape, std::function<void()> kernel) {

@@ -40,8 +40,12 @@ constexpr std::uint64_t kWarmSteps = 20;
 constexpr std::uint64_t kLeftSteps = 30;  ///< that a sequence may be behind another
 
 cuda::emulation::Counts operator-(const cuda::emulation::Counts& a, const cuda::emulation::Counts& b) {
-  return {a.allocations - b.allocations, a.captures - b.captures, a.operations - b.operations,
-          a.graph_launches - b.graph_launches, a.synchronisations - b.synchronisations};
+  return {a.calls - b.calls,
+          a.allocations - b.allocations,
+          a.captures - b.captures,
+          a.operations - b.operations,
+          a.graph_launches - b.graph_launches,
+          a.synchronisations - b.synchronisations};
 }
 
 /// Allocations that do not count.

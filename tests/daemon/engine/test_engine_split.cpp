@@ -1,5 +1,4 @@
-// A model served by two devices, the CPU and the emulated GPU: the same answers wherever its units are, and
-// what becomes of requests when the device fails.
+// A model served by two devices, the CPU and the emulated GPU: the same answers wherever its units are.
 
 #include <algorithm>
 #include <chrono>
@@ -26,8 +25,8 @@ using planner::Device;
 using std::chrono_literals::operator""s;
 using test_support::reference_path;
 
-std::unique_ptr<device::Accelerator> emulated(std::uint64_t seed, std::uint64_t failing_call = 0) {
-  return cuda::make_accelerator(cuda_test::open_test_device({.seed = seed, .failing_call = failing_call}));
+std::unique_ptr<device::Accelerator> emulated(std::uint64_t seed) {
+  return cuda::make_accelerator(cuda_test::open_test_device({.seed = seed}));
 }
 
 planner::Placement random_placement(std::mt19937& random, std::size_t layers) {
@@ -136,69 +135,6 @@ TEST_P(EngineSplit, EmbedsOnTheCpuForADeviceThatHasEverythingElse) {
 
 INSTANTIATE_TEST_SUITE_P(Models, EngineSplit, testing::Values("gemma3_4l", "gemma4_4l"),
                          [](const auto& of) { return std::string(of.param); });
-
-#ifndef TANDEM_ON_GPU  // a GPU cannot be told to fail
-
-/// Attention on the device, all else on the CPU: rows cross twice a layer.
-planner::Placement zigzag(std::size_t layers) {
-  auto placement = planner::Placement::all_on(Device::cpu, layers);
-  std::ranges::fill(placement.attention, Device::emulated0);
-  return placement;
-}
-
-/// What the device was asked for until a model was loaded and some requests were served.
-struct Sweep {
-  std::uint64_t failing_call = 1;
-  std::size_t failed_loads = 0;
-  std::size_t failed_requests = 0;
-
-  /// False once nothing fails any more.
-  bool step(const planner::Placement& placement) {
-    const auto file = reference_path("gemma4_4l.gguf");
-    std::unique_ptr<Served> served;
-    try {
-      served = std::make_unique<Served>(model::read_header(file), workload_of(2, 6), placement,
-                                        emulated(1, failing_call));
-    } catch (const cuda::DeviceError&) {
-      ++failed_loads;
-      return true;
-    }
-    const auto before = served->bound().ledger();
-    std::vector<std::shared_ptr<RecordingSink>> sinks;
-    for (const std::size_t length : {9U, 1U, 3U}) {
-      sinks.push_back(served->submit(greedy(std::vector<TokenId>(length, 7), 3)));
-    }
-    std::size_t failed = 0;
-    for (const auto& sink : sinks) {
-      const auto finished = sink->wait_finished();
-      if (finished.reason != FinishReason::error) continue;
-      EXPECT_NE(finished.error.find("fails, as was asked for"), std::string::npos) << finished.error;
-      ++failed;
-    }
-    EXPECT_LE(failed, 2U) << "a step has two sequences at most";
-    const auto after = served->submit(greedy({7, 7, 7}, 3));
-    const auto reason = after->wait_finished().reason;
-    EXPECT_TRUE(failed == 0 || reason == FinishReason::length) << failing_call;
-    served->engine().shutdown();
-    EXPECT_EQ(served->engine().stats().free_pages, served->bound().plan().kv_pages.pages);
-    EXPECT_EQ(served->engine().stats().running, 0U);
-    EXPECT_EQ(served->bound().ledger(), before);
-    for (const auto& line : before) EXPECT_TRUE(line.balances());
-    failed_requests += failed;
-    return failed > 0;
-  }
-};
-
-TEST(FailingDevice, EndsTheRequestsOfItsStepAndTheEngineServesOn) {
-  Sweep sweep;
-  const auto placement = zigzag(4);
-  // In strides: every call of loading fails in tests/memory, and steps that are recorded make few calls.
-  while (sweep.step(placement)) sweep.failing_call += 11;
-  EXPECT_GT(sweep.failed_loads, 1U);
-  EXPECT_GT(sweep.failed_requests, 20U);
-}
-
-#endif
 
 }  // namespace
 }  // namespace tandem::engine
