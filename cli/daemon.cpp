@@ -1,5 +1,7 @@
 #include "cli/daemon.h"
 
+#include <atomic>
+
 #include "ipc/unix_socket.h"
 #include "model/error.h"
 
@@ -7,12 +9,12 @@ namespace tandem::cli {
 
 namespace {
 
-ipc::Client* interruptible = nullptr;
+std::atomic<ipc::Client*> awaited{nullptr};
 volatile std::sig_atomic_t interrupted = 0;
 
 void on_interrupt(int) {
   interrupted = 1;
-  if (interruptible != nullptr) interruptible->interrupt();
+  if (auto* const client = awaited.load()) client->interrupt();
 }
 
 }  // namespace
@@ -43,7 +45,7 @@ std::string to_body(const ipc::Json& request) {
 
 CtrlC::CtrlC(ipc::Client& client) {
   interrupted = 0;
-  interruptible = &client;
+  awaited = &client;
   struct sigaction action {};
   action.sa_handler = on_interrupt;
   sigemptyset(&action.sa_mask);
@@ -52,7 +54,7 @@ CtrlC::CtrlC(ipc::Client& client) {
 
 CtrlC::~CtrlC() {
   ::sigaction(SIGINT, &before_, nullptr);
-  interruptible = nullptr;
+  awaited = nullptr;
 }
 
 bool CtrlC::pressed() noexcept {

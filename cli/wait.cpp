@@ -12,7 +12,7 @@
 namespace tandem::cli {
 namespace {
 
-constexpr auto kPoll = std::chrono::milliseconds(20);
+constexpr auto kAskAgainAfter = std::chrono::milliseconds(20);
 
 struct WaitOptions {
   std::string socket;
@@ -35,7 +35,7 @@ int wait(const WaitOptions& options) {
       std::fprintf(stderr, "tandem: no daemon served within %u s\n", options.timeout_s);
       return kNoDaemon;
     }
-    std::this_thread::sleep_for(kPoll);
+    std::this_thread::sleep_for(kAskAgainAfter);
   }
   return kOk;
 }

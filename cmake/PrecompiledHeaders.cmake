@@ -34,12 +34,30 @@ function(tandem_compile_fast target name)
   endif()
 endfunction()
 
-# tandem_group(TARGET N): N sources of TARGET are compiled together, so that what they instantiate is so once.  Names in their
-# anonymous namespaces must differ then; not with sanitizers, whose reports are clearer of single sources.
+# tandem_group(TARGET N [TOGETHER SOURCES...]): N sources of TARGET are compiled together, so that what they include and instantiate
+# is so once; those named TOGETHER among themselves.  Names in their anonymous namespaces must differ then; not with sanitizers,
+# whose reports are clearer of single sources.
 function(tandem_group target count)
-  if(TANDEM_GROUP AND NOT TANDEM_SANITIZE)
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${count})
+  if(NOT TANDEM_GROUP OR TANDEM_SANITIZE)
+    return()
   endif()
+  cmake_parse_arguments(ARG "" "" "TOGETHER" ${ARGN})
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)  # a source that is included is no header
+  endif()
+  get_target_property(sources ${target} SOURCES)
+  list(FILTER sources EXCLUDE REGEX TARGET_OBJECTS)
+  if(ARG_TOGETHER)
+    list(REMOVE_ITEM sources ${ARG_TOGETHER})
+    set_source_files_properties(${ARG_TOGETHER} PROPERTIES UNITY_GROUP together)
+  endif()
+  set(index 0)
+  foreach(source IN LISTS sources)
+    math(EXPR part "${index} / ${count}")
+    set_source_files_properties(${source} PROPERTIES UNITY_GROUP part${part})
+    math(EXPR index "${index} + 1")
+  endforeach()
 endfunction()
 
 # tandem_text_part(TARGET SOURCES...): sources of a room that otherwise computes which read and write JSON and text; they become

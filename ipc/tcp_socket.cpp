@@ -13,8 +13,6 @@ namespace tandem::ipc {
 
 namespace {
 
-constexpr int kBacklog = 128;
-
 [[noreturn]] void bad_address(const std::string& text, const std::string& problem) {
   throw BadListen("listen " + text + ": " + problem + "; write 127.0.0.1:8080 or [::1]:8080");
 }
@@ -111,7 +109,7 @@ Fd listen_tcp(TcpAddress& address) {
   ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (wanted.any.sa_family == AF_INET6) ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   if (::bind(socket.get(), &wanted.any, wanted.size) != 0) fail_to_bind(address);
-  if (::listen(socket.get(), kBacklog) != 0) fail_to_bind(address);
+  if (::listen(socket.get(), SOMAXCONN) != 0) fail_to_bind(address);
   if (::getsockname(socket.get(), &wanted.any, &wanted.size) != 0) fail_to_bind(address);
   // Both kinds of address have the port in the same place.
   address.port = ntohs(wanted.v4.sin_port);

@@ -17,7 +17,6 @@ namespace tandem::ipc {
 namespace {
 
 constexpr std::size_t kMaxPathBytes = sizeof(sockaddr_un::sun_path) - 1;
-constexpr int kBacklog = 128;
 
 [[noreturn]] void fail(const std::string& path, const std::string& problem) {
   throw SocketError("socket " + path + ": " + problem);
@@ -151,7 +150,7 @@ UnixListener::UnixListener(const SocketOptions& options) : path_(options.path) {
       fail_errno(path_, "cannot give it to group '" + *options.group + "'");
     }
     if (::chmod(path_.c_str(), options.mode) != 0) fail_errno(path_, "cannot set its mode");
-    if (::listen(fd_.get(), kBacklog) != 0) fail_errno(path_, "cannot listen");
+    if (::listen(fd_.get(), SOMAXCONN) != 0) fail_errno(path_, "cannot listen");
   } catch (...) {
     remove_path();
     throw;
