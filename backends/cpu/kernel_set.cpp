@@ -7,11 +7,11 @@
 
 namespace tandem::cpu {
 
+extern const KernelSet kAmxInt8Kernels;
 extern const KernelSet kAvx512VnniKernels;
 extern const KernelSet kAvxVnniKernels;
 extern const KernelSet kAvx2Kernels;
 extern const KernelSet kSse41Kernels;
-const KernelSet& amx_int8_kernels() noexcept;
 
 namespace {
 
@@ -49,7 +49,7 @@ SupportedSets detect() noexcept {
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512vnni");
   const bool avx2 = __builtin_cpu_supports("avx2");  // F16C is older: no CPU has AVX2 without it
-  if (avx512 && avx2 && has_tiles() && tiles_are_permitted()) supported.add(amx_int8_kernels());
+  if (avx512 && avx2 && has_tiles() && tiles_are_permitted()) supported.add(kAmxInt8Kernels);
   if (avx512 && avx2) supported.add(kAvx512VnniKernels);
   if (avx2 && has_avx_vnni()) supported.add(kAvxVnniKernels);
   if (avx2) supported.add(kAvx2Kernels);

@@ -8,6 +8,10 @@
 #include "backends/cpu/kernel_set.h"
 #include "backends/cpu/row_kernels.h"
 
+#if defined(__AVX512VNNI__)
+#include "backends/cpu/tiles.h"
+#endif
+
 namespace tandem::cpu {
 namespace {
 
@@ -36,9 +40,27 @@ constexpr KernelSet make_set(const char* name) {
   return set;
 }
 
+#if defined(__AVX512VNNI__)
+/// The same with tiles for many activation rows.
+constexpr KernelSet make_tile_set() {
+  KernelSet set = make_set("amx-int8");
+  for_each_block_format([&](auto format) {
+    if constexpr (format.kGroup == 32) {
+      set.multiply[number(format.kType)] = multiply_blocks_with_tiles<decltype(format)>;
+    }
+  });
+  return set;
+}
+#endif
+
 }  // namespace
 
 extern const KernelSet TANDEM_KERNEL_SET;
 constexpr KernelSet TANDEM_KERNEL_SET = make_set(TANDEM_KERNEL_SET_NAME);
+
+#if defined(__AVX512VNNI__)
+extern const KernelSet kAmxInt8Kernels;
+constexpr KernelSet kAmxInt8Kernels = make_tile_set();
+#endif
 
 }  // namespace tandem::cpu

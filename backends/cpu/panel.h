@@ -1,13 +1,12 @@
 #pragma once
 
-// Sixteen rows of W unpacked for many activation rows.
+// Sixteen rows of W unpacked for more than one activation row.
 
 #include "backends/cpu/lanes.h"
+#include "backends/cpu/panel_row.h"
 
 namespace tandem::cpu {
 namespace {
-
-inline constexpr int kPanelColumns = 256;
 
 /// Sixteen rows of W, up to 256 columns: lane = row, four columns a lane.
 struct Panel {
@@ -16,17 +15,19 @@ struct Panel {
   alignas(64) float mins[kPanelColumns / 16][kTileOutputs];
 };
 
-/// `columns` columns of sixteen rows from `rows` on, each quant through `form`.
-template <class Format, class Form>
-TANDEM_INLINE void fill_panel_with(LaneRows rows, int columns, Panel& panel, const Form& form) {
+/// `columns` columns of sixteen rows, from `w` on and `stride` bytes apart.
+template <class Format>
+void fill_panel(const std::uint8_t* w, std::size_t stride, int columns, Panel& panel) {
   constexpr int kGroups = Format::kElems / Format::kGroup;
+  LaneRows rows(w, stride);
+  AskAhead ahead;
   for (int block = 0; block < columns / Format::kElems; ++block) {
+    ahead.advance(rows, Format::kBytes);
     const LaneSource from{rows, 0, Format::kBytes};
     Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
       auto* to = &panel.quants[(block * kGroups + group) * Format::kGroup / 4];
       const auto put = [&](const LaneBytes& sixteen) {
-        const LaneBytes formed = form(sixteen);
-        __builtin_memcpy(to, &formed, sizeof formed);
+        __builtin_memcpy(to, &sixteen, sizeof sixteen);
         to += LaneBytes::kFours;
       };
       (put(sixteens), ...);
@@ -38,19 +39,6 @@ TANDEM_INLINE void fill_panel_with(LaneRows rows, int columns, Panel& panel, con
     });
     rows.advance(Format::kBytes);
   }
-}
-
-template <class Format>
-void fill_panel(const LaneRows& rows, int columns, Panel& panel) {
-  fill_panel_with<Format>(rows, columns, panel, [](const LaneBytes& quants) { return quants; });
-}
-
-/// Quants less the format's offset, as signed bytes.
-template <class Format>
-void fill_signed_panel(const LaneRows& rows, int columns, Panel& panel) {
-  fill_panel_with<Format>(rows, columns, panel, [](const LaneBytes& quants) {
-    return Format::kOffset == 0 ? quants : quants - std::uint8_t{Format::kOffset};
-  });
 }
 
 }  // namespace

@@ -4,18 +4,22 @@
 // rows of W gives the integer sums of a group, 256 of them, in one instruction.  The sums are those of
 // integer_multiply.h and what happens to them is the same in the same order: so are the results.
 //
+// Tried and lost: tiles for groups of sixteen (Q6_K, Q2_K, Q3_K), which use half of a tile instruction, for
+// fewer than 32 rows, and for few rows, where loading, multiplying and storing a tile take longer than the
+// dot products they save.
+//
 // Limit: converting, scaling and adding the sums, four vector operations for each sixteen of them, takes
 // twice as long as the tiles do.
 
-#include "backends/cpu/few_rows.h"
-#include "backends/cpu/panel.h"
+#include <type_traits>
+
+#include "backends/cpu/integer_multiply.h"
 
 namespace tandem::cpu {
 namespace {
 
-/// Rows of a tile, and tiles of outputs that share what is read of the activations.
+/// Rows of a tile.
 inline constexpr int kTileHeight = 16;
-inline constexpr std::uint32_t kTilesTogether = 4;
 
 /// The first of two tile registers each: a group can begin before the last one is done.
 inline constexpr int kSums = 0, kInput = 2, kWeights = 4;
@@ -75,29 +79,18 @@ TANDEM_INLINE void multiply_group(const std::int8_t* x, std::size_t x_stride, co
                : "memory");
 }
 
-/// Up to sixteen activation rows from `first` on, at one panel's columns.
-struct TileInput {
-  const std::int8_t* quants;
-  const std::uint8_t* scales;
-  const float (*min_factors)[kPanelColumns / 16];  ///< of each row
-  std::size_t stride;
-};
-
 /// Scales the sums of group `g` and adds them to y; kRows or, if fewer, `rows` of them.
-template <class Format, int kRows>
-TANDEM_INLINE void add_group(const Panel& panel, int g, const TileSums& sums, const LaneRows& x_scales,
-                             const TileInput& x, int rows, __m512 (&y)[kRows]) {
+template <class Kind, int kRows>
+TANDEM_INLINE void add_group(const Panel& panel, int g, const TileSums& sums, const PanelRow<Kind>* x,
+                             int rows, __m512 (&y)[kRows]) {
   const __m512 scale = _mm512_load_ps(panel.scales[g]);
-  const std::size_t scale_at = static_cast<std::size_t>(g * Format::kGroup / 32) * sizeof(float);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     if (kRows < kTileHeight && r >= rows) break;
-    float x_scale;
-    __builtin_memcpy(&x_scale, x_scales.row(r) + scale_at, sizeof x_scale);
     const __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(sums.of_row[r]));
-    __m512 term = _mm512_mul_ps(_mm512_mul_ps(scale, _mm512_set1_ps(x_scale)), sum);
-    if constexpr (Format::kHasMin) {
-      const __m512 factor = _mm512_set1_ps(x.min_factors[r][g]);
+    __m512 term = _mm512_mul_ps(_mm512_mul_ps(scale, _mm512_set1_ps(x[r].scale(g))), sum);
+    if constexpr (Kind::kHasMin) {
+      const __m512 factor = _mm512_set1_ps(x[r].min_factors[g]);
       term = _mm512_add_ps(term, _mm512_mul_ps(_mm512_load_ps(panel.mins[g]), factor));
     }
     y[r] = _mm512_add_ps(y[r], term);
@@ -105,8 +98,8 @@ TANDEM_INLINE void add_group(const Panel& panel, int g, const TileSums& sums, co
 }
 
 /// Adds a panel times kRows activation rows or, if fewer, `rows` of them to their sums.
-template <class Format, int kRows>
-void multiply_tile(const Panel& panel, int groups, const TileInput& x, int rows,
+template <class Kind, int kRows>
+void multiply_tile(const Panel& panel, int groups, const PanelRow<Kind>* x, int rows,
                    float (*y_sums)[kTileOutputs]) {
   TileSums sums[2];
   __m512 y[kRows];
@@ -114,14 +107,11 @@ void multiply_tile(const Panel& panel, int groups, const TileInput& x, int rows,
   for (int r = 0; r < kRows; ++r) {
     y[r] = kRows == kTileHeight || r < rows ? _mm512_load_ps(y_sums[r]) : _mm512_setzero_ps();
   }
-  const LaneRows x_scales(x.scales, x.stride);
   const auto multiply = [&](int g, auto set) {
-    multiply_group<set>(x.quants + g * Format::kGroup, x.stride, panel.quants[g * Format::kGroup / 4],
+    multiply_group<set>(x[0].quants + g * Kind::kGroup, sizeof x[0], panel.quants[g * Kind::kGroup / 4],
                         sums[set]);
   };
-  const auto add = [&](int g, int set) {
-    add_group<Format, kRows>(panel, g, sums[set], x_scales, x, rows, y);
-  };
+  const auto add = [&](int g, int set) { add_group<Kind, kRows>(panel, g, sums[set], x, rows, y); };
   constexpr std::integral_constant<int, 0> kEven;
   constexpr std::integral_constant<int, 1> kOdd;
   multiply(0, kEven);
@@ -139,95 +129,83 @@ void multiply_tile(const Panel& panel, int groups, const TileInput& x, int rows,
   }
 }
 
-/// scale * sum of every row's groups at a panel's columns.
-template <class Format>
-void fill_min_factors(const Activations& x, std::uint32_t in, int column, int groups,
-                      float (*factors)[kPanelColumns / 16]) {
-  for (std::uint32_t r = 0; r < x.n; ++r) {
-    const RowSlice slice(x, r, in);
-    const int first = column / Format::kGroup;
-    for (int g = 0; g < groups; ++g) {
-      factors[r][g] = slice.scales[(first + g) * Format::kGroup / 32] *
-                      static_cast<float>(slice.template sum<Format::kGroup>(first + g));
-    }
-  }
-}
-
-/// What multiply_on_tiles works in: about 200 KiB, which a core's second-level cache holds.
-struct TileBuffers {
-  Panel panels[kTilesTogether];
-  alignas(64) float sums[kTilesTogether][kTileRows][kTileOutputs];
-  float min_factors[kTileRows][kPanelColumns / 16];
-};
-
-/// The panels times all rows of `x`, at the columns from `column` on.
-template <class Format>
-void multiply_panels(std::uint32_t in, int column, int groups, std::uint32_t tiles, const Activations& x,
-                     TileBuffers& buffers) {
-  const std::size_t scales_at = QuantisedLayout{in}.scales_at() + static_cast<std::size_t>(column) / 8;
-  const auto input = [&](std::uint32_t row) {
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(x.row(row));
-    return TileInput{reinterpret_cast<const std::int8_t*>(bytes) + column, bytes + scales_at,
-                     &buffers.min_factors[row], x.row_bytes};
-  };
-  const std::uint32_t rest = x.n % kTileHeight;
-  if (x.n > rest) {
-    const Tiles<Format::kGroup> registers(kTileHeight);
-    for (std::uint32_t row = 0; row + kTileHeight <= x.n; row += kTileHeight) {
-      const TileInput rows = input(row);
+/// The panels times `n` rows, all at the same columns.
+template <class Kind>
+void multiply_panels_on_tiles(const Panel* panels, std::uint32_t tiles, int groups, std::uint32_t n,
+                              ManyRows<Kind>& many) {
+  const std::uint32_t rest = n % kTileHeight;
+  if (n > rest) {
+    const Tiles<Kind::kGroup> registers(kTileHeight);
+    for (std::uint32_t row = 0; row + kTileHeight <= n; row += kTileHeight) {
       for (std::uint32_t t = 0; t < tiles; ++t) {
-        multiply_tile<Format, kTileHeight>(buffers.panels[t], groups, rows, kTileHeight,
-                                           &buffers.sums[t][row]);
+        multiply_tile<Kind, kTileHeight>(panels[t], groups, many.rows + row, kTileHeight, many.sums[t] + row);
       }
     }
   }
   if (rest > 0) {
-    const Tiles<Format::kGroup> registers(static_cast<int>(rest));
-    const TileInput rows = input(x.n - rest);
+    const Tiles<Kind::kGroup> registers(static_cast<int>(rest));
     for (std::uint32_t t = 0; t < tiles; ++t) {
-      multiply_tile<Format, kTileHeight - 1>(buffers.panels[t], groups, rows, static_cast<int>(rest),
-                                             &buffers.sums[t][x.n - rest]);
+      multiply_tile<Kind, kTileHeight - 1>(panels[t], groups, many.rows + n - rest, static_cast<int>(rest),
+                                           many.sums[t] + n - rest);
     }
   }
 }
 
-/// `tiles` <= kTilesTogether times sixteen rows of W, one after another from `w` on, times all rows of `x`.
-template <class Format>
-void multiply_on_tiles(const std::uint8_t* w, std::size_t row_bytes, std::uint32_t in, std::uint32_t tiles,
-                       const Activations& x, TileBuffers& buffers) {
-  for (std::uint32_t t = 0; t < tiles; ++t) {
-    __builtin_memset(buffers.sums[t], 0, x.n * sizeof buffers.sums[t][0]);
+/// Takes the block type's offset off the quants, which become signed bytes.
+inline void make_signed(Panel& panel, int columns, int offset) {
+  if (offset == 0) return;
+  const __m512i offsets = _mm512_set1_epi8(static_cast<char>(offset));
+  for (int four = 0; four < columns / 4; ++four) {
+    std::uint8_t* quants = panel.quants[four][0];
+    store(quants, _mm512_sub_epi8(load(quants), offsets));
   }
-  for (int column = 0; column < static_cast<int>(in); column += kPanelColumns) {
-    const int left = static_cast<int>(in) - column;
-    const int columns = left < kPanelColumns ? left : kPanelColumns;
-    const int groups = columns / Format::kGroup;
-    const auto* first = w + static_cast<std::size_t>(column / Format::kElems) * Format::kBytes;
+}
+
+/// `tiles` <= kTilesTogether times sixteen outputs from `first` on, times all rows of `x`.
+template <class Kind>
+void multiply_on_tiles(const Weights<Kind>& w, std::uint32_t first, std::uint32_t tiles, const Activations& x,
+                       ManyRows<Kind>& many) {
+  Panel panels[kTilesTogether];
+  many.clear_sums(tiles, x.n);
+  for (int column = 0; column < w.in; column += kPanelColumns) {
+    const int columns = w.in - column < kPanelColumns ? w.in - column : kPanelColumns;
+    many.fill_rows(w, x, column, columns);
     for (std::uint32_t t = 0; t < tiles; ++t) {
-      fill_signed_panel<Format>(LaneRows(first + t * kTileOutputs * row_bytes, row_bytes), columns,
-                                buffers.panels[t]);
+      const auto* rows = w.first + (first + t * kTileOutputs) * w.row_bytes + w.format.bytes_of(column);
+      w.format.fill(rows, w.row_bytes, columns, panels[t]);
+      make_signed(panels[t], columns, w.format.offset);
     }
-    if constexpr (Format::kHasMin) fill_min_factors<Format>(x, in, column, groups, buffers.min_factors);
     // The compiler does not know what tile instructions read.
     asm volatile("" ::: "memory");
-    multiply_panels<Format>(in, column, groups, tiles, x, buffers);
+    multiply_panels_on_tiles(panels, tiles, columns / Kind::kGroup, x.n, many);
   }
 }
 
-template <class Format>
-void multiply_blocks_on_tiles(const std::uint8_t* w, std::size_t row_bytes, std::uint32_t in,
-                              std::uint32_t tiles, const Activations& x, float* y, std::size_t y_stride) {
-  TileBuffers buffers;
-  for (std::uint32_t first = 0; first < tiles; first += kTilesTogether) {
-    const std::uint32_t n = tiles - first < kTilesTogether ? tiles - first : kTilesTogether;
-    multiply_on_tiles<Format>(w + first * kTileOutputs * row_bytes, row_bytes, in, n, x, buffers);
-    for (std::uint32_t r = 0; r < x.n; ++r) {
-      for (std::uint32_t t = 0; t < n; ++t) {
-        __builtin_memcpy(y + r * y_stride + (first + t) * kTileOutputs, buffers.sums[t][r],
-                         sizeof buffers.sums[t][r]);
-      }
-    }
+/// All outputs of `w`, a multiple of kTileOutputs.
+template <class Kind>
+void multiply_many_on_tiles(const Weights<Kind>& w, const Activations& x, float* y, std::size_t y_stride) {
+  ManyRows<Kind> many;
+  const std::uint32_t all = w.n_out / kTileOutputs;
+  for (std::uint32_t done = 0; done < all; done += kTilesTogether) {
+    const std::uint32_t tiles = all - done < kTilesTogether ? all - done : kTilesTogether;
+    multiply_on_tiles(w, done * kTileOutputs, tiles, x, many);
+    many.store_sums(tiles, kTileOutputs, x.n, y + done * kTileOutputs, y_stride);
   }
+}
+
+/// Fewer rows are multiplied sooner without tiles.
+inline constexpr std::uint32_t kFewestTileRows = 32;
+
+template <class Format>
+void multiply_blocks_with_tiles(const device::Matrix& matrix, std::uint32_t first_out, std::uint32_t n_out,
+                                const Activations& x, float* y, std::size_t y_stride) noexcept {
+  const std::uint32_t on_tiles = x.n < kFewestTileRows ? 0 : n_out / kTileOutputs * kTileOutputs;
+  if (on_tiles > 0) {
+    const Weights<KindOf<Format>> w(kWeightFormat<Format>, matrix, first_out, on_tiles);
+    multiply_many_on_tiles(w, x, y + first_out, y_stride);
+  }
+  if (on_tiles == n_out) return;
+  multiply_blocks<Format>(matrix, first_out + on_tiles, n_out - on_tiles, x, y, y_stride);
 }
 
 }  // namespace

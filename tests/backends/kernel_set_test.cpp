@@ -137,12 +137,18 @@ TEST_P(EverySet, AProductDoesNotDependOnTheOtherRows) {
     const RandomMatrix w(type, std::uint32_t{kIn}, 19, random);
     const std::vector<float> values = random_floats(kRows * kIn, 1.0f, random);
     const ActivationRows together(kernels, type, values, std::uint32_t{kRows});
-    const std::vector<float> y = multiply(kernels, w.view, together.view);
+    std::vector<float> alone;
     for (std::uint32_t r = 0; r < kRows; ++r) {
-      const Activations alone{together.view.row(r), together.view.row_bytes, 1};
-      const std::vector<float> one = multiply(kernels, w.view, alone);
-      ASSERT_EQ(std::memcmp(one.data(), &y[std::size_t{r} * w.view.out], one.size() * sizeof(float)), 0)
-          << block_type_name(type) << " row " << r;
+      const std::vector<float> one =
+          multiply(kernels, w.view, {together.view.row(r), together.view.row_bytes, 1});
+      alone.insert(alone.end(), one.begin(), one.end());
+    }
+    for (const std::uint32_t rows : {2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 32u, 35u}) {
+      Activations some = together.view;
+      some.n = rows;
+      const std::vector<float> y = multiply(kernels, w.view, some);
+      ASSERT_EQ(std::memcmp(y.data(), alone.data(), y.size() * sizeof(float)), 0)
+          << block_type_name(type) << ", " << rows << " rows";
     }
   }
 }

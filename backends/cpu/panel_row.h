@@ -1,0 +1,112 @@
+#pragma once
+
+// Quantised activations, and dot products of unpacked quants with them.
+
+#include "backends/cpu/lanes.h"
+#include "backends/cpu/quantised_row.h"
+
+namespace tandem::cpu {
+namespace {
+
+/// What the arithmetic on unpacked quants depends on, whichever block type they come from: columns that share
+/// a scale, whether there are mins, and whether quants take more than six bits where that makes a difference.
+template <int kColumns, bool kMins, bool kWideQuants>
+struct Kind {
+  static constexpr int kGroup = kColumns;
+  static constexpr bool kHasMin = kMins;
+  static constexpr bool kWide = kWideQuants;
+};
+
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+inline constexpr int kMostNarrowQuant = 255;
+#else
+inline constexpr int kMostNarrowQuant = 63;
+#endif
+
+template <class Format>
+using KindOf = Kind<Format::kGroup, Format::kHasMin, (Format::kMaxQuant > kMostNarrowQuant)>;
+
+/// A row of activations.
+struct RowSlice {
+  const std::int8_t* quants;
+  const float* scales;
+  const std::int16_t* sums;
+
+  RowSlice(const Activations& x, std::uint32_t row, std::uint32_t in) {
+    const QuantisedLayout layout{in};
+    const std::byte* bytes = x.row(row);
+    quants = reinterpret_cast<const std::int8_t*>(bytes);
+    scales = reinterpret_cast<const float*>(bytes + layout.scales_at());
+    sums = reinterpret_cast<const std::int16_t*>(bytes + layout.sums_at());
+  }
+};
+
+/// Four quants of a row for every lane.
+TANDEM_INLINE I32x16 broadcast_four(const std::int8_t* x) {
+  std::int32_t four;
+  __builtin_memcpy(&four, x, sizeof four);
+  return broadcast(four);
+}
+
+template <class Kind>
+TANDEM_INLINE I32x16 dot4(I32x16 sum, I32x16 weights, I32x16 x) {
+  if constexpr (Kind::kWide) {
+    return dot4_wide(sum, weights, x);
+  } else {
+    return dot4_narrow(sum, weights, x);
+  }
+}
+
+/// The same with four quants in memory.
+template <class Kind>
+TANDEM_INLINE I32x16 dot4(I32x16 sum, I32x16 weights, const std::int8_t* x) {
+#if defined(__AVX512VNNI__)
+  // As one instruction, which the compiler makes two of: fewer in flight a product.
+  asm("vpdpbusd %2%{1to16%}, %1, %0"
+      : "+v"(sum)
+      : "v"(weights), "m"(*reinterpret_cast<const std::int32_t*>(x)));
+  return sum;
+#else
+  return dot4<Kind>(sum, weights, broadcast_four(x));
+#endif
+}
+
+/// Most columns that are unpacked at a time: one block of the largest block types.
+inline constexpr int kPanelColumns = 256;
+
+/// Up to kPanelColumns columns of an activation row, with what every sixteen rows of W need of them computed
+/// once.  A few of these in an array are within reach of one pointer.
+template <class Kind>
+struct alignas(64) PanelRow {
+  static constexpr int kGroups = kPanelColumns / Kind::kGroup;
+  std::int8_t quants[kPanelColumns];
+  float scales[kPanelColumns / kActivationGroup];
+  std::int32_t starts[kGroups];                    ///< of integer sums: takes the type's offset back
+  float min_factors[Kind::kHasMin ? kGroups : 1];  ///< scale * sum of quants; with kHasMin only
+
+  TANDEM_INLINE float scale(int g) const { return scales[g * Kind::kGroup / int{kActivationGroup}]; }
+
+  /// Columns [column, column + columns) of a row, for weights whose quants have `offset` added.
+  void fill(const RowSlice& row, int column, int columns, int offset) {
+    if (columns == kPanelColumns) {
+      fill_groups(row, column, kPanelColumns, offset);  // loops of known length
+    } else {
+      fill_groups(row, column, columns, offset);
+    }
+  }
+
+ private:
+  TANDEM_INLINE void fill_groups(const RowSlice& row, int column, int columns, int offset) {
+    __builtin_memcpy(quants, row.quants + column, static_cast<std::size_t>(columns));
+    __builtin_memcpy(scales, row.scales + column / 32, static_cast<std::size_t>(columns) / 8);
+    const std::int16_t* sums = row.sums + column / 16;
+    for (int g = 0; g < columns / Kind::kGroup; ++g) {
+      const std::int32_t sum = Kind::kGroup == 16 ? sums[g] : sums[2 * g] + sums[2 * g + 1];
+      starts[g] = -offset * sum;
+      if constexpr (Kind::kHasMin) min_factors[g] = scale(g) * static_cast<float>(sum);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace tandem::cpu
