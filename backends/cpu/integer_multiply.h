@@ -12,9 +12,12 @@
 // rows that follow each other.
 //
 // Many rows: for each group of 32 columns eight dot products take turns with four instructions that scale and
-// add, so that two thirds of the dot products a core can do are the most.  Tried and lost: eight rows times
-// one panel (as many loads as arithmetic), asking for the next rows ahead, what rows bring to groups as
-// vectors.
+// add, so that two thirds of the dot products a core can do are the most.  Tried and lost: two panels times
+// four rows (what they read does not fit into the first-level cache), asking for the next rows ahead, what
+// rows bring to groups as vectors.
+//
+// What a kernel does with unpacked quants depends on the kind of a block type only, so that each kind is
+// compiled once and block types bring functions that unpack.
 
 #include "backends/cpu/few_rows.h"
 #include "backends/cpu/lane_outputs.h"
