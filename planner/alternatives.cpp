@@ -15,7 +15,7 @@ namespace tandem::planner {
 namespace {
 
 constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
-constexpr std::size_t kFewLabels = kMostLabels / 8;
+constexpr std::size_t kFewLabels = 500'000;
 
 /// A question beside the one that was asked.
 struct Variant {

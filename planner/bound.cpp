@@ -17,25 +17,40 @@ constexpr std::size_t kRamSteps = 12;     ///< of the price of RAM
 constexpr std::size_t kWeightSteps = 14;  ///< of the golden section
 constexpr double kImpossible = std::numeric_limits<double>::infinity();
 
-/// Finds good prices for one case and keeps the best bound.
+/// Finds good prices for one case.
 class PriceSearch {
  public:
-  PriceSearch(const CaseCosts& costs, std::vector<Sides>& tried) : costs_(costs), tried_(tried) {}
+  PriceSearch(const CaseCosts& costs, Picoseconds known_ps, std::vector<Sides>& tried)
+      : costs_(costs), known_ps_(known_ps), tried_(tried) {}
 
-  Bound run() {
-    search_ram({0, 0, 0, 0, 1});
-    if (costs_.timing == Timing::overlapped) best_part([this](double part) { return root_at(part); });
-    return std::move(*best_);
+  std::vector<Bound> run() {
+    search_weights();
+    std::ranges::stable_sort(found_, std::ranges::greater{}, &Bound::root);
+    return std::move(found_);
   }
 
  private:
+  void search_weights() {
+    search_ram({0, 0, 0, 0, 1});
+    if (costs_.timing == Timing::serial) return;
+    for (const double cpu : {1.0, 0.0}) {
+      if (found_.back().dismisses(known_ps_)) return;
+      root_at(cpu);
+    }
+    if (found_.back().dismisses(known_ps_)) return;
+    const auto alone = found_.size();
+    best_part([this](double cpu) { return root_at(cpu); });
+    const auto weighted = found_.begin() + static_cast<std::ptrdiff_t>(alone);
+    std::iter_swap(weighted, std::ranges::max_element(weighted, found_.end(), {}, &Bound::root));
+    found_.erase(weighted + 1, found_.end());
+  }
+
   /// The highest bound, whatever bytes cost, where the CPU's time counts for `cpu` and the GPU's for the rest
   /// of 2.  As much of either as the other has counts on the way through, which alone has the crossings: the
   /// bound is then never lower.
   double root_at(double cpu) {
-    highest_ = -kImpossible;
     search_ram({0, 0, std::max(0.0, 2 * cpu - 1), std::max(0.0, 1 - 2 * cpu), 2 * std::min(cpu, 1 - cpu)});
-    return highest_;
+    return found_.back().root();
   }
 
   /// Searches for where `value`, concave in 0 to 1, is highest: by golden section.
@@ -63,9 +78,12 @@ class PriceSearch {
     }
   }
 
-  /// Raises the price of RAM until it is kept to.
+  /// Raises the price of RAM until it is kept to; the best bound without one and with it are found.
   void search_ram(Bound::Prices prices) {
-    if (fits_ram(search_vram(prices)) || !costs_.space->ram_may_bind) return;
+    best_.reset();
+    const bool fits = fits_ram(search_vram(prices));
+    found_.push_back(*best_);
+    if (fits || !costs_.space->ram_may_bind) return;
     auto high = 1.0;
     prices.ram = high;
     while (!fits_ram(search_vram(prices)) && high < 1e12) prices.ram = high *= 8;
@@ -74,6 +92,7 @@ class PriceSearch {
       prices.ram = (low + high) / 2;
       (fits_ram(search_vram(prices)) ? high : low) = prices.ram;
     }
+    found_.push_back(std::move(*best_));
   }
 
   /// Raises the price of VRAM until it is kept to; what the cheapest placement that does so takes.
@@ -89,7 +108,7 @@ class PriceSearch {
       spent = evaluate(prices);
     }
     double low = 0;
-    for (std::size_t step = 0; step < kPriceSteps && high - low > 1e-6 * high; ++step) {
+    for (std::size_t step = 0; step < kPriceSteps && high - low > 1e-5 * high; ++step) {
       prices.vram = (low + high) / 2;
       const auto between = evaluate(prices);
       if (fits_vram(between)) spent = between;
@@ -106,7 +125,6 @@ class PriceSearch {
     }
     auto sides = bound.cheapest();
     const auto spent = spent_by(costs_, sides);
-    highest_ = std::max(highest_, bound.root());
     if (!best_ || bound.root() > best_->root()) best_ = std::move(bound);
     if (spent.fits(costs_)) tried_.push_back(std::move(sides));
     return spent;
@@ -120,9 +138,10 @@ class PriceSearch {
   }
 
   const CaseCosts& costs_;
+  Picoseconds known_ps_;
   std::vector<Sides>& tried_;
-  std::optional<Bound> best_;
-  double highest_ = -kImpossible;  ///< root since the weights were last changed
+  std::optional<Bound> best_;  ///< since the weights were last changed
+  std::vector<Bound> found_;
 };
 
 }  // namespace
@@ -227,8 +246,8 @@ Sides Bound::cheapest() const {
   return sides;
 }
 
-Bound Bound::best(const CaseCosts& costs, std::vector<Sides>& tried) {
-  return PriceSearch(costs, tried).run();
+std::vector<Bound> Bound::good_ones(const CaseCosts& costs, Picoseconds known_ps, std::vector<Sides>& tried) {
+  return PriceSearch(costs, known_ps, tried).run();
 }
 
 }  // namespace tandem::planner

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -60,8 +61,17 @@ struct Spent {
     return busy_ps[kOnCpu] + busy_ps[kOnGpu] + travel_ps;
   }
   [[nodiscard]] Picoseconds time_ps(Timing timing) const noexcept {
-    const StepTime time{busy_ps[kOnCpu], busy_ps[kOnGpu], travel_ps};
-    return timing == Timing::serial ? time.serial_ps() : time.overlapped_ps();
+    const auto serial = serial_ps();
+    if (timing == Timing::serial) return serial;
+    return std::max(serial, 2 * std::max(busy_ps[kOnCpu], busy_ps[kOnGpu]));
+  }
+
+  Spent operator+(const Spent& other) const noexcept {
+    return {{busy_ps[kOnCpu] + other.busy_ps[kOnCpu], busy_ps[kOnGpu] + other.busy_ps[kOnGpu]},
+            travel_ps + other.travel_ps,
+            vram_bytes + other.vram_bytes,
+            ram_bytes + other.ram_bytes,
+            drafts_bytes + other.drafts_bytes};
   }
 
   /// Adds unit `i` on `to`, the one before being on `from`.
@@ -97,10 +107,23 @@ class Bound {
     double cpu = 0;  ///< overlapped only: of twice the CPU's time
     double gpu = 0;
     double serial = 1;
+
+    /// Price of what a beginning has spent.
+    [[nodiscard]] double of(const Spent& spent) const noexcept {
+      const auto real = [](std::uint64_t value) {
+        return static_cast<double>(static_cast<std::int64_t>(value));
+      };
+      return cpu * real(2 * spent.busy_ps[kOnCpu]) + gpu * real(2 * spent.busy_ps[kOnGpu]) +
+             serial * real(spent.serial_ps()) + vram * real(spent.vram_bytes) +
+             ram * real(spent.ram_bytes + spent.drafts_bytes);
+    }
   };
 
-  /// Searches for good prices; `tried` collects placements met on the way that fit.
-  static Bound best(const CaseCosts& costs, std::vector<std::vector<std::uint8_t>>& tried);
+  /// Searches for good prices: the highest bound first, then those with a price on one thing less or alone,
+  /// which dismiss what is far from it.  Ends with the first one that says that nothing is faster than
+  /// `known_ps`. `tried` collects placements met on the way that fit.
+  static std::vector<Bound> good_ones(const CaseCosts& costs, Picoseconds known_ps,
+                                      std::vector<std::vector<std::uint8_t>>& tried);
 
   /// Of every placement of the case.
   [[nodiscard]] double root() const noexcept { return root_; }
@@ -112,13 +135,13 @@ class Bound {
 
   [[nodiscard]] const Prices& prices() const noexcept { return prices_; }
 
-  /// Of every placement that begins with what `spent` describes, the last unit being i - 1 on `side`.
-  [[nodiscard]] double after(const Spent& spent, std::size_t i, std::size_t side) const noexcept {
-    return prices_.cpu * 2 * static_cast<double>(spent.busy_ps[kOnCpu]) +
-           prices_.gpu * 2 * static_cast<double>(spent.busy_ps[kOnGpu]) +
-           prices_.serial * static_cast<double>(spent.serial_ps()) +
-           prices_.vram * static_cast<double>(spent.vram_bytes) +
-           prices_.ram * static_cast<double>(spent.ram_bytes + spent.drafts_bytes) + rest_[i][side] - limits_;
+  /// Nothing in the case is faster than `time`.
+  [[nodiscard]] bool dismisses(Picoseconds time) const noexcept { return root_ > beaten_by(time); }
+
+  /// A placement whose units before `i`, the last one on `side`, have a higher price is not faster than
+  /// `time`.
+  [[nodiscard]] double most_before(std::size_t i, std::size_t side, Picoseconds time) const noexcept {
+    return beaten_by(time) + limits_ - rest_[i][side];
   }
 
   /// At given prices.

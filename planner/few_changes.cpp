@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -88,7 +89,7 @@ class FewChanges {
       if (before_[side][end].forbidden > before_[side][begin()].forbidden) return;
       const auto with = with_run(spent, side, end);
       if (with.time_ps(costs_.timing) >= best_ps_) return;
-      if (bound_.after(with, end, side) > bound_.beaten_by(best_ps_)) continue;
+      if (bound_.prices().of(with) > bound_.most_before(end, side, best_ps_)) continue;
       ends_.push_back(end);
       extend(with_change(with, 1 - side), 1 - side, changes - 1);
       ends_.pop_back();
@@ -155,7 +156,7 @@ Bound bound_beyond_few_changes(const CaseCosts& costs) {
   auto many = costs;
   many.costs = &step;
   std::vector<std::vector<std::uint8_t>> tried;
-  return Bound::best(many, tried);
+  return Bound::good_ones(many, std::numeric_limits<Picoseconds>::max() / 4, tried).front();
 }
 
 }  // namespace tandem::planner

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <iterator>
 #include <limits>
+#include <list>
 #include <utility>
 #include <vector>
 
@@ -53,7 +56,8 @@ class Search {
         workload_(workload),
         machine_(machine),
         space_(search_space(model, budget, workload, machine, gpu, limits.head)),
-        left_{{kCountsALabel * limits.most_labels, limits.most_labels}, limits.most_labels} {}
+        most_counts_(limits.most_counts),
+        labels_left_(limits.most_labels) {}
 
   std::optional<Choice> run() {
     if (!space_.exact) bound_ps_ = 0;
@@ -99,84 +103,45 @@ class Search {
     return best_ ? best_->time_ps : std::numeric_limits<Picoseconds>::max() / 4;
   }
 
+  /// A case to search, or several as one.
   struct Open {
     CaseCosts costs;
-    Bound bound;
-    bool done = false;
+    std::vector<Bound> bounds;
+    std::vector<Open> parts;  ///< of one that is joined
+
+    [[nodiscard]] double root() const { return bounds.front().root(); }
   };
 
-  /// Cases that may hold something faster than what is known, the most promising first.
+  [[nodiscard]] bool is_dismissed(const Open& entry) const {
+    return entry.bounds.front().dismisses(known_ps());
+  }
+
+  /// Cases that may hold something faster than what is known.
   std::vector<Open> open_cases(const std::array<StepCosts, 2>& costs, Timing timing) {
     std::vector<Open> open;
-    std::optional<Bound::Prices> prices;  // good for one case, good enough to dismiss another
+    std::vector<Bound::Prices> prices;  // good for one case, good enough to dismiss another
     for (const auto& within : space_.cases) {
       if (within.ram_fixed_bytes > space_.ram_budget_bytes) continue;
       const CaseCosts in_case{&space_, &within, &costs[within.head], timing};
-      if (prices) {
-        const Bound quick(in_case, *prices);
-        if (is_dismissed(quick)) continue;
-      }
+      const auto dismisses = [&](const Bound::Prices& known) {
+        return Bound(in_case, known).dismisses(known_ps());
+      };
+      if (std::ranges::any_of(prices, dismisses)) continue;
       std::vector<std::vector<std::uint8_t>> tried;
-      auto bound = Bound::best(in_case, tried);
-      prices = bound.prices();
-      for (auto& sides : tried) take(in_case, sides, spent_by(in_case, sides).time_ps(timing));
-      if (!tried.empty()) improve(in_case, tried.back());
-      open.push_back({in_case, std::move(bound)});
+      auto bounds = Bound::good_ones(in_case, known_ps(), tried);
+      for (const auto& sides : tried) take(in_case, sides, spent_by(in_case, sides).time_ps(timing));
+      if (!tried.empty()) improve(in_case, std::move(tried.back()));
+      prices.clear();
+      for (const auto& bound : bounds) prices.push_back(bound.prices());
+      open.push_back({in_case, std::move(bounds), {}});
     }
-    std::ranges::stable_sort(open, {}, [](const Open& entry) { return entry.bound.root(); });
+    std::ranges::stable_sort(open, {}, &Open::root);
+    std::erase_if(open,
+                  [this](const Open& entry) { return is_dismissed(entry) || is_counted(entry, kFewCounts); });
+    std::erase_if(open, [this](const Open& entry) { return is_dismissed(entry) || has_few_changes(entry); });
+    std::erase_if(
+        open, [this](const Open& entry) { return is_dismissed(entry) || is_counted(entry, most_counts_); });
     return open;
-  }
-
-  /// Every case with little effort first, as what one finds may dismiss another.
-  void search_mode(const std::array<StepCosts, 2>& costs, Timing timing) {
-    auto open = open_cases(costs, timing);
-    for (auto& entry : open) {
-      auto little = kLittle;
-      entry.done = search(entry.costs, entry.bound, little);
-    }
-    search_few_changes_of(open);
-    for (auto& entry : open) {
-      if (!entry.done) entry.done = search(entry.costs, entry.bound, left_);
-    }
-    for (const auto& entry : open) {
-      if (entry.done || is_dismissed(entry.bound)) continue;
-      bound_ps_ = std::min(bound_ps_, static_cast<Picoseconds>(std::max(0.0, entry.bound.root())));
-    }
-  }
-
-  /// Of what is not done yet, the placements with few changes of side; that may be all that is of interest.
-  void search_few_changes_of(std::vector<Open>& open) {
-    for (const auto& entry : open) {
-      if (!entry.done && !is_dismissed(entry.bound))
-        take(entry.costs, search_few_changes(entry.costs, entry.bound, known_ps()));
-    }
-    for (auto& entry : open) {
-      entry.done =
-          entry.done || is_dismissed(entry.bound) || is_dismissed(bound_beyond_few_changes(entry.costs));
-    }
-  }
-
-  /// What is left to spend.
-  struct Effort {
-    CountLimits counts;
-    std::size_t labels = 0;
-  };
-
-  /// Whether the case was gone through to the end: by counts, or by labels where there is little to count.
-  bool search(const CaseCosts& costs, const Bound& bound, Effort& left) {
-    if (is_dismissed(bound)) return true;
-    if (is_countable(costs)) return take(costs, search_counts(costs, bound, known_ps(), left.counts));
-    return take(costs, search_labels(costs, bound, known_ps(), left.labels));
-  }
-
-  [[nodiscard]] bool is_dismissed(const Bound& bound) const {
-    return bound.root() > bound.beaten_by(known_ps());
-  }
-
-  /// Whether `result` is all there is.
-  bool take(const CaseCosts& costs, const SearchResult& result) {
-    if (result.sides) take(costs, *result.sides, result.time_ps);
-    return result.complete;
   }
 
   /// Moves single units as long as that helps: a better time to beat prunes more.
@@ -200,9 +165,147 @@ class Search {
     take(costs, sides, time_ps);
   }
 
+  /// Whether the case is gone through by counts, which are few where layers come in few kinds.
+  bool is_counted(const Open& entry, std::size_t most_counts) {
+    CountLimits left{std::min(most_counts, most_counts_), std::min(most_counts, most_counts_) / kCountsATry};
+    const auto result = search_counts(entry.costs, entry.bounds.front(), known_ps(), left);
+    if (result.sides) take(entry.costs, *result.sides, result.time_ps);
+    return result.complete;
+  }
+
+  /// Whether placements with few changes of side are all that is of interest.
+  bool has_few_changes(const Open& entry) {
+    const auto result = search_few_changes(entry.costs, entry.bounds.front(), known_ps());
+    if (result.sides) take(entry.costs, *result.sides, result.time_ps);
+    return bound_beyond_few_changes(entry.costs).dismisses(known_ps());
+  }
+
+  /// Cases with the head on one side often differ in few bytes: they are one that allows what any of them
+  /// does, within the loosest limits of all.
+  std::vector<Open> joined(std::vector<Open> cases) {
+    std::vector<Open> open;
+    while (!cases.empty()) {
+      const auto& first = *cases.front().costs.within;
+      const auto others = std::stable_partition(cases.begin(), cases.end(), [&](const Open& entry) {
+        return are_alike(first, *entry.costs.within);
+      });
+      std::vector<Open> alike(std::move_iterator(cases.begin()), std::move_iterator(others));
+      cases.erase(cases.begin(), others);
+      if (alike.size() == 1) {
+        open.push_back(std::move(alike.front()));
+        continue;
+      }
+      auto& loosest = joined_.emplace_back(*alike.front().costs.within);
+      for (const auto& entry : alike) loosen(loosest, *entry.costs.within);
+      auto costs = alike.front().costs;
+      costs.within = &loosest;
+      std::vector<std::vector<std::uint8_t>> tried;
+      open.push_back({costs, Bound::good_ones(costs, known_ps(), tried), std::move(alike)});
+    }
+    return open;
+  }
+
+  static bool are_alike(const SearchCase& within, const SearchCase& other) {
+    const auto difference = [](std::uint64_t bytes, std::uint64_t other_bytes) {
+      return std::max(bytes, other_bytes) - std::min(bytes, other_bytes);
+    };
+    return within.head == other.head &&
+           difference(within.vram_limit_bytes, other.vram_limit_bytes) < kFewBytes &&
+           difference(within.ram_fixed_bytes, other.ram_fixed_bytes) < kFewBytes;
+  }
+
+  static void loosen(SearchCase& within, const SearchCase& other) {
+    for (std::size_t sort = 0; sort < within.allowed.size(); ++sort) {
+      for (const auto side : {kOnCpu, kOnGpu})
+        within.allowed[sort][side] = within.allowed[sort][side] || other.allowed[sort][side];
+    }
+    within.vram_limit_bytes = std::max(within.vram_limit_bytes, other.vram_limit_bytes);
+    within.ram_fixed_bytes = std::min(within.ram_fixed_bytes, other.ram_fixed_bytes);
+  }
+
+  /// In steps from just above the bound to what is known: most of it need never be gone through.
+  void search_mode(const std::array<StepCosts, 2>& costs, Timing timing) {
+    auto open = joined(open_cases(costs, timing));
+    Steps steps(timing);
+    while (!open.empty()) {
+      const auto root = std::max(0.0, std::ranges::min_element(open, {}, &Open::root)->root());
+      const auto below_ps = std::min(known_ps(), static_cast<Picoseconds>(root * (1 + steps.beyond())) + 1);
+      auto labels_left = std::min(steps.most_labels(), labels_left_);
+      const auto labels = labels_left;
+      const bool complete = search_below(open, below_ps, labels_left);
+      labels_left_ -= labels - labels_left;
+      if (!complete && labels_left_ == 0) {
+        bound_ps_ = std::min(bound_ps_, static_cast<Picoseconds>(root));
+        return;
+      }
+      if (complete && known_ps() <= below_ps) return;
+      steps.next(complete, labels - labels_left);
+      std::erase_if(open, [this](const Open& entry) { return is_dismissed(entry); });
+    }
+  }
+
+  /// Whether labels were enough to search all of `open` for what takes less.  Of joined cases whose fastest
+  /// placement does not fit the parts are left to search; else what is known is the best below.
+  bool search_below(std::vector<Open>& open, Picoseconds below_ps, std::size_t& labels_left) {
+    for (std::size_t at = 0; at < open.size(); ++at) {
+      const auto limit_ps = std::min(below_ps, known_ps());
+      auto& entry = open[at];
+      if (entry.bounds.front().dismisses(limit_ps)) continue;
+      const auto result = search_labels(entry.costs, entry.bounds, limit_ps, labels_left);
+      if (!result.complete) return false;
+      if (!result.sides) continue;
+      if (entry.parts.empty() || fits(placement_of(space_, entry.costs.within->head, *result.sides))) {
+        take(entry.costs, *result.sides, result.time_ps);
+        continue;
+      }
+      auto parts = std::move(entry.parts);
+      entry = std::move(parts.back());
+      parts.pop_back();
+      std::ranges::move(parts, std::back_inserter(open));
+      --at;
+    }
+    return true;
+  }
+
+  /// How far beyond the bound to search.  Where devices overlap, labels can grow with any power of that:
+  /// where a step takes many more than the one before it is given up for a shorter one.  Else one step is
+  /// all.
+  class Steps {
+   public:
+    explicit Steps(Timing timing) {
+      if (timing == Timing::overlapped) return;
+      done_ = 1;
+      most_labels_ = kMostLabels;
+    }
+
+    [[nodiscard]] double beyond() const noexcept { return done_ * wider_; }
+    [[nodiscard]] std::size_t most_labels() const noexcept { return most_labels_; }
+
+    void next(bool complete, std::size_t labels) noexcept {
+      if (complete) {
+        done_ = beyond();
+        wider_ = std::min(kMostWider, wider_ * wider_);
+        most_labels_ = std::max(most_labels_, kMoreLabels * labels);
+      } else if (wider_ > kLeastWider) {
+        wider_ = std::sqrt(wider_);
+      } else {
+        most_labels_ *= kMoreLabels;
+      }
+    }
+
+   private:
+    static constexpr std::size_t kMoreLabels = 3;
+    static constexpr double kLeastWider = 1.5;
+    static constexpr double kMostWider = 4;
+    double done_ = 1.0 / 32768;
+    double wider_ = kMostWider;
+    std::size_t most_labels_ = 30'000;
+  };
+
   static constexpr int kMostPasses = 4;
-  static constexpr Effort kLittle{{20'000, 3'000}, 0};
-  static constexpr std::size_t kCountsALabel = 10;  ///< that take as long to look at
+  static constexpr std::size_t kFewCounts = 20'000;
+  static constexpr std::size_t kCountsATry = 7;  ///< that take as long
+  static constexpr std::uint64_t kFewBytes = 1 << 20;
 
   const ModelInput& model_;
   const Budget& budget_;
@@ -210,7 +313,9 @@ class Search {
   const MachineProfile& machine_;
   SearchSpace space_;
   std::optional<Choice> best_;
-  Effort left_;
+  std::size_t most_counts_;
+  std::size_t labels_left_;
+  std::list<SearchCase> joined_;
   Picoseconds bound_ps_ = std::numeric_limits<Picoseconds>::max();  ///< of cases not searched to the end
 };
 

@@ -29,19 +29,20 @@ struct Choice {
   Picoseconds time_ps = 0;
   Picoseconds bound_ps = 0;  ///< nothing that fits is faster than this
 
-  /// The search went through to the end, as it does but for some models whose layers all differ, and some
-  /// machines on which the CPU is as fast as the GPU (kMostLabels).
+  /// The search went through to the end, as it does for every model of the catalogue on every machine of
+  /// config/machines (bench/results/2026-11-exact-placement.md); kMostLabels is for those that nobody has
+  /// met.
   [[nodiscard]] bool proven() const noexcept { return bound_ps == time_ps; }
 };
 
-/// Labels that one search may keep (planner/label_search.h), or ten times as many counts look at
-/// (planner/count_search.h).  Most searches need a hundredth of them; where they do not do, the best
-/// placement so far is taken, and how far from the best it may be is known.
-inline constexpr std::size_t kMostLabels = 400'000;
+/// Labels that one search may keep (planner/label_search.h).  Where they do not do, the best placement so far
+/// is taken, and how far from the best it may be is known.
+inline constexpr std::size_t kMostLabels = 20'000'000;
 
 struct SearchLimits {
   std::optional<Device> head = std::nullopt;  ///< where the head must be
   std::size_t most_labels = kMostLabels;
+  std::size_t most_counts = 300'000;  ///< of a case (planner/count_search.h), before it is left to labels
 };
 
 /// The fastest placement on the CPU and `gpu` that fits both budgets with every buffer; nothing if none fits.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <vector>
@@ -41,6 +43,7 @@ TEST(Spent, IsWhatAWalkUnitByUnitTakes) {
   }
 }
 
+/// No placement that fits is said to be impossible by any bound that is found, nor any beginning of one.
 TEST(Bound, IsBelowEveryPlacementThatFitsAndBelowItsBeginnings) {
   std::mt19937 random(92);
   int placements = 0;
@@ -50,23 +53,47 @@ TEST(Bound, IsBelowEveryPlacementThatFitsAndBelowItsBeginnings) {
     for (const auto& within : search.space.cases) {
       const auto costs = search.in(within, timing);
       std::vector<Sides> tried;
-      const auto bound = Bound::best(costs, tried);
+      const auto bounds = Bound::good_ones(costs, planner_test::kUnknownPs, tried);
       for (const auto& sides : planner_test::all_sides(costs.units())) {
         if (!planner_test::allows(costs, sides) || !spent_by(costs, sides).fits(costs)) continue;
         const auto time_ps = spent_by(costs, sides).time_ps(timing);
         ++placements;
-        ASSERT_LE(bound.root(), bound.beaten_by(time_ps + 1));
-        Spent spent;
-        std::size_t from = CaseCosts::kStart;
-        for (std::size_t i = 0; i < sides.size(); ++i) {
-          spent.add(costs, i, from, sides[i]);
-          from = sides[i];
-          ASSERT_LE(bound.after(spent, i + 1, from), bound.beaten_by(time_ps + 1)) << "unit " << i;
+        for (const auto& bound : bounds) {
+          ASSERT_FALSE(bound.dismisses(time_ps + 1));
+          Spent spent;
+          std::size_t from = CaseCosts::kStart;
+          for (std::size_t i = 0; i < sides.size(); ++i) {
+            spent.add(costs, i, from, sides[i]);
+            from = sides[i];
+            ASSERT_LE(bound.prices().of(spent), bound.most_before(i + 1, from, time_ps + 1)) << "unit " << i;
+          }
         }
       }
     }
   }
   EXPECT_GT(placements, 1000);
+}
+
+TEST(Bound, ComesWithTheHighestOneFirstAndEndsWithOneThatDismisses) {
+  std::mt19937 random(94);
+  int several = 0;
+  int dismissed = 0;
+  for (int round = 0; round < 200; ++round) {
+    const auto search = planner_test::random_small_search(random, 6);
+    if (search.space.cases.empty()) continue;
+    const auto costs = search.in(search.space.cases.front(), kTimings[pick(random, 0, 1)]);
+    std::vector<Sides> tried;
+    const auto all = Bound::good_ones(costs, planner_test::kUnknownPs, tried);
+    ASSERT_TRUE(std::ranges::is_sorted(all, std::ranges::greater{}, &Bound::root));
+    several += all.size() > 1 ? 1 : 0;
+    if (!std::isfinite(all.front().root())) continue;
+    const auto some = Bound::good_ones(costs, 0, tried);
+    ASSERT_TRUE(some.front().dismisses(0));
+    ASSERT_LE(some.size(), all.size());
+    ++dismissed;
+  }
+  EXPECT_GT(several, 50);
+  EXPECT_GT(dismissed, 50);
 }
 
 TEST(Bound, CollectsOnlyPlacementsThatFit) {
@@ -78,7 +105,7 @@ TEST(Bound, CollectsOnlyPlacementsThatFit) {
     const auto& within = search.space.cases[pick(random, 0, search.space.cases.size() - 1)];
     const auto costs = search.in(within, kTimings[pick(random, 0, 1)]);
     std::vector<Sides> tried;
-    Bound::best(costs, tried);
+    Bound::good_ones(costs, planner_test::kUnknownPs, tried);
     for (const auto& sides : tried) ASSERT_TRUE(spent_by(costs, sides).fits(costs));
     met += tried.size();
   }
@@ -98,7 +125,8 @@ TEST(Bound, IsWithinAHundredthOfTheBestOfALargeModel) {
     auto root = std::numeric_limits<double>::max();
     for (const auto& within : space.cases) {
       std::vector<Sides> tried;
-      root = std::min(root, Bound::best({&space, &within, &step, Timing::serial}, tried).root());
+      const CaseCosts costs{&space, &within, &step, Timing::serial};
+      root = std::min(root, Bound::good_ones(costs, planner_test::kUnknownPs, tried).front().root());
     }
     const auto best = fastest(subject.input, budget, workload, machine, Device::cuda0);
     ASSERT_TRUE(best);

@@ -15,7 +15,7 @@ using planner_test::Sides;
 /// The search with enough to spend, where nothing that takes `known_ps` or more is wanted.
 SearchResult counts_below(const CaseCosts& costs, Picoseconds known_ps) {
   std::vector<Sides> tried;
-  const auto bound = Bound::best(costs, tried);
+  const auto bound = Bound::good_ones(costs, planner_test::kUnknownPs, tried).front();
   CountLimits left{1'000'000, 1'000'000};
   return search_counts(costs, bound, known_ps, left);
 }
@@ -74,7 +74,7 @@ TEST(CountSearch, StopsWhereNothingIsLeftToSpend) {
   const LargeCase large;
   const auto costs = large.costs();
   std::vector<Sides> tried;
-  const auto bound = Bound::best(costs, tried);
+  const auto bound = Bound::good_ones(costs, planner_test::kUnknownPs, tried).front();
   for (const auto& most : {CountLimits{100, 1'000'000}, CountLimits{1'000'000, 10}}) {
     auto left = most;
     EXPECT_FALSE(search_counts(costs, bound, planner_test::kUnknownPs, left).complete);
@@ -88,7 +88,7 @@ TEST(CountSearch, IsNotForLayersThatAllDiffer) {
   const CaseCosts costs{&large.space, &large.space.cases.front(), &step, Timing::serial};
   EXPECT_FALSE(is_countable(costs));
   std::vector<Sides> tried;
-  const auto bound = Bound::best(costs, tried);
+  const auto bound = Bound::good_ones(costs, planner_test::kUnknownPs, tried).front();
   CountLimits left{1'000'000, 1'000'000};
   EXPECT_FALSE(search_counts(costs, bound, planner_test::kUnknownPs, left).complete);
 }

@@ -15,9 +15,9 @@ using planner_test::Sides;
 /// The search with enough to spend, where nothing that takes `known_ps` or more is wanted.
 SearchResult labels_below(const CaseCosts& costs, Picoseconds known_ps) {
   std::vector<Sides> tried;
-  const auto bound = Bound::best(costs, tried);
+  const auto bounds = Bound::good_ones(costs, planner_test::kUnknownPs, tried);
   std::size_t left = 1'000'000;
-  return search_labels(costs, bound, known_ps, left);
+  return search_labels(costs, bounds, known_ps, left);
 }
 
 TEST(LabelSearch, FindsTheFastestOfAllPlacementsOfACase) {
@@ -44,9 +44,9 @@ TEST(LabelSearch, StopsWhereNoLabelsAreLeft) {
   const auto step = step_costs(subject.input, workload, machine, Device::cuda0, {1, 2048, 1});
   const CaseCosts costs{&space, &space.cases.front(), &step, Timing::serial};
   std::vector<Sides> tried;
-  const auto bound = Bound::best(costs, tried);
+  const auto bounds = Bound::good_ones(costs, planner_test::kUnknownPs, tried);
   std::size_t left = 100;
-  const auto found = search_labels(costs, bound, planner_test::kUnknownPs, left);
+  const auto found = search_labels(costs, bounds, planner_test::kUnknownPs, left);
   EXPECT_FALSE(found.complete);
   EXPECT_FALSE(found.sides);
   EXPECT_EQ(left, 0U);
