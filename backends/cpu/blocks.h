@@ -177,11 +177,11 @@ struct Q2_K {
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     const auto both = from.word(80);
-    const auto d = from.low_half(both), d_min = from.low_half(both >> 16);
+    const auto d = from.low_half(both), minus_d_min = -from.low_half(both >> 16);
     const auto packed = from.words(0);
     for (int g = 0; g < 16; ++g) {
       const auto byte = packed[g / 4] >> (8 * (g % 4));
-      to(g, d * from.to_floats(byte & 15), -(d_min * from.to_floats((byte >> 4) & 15)));
+      to(g, d * from.to_floats(byte & 15), minus_d_min * from.to_floats((byte >> 4) & 15));
     }
   }
   template <class Source, class Sink>
@@ -190,9 +190,9 @@ struct Q2_K {
       const int half = i / 2, part = i % 2, group = 8 * half + part;
       const auto four = from.bytes(static_cast<std::size_t>(16 + 32 * half + 16 * part));
       to(group, four & 3);
-      to(group + 2, (four >> 2) & 3);
-      to(group + 4, (four >> 4) & 3);
-      to(group + 6, four >> 6);
+      to(group + 2, moved(four, 2) & 3);
+      to(group + 4, moved(four, 4) & 3);
+      to(group + 6, moved(four, 6) & 3);
     }
   }
 };
@@ -233,16 +233,16 @@ struct Q3_K {
 template <class Source, class Sink>
 [[gnu::always_inline]] inline void unpack_k_scales(const Source& from, const Sink& to) {
   const auto words = from.words(0);
-  const auto d = from.low_half(words[0]), d_min = from.low_half(words[0] >> 16);
+  const auto d = from.low_half(words[0]), minus_d_min = -from.low_half(words[0] >> 16);
   const auto high_scales = (words[3] & 0x0f0f0f0f) | ((words[1] >> 2) & 0x30303030);
   const auto high_mins = ((words[3] >> 4) & 0x0f0f0f0f) | ((words[2] >> 2) & 0x30303030);
   for (int g = 0; g < 4; ++g) {
     to(g, d * from.to_floats((words[1] >> (8 * g)) & 63),
-       -(d_min * from.to_floats((words[2] >> (8 * g)) & 63)));
+       minus_d_min * from.to_floats((words[2] >> (8 * g)) & 63));
   }
   for (int g = 0; g < 4; ++g) {
     to(4 + g, d * from.to_floats((high_scales >> (8 * g)) & 63),
-       -(d_min * from.to_floats((high_mins >> (8 * g)) & 63)));
+       minus_d_min * from.to_floats((high_mins >> (8 * g)) & 63));
   }
 }
 

@@ -27,15 +27,36 @@ using Register = __m128i;
 using RegisterBytes = std::uint8_t __attribute__((vector_size(sizeof(Register))));
 using RegisterWords = std::uint16_t __attribute__((vector_size(sizeof(Register))));
 
+/// bytes[index] within each sixteen bytes.
+TANDEM_INLINE RegisterBytes shuffle(Register bytes, RegisterBytes indices) {
+#if defined(__AVX512VNNI__)
+  return (RegisterBytes)_mm512_shuffle_epi8(bytes, (Register)indices);
+#elif defined(__AVX2__)
+  return (RegisterBytes)_mm256_shuffle_epi8(bytes, (Register)indices);
+#else
+  return (RegisterBytes)_mm_shuffle_epi8(bytes, (Register)indices);
+#endif
+}
+
 TANDEM_INLINE RegisterBytes look_up_register(const std::uint8_t (&levels)[16], RegisterBytes indices) {
   const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels));
 #if defined(__AVX512VNNI__)
-  return (RegisterBytes)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), (Register)indices);
+  return shuffle(_mm512_broadcast_i32x4(table), indices);
 #elif defined(__AVX2__)
-  return (RegisterBytes)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), (Register)indices);
+  return shuffle(_mm256_broadcastsi128_si256(table), indices);
 #else
-  return (RegisterBytes)_mm_shuffle_epi8(table, (Register)indices);
+  return shuffle(table, indices);
 #endif
+}
+
+/// Byte `byte` of every word, four times.
+TANDEM_INLINE RegisterBytes four_copies(RegisterBytes words, int byte) {
+  using RegisterInts = std::int32_t __attribute__((vector_size(sizeof(Register))));
+  RegisterInts indices;
+  for (std::size_t i = 0; i < sizeof(Register) / 4; ++i) {
+    indices[i] = static_cast<std::int32_t>((i % 4 * 4 + static_cast<std::size_t>(byte)) * 0x01010101);
+  }
+  return shuffle((Register)words, (RegisterBytes)indices);
 }
 
 /// Sixteen columns of sixteen rows: four times (row 0: four bytes, row 1: four bytes, ...).
@@ -229,18 +250,33 @@ struct LaneSource {
     return (LaneWords)((LaneInts)(words << (24 - 8 * byte)) >> 24);
   }
 
-  /// Four bits a lane become the fifth bits of its four bytes.
+  /// Bits [16 * half, 16 * half + 16) of each lane, four for each four columns, become 0 or 16.
   TANDEM_INLINE LaneBytes fifth_bits(LaneWords bits, int half) const {
+    constexpr int kPerFour = LaneBytes::kRegisters / LaneBytes::kFours;
     LaneBytes result;
     for (int unit = 0; unit < LaneBytes::kFours; ++unit) {
-      const LaneWords four = (bits >> (16 * half + 4 * unit)) & 15;
-      // No carries: the four copies do not meet.
-      const LaneWords copies = four | four << 7 | four << 14 | four << 21;
-      const LaneWords spread = (copies & 0x01010101u) << 4;
-      __builtin_memcpy(result.bytes + unit * LaneBytes::kRegisters / LaneBytes::kFours, &spread,
-                       sizeof spread);
+      const int byte = 2 * half + unit / 2;  // of each lane, has the bits of this unit and of another one
+      for (int i = 0; i < kPerFour; ++i) {
+        RegisterBytes lanes;
+        __builtin_memcpy(&lanes, reinterpret_cast<const char*>(&bits) + i * sizeof lanes, sizeof lanes);
+        result.bytes[unit * kPerFour + i] = bits_of_byte(lanes, byte, unit % 2);
+      }
     }
     return result;
+  }
+
+ private:
+  /// 16 where the low or high (`upper`) four bits of byte `byte` of a word are set, one for each byte.
+  TANDEM_INLINE static RegisterBytes bits_of_byte(RegisterBytes words, int byte, int upper) {
+    using RegisterInts = std::int32_t __attribute__((vector_size(sizeof(Register))));
+    const RegisterBytes bits = (RegisterBytes)((RegisterInts{} + 0x08040201) << (4 * upper));
+    const RegisterBytes copies = four_copies(words, byte);
+#if defined(__AVX512VNNI__)
+    return (RegisterBytes)_mm512_maskz_mov_epi8(_mm512_test_epi8_mask((Register)copies, (Register)bits),
+                                                _mm512_set1_epi8(16));
+#else
+    return ((copies & bits) == bits) & 16;
+#endif
   }
 };
 

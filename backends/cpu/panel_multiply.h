@@ -21,8 +21,9 @@ template <class Kind, int N>
       const I32x16 w = load(panel.quants[g * Kind::kGroup / 4 + u][0]);
       for (int n = 0; n < N; ++n) sum[n] = dot4<Kind>(sum[n], w, x[n].quants + Kind::kGroup * g + 4 * u);
     }
+    const F32x16 scale = load(panel.scales[g]);
     for (int n = 0; n < N; ++n) {
-      F32x16 term = mul(mul(load(panel.scales[g]), broadcast(x[n].scale(g))), to_float(sum[n]));
+      F32x16 term = mul(mul(scale, broadcast(x[n].scale(g))), to_float(sum[n]));
       if constexpr (Kind::kHasMin) {
         term = add(term, mul(load(panel.mins[g]), broadcast(x[n].min_factors[g])));
       }
