@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 """Predicted against measured step times on this machine's CPU, as a Markdown table.
 
-`tandem calibrate` and bench_accuracy take turns, model by model: what else the machine does meanwhile hits both.  A run
-is the mean of some such turns.  A cell's error is the median over runs of predicted over measured, less 1; a cell whose
-interquartile range is above 5 % of the median does not count.
+A run is one of bench_accuracy for each model: a calibration that goes several times through what it measures, steps
+of the model in between, and medians of both.  A slow second is so in a few samples of either.  A cell's error is the
+median over five runs of predicted over measured, less 1; a cell whose interquartile range is above 5 % of the median
+does not count.  The models are
+copied first: a file that had been read long ago lay scattered in memory, and its weights were read 10 to 20 % slower
+than those of a new one.  With --real-time nothing else on this machine gets a core meanwhile, but the twentieth of the time
+that the kernel keeps for it.
 
     bench/accuracy.py --build build --raw runs.json MODEL.gguf ...
     bench/accuracy.py --from-raw runs.json
@@ -11,6 +15,7 @@ interquartile range is above 5 % of the median does not count.
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -25,32 +30,22 @@ def arguments():
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--build", type=Path, default=Path("build"))
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--turns", type=int, default=3, help="of calibration and measurement in a run")
     parser.add_argument("--contexts", type=int, nargs="+", default=[0, 1024, 8192, 32768])
-    parser.add_argument("--quick", action="store_true", help="calibrate in seconds")
+    parser.add_argument("--real-time", action="store_true", help="as root: by chrt, before all other processes")
+    parser.add_argument("--copies", type=Path, help="where the models' copies go; else where temporary files go")
     parser.add_argument("--raw", type=Path, help="add every run to this file as a line of JSON")
     parser.add_argument("--from-raw", type=Path, help="measure nothing: the table of runs that --raw kept")
     return parser.parse_args()
 
 
-def one_turn(options, model):
-    """All cells of `model`, predicted by a profile measured just before."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as profile:
-        calibrate = [options.build / "tandemd", "--calibrate", *(["--quick"] if options.quick else [])]
-        subprocess.run(calibrate, stdout=profile, stderr=subprocess.DEVNULL, check=True)
-        contexts = [word for context in options.contexts for word in ("--contexts", str(context))]
-        done = subprocess.run(
-            [options.build / "bench_accuracy", "--machine", profile.name, model, *contexts],
-            stdout=subprocess.PIPE, text=True, check=True,
-        )
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
 def one_run(options, model):
-    """The means of some turns, cell by cell."""
-    turns = [one_turn(options, model) for _ in range(options.turns)]
-    times = ("predicted_s", "measured_s")
-    return [{**cell[0], **{time: statistics.mean(turn[time] for turn in cell) for time in times}} for cell in zip(*turns)]
+    """All cells of `model`, predicted and measured."""
+    first = ["chrt", "--rr", "10"] if options.real_time else []
+    contexts = [word for context in options.contexts for word in ("--contexts", str(context))]
+    done = subprocess.run(
+        [*first, options.build / "bench_accuracy", model, *contexts], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def spread(values):
@@ -91,8 +86,7 @@ def kept_runs(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def main():
-    options = arguments()
+def print_table(options):
     cells = {}
     for run in kept_runs(options.from_raw) if options.from_raw else measured_runs(options):
         cells.setdefault((run["model"], run["step"], run["context"], run["sequences"]), []).append(run)
@@ -100,6 +94,13 @@ def main():
     print(f"\n{len(cells)} cells, {len(cells) - len(errors)} of them too noisy to count (in brackets)")
     if errors:
         print(f"error of those that count: median {statistics.median(errors):.1%}, worst {max(errors):.1%}")
+
+
+def main():
+    options = arguments()
+    with tempfile.TemporaryDirectory(dir=options.copies) as folder:
+        options.models = [Path(shutil.copy(model, folder)) for model in options.models]
+        print_table(options)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ void print_profile(const planner::MachineProfile& machine, const ipc::Json& meas
   }
   print_rate("a unit's barriers", two_decimals(machine.cpu_unit_us), "us");
   print_rate("a stage's start", two_decimals(machine.cpu_stage_us), "us");
+  if (machine.stream_rows > 0) print_rate("streaming pays from", two_decimals(machine.stream_rows), "rows");
   print_types(machine);
 }
 

@@ -43,6 +43,8 @@ struct Rates {
   double attention_tops;
   double attention_scores_g_per_s;  ///< 0: in the operations
   double unit_us;
+  double few_rows_us;
+  double many_rows_us;
   ElementRates elems;
   double threads;  ///< 0: unknown
   std::span<const TypeRates> types;
@@ -63,6 +65,8 @@ Rates rates_of(const MachineProfile& machine, Device device) {
             or_general(machine.cpu_attention_tops, machine.cpu_float_tops),
             machine.cpu_attention_scores_g_per_s,
             machine.cpu_unit_us,
+            machine.cpu_unit_few_rows_us,
+            machine.cpu_unit_many_rows_us,
             machine.cpu_elems,
             machine.cpu_threads,
             machine.cpu_types};
@@ -76,6 +80,8 @@ Rates rates_of(const MachineProfile& machine, Device device) {
           or_general(machine.gpu_attention_tops, machine.gpu_float_tops),
           0,
           machine.gpu_launch_us,
+          0,
+          0,
           {},
           0,
           machine.gpu_types};
@@ -103,6 +109,12 @@ double share_us(const Rates& rates, const TypeShare& share, double rows) {
   }
   const auto read_us = measured_us(*measured, bytes, rows);
   return rows <= kMeasuredRows.back() ? read_us : std::max(read_us, ops_us(ops, measured->tops));
+}
+
+/// What a unit costs beside its operations.
+double overhead_us(const Rates& rates, double rows) {
+  const double few_rows = std::min<double>(rows, kMeasuredRows.back());
+  return rates.unit_us + (few_rows - 1) * rates.few_rows_us + (rows - few_rows) * rates.many_rows_us;
 }
 
 /// Keys that the rows of one sequence see, summed over rows: row r sees r keys, or `window` of them.
@@ -184,7 +196,7 @@ Picoseconds unit_ps(const ModelInput& model, KvType kv_type, const MachineProfil
   const auto rates = rates_of(machine, device);
   const auto rows_each = unit.kind == UnitKind::head ? 1 : step.rows;
   const auto rows = static_cast<double>(rows_each) * static_cast<double>(step.sequences);
-  auto total_us = rates.unit_us;
+  auto total_us = overhead_us(rates, rows);
   for (const auto& share : weights_of(model, unit).shares) total_us += share_us(rates, share, rows);
   if (unit.kind == UnitKind::head && device == Device::cpu) {
     total_us += machine.cpu_stage_us * (model.embedding.bytes == 0 ? 2 : 1);

@@ -32,9 +32,9 @@ StepShape decode_step(const Workload& workload) noexcept;
 /// A chunk of at most micro_batch rows halfway through a prompt of the expected context.
 StepShape prefill_step(const Workload& workload) noexcept;
 
-/// Time of `unit` on `device`: that of its operations one after another, and the device's cost of a unit
-/// (gpu_launch_us, cpu_unit_us).  An operation takes the larger of bytes over bandwidth and operations over
-/// throughput:
+/// Time of `unit` on `device`: that of its operations one after another, and the device's cost of a unit,
+/// which is gpu_launch_us, or cpu_unit_us and what its rows add to it.  An operation takes the larger of
+/// bytes over bandwidth and operations over throughput:
 ///  - matrices and vectors, by element type: bytes once a step; 2 operations for each weight and row.  A type
 ///    with rates of its own reads at the rate measured for the step's rows, between two of them in
 ///    proportion, and beyond 8 rows as the slower of the rate at 8 and its throughput;

@@ -113,6 +113,8 @@ MachineProfile read_profile(std::string_view text) {
   machine.cpu_elems = read_elements(rates);
   machine.gpu_attention_gb_per_s = read_optional(rates, "gpu_attention_gb_per_s", 0.01, 1e5);
   machine.gpu_attention_tops = read_optional(rates, "gpu_attention_tops", 1e-3, 1e5);
+  machine.cpu_unit_few_rows_us = read_optional(rates, "cpu_unit_few_rows_us", 0.0, 1e5);
+  machine.cpu_unit_many_rows_us = read_optional(rates, "cpu_unit_many_rows_us", 0.0, 1e5);
   machine.cpu_stage_us = read_optional(rates, "cpu_stage_us", 0.0, 1e6);
   machine.gpu_stage_us = read_optional(rates, "gpu_stage_us", 0.0, 1e6);
   machine.stream_rows = read_optional(rates, "stream_rows", 1.0, 1e6);

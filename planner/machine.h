@@ -47,11 +47,11 @@ struct MachineProfile {
   double cpu_int8_tops = 0;       ///< all cores, products of quantised weights and activations
   double cpu_float_tops = 0;      ///< all cores, float products: attention, F16 and BF16 weights
   double gpu_int8_tops = 0;
-  double gpu_float_tops = 0;       ///< fp16 in, fp32 accumulated
-  double pcie_gb_per_s = 0;        ///< pinned memory, one direction
-  double gpu_launch_us = 0;        ///< a unit's kernels beyond their work, inside a captured graph
-  double cpu_unit_us = 0;          ///< a unit's barriers between operations
-  double crossing_us = 0;          ///< passing rows to the other device: copy set-up and synchronisation
+  double gpu_float_tops = 0;  ///< fp16 in, fp32 accumulated
+  double pcie_gb_per_s = 0;   ///< pinned memory, one direction
+  double gpu_launch_us = 0;   ///< a unit's kernels beyond their work, inside a captured graph
+  double cpu_unit_us = 0;     ///< a unit's barriers between operations, and all else that rates do not say
+  double crossing_us = 0;     ///< passing rows to the other device: copy set-up and synchronisation
   std::uint64_t driver_bytes = 0;  ///< VRAM a process takes before its first allocation
 
   // Optional in a profile.  0 of a rate: as the general rate above; 0 of a cost: in the costs above.
@@ -63,6 +63,8 @@ struct MachineProfile {
   ElementRates cpu_elems;
   double gpu_attention_gb_per_s = 0;  ///< 0: vram_read_gb_per_s
   double gpu_attention_tops = 0;      ///< 0: gpu_float_tops
+  double cpu_unit_few_rows_us = 0;    ///< what each row but the first, up to 8, adds to cpu_unit_us
+  double cpu_unit_many_rows_us = 0;   ///< what each row beyond 8 adds
   double cpu_stage_us = 0;            ///< entering a CPU stage, on top of its units and the crossing
   double gpu_stage_us = 0;            ///< launching a GPU stage's graph
   double stream_rows = 0;  ///< prompt rows from which streaming a CPU unit's weights to the GPU pays;

@@ -5,27 +5,35 @@
 #include <string>
 
 #include "backends/cpu/dequantise.h"
+#include "daemon/calibration/cpu_units.h"
 #include "daemon/calibration/synthetic_unit.h"
 #include "daemon/calibration/weight_block.h"
+#include "planner/activations.h"
 
 namespace tandem::calibration {
 namespace {
 
+std::uint32_t largest_chunk(const AcceleratorWork& work) {
+  std::uint32_t most = work.many_rows;
+  for (const auto rows : work.stream_rows) most = std::max(most, rows);
+  return most;
+}
+
 /// What a step needs beside its units: rows, page tables, tokens and indices (planner/activations.h).
 std::uint64_t step_bytes(const AcceleratorWork& work) {
   constexpr std::uint64_t kRowBytes = 128, kSlackBytes = 4096;
-  return work.many_rows * kRowBytes + work.context / kPageTok * sizeof(std::uint32_t) + kSlackBytes;
+  return largest_chunk(work) * kRowBytes + work.context / kPageTok * sizeof(std::uint32_t) + kSlackBytes;
 }
 
 class Bench {
  public:
-  Bench(const Pace& pace, device::Accelerator& accelerator, const AcceleratorWork& work)
+  Bench(Pace& pace, device::Accelerator& accelerator, const AcceleratorWork& work)
       : pace_(pace), accelerator_(accelerator), work_(work), sane_(kSaneBytes) {
     accelerator.set_load_buffer(accelerator.allocate_pinned(kSaneBytes), kSaneBytes);
     accelerator.set_graph_limit(kGraphBytes);
     const auto bytes = step_bytes(work);
     accelerator.set_step_buffers({accelerator.allocate(bytes), accelerator.allocate_pinned(bytes), bytes,
-                                  work.many_rows, work.many_rows});
+                                  largest_chunk(work), largest_chunk(work)});
   }
 
   /// Memory of the device, full of sane numbers.
@@ -50,9 +58,26 @@ class Bench {
     });
   }
 
+  /// Seconds of a chunk of `rows` rows through an FFN half whose weights stay on the host, from the rows' way
+  /// to the device until they are back.
+  double streamed_s(device::Stage& stage, std::uint32_t width, std::uint32_t rows) {
+    const auto bytes = std::uint64_t{rows} * width * sizeof(float);
+    auto* const x = reinterpret_cast<float*>(sane_memory(bytes));
+    auto* const here = reinterpret_cast<float*>(accelerator_.allocate_pinned(bytes));
+    std::fill_n(here, std::size_t{rows} * width, 1.0f);
+    const OneSequence sequence(rows, rows);
+    const auto batch = sequence.batch();
+    return pace_.median_s([&] {
+      accelerator_.begin(batch);
+      accelerator_.send(x, here, bytes);
+      stage.step(batch, x);
+      accelerator_.receive(here, x, bytes);
+    });
+  }
+
   const AcceleratorWork& work() const noexcept { return work_; }
   device::Accelerator& accelerator() noexcept { return accelerator_; }
-  const Pace& pace() const noexcept { return pace_; }
+  Pace& pace() noexcept { return pace_; }
 
  private:
   static constexpr std::size_t kSaneBytes = std::size_t{1} << 20;
@@ -66,7 +91,7 @@ class Bench {
     return to;
   }
 
-  const Pace& pace_;
+  Pace& pace_;
   device::Accelerator& accelerator_;
   const AcceleratorWork& work_;
   WeightBlock sane_;
@@ -154,6 +179,37 @@ void measure_attention(Bench& bench, AcceleratorSpeed& speed) {
   speed.attention_tops = 4.0 * work.heads * kHeadDim * pairs / seconds(work.many_rows) / 1e12;
 }
 
+/// Two buffers for a matrix and a norm each, and a pinned one on the way there.
+device::StreamBuffers stream_buffers(device::Accelerator& accelerator, const FfnShape& shape,
+                                     device::BlockType type) {
+  constexpr std::uint64_t kLine = 64;
+  const auto whole_lines = [](std::uint64_t bytes) { return (bytes + kLine - 1) / kLine * kLine; };
+  const std::uint64_t matrix_bytes = cpu::row_bytes(type, shape.width) * shape.ffn_width;
+  device::StreamBuffers buffers;
+  buffers.bytes = whole_lines(matrix_bytes) + whole_lines(shape.width * sizeof(float));
+  for (auto& buffer : buffers.on_device) buffer = accelerator.allocate(buffers.bytes);
+  buffers.pinned_bytes = planner::load_buffer_bytes(matrix_bytes);
+  buffers.pinned = accelerator.allocate_pinned(buffers.pinned_bytes);
+  return buffers;
+}
+
+void measure_streaming(Bench& bench, Pace& pace, AcceleratorSpeed& speed) {
+  const auto& work = bench.work();
+  const FfnShape shape{work.width, work.ffn_width};
+  const auto type = static_cast<device::BlockType>(work.types.front());
+  bench.accelerator().set_stream_buffers(stream_buffers(bench.accelerator(), shape, type));
+  HostMemory host;
+  std::vector units{ffn_unit(shape.width, shape.ffn_width, type, host.view())};
+  units.front().streamed = true;
+  const auto scratch = scratch_for(units, shape.width, largest_chunk(work), bench.memory());
+  const auto stage = bench.accelerator().make_stage(units.data(), units.size(),
+                                                    {shape.width, 1e-6f, largest_chunk(work)}, scratch);
+  for (const auto rows : work.stream_rows) {
+    if (!pace.begin("a chunk of " + std::to_string(rows) + " rows, its weights streamed")) break;
+    speed.streamed.push_back({rows, bench.streamed_s(*stage, shape.width, rows)});
+  }
+}
+
 }  // namespace
 
 AcceleratorWork little_work() {
@@ -165,6 +221,7 @@ AcceleratorWork little_work() {
   work.heads = 2;
   work.context = 128;
   work.copy_bytes = 1 << 16;
+  work.stream_rows = {4, 16};
   work.types = {model::TensorType::q4_0};
   return work;
 }
@@ -183,6 +240,7 @@ AcceleratorSpeed measure_accelerator(Pace& pace, device::Accelerator& accelerato
     if (!pace.begin("products in " + name + " on the GPU")) break;
     speed.types.push_back(type_rates(bench, speed, type));
   }
+  if (!work.stream_rows.empty() && pace.has(0)) measure_streaming(bench, pace, speed);
   return speed;
 }
 

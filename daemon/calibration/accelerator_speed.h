@@ -5,6 +5,7 @@
 
 #include "backends/device.h"
 #include "daemon/calibration/pace.h"
+#include "daemon/calibration/stream_crossover.h"
 #include "planner/machine.h"
 
 namespace tandem::calibration {
@@ -21,6 +22,8 @@ struct AcceleratorSpeed {
       0;  ///< of the device, by the driver and other programs, before the first allocation
   double to_device_gb_per_s = 0;  ///< from pinned memory
   double from_device_gb_per_s = 0;
+  std::vector<ChunkTime> streamed;  ///< there and back, with weights that pass from the host's memory
+  double stream_rows = 0;           ///< where those are as fast as the CPU's; 0: unknown, or nowhere
 };
 
 /// What it is measured with.
@@ -32,6 +35,7 @@ struct AcceleratorWork {
   std::uint32_t heads = 16;       ///< of attention, on half as many KV heads of 256
   std::uint32_t context = 8192;   ///< keys that attention sees
   std::uint64_t copy_bytes = 64 << 20;
+  std::vector<std::uint32_t> stream_rows{8, 16, 32, 64, 128, 256, 512};  ///< of chunks, upwards
   std::vector<model::TensorType> types{model::TensorType::q4_0, model::TensorType::q6_k,
                                        model::TensorType::q4_k, model::TensorType::q8_0};
 };

@@ -24,6 +24,7 @@ AcceleratorSpeed speed_of(const GpuToMeasure& gpu, const Effort& effort, const P
   constexpr double kPart = 0.4;  // of the time; the rest is the CPU's
   auto part = effort;
   part.limit_s *= kPart;
+  part.repeats *= part.rounds;  // in one round: every round would take memory of the device anew
   Pace pace(part, [&](const std::string& what, double share) { progress(what, share * kPart); });
   return measure_accelerator(pace, *gpu.device, gpu.work);
 }
@@ -33,7 +34,12 @@ AcceleratorSpeed speed_of(const GpuToMeasure& gpu, const Effort& effort, const P
 std::string calibrate(const Effort& effort, const hardware::Fingerprint& fingerprint,
                       const Progress& progress, const GpuToMeasure& gpu) {
   Pace pace(effort, progress);
-  const auto gpu_speed = speed_of(gpu, effort, progress);
+  auto gpu_speed = speed_of(gpu, effort, progress);
+  if (!gpu_speed.streamed.empty()) {
+    const auto on_cpu = cpu_chunk_times(pace, fingerprint.threads, {gpu.work.width, gpu.work.ffn_width},
+                                        gpu.work.types.front(), gpu.work.stream_rows);
+    gpu_speed.stream_rows = crossover_rows(on_cpu, gpu_speed.streamed);
+  }
   const auto cpu_speed = measure_cpu(pace, fingerprint.threads);
   return profile_json(cpu_speed, gpu_speed, {fingerprint, utc_now(), pace.elapsed_s()});
 }

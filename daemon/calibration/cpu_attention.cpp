@@ -26,17 +26,17 @@ std::uint64_t row_bytes(const AttentionShape& shape) {
   return vectors * shape.kv_heads * shape.head_dim * sizeof(std::uint16_t);
 }
 
-/// A step of `rows` rows through halves whose KV takes `kv_bytes` together.
-Work work_of(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, const AttentionShape& shape,
-             std::uint32_t rows, std::size_t kv_bytes) {
-  const auto halves = std::max<std::size_t>(1, kv_bytes / (row_bytes(shape) * kContext));
+/// A step of `rows` rows through the first `n` of `halves`.
+Work work_of(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, const AttentionHalves& halves,
+             std::uint32_t rows, std::size_t n) {
+  const auto& shape = halves.shape();
   const model::LayerSpec layer{.heads = shape.heads, .kv_heads = shape.kv_heads};
   const auto tiles = planner::attention_tiles(layer, rows, 1, team.threads());
-  const auto pairs = std::uint64_t{rows} * (kContext - rows) * halves;  // of a row and a key
+  const auto pairs = std::uint64_t{rows} * (kContext - rows) * n;  // of a row and a key
   const auto keys = static_cast<double>(pairs) * tiles.imbalance;
   return {keys * static_cast<double>(row_bytes(shape)) * tiles.loads_a_key,
           keys * 4 * shape.heads * shape.head_dim, keys * shape.heads,
-          attention_s(pace, team, kernels, shape, rows, kContext, halves)};
+          halves.seconds(pace, team, kernels, rows, n)};
 }
 
 using Triple = std::array<double, 3>;
@@ -55,26 +55,35 @@ Triple seconds_each(const Work& a, const Work& b, const Work& c) {
           determinant(bytes, ops, seconds) / all};
 }
 
+/// As many as hold `kv_bytes`, at least one.
+AttentionHalves halves_of(const AttentionShape& shape, std::size_t kv_bytes) {
+  return {shape, std::max<std::size_t>(1, kv_bytes / (row_bytes(shape) * kContext)), kManyRows};
+}
+
+// Heads of Gemma 3 and 4 12B: of sliding layers, half of those as short ones, and of Gemma 4's global layers.
+constexpr AttentionShape kWide{32, 16, 8, 256, 128, device::KvLayout::separate, kContext};
+constexpr AttentionShape kNarrow{32, 16, 8, 64, 32, device::KvLayout::separate, kContext};
+constexpr AttentionShape kVector{32, 16, 1, 512, 64, device::KvLayout::vector, kContext};
+
 }  // namespace
 
-AttentionRates attention_rates(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
-                               std::size_t kv_bytes) {
-  // Heads of Gemma 3 and 4 12B: of sliding layers, half of those as short ones, and of Gemma 4's global
-  // layers.
-  const AttentionShape wide{32, 16, 8, 256, 128, device::KvLayout::separate, kContext};
-  const AttentionShape narrow{32, 16, 8, 64, 32, device::KvLayout::separate, kContext};
-  const AttentionShape vector{32, 16, 1, 512, 64, device::KvLayout::vector, kContext};
-  const auto work = [&](const AttentionShape& shape, std::uint32_t rows, std::size_t bytes) {
-    return work_of(pace, team, kernels, shape, rows, bytes);
+AttentionProbe::AttentionProbe(std::size_t kv_bytes)
+    : wide_(halves_of(kWide, kv_bytes)),
+      narrow_(halves_of(kNarrow, 0)),
+      vector_(halves_of(kVector, kv_bytes / 2)) {}
+
+AttentionRates AttentionProbe::rates(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels) const {
+  const auto work = [&](const AttentionHalves& halves, std::uint32_t rows, std::size_t n) {
+    return work_of(pace, team, kernels, halves, rows, n);
   };
   // A row loads a key for one or two queries, many rows load it for sixteen.
-  const auto one = work(wide, 1, kv_bytes);
+  const auto one = work(wide_, 1, wide_.count());
   const auto [byte_s, op_s, score_s] =
-      seconds_each(one, work(wide, kManyRows, 0), work(narrow, kManyRows, 0));
+      seconds_each(one, work(wide_, kManyRows, 1), work(narrow_, kManyRows, 1));
   const bool told_apart = byte_s > 0 && op_s > 0 && score_s > 0;
   if (!told_apart) return {};
   AttentionRates rates{1 / byte_s / 1e9, 0, 1 / op_s / 1e12, 1 / score_s / 1e9};
-  const auto vectors = work(vector, 1, kv_bytes / 2);
+  const auto vectors = work(vector_, 1, vector_.count());
   const auto load_s = vectors.seconds - vectors.ops * op_s - vectors.scores * score_s;
   if (load_s > 0) rates.vector_gb_per_s = vectors.bytes / load_s / 1e9;
   return rates;

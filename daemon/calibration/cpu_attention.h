@@ -2,6 +2,7 @@
 
 #include "backends/cpu/kernel_set.h"
 #include "backends/cpu/team.h"
+#include "daemon/calibration/cpu_units.h"
 #include "daemon/calibration/pace.h"
 
 namespace tandem::calibration {
@@ -15,8 +16,18 @@ struct AttentionRates {
   double scores_g_per_s = 0;
 };
 
-/// Measures attention over `kv_bytes` of KV, more than caches hold.
-AttentionRates attention_rates(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
-                               std::size_t kv_bytes);
+/// Measures attention over KV that it holds.
+class AttentionProbe {
+ public:
+  /// `kv_bytes` are more than caches hold.
+  explicit AttentionProbe(std::size_t kv_bytes);
+
+  AttentionRates rates(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels) const;
+
+ private:
+  AttentionHalves wide_;
+  AttentionHalves narrow_;
+  AttentionHalves vector_;
+};
 
 }  // namespace tandem::calibration

@@ -56,7 +56,7 @@ class Rows {
 
 class Elements {
  public:
-  Elements(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, const WeightBlock& block)
+  Elements(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, const WeightBlock& block)
       : pace_(pace), team_(team), kernels_(kernels), block_(block) {}
 
   /// The ends of two halves: a sum with a norm, the next half's norm and its conversion.
@@ -207,7 +207,7 @@ class Elements {
     cpu::multiply_all(member, kernels_, input.view(rows), {&product, 1});
   }
 
-  const Pace& pace_;
+  Pace& pace_;
   cpu::Team& team_;
   const cpu::KernelSet& kernels_;
   const WeightBlock& block_;
@@ -215,7 +215,7 @@ class Elements {
 
 }  // namespace
 
-planner::ElementRates element_rates(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
+planner::ElementRates element_rates(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
                                     const WeightBlock& block) {
   Elements elements(pace, team, kernels, block);
   planner::ElementRates rates;

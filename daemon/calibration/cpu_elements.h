@@ -12,7 +12,7 @@ namespace tandem::calibration {
 /// own kernels over rows as wide as those of a 12B model, shared out as a stage does.  Each is taken together
 /// with writing what it reads, and the writing taken off, so that it finds its rows where another thread left
 /// them.  `block` gives the matrices.
-planner::ElementRates element_rates(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
+planner::ElementRates element_rates(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
                                     const WeightBlock& block);
 
 }  // namespace tandem::calibration

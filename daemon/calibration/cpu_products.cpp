@@ -12,6 +12,9 @@ namespace {
 /// Rows of a step whose weights are read once and used many times.
 constexpr std::uint32_t kProductRows = 128;
 
+/// Samples that go through all of the block between them.
+constexpr std::size_t kSamplesOfBlock = 3;
+
 device::BlockType block_type(model::TensorType type) {
   return static_cast<device::BlockType>(type);  // both are GGUF's numbers
 }
@@ -51,18 +54,22 @@ struct ProductTime {
   double ops = 0;    ///< multiplies and adds
 };
 
-/// Multiplies `rows` rows with the first `halves` FFN halves in `block`.
-ProductTime product_time(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
-                         const WeightBlock& block, const FfnShape& shape, model::TensorType type,
-                         std::uint32_t rows, std::size_t halves) {
+/// Multiplies `rows` rows with `halves` of the FFN halves in `block`, each time with those that follow the
+/// last.
+ProductTime product_time(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, const WeightBlock& block,
+                         const FfnShape& shape, model::TensorType type, std::uint32_t rows,
+                         std::size_t halves) {
   const auto bytes_each = ffn_bytes(shape, block_type(type));
   const Input narrow(kernels, shape.width, rows);
   const Input wide(kernels, shape.ffn_width, rows);
   std::vector<float> gate(std::size_t{rows} * shape.ffn_width);
   std::vector<float> up(gate.size());
   std::vector<float> down(std::size_t{rows} * shape.width);
+  const auto all = block.bytes().size() / bytes_each;
+  std::size_t first = 0;
   const auto multiply = [&](cpu::Team::Member& member, std::size_t i) {
-    const auto half = ffn_at(shape, block_type(type), block.bytes().data(), i * bytes_each);
+    const auto at = (first + i) % all * bytes_each;
+    const auto half = ffn_at(shape, block_type(type), block.bytes().data(), at);
     const cpu::Product into[] = {{&half.gate, gate.data()}, {&half.up, up.data()}};
     cpu::multiply_all(member, kernels, narrow.view(), into);
     const cpu::Product out{&half.down, down.data()};
@@ -73,6 +80,7 @@ ProductTime product_time(const Pace& pace, cpu::Team& team, const cpu::KernelSet
     team.run([&](cpu::Team::Member& member) {
       for (std::size_t i = 0; i < halves; ++i) multiply(member, i);
     });
+    first += halves;
   });
   time.bytes = static_cast<double>(halves) * static_cast<double>(bytes_each);
   time.ops = 6.0 * rows * shape.width * shape.ffn_width * static_cast<double>(halves);
@@ -86,12 +94,12 @@ std::vector<model::TensorType> cpu_types() {
   return {q4_0, f16, q6_k, q4_k, q8_0, bf16, q5_k, f32, q4_1, q5_0, q5_1, q3_k, q2_k, iq4_nl, iq4_xs, mxfp4};
 }
 
-std::optional<planner::TypeRates> product_rates(const Pace& pace, cpu::Team& team,
-                                                const cpu::KernelSet& kernels, const WeightBlock& block,
-                                                const FfnShape& shape, model::TensorType type,
-                                                const planner::ElementRates& elems) {
-  const auto halves = block.bytes().size() / ffn_bytes(shape, block_type(type));
-  if (halves == 0) return std::nullopt;
+std::optional<planner::TypeRates> product_rates(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
+                                                const WeightBlock& block, const FfnShape& shape,
+                                                model::TensorType type, const planner::ElementRates& elems) {
+  const auto all = block.bytes().size() / ffn_bytes(shape, block_type(type));
+  if (all == 0) return std::nullopt;
+  const auto halves = std::max<std::size_t>(1, all / kSamplesOfBlock);
   planner::TypeRates rates{type, {}, 0};
   // Without inputs and outputs; at least half of what was measured is arithmetic, however wrong the
   // rest may be.

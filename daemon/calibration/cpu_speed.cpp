@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <future>
+#include <span>
 
 #include "backends/cpu/kernel_set.h"
 #include "backends/cpu/team.h"
 #include "daemon/calibration/cpu_attention.h"
 #include "daemon/calibration/cpu_elements.h"
 #include "daemon/calibration/cpu_products.h"
-#include "daemon/calibration/cpu_units.h"
 #include "daemon/calibration/weight_block.h"
 #include "memory/available_ram.h"
 
@@ -18,6 +18,10 @@ namespace {
 /// Types that are measured however late it is: the first ones of cpu_types, which most files are made of.
 constexpr std::size_t kNeededTypes = 5;
 
+std::string products_in(model::TensorType type) {
+  return "products in " + std::string(model::tensor_type_info(type).name);
+}
+
 /// The FFN half of a 12B model; for the rare fp32 one half as wide.
 FfnShape shape_for(model::TensorType type) {
   FfnShape shape;
@@ -26,10 +30,44 @@ FfnShape shape_for(model::TensorType type) {
 }
 
 /// Three times the caches, and an FFN half of every type; at most a quarter of what the system has left.
+/// Eight times the caches were read no slower.
 std::size_t block_bytes() {
   const auto wanted = std::max(3 * largest_cache_bytes(),
                                ffn_bytes(shape_for(model::TensorType::f32), device::BlockType::f32));
   return std::min<std::uint64_t>(wanted, memory::available_ram_bytes() / 4);
+}
+
+/// What is known so far, as a profile; without what steps cost beside it.
+planner::MachineProfile rates_of(const CpuSpeed& speed) {
+  planner::MachineProfile rates;
+  rates.ram_read_gb_per_s = speed.reads.back().gb_per_s;
+  rates.cpu_attention_gb_per_s = speed.attention.gb_per_s;
+  rates.cpu_attention_tops = speed.attention.tops;
+  rates.cpu_attention_scores_g_per_s = speed.attention.scores_g_per_s;
+  rates.cpu_threads = speed.threads;
+  rates.cpu_elems = speed.elems;
+  rates.cpu_types = speed.types;
+  for (const auto& type : speed.types) {
+    if (model::is_float(type.type)) rates.cpu_float_tops = std::max(rates.cpu_float_tops, type.tops);
+  }
+  return rates;
+}
+
+/// A round through what most models need: the rates of the first kNeededTypes types, and of everything else
+/// but products.
+void measure_common(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, const WeightBlock& block,
+                    const AttentionProbe& attention, CpuSpeed& speed) {
+  speed.reads = read_speeds(pace, block.bytes(), team.threads());
+  if (pace.begin("attention")) speed.attention = attention.rates(pace, team, kernels);
+  if (pace.begin("norms and GeGLU")) speed.elems = element_rates(pace, team, kernels, block);
+  const auto types = cpu_types();
+  speed.types.clear();
+  for (const auto type : std::span(types).first(kNeededTypes)) {
+    pace.begin(products_in(type));
+    const auto rates = product_rates(pace, team, kernels, block, shape_for(type), type, speed.elems);
+    if (rates) speed.types.push_back(*rates);
+  }
+  if (pace.begin("small units")) speed.overhead = step_overhead(pace, team, kernels, rates_of(speed));
 }
 
 CpuSpeed measure(Pace& pace, unsigned threads) {
@@ -40,17 +78,16 @@ CpuSpeed measure(Pace& pace, unsigned threads) {
   speed.threads = team.threads();
   speed.kernels = kernels.name;
   const WeightBlock block(block_bytes());
-  speed.reads = read_speeds(pace, block.bytes(), team.threads());
-  if (pace.begin("barriers")) {
-    const auto overhead = step_overhead(pace, team, kernels);
-    speed.unit_us = overhead.unit_us;
-    speed.stage_us = overhead.stage_us;
+  const AttentionProbe attention(block.bytes().size());
+  double round_s = 0;
+  for (unsigned round = 0; round == 0 || (round < pace.effort().rounds && pace.has(round_s)); ++round) {
+    const auto start_s = pace.elapsed_s();
+    measure_common(pace, team, kernels, block, attention, speed);
+    round_s = pace.elapsed_s() - start_s;
   }
-  if (pace.begin("attention")) speed.attention = attention_rates(pace, team, kernels, block.bytes().size());
-  if (pace.begin("norms and GeGLU")) speed.elems = element_rates(pace, team, kernels, block);
-  for (const auto type : cpu_types()) {
-    const bool has_time = pace.begin("products in " + std::string(model::tensor_type_info(type).name));
-    if (!has_time && speed.types.size() >= kNeededTypes) break;
+  const auto types = cpu_types();
+  for (const auto type : std::span(types).subspan(kNeededTypes)) {
+    if (!pace.begin(products_in(type))) break;
     const auto rates = product_rates(pace, team, kernels, block, shape_for(type), type, speed.elems);
     if (rates) speed.types.push_back(*rates);
   }

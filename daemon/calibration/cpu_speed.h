@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "daemon/calibration/cpu_attention.h"
+#include "daemon/calibration/cpu_overhead.h"
 #include "daemon/calibration/memory_speed.h"
 #include "daemon/calibration/pace.h"
 #include "planner/machine.h"
@@ -20,8 +21,7 @@ struct CpuSpeed {
   std::vector<planner::TypeRates> types;
   AttentionRates attention;
   planner::ElementRates elems;
-  double unit_us = 0;
-  double stage_us = 0;
+  StepOverhead overhead;
 };
 
 /// Measures with a team of `threads` pinned threads; 0: one for each core.

@@ -1,25 +1,49 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <vector>
 
 #include "backends/cpu/kernel_set.h"
 #include "backends/cpu/team.h"
 #include "daemon/calibration/pace.h"
 #include "daemon/calibration/synthetic_unit.h"
+#include "daemon/calibration/weight_block.h"
 
 namespace tandem::calibration {
 
-/// Seconds of a step of `rows` rows that ends at `context`, in `halves` attention halves that are nothing but
-/// attention, each with KV of its own: the same step at the start of a sequence is taken off.
-double attention_s(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
-                   const AttentionShape& shape, std::uint32_t rows, std::uint64_t context,
-                   std::size_t halves);
+/// Memory of the host.
+class HostMemory {
+ public:
+  [[nodiscard]] UnitMemory view();
 
-/// What a step costs beside its arithmetic.
-struct StepOverhead {
-  double unit_us = 0;   ///< a unit's barriers and claims
-  double stage_us = 0;  ///< waking the team and putting it to rest
+ private:
+  std::deque<WeightBlock> blocks_;
 };
-StepOverhead step_overhead(const Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels);
+
+/// Seconds of a step over `units`, `rows` rows that end at `context`.
+double step_s(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
+              const std::vector<device::Unit>& units, std::uint32_t width, const device::Scratch& scratch,
+              std::uint32_t rows, std::uint64_t context);
+
+/// Attention halves that are nothing but attention, each with KV of its own.
+class AttentionHalves {
+ public:
+  AttentionHalves(const AttentionShape& shape, std::size_t halves, std::uint32_t most_rows);
+
+  [[nodiscard]] const AttentionShape& shape() const noexcept { return shape_; }
+  [[nodiscard]] std::size_t count() const noexcept { return units_.size(); }
+
+  /// Seconds of attention in a step of `rows` rows at the end of the shape's context, through the first
+  /// `halves`: the same step at the start of a sequence is taken off.
+  double seconds(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, std::uint32_t rows,
+                 std::size_t halves) const;
+
+ private:
+  AttentionShape shape_;
+  HostMemory memory_;
+  std::vector<device::Unit> units_;
+  device::Scratch scratch_;
+};
 
 }  // namespace tandem::calibration

@@ -37,7 +37,7 @@ std::uint64_t sum_of(std::span<const std::byte> piece) {
 }
 
 /// Reads with a pinned team of its own.  On a thread of its own, as pinning binds the caller too.
-double speed_of(const Pace& pace, std::span<const std::byte> memory, unsigned threads) {
+double speed_of(Pace& pace, std::span<const std::byte> memory, unsigned threads) {
   return std::async(std::launch::async,
                     [&] {
                       cpu::Team team(threads);
@@ -103,7 +103,7 @@ std::vector<unsigned> thread_counts(unsigned all) {
   return counts;
 }
 
-double read_s(const Pace& pace, cpu::Team& team, std::span<const std::byte> memory) {
+double read_s(Pace& pace, cpu::Team& team, std::span<const std::byte> memory) {
   const auto pieces = (memory.size() + kPieceBytes - 1) / kPieceBytes;
   return pace.median_s([&] {
     team.run([&](cpu::Team::Member& member) {

@@ -28,7 +28,7 @@ std::size_t largest_cache_bytes();
 std::vector<unsigned> thread_counts(unsigned all);
 
 /// Seconds to read all of `memory` with `team`, in order, in pieces of a mebibyte.
-double read_s(const Pace& pace, cpu::Team& team, std::span<const std::byte> memory);
+double read_s(Pace& pace, cpu::Team& team, std::span<const std::byte> memory);
 
 /// Reading `memory` with 1, 2, 4 ... `all` threads, each on a core of its own; with `all` however late it is.
 std::vector<ReadSpeed> read_speeds(Pace& pace, std::span<const std::byte> memory, unsigned all);

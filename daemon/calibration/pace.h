@@ -3,64 +3,76 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace tandem::calibration {
 
-/// Called before something is measured: what, and how much of the time is used up, 0 to 1.
+/// Called before something is measured: what, and how much of the time is used up, 0 to 1.  The time it takes
+/// itself does not count.
 using Progress = std::function<void(const std::string& what, double share)>;
 
 /// How thorough a calibration is.
 struct Effort {
   double limit_s = 0;    ///< nothing is begun after it
-  unsigned repeats = 0;  ///< samples of one quantity, of which the median counts
+  unsigned rounds = 1;   ///< times that all common quantities are measured, one after another
+  unsigned repeats = 1;  ///< samples of a quantity in a round
   double sample_s = 0;   ///< a sample repeats its work until it has taken as long
 
   bool operator==(const Effort&) const = default;
 };
 
 /// `tandem calibrate`: under a minute.
-inline constexpr Effort kFullEffort{50, 5, 0.02};
+inline constexpr Effort kFullEffort{50, 5, 2, 0.03};
 /// The daemon's first start: seconds.
-inline constexpr Effort kShortEffort{6, 3, 0.004};
+inline constexpr Effort kShortEffort{6, 3, 1, 0.004};
 
-/// Times work within the limits of an effort.
+/// Of at least one number; the mean of the middle two where their count is even.
+inline double median(std::vector<double> numbers) {
+  std::ranges::sort(numbers);
+  const auto upper = numbers.size() / 2;
+  return numbers.size() % 2 == 1 ? numbers[upper] : (numbers[upper - 1] + numbers[upper]) / 2;
+}
+
+/// Times work within the limits of an effort.  A quantity that comes up again in a later round is the median
+/// of all its samples: a second in which the machine had something else to do is in a few samples of
+/// everything and not in all samples of one thing.
 class Pace {
  public:
-  Pace(const Effort& effort, Progress progress)
-      : effort_(effort), progress_(std::move(progress)), start_(Clock::now()) {}
+  Pace(const Effort& effort, Progress progress) : effort_(effort), progress_(std::move(progress)) {}
 
-  /// False once the time is used up.  Says what comes next where it is not.
+  /// False once the time is used up.  Says what comes next where it is not.  What is measured until the next
+  /// call is named by `what` and its number since.
   bool begin(const std::string& what) {
-    const auto share = elapsed_s() / effort_.limit_s;
-    if (share >= 1) return false;
-    progress_(what, share);
+    begun_ = what;
+    number_ = 0;
+    if (!has(0)) return false;
+    const auto start = Clock::now();
+    progress_(what, elapsed_s() / effort_.limit_s);
+    paused_s_ += seconds_since(start);
     return true;
   }
 
-  /// Seconds that `work` takes: the median of the effort's samples, after one that is not counted; a single
-  /// sample where time is used up.
+  /// Seconds that `work` takes: the median of the effort's samples, and of those of earlier rounds; a single
+  /// sample more where time is used up.  The first run counts only if it is as long as a sample: what is
+  /// shorter takes longer then.
   template <class Work>
-  double median_s(Work&& work) const {
-    work();
-    std::vector<double> samples(elapsed_s() < effort_.limit_s ? effort_.repeats : 1);
-    for (auto& sample : samples) {
-      const auto start = Clock::now();
-      unsigned runs = 0;
-      do {
-        work();
-        ++runs;
-      } while (seconds_since(start) < effort_.sample_s);
-      sample = seconds_since(start) / runs;
-    }
-    const auto middle = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
-    std::nth_element(samples.begin(), middle, samples.end());
-    return *middle;
+  double median_s(Work&& work) {
+    auto& samples = samples_[{begun_, number_++}];
+    const auto before = samples.size();
+    const auto first_s = sample_s(work, 0);
+    if (first_s >= effort_.sample_s) samples.push_back(first_s);
+    const auto repeats = has(0) ? effort_.repeats : 1;
+    while (samples.size() < before + repeats) samples.push_back(sample_s(work, effort_.sample_s));
+    return median(samples);
   }
 
-  [[nodiscard]] double elapsed_s() const { return seconds_since(start_); }
+  /// Whether something that takes as long can still be done.
+  [[nodiscard]] bool has(double seconds) const { return elapsed_s() + seconds < effort_.limit_s; }
+  /// Progress not counted.
+  [[nodiscard]] double elapsed_s() const { return seconds_since(start_) - paused_s_; }
   [[nodiscard]] const Effort& effort() const noexcept { return effort_; }
 
  private:
@@ -70,9 +82,25 @@ class Pace {
     return std::chrono::duration<double>(Clock::now() - start).count();
   }
 
+  /// Mean of as many runs as take `least_s`, at least one.
+  template <class Work>
+  static double sample_s(Work& work, double least_s) {
+    const auto start = Clock::now();
+    unsigned runs = 0;
+    do {
+      work();
+      ++runs;
+    } while (seconds_since(start) < least_s);
+    return seconds_since(start) / runs;
+  }
+
   Effort effort_;
   Progress progress_;
-  Clock::time_point start_;
+  Clock::time_point start_ = Clock::now();
+  double paused_s_ = 0;
+  std::string begun_;
+  unsigned number_ = 0;
+  std::map<std::pair<std::string, unsigned>, std::vector<double>> samples_;
 };
 
 }  // namespace tandem::calibration

@@ -27,15 +27,10 @@ const float* ones(std::uint32_t elems, const UnitMemory& memory) {
   return place(std::vector<float>(elems, 1.0f), memory);
 }
 
-/// Numbers whose products over a row stay near 1.
-device::Matrix float_matrix(std::uint32_t in, std::uint32_t out, const UnitMemory& memory) {
-  const auto* const data = place(std::vector<float>(std::size_t{in} * out, 0.01f), memory);
-  return {data, device::BlockType::f32, in, out};
-}
-
-device::Matrix block_matrix(std::uint32_t in, std::uint32_t out, device::BlockType type,
-                            const UnitMemory& memory) {
-  return {memory.allocate(cpu::row_bytes(type, in) * out), type, in, out};
+/// Of fp32 numbers whose products over a row stay near 1, or of sane blocks.
+device::Matrix matrix(std::uint32_t in, std::uint32_t out, device::BlockType type, const UnitMemory& memory) {
+  if (type != device::BlockType::f32) return {memory.allocate(cpu::row_bytes(type, in) * out), type, in, out};
+  return {place(std::vector<float>(std::size_t{in} * out, 0.01f), memory), type, in, out};
 }
 
 const double* frequencies(const AttentionShape& shape, const UnitMemory& memory) {
@@ -66,10 +61,10 @@ device::Unit attention_unit(const AttentionShape& shape, const UnitMemory& memor
   half.post_norm = ones(shape.width, memory);
   half.q_norm = ones(shape.head_dim, memory);
   half.k_norm = ones(shape.head_dim, memory);
-  half.q = float_matrix(shape.width, q_elems, memory);
-  half.k = float_matrix(shape.width, kv_elems, memory);
-  if (shape.layout == device::KvLayout::separate) half.v = float_matrix(shape.width, kv_elems, memory);
-  half.out = float_matrix(q_elems, shape.width, memory);
+  half.q = matrix(shape.width, q_elems, shape.type, memory);
+  half.k = matrix(shape.width, kv_elems, shape.type, memory);
+  if (shape.layout == device::KvLayout::separate) half.v = matrix(shape.width, kv_elems, shape.type, memory);
+  half.out = matrix(q_elems, shape.width, shape.type, memory);
   half.inv_freq = frequencies(shape, memory);
   half.heads = shape.heads;
   half.kv_heads = shape.kv_heads;
@@ -85,9 +80,9 @@ device::Unit ffn_unit(std::uint32_t width, std::uint32_t ffn_width, device::Bloc
   unit.kind = device::UnitKind::ffn;
   unit.ffn.norm = ones(width, memory);
   unit.ffn.post_norm = ones(width, memory);
-  unit.ffn.gate = block_matrix(width, ffn_width, type, memory);
-  unit.ffn.up = block_matrix(width, ffn_width, type, memory);
-  unit.ffn.down = block_matrix(ffn_width, width, type, memory);
+  unit.ffn.gate = matrix(width, ffn_width, type, memory);
+  unit.ffn.up = matrix(width, ffn_width, type, memory);
+  unit.ffn.down = matrix(ffn_width, width, type, memory);
   return unit;
 }
 

@@ -23,13 +23,14 @@ struct AttentionShape {
   std::uint32_t head_dim = 0;
   std::uint32_t rotated_pairs = 0;  ///< of a head
   device::KvLayout layout = device::KvLayout::separate;
-  std::uint32_t context = 0;  ///< tokens that its KV holds
+  std::uint32_t context = 0;                        ///< tokens that its KV holds
+  device::BlockType type = device::BlockType::f32;  ///< of its matrices
 };
 
 /// Tokens of a page of KV.
 inline constexpr std::uint32_t kPageTok = 64;
 
-/// An attention half over all of the context, with matrices of fp32 and KV of fp16.
+/// An attention half over all of the context, with KV of fp16.
 device::Unit attention_unit(const AttentionShape& shape, const UnitMemory& memory);
 
 /// An FFN half with matrices of `type`.

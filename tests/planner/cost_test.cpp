@@ -165,6 +165,20 @@ TEST_F(Cost, ACpusHeadBeginsLikeAStageAndOnceMoreToEmbed) {
   EXPECT_NEAR(unit_us(Device::cpu, head, {1, 100}) - before, 2 * 13, kRounding);
 }
 
+TEST_F(Cost, EachRowAddsToACpusUnitUpToEightMoreThanBeyond) {
+  const UnitRef ffn{UnitKind::ffn, 0};
+  const auto plain_us = [&](Device device, std::uint64_t rows) { return unit_us(device, ffn, {rows, 2000}); };
+  const std::array plain{plain_us(Device::cpu, 1), plain_us(Device::cpu, 3), plain_us(Device::cpu, 8),
+                         plain_us(Device::cpu, 100), plain_us(Device::cuda0, 100)};
+  machine_.cpu_unit_few_rows_us = 0.5;
+  machine_.cpu_unit_many_rows_us = 0.25;
+  EXPECT_NEAR(unit_us(Device::cpu, ffn, {1, 2000}), plain[0], kRounding);
+  EXPECT_NEAR(unit_us(Device::cpu, ffn, {3, 2000}), plain[1] + 2 * 0.5, kRounding);
+  EXPECT_NEAR(unit_us(Device::cpu, ffn, {1, 2000, 8}), plain[2] + 7 * 0.5, kRounding);
+  EXPECT_NEAR(unit_us(Device::cpu, ffn, {100, 2000}), plain[3] + 7 * 0.5 + 92 * 0.25, kRounding);
+  EXPECT_NEAR(unit_us(Device::cuda0, ffn, {100, 2000}), plain[4], kRounding);
+}
+
 TEST_F(Cost, SequencesShareWeightsButNotKv) {
   const UnitRef attention{UnitKind::attention, 5};
   const auto one_us = unit_us(Device::cuda0, attention, {1, 10'000, 1});

@@ -109,7 +109,9 @@ constexpr std::array kOptionalRates{"cpu_attention_gb_per_s",
                                     "cpu_geglu_elems_g_per_s",
                                     "cpu_input_elems_g_per_s",
                                     "cpu_output_elems_g_per_s",
-                                    "cpu_logit_elems_g_per_s"};
+                                    "cpu_logit_elems_g_per_s",
+                                    "cpu_unit_few_rows_us",
+                                    "cpu_unit_many_rows_us"};
 
 /// A profile with everything that may be left out.
 json full_profile() {
@@ -138,6 +140,8 @@ TEST(Machine, ReadsWhatMayBeLeftOut) {
   EXPECT_EQ(full.cpu_attention_vector_gb_per_s, 11);
   EXPECT_EQ(full.cpu_attention_scores_g_per_s, 12);
   EXPECT_EQ(full.cpu_elems, (ElementRates{10, 13, 14, 15, 16, 17, 18}));
+  EXPECT_EQ(full.cpu_unit_few_rows_us, 19);
+  EXPECT_EQ(full.cpu_unit_many_rows_us, 20);
   EXPECT_EQ(full.cpu_types, (std::vector<TypeRates>{{model::TensorType::q4_0, {40, 39, 30, 20.5}, 1.5}}));
   EXPECT_EQ(full.gpu_types, (std::vector<TypeRates>{{model::TensorType::q6_k, {300, 299, 298, 297}, 20}}));
 }

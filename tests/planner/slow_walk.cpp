@@ -208,6 +208,9 @@ std::uint64_t SlowWalk::unit_ps(const Unit& unit, bool is_head, bool on_gpu, std
                                 std::uint64_t context, std::uint64_t sequences) const {
   double seconds = (on_gpu ? machine_.gpu_launch_us : machine_.cpu_unit_us) * 1e-6;
   const auto all_rows = static_cast<double>((is_head ? 1 : rows) * sequences);
+  for (double row = 2; !on_gpu && row <= all_rows; ++row) {
+    seconds += (row <= 8 ? machine_.cpu_unit_few_rows_us : machine_.cpu_unit_many_rows_us) * 1e-6;
+  }
   for (const auto& share : unit.shares) seconds += share_s(share, all_rows, on_gpu);
   if (!on_gpu) seconds += rows_s(unit, is_head, all_rows);
   if (!on_gpu && is_head) seconds += machine_.cpu_stage_us * 1e-6 * (own_embedding_bytes_ == 0 ? 2 : 1);

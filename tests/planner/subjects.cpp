@@ -108,6 +108,8 @@ planner::MachineProfile random_machine(std::mt19937& random) {
   machine.pcie_gb_per_s = rate(0.5);
   machine.gpu_launch_us = cost(1);
   machine.cpu_unit_us = cost(1);
+  machine.cpu_unit_few_rows_us = cost(0.25);
+  machine.cpu_unit_many_rows_us = cost(0.125);
   machine.crossing_us = cost(2);
   machine.cpu_stage_us = cost(1);
   machine.gpu_stage_us = cost(1);

@@ -13,7 +13,7 @@ namespace {
 TEST(AcceleratorSpeed, EverythingIsMeasuredThroughTheInterface) {
   const auto accelerator =
       cuda::make_accelerator(cuda_test::open_test_device({.memory_bytes = std::size_t{64} << 20}));
-  Pace pace({600, 1, 0}, [](const std::string&, double) {});
+  Pace pace({600, 1, 1, 0}, [](const std::string&, double) {});
   const auto speed = measure_accelerator(pace, *accelerator, little_work());
   ASSERT_EQ(speed.types.size(), 1U);
   EXPECT_EQ(speed.types[0].type, model::TensorType::q4_0);
@@ -26,12 +26,16 @@ TEST(AcceleratorSpeed, EverythingIsMeasuredThroughTheInterface) {
   EXPECT_GT(speed.to_device_gb_per_s, 0);
   EXPECT_GT(speed.from_device_gb_per_s, 0);
   EXPECT_EQ(speed.taken_bytes, 0U);
+  ASSERT_EQ(speed.streamed.size(), 2U);
+  EXPECT_EQ(speed.streamed[0].rows, 4U);
+  EXPECT_EQ(speed.streamed[1].rows, 16U);
+  for (const auto& chunk : speed.streamed) EXPECT_GT(chunk.seconds, 0);
 }
 
 TEST(AcceleratorSpeed, WithoutTimeNothingIsMeasured) {
   const auto accelerator =
       cuda::make_accelerator(cuda_test::open_test_device({.memory_bytes = std::size_t{64} << 20}));
-  Pace pace({0, 1, 0}, [](const std::string&, double) {});
+  Pace pace({0, 1, 1, 0}, [](const std::string&, double) {});
   const auto speed = measure_accelerator(pace, *accelerator, little_work());
   EXPECT_TRUE(speed.types.empty());
   EXPECT_EQ(speed.crossing_us, 0);

@@ -17,7 +17,7 @@ TEST(CpuSpeed, ThreadCountsDoubleUpToAll) {
 
 // No time at all: what a profile cannot do without is measured nevertheless.
 TEST(CpuSpeed, WithoutTimeThereIsStillAProfile) {
-  Pace pace({1e-9, 1, 0}, [](const std::string&, double) {});
+  Pace pace({1e-9, 1, 1, 0}, [](const std::string&, double) {});
   const auto speed = measure_cpu(pace, 2);
   EXPECT_EQ(speed.threads, 2U);
   EXPECT_FALSE(speed.kernels.empty());
@@ -32,7 +32,7 @@ TEST(CpuSpeed, WithoutTimeThereIsStillAProfile) {
 }
 
 TEST(CpuSpeed, MemoryAloneIsReadByAsManyThreadsAsAsked) {
-  Pace pace({1e-9, 1, 0}, [](const std::string&, double) {});
+  Pace pace({1e-9, 1, 1, 0}, [](const std::string&, double) {});
   const auto speed = measure_memory(pace, 2);
   EXPECT_EQ(speed.threads, 2U);
   EXPECT_GT(speed.gb_per_s, 0);

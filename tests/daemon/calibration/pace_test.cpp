@@ -10,7 +10,7 @@ namespace {
 TEST(Pace, NothingBeginsOnceTheTimeIsUsedUp) {
   std::vector<std::string> begun;
   std::vector<double> shares;
-  Pace pace({0.01, 1, 0}, [&](const std::string& what, double share) {
+  Pace pace({0.01, 1, 1, 0}, [&](const std::string& what, double share) {
     begun.push_back(what);
     shares.push_back(share);
   });
@@ -22,29 +22,82 @@ TEST(Pace, NothingBeginsOnceTheTimeIsUsedUp) {
   EXPECT_LT(shares.at(0), 1);
 }
 
-TEST(Pace, EachSampleRunsAfterOneThatDoesNotCount) {
-  const Pace pace({1, 3, 0}, {});
+TEST(Pace, TheFirstRunCountsIfItIsAsLongAsASample) {
+  Pace pace({10, 1, 3, 0.002}, {});
   int runs = 0;
-  EXPECT_GE(pace.median_s([&] { ++runs; }), 0);
-  EXPECT_EQ(runs, 4);
+  const auto seconds = pace.median_s([&] {
+    ++runs;
+    std::this_thread::sleep_for(std::chrono::milliseconds(3));
+  });
+  EXPECT_GE(seconds, 0.003);
+  EXPECT_EQ(runs, 3);
+}
+
+TEST(Pace, AShorterFirstRunDoesNotCount) {
+  Pace pace({10, 1, 1, 0.05}, {});
+  std::vector<int> milliseconds{40, 5, 60};
+  std::size_t runs = 0;
+  const auto seconds =
+      pace.median_s([&] { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds.at(runs++))); });
+  EXPECT_EQ(runs, 3U);
+  EXPECT_GE(seconds, 0.0325);
 }
 
 TEST(Pace, ShortWorkIsRepeatedUntilASampleIsLongEnough) {
-  const Pace pace({1, 1, 0.02}, {});
+  Pace pace({1, 1, 1, 0.02}, {});
   int runs = 0;
   pace.median_s([&] { ++runs; });
   EXPECT_GT(runs, 2);
 }
 
 TEST(Pace, TheMedianIsWhatCounts) {
-  const Pace pace({1, 3, 0}, {});
+  Pace pace({1, 1, 3, 0}, {});
   int runs = 0;
-  // Samples of about 0, 30 and 5 ms: neither the mean nor an end is between 4 and 25.
   const auto seconds = pace.median_s([&] {
-    const int milliseconds[] = {0, 0, 30, 5};
+    const int milliseconds[] = {0, 30, 5};
     std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds[runs++]));
   });
   EXPECT_GE(seconds, 0.005);
+}
+
+/// Sleeps for the milliseconds of one list after the other.
+double slept_s(Pace& pace, const std::vector<int>& milliseconds) {
+  std::size_t runs = 0;
+  return pace.median_s(
+      [&] { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds.at(runs++))); });
+}
+
+TEST(Pace, WhatComesUpAgainIsTheMedianOfAllRounds) {
+  Pace pace({10, 3, 1, 0}, [](const std::string&, double) {});
+  for (const int milliseconds : {30, 0, 5}) {
+    pace.begin("sleep");
+    const auto first_s = slept_s(pace, {milliseconds});
+    const auto second_s = slept_s(pace, {40});
+    EXPECT_GE(second_s, 0.04);
+    if (milliseconds == 30) {
+      EXPECT_GE(first_s, 0.03);
+    } else {
+      EXPECT_GE(first_s, 0.005);
+      EXPECT_LT(first_s, 0.03);
+    }
+  }
+  pace.begin("something else");
+  EXPECT_LT(slept_s(pace, {0}), 0.005);
+}
+
+TEST(Pace, ProgressTakesNoneOfTheTime) {
+  Pace pace({0.5, 1, 1, 0},
+            [](const std::string&, double) { std::this_thread::sleep_for(std::chrono::milliseconds(600)); });
+  EXPECT_TRUE(pace.begin("one"));
+  EXPECT_TRUE(pace.begin("two"));
+  EXPECT_TRUE(pace.has(0.25));
+  EXPECT_FALSE(pace.has(0.5));
+}
+
+TEST(Median, IsInTheMiddle) {
+  EXPECT_EQ(median({3}), 3);
+  EXPECT_EQ(median({9, 1, 3}), 3);
+  EXPECT_EQ(median({9, 1, 3, 5}), 4);
 }
 
 }  // namespace

@@ -26,8 +26,7 @@ CpuSpeed some_speed() {
                  {model::TensorType::q8_0, {35, 34, 33, 32}, 1.1}};
   speed.attention = {30, 20, 0.15, 0.9};
   speed.elems = {8, 2, 0.05, 1.6, 3, 2.5, 4};
-  speed.unit_us = 3;
-  speed.stage_us = 1;
+  speed.overhead = {3, 0.5, 0.125, 1};
   return speed;
 }
 
@@ -47,6 +46,8 @@ TEST(ProfileJson, IsAProfileWithWhatWasMeasured) {
   EXPECT_EQ(machine.cpu_elems, some_speed().elems);
   EXPECT_EQ(machine.cpu_threads, 4);
   EXPECT_EQ(machine.cpu_unit_us, 3);
+  EXPECT_EQ(machine.cpu_unit_few_rows_us, 0.5);
+  EXPECT_EQ(machine.cpu_unit_many_rows_us, 0.125);
   EXPECT_EQ(machine.cpu_stage_us, 1);
   EXPECT_THAT(machine.cpu_types, ::testing::UnorderedElementsAreArray(some_speed().types));
 }
@@ -59,6 +60,7 @@ TEST(ProfileJson, GpuFiguresAreTheDefaultsAndSaySo) {
   EXPECT_EQ(machine.vram_read_gb_per_s, assumed.vram_read_gb_per_s);
   EXPECT_EQ(machine.pcie_gb_per_s, assumed.pcie_gb_per_s);
   EXPECT_EQ(machine.driver_bytes, assumed.driver_bytes);
+  EXPECT_EQ(machine.stream_rows, 0);
   const auto rates = json::parse(text).at("rates");
   for (const auto* name : {"vram_read_gb_per_s", "gpu_int8_tops", "gpu_float_tops", "pcie_gb_per_s",
                            "gpu_launch_us", "crossing_us", "driver_bytes"}) {
@@ -79,6 +81,7 @@ TEST(ProfileJson, AGpuThatWasMeasuredTakesTheirPlace) {
   gpu.to_device_gb_per_s = 25;
   gpu.from_device_gb_per_s = 23;
   gpu.taken_bytes = 400'000'000;
+  gpu.stream_rows = 96.5;
   const auto text = profile_json(some_speed(), gpu, kOccasion);
   const auto machine = planner::parse_machine(text, "test");
   EXPECT_EQ(machine.vram_read_gb_per_s, 310);
@@ -91,6 +94,7 @@ TEST(ProfileJson, AGpuThatWasMeasuredTakesTheirPlace) {
   EXPECT_EQ(machine.gpu_attention_gb_per_s, 200);
   EXPECT_EQ(machine.gpu_attention_tops, 20);
   EXPECT_EQ(machine.driver_bytes, 400'000'000U);
+  EXPECT_EQ(machine.stream_rows, 96.5);
   EXPECT_EQ(machine.gpu_types, gpu.types);
   EXPECT_THAT(machine.description, ::testing::Not(HasSubstr("default")));
 }
