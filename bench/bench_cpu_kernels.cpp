@@ -175,7 +175,7 @@ void multiply(benchmark::State& state, BlockType type) {
 void rows_and_threads(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"rows", "threads"})->UseRealTime()->Unit(benchmark::kMillisecond);
   for (const int threads : {1, 4}) {
-    for (const int rows : {1, 4, 8, 512}) bench->Args({rows, threads});
+    for (const int rows : {1, 2, 4, 8, 512}) bench->Args({rows, threads});
   }
 }
 

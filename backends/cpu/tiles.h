@@ -6,7 +6,8 @@
 //
 // Tried and lost: tiles for groups of sixteen (Q6_K, Q2_K, Q3_K), which use half of a tile instruction, for
 // fewer than 32 rows, and for few rows, where loading, multiplying and storing a tile take longer than the
-// dot products they save.
+// dot products they save.  Scaling the sums of one tile while the next one is multiplied, a whole panel
+// apart, was no faster either.
 //
 // Limit: converting, scaling and adding the sums, four vector operations for each sixteen of them, takes
 // twice as long as the tiles do.
