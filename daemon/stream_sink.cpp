@@ -58,19 +58,22 @@ void StreamSink::on_finish(engine::Finished finished) noexcept {
 }
 
 ipc::ScoredToken StreamSink::score(const engine::ScoredToken& token) const {
-  ipc::ScoredToken out;
-  out.chosen = named(token.token, token.logprob.value_or(0.0F));
+  auto out = stream_->spare_scores();
+  name(token.token, token.logprob.value_or(0.0F), out.chosen);
   out.has_logprob = token.logprob.has_value();
   out.in_text = !tokenizer_.token_bytes(token.token).empty();
-  out.top.reserve(token.top.size());
-  for (const auto& [id, logprob] : token.top) out.top.push_back(named(id, logprob));
+  out.top.resize(token.top.size());
+  for (std::size_t i = 0; i < token.top.size(); ++i)
+    name(token.top[i].token, token.top[i].logprob, out.top[i]);
   return out;
 }
 
-ipc::TokenLogprob StreamSink::named(model::TokenId token, float logprob) const {
+void StreamSink::name(model::TokenId token, float logprob, ipc::TokenLogprob& out) const {
   // Control tokens have no bytes; a reader of scores wants to see which one it was.
   const auto bytes = tokenizer_.token_bytes(token);
-  return {token, std::string(bytes.empty() ? tokenizer_.token_text(token) : bytes), logprob};
+  out.token = token;
+  out.text = bytes.empty() ? tokenizer_.token_text(token) : bytes;
+  out.logprob = logprob;
 }
 
 }  // namespace tandem::daemon

@@ -22,7 +22,7 @@ class StreamSink final : public engine::Sink {
 
  private:
   [[nodiscard]] ipc::ScoredToken score(const engine::ScoredToken& token) const;
-  [[nodiscard]] ipc::TokenLogprob named(model::TokenId token, float logprob) const;
+  void name(model::TokenId token, float logprob, ipc::TokenLogprob& out) const;
 
   std::shared_ptr<ipc::EventStream> stream_;
   const model::Tokenizer& tokenizer_;

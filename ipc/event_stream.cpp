@@ -5,21 +5,45 @@
 
 namespace tandem::ipc {
 
-namespace {
+EventStream::EventStream(std::size_t capacity, std::optional<std::uint32_t> top_scores)
+    : capacity_(capacity), top_scores_(top_scores), events_(room_for_events()) {
+  spares_.reserve(kSpareDeltas);
+  spare_scores_.reserve(kSpareDeltas);
+  add_spares();
+}
 
-TextDelta delta_with_room() {
+TextDelta EventStream::delta_with_room() const {
   TextDelta delta;
-  delta.text.reserve(EventStream::kRoomForText);
-  delta.reasoning.reserve(EventStream::kRoomForText);
+  delta.text.reserve(kRoomForText);
+  delta.reasoning.reserve(kRoomForText);
   delta.tokens.reserve(4);
+  if (top_scores_) delta.scores.reserve(1);
   return delta;
 }
 
-}  // namespace
+ScoredToken EventStream::scores_with_room() const {
+  ScoredToken scores;
+  scores.top.resize(top_scores_.value_or(0));
+  scores.chosen.text.reserve(kRoomForToken);
+  for (auto& token : scores.top) token.text.reserve(kRoomForToken);
+  return scores;
+}
 
-EventStream::EventStream(std::size_t capacity) : capacity_(capacity), events_(room_for_events()) {
-  spares_.reserve(kSpareDeltas);
-  while (spares_.size() < kSpareDeltas) spares_.push_back(delta_with_room());
+/// Made without the lock.
+void EventStream::add_spares() {
+  const auto add = [this](auto& spares, auto make) {
+    const auto is_missing = [&] {
+      const std::lock_guard lock(mutex_);
+      return spares.size() < kSpareDeltas;
+    };
+    while (is_missing()) {
+      auto made = make();
+      const std::lock_guard lock(mutex_);
+      if (spares.size() < kSpareDeltas) spares.push_back(std::move(made));
+    }
+  };
+  add(spares_, [this] { return delta_with_room(); });
+  if (top_scores_) add(spare_scores_, [this] { return scores_with_room(); });
 }
 
 /// For the end and some progress too.
@@ -36,6 +60,14 @@ TextDelta EventStream::spare() {
   auto delta = std::move(spares_.back());
   spares_.pop_back();
   return delta;
+}
+
+ScoredToken EventStream::spare_scores() {
+  const std::lock_guard lock(mutex_);
+  if (spare_scores_.empty()) return {};
+  auto scores = std::move(spare_scores_.back());
+  spare_scores_.pop_back();
+  return scores;
 }
 
 void EventStream::push(StreamEvent event) {
@@ -64,18 +96,12 @@ bool EventStream::has_room() {
 std::vector<StreamEvent> EventStream::drain() {
   auto events = room_for_events();
   bool wake_engine = false;
-  std::size_t missing = 0;
   {
     const std::lock_guard lock(mutex_);
     events.swap(events_);
     wake_engine = std::exchange(engine_waits_, false);
-    missing = kSpareDeltas - spares_.size();
   }
-  for (std::size_t i = 0; i < missing; ++i) {
-    auto delta = delta_with_room();
-    const std::lock_guard lock(mutex_);
-    if (spares_.size() < kSpareDeltas) spares_.push_back(std::move(delta));
-  }
+  add_spares();
   if (wake_engine && on_drain_) on_drain_();
   return events;
 }

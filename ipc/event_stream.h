@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -85,8 +86,10 @@ class EventStream {
  public:
   static constexpr std::size_t kSpareDeltas = 32;
   static constexpr std::size_t kRoomForText = 256;
+  static constexpr std::size_t kRoomForToken = 64;
 
-  explicit EventStream(std::size_t capacity);
+  /// `top_scores`: alternatives that each token's scores will have; none: no scores.
+  explicit EventStream(std::size_t capacity, std::optional<std::uint32_t> top_scores = std::nullopt);
   EventStream(const EventStream&) = delete;
   EventStream& operator=(const EventStream&) = delete;
 
@@ -102,6 +105,9 @@ class EventStream {
   /// Engine: an empty delta to push, with room for kRoomForText bytes.  While fewer than kSpareDeltas events
   /// wait, neither this nor the push allocates: the reader's drain makes new ones.
   TextDelta spare();
+  /// Engine: scores of a token to put there, with room for kRoomForToken bytes of each token's text and
+  /// `top_scores` alternatives that mean nothing yet.
+  ScoredToken spare_scores();
   /// Engine: true if fewer than `capacity` events wait.  After false, on_drain's callback is certain to come.
   [[nodiscard]] bool has_room();
 
@@ -113,14 +119,19 @@ class EventStream {
  private:
   bool replace_progress(const StreamEvent& event);
   [[nodiscard]] std::vector<StreamEvent> room_for_events() const;
+  [[nodiscard]] TextDelta delta_with_room() const;
+  [[nodiscard]] ScoredToken scores_with_room() const;
+  void add_spares();
 
   const std::size_t capacity_;
+  const std::optional<std::uint32_t> top_scores_;
   std::function<void()> on_push_;
   std::function<void()> on_drain_;
 
   std::mutex mutex_;
   std::vector<StreamEvent> events_;
   std::vector<TextDelta> spares_;
+  std::vector<ScoredToken> spare_scores_;
   bool engine_waits_ = false;
   bool abandoned_ = false;
 };

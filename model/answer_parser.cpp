@@ -11,6 +11,10 @@ constexpr std::string_view kThoughtName = "thought\n";
 constexpr std::size_t kRoomForEvents = 4;
 constexpr std::size_t kRoomForText = 256;
 
+// What a call's text may have before anything is allocated again.
+constexpr std::size_t kRoomForCall = 8192;
+constexpr std::size_t kRoomForQuotes = 256;
+
 }  // namespace
 
 std::string_view text_of(Marker marker) noexcept {
@@ -32,6 +36,8 @@ std::string_view text_of(Marker marker) noexcept {
 AnswerParser::AnswerParser(const AnswerStart& start, std::size_t call_depth)
     : call_depth_(call_depth), state_(start.in_thought ? State::thought : State::content) {
   events_.reserve(kRoomForEvents);
+  pending_.reserve(kRoomForCall);
+  quotes_.reserve(kRoomForQuotes);
   spare_text_.reserve(kRoomForText);
   if (!start.call) return;
   begin_call();
@@ -144,9 +150,9 @@ void AnswerParser::marker_in_call(Marker marker) {
 void AnswerParser::name_thought() {
   if (kThoughtName.starts_with(pending_) && pending_.size() < kThoughtName.size()) return;
   if (!pending_.starts_with(kThoughtName)) return give_up_markup();
-  const auto rest = std::exchange(pending_, {}).substr(kThoughtName.size());
   state_ = State::thought;
-  think(rest);
+  think(std::string_view(pending_).substr(kThoughtName.size()));
+  pending_.clear();
 }
 
 void AnswerParser::think(std::string_view piece) {
@@ -178,7 +184,8 @@ void AnswerParser::end_call() {
 void AnswerParser::give_up_markup() {
   if (state_ == State::thought_name) emit_content(text_of(Marker::thought_begin));
   if (state_ == State::call) emit_content(text_of(Marker::call_begin));
-  if (state_ != State::thought) emit_content(std::exchange(pending_, {}));
+  if (state_ != State::thought) emit_content(pending_);
+  pending_.clear();
   state_ = State::content;
 }
 

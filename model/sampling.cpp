@@ -46,12 +46,6 @@ void find_top(std::span<const float> logits, std::size_t count, std::vector<Toke
   std::ranges::sort_heap(heap, better);
 }
 
-std::vector<TokenLogit> top_logits(std::span<const float> logits, std::size_t count) {
-  std::vector<TokenLogit> top;
-  find_top(logits, count, top);
-  return top;
-}
-
 /// exp((logit - best) / temperature), where both may be infinite and the logit not a number.
 double weight_of(float logit, float best, double temperature) noexcept {
   if (logit == best) return 1.0;
@@ -169,10 +163,11 @@ double uniform(std::uint64_t seed, std::uint64_t step) noexcept {
 }
 
 /// log of the sum of exp(logits).
-double log_sum_exp(std::span<const float> logits) {
-  const auto best = top_logits(logits, 1);
-  if (best.empty()) return kImpossible;
-  return double{best[0].logit} + std::log(weight_of_all(logits, best[0].logit, 1.0));
+double log_sum_exp(std::span<const float> logits) noexcept {
+  float best = kImpossible;
+  for (const float logit : logits) best = logit > best ? logit : best;
+  if (best == kImpossible) return kImpossible;
+  return double{best} + std::log(weight_of_all(logits, best, 1.0));
 }
 
 double number_in(const Header& header, std::string_view key, double min, double max, double fallback) {
@@ -319,12 +314,19 @@ TokenLogprob logprob_of(std::span<const float> logits, TokenId token) {
 }
 
 std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, std::uint32_t n) {
-  const double normalizer = log_sum_exp(logits);
+  std::vector<TokenLogit> best;
   std::vector<TokenLogprob> top;
-  for (const auto& [token, logit] : top_logits(logits, n)) {
-    top.push_back({token, static_cast<float>(double{logit} - normalizer)});
-  }
+  find_top_logprobs(logits, n, best, top);
   return top;
+}
+
+void find_top_logprobs(std::span<const float> logits, std::uint32_t n, std::vector<TokenLogit>& best,
+                       std::vector<TokenLogprob>& top) {
+  const double normalizer = log_sum_exp(logits);
+  find_top(logits, n, best);
+  top.clear();
+  for (const auto& [token, logit] : best)
+    top.push_back({token, static_cast<float>(double{logit} - normalizer)});
 }
 
 }  // namespace tandem::model

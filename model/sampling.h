@@ -107,5 +107,8 @@ TokenLogprob logprob_of(std::span<const float> logits, TokenId token);
 
 /// The `n` most probable tokens, most probable first, ties by smaller id.
 std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, std::uint32_t n);
+/// The same in `top`; `best` is scratch.  Nothing is allocated if they have room for n and n + 1.
+void find_top_logprobs(std::span<const float> logits, std::uint32_t n, std::vector<TokenLogit>& best,
+                       std::vector<TokenLogprob>& top);
 
 }  // namespace tandem::model

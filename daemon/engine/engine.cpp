@@ -60,6 +60,9 @@ struct Engine::Sequence {
     delta.text.reserve(kRoomForText);
     delta.reasoning.reserve(kRoomForText);
     delta.tokens.reserve(1);
+    if (!generation.request().logprobs) return;
+    delta.scores.reserve(1);
+    delta.spare_top.reserve(*generation.request().logprobs);
   }
 
   RequestId id = 0;

@@ -58,7 +58,7 @@ void Generation::echo(std::uint64_t first_position, std::uint32_t rows,
     add(token);
     if (!scores_prompt()) continue;
     const auto logits = logits_of(static_cast<std::uint32_t>(position - first_position));
-    delta.scores.push_back(score(usable(logits, *tokenizer_), token));
+    add_score(usable(logits, *tokenizer_), token, delta);
   }
 }
 
@@ -66,7 +66,7 @@ void Generation::choose(std::span<float> all_logits, std::vector<float>& scratch
   const auto logits = usable(all_logits, *tokenizer_);
   if (request_.logprobs) scratch.assign(logits.begin(), logits.end());
   const bool shown = say(pick(logits), delta);
-  if (request_.logprobs && shown) delta.scores.push_back(score(scratch, newest_));
+  if (request_.logprobs && shown) add_score(scratch, newest_, delta);
 }
 
 std::uint32_t Generation::best_wanted(std::uint32_t vocab) const noexcept {
@@ -113,8 +113,12 @@ void Generation::close(TextDelta& delta) {
   text_.finish(delta);
 }
 
-ScoredToken Generation::score(std::span<const float> logits, model::TokenId token) const {
-  return {token, model::logprob_of(logits, token).logprob, model::top_logprobs(logits, *request_.logprobs)};
+void Generation::add_score(std::span<const float> logits, model::TokenId token, TextDelta& delta) {
+  auto& score = delta.scores.emplace_back();
+  score.token = token;
+  score.logprob = model::logprob_of(logits, token).logprob;
+  score.top = std::exchange(delta.spare_top, {});
+  model::find_top_logprobs(logits, *request_.logprobs, best_, score.top);
 }
 
 }  // namespace tandem::engine

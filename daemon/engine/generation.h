@@ -64,7 +64,7 @@ class Generation {
   [[nodiscard]] const std::string& stop_string() const noexcept { return text_.stop_string(); }
 
  private:
-  [[nodiscard]] ScoredToken score(std::span<const float> logits, model::TokenId token) const;
+  void add_score(std::span<const float> logits, model::TokenId token, TextDelta& delta);
   model::TokenId pick(std::span<float> logits);
   bool say(model::TokenId token, TextDelta& delta);
 
@@ -72,7 +72,7 @@ class Generation {
   const model::Tokenizer* tokenizer_;
   model::Sampler sampler_;
   AnswerText text_;
-  std::vector<model::TokenLogit> best_;                ///< candidates of a reduced row
+  std::vector<model::TokenLogit> best_;  ///< candidates of a reduced row, alternatives of a score
   std::optional<model::AnswerConstraint> constraint_;  ///< from the first token on, where one was asked for
   model::TokenId newest_ = 0;
   std::uint64_t completion_tok_ = 0;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/sampling.h"
@@ -30,13 +31,15 @@ struct TextDelta {
   std::vector<model::TokenId> tokens;  ///< those of the prompt too where they are echoed
   /// One a token where log-probabilities were asked for, else empty; of a chat only those of the content.
   std::vector<ScoredToken> scores;
-  std::string reasoning = {};               ///< of a chat: thoughts; they come before `text`
-  std::vector<model::ToolCall> calls = {};  ///< of a chat; they come after `text`
+  std::string reasoning = {};                       ///< of a chat: thoughts; they come before `text`
+  std::vector<model::ToolCall> calls = {};          ///< of a chat; they come after `text`
+  std::vector<model::TokenLogprob> spare_top = {};  ///< memory for the `top` of the next score
 
   /// Empties it, and keeps its memory.
   void clear() noexcept {
     text.clear();
     tokens.clear();
+    if (!scores.empty()) spare_top = std::move(scores.front().top);
     scores.clear();
     reasoning.clear();
     calls.clear();

@@ -117,6 +117,26 @@ TEST(EventStream, HasSpareDeltasWithRoomAsLongAsTheReaderDrains) {
   EXPECT_EQ(stream.drain().size(), 2 * EventStream::kSpareDeltas) << "a reader that lags loses nothing";
 }
 
+TEST(EventStream, HasSpareScoresWithRoomWhereTokensAreScored) {
+  constexpr std::uint32_t kAlternatives = 3;
+  EventStream stream(8, kAlternatives);
+  for (std::size_t i = 0; i < 3 * EventStream::kSpareDeltas; ++i) {
+    auto delta = stream.spare();
+    ASSERT_GE(delta.scores.capacity(), 1U) << i;
+    auto scores = stream.spare_scores();
+    ASSERT_EQ(scores.top.size(), kAlternatives) << i;
+    ASSERT_GE(scores.chosen.text.capacity(), EventStream::kRoomForToken) << i;
+    for (const auto& token : scores.top) ASSERT_GE(token.text.capacity(), EventStream::kRoomForToken) << i;
+    delta.scores.push_back(std::move(scores));
+    stream.push(std::move(delta));
+    if (i % 8 == 7) {
+      ASSERT_EQ(stream.drain().size(), 8u);
+    }
+  }
+  EventStream unscored(8);
+  EXPECT_TRUE(unscored.spare_scores().top.empty());
+}
+
 /// An engine that honours has_room never has more than `capacity` events waiting, and every event arrives.
 TEST(EventStream, TwoThreadsLoseNothingWithinTheBound) {
   constexpr std::size_t kCapacity = 4;

@@ -1,8 +1,8 @@
 // A thousand decode steps of the daemon's engine, from the scheduler to the text that a sink is given, on the
 // CPU and on both devices: no thread of the process calls operator new meanwhile, nothing is allocated on the
 // device, and the host waits for it only where rows or results cross.  The emulation's own work is left out.
-// So is what answers held to a grammar, scored answers and calls allocate, which these requests are not; and
-// what a client's own thread does with the text.
+// So is what answers held to a grammar allocate, which these requests are not, what a call takes once it is
+// whole, and what a client's own thread does with the text.
 
 #include <atomic>
 #include <functional>
@@ -38,6 +38,7 @@ using test_support::reference_path;
 constexpr std::uint64_t kSteps = 1000;
 constexpr std::uint64_t kWarmSteps = 20;
 constexpr std::uint64_t kLeftSteps = 30;  ///< that a sequence may be behind another
+constexpr std::uint32_t kAlternatives = 20;
 
 cuda::emulation::Counts operator-(const cuda::emulation::Counts& a, const cuda::emulation::Counts& b) {
   return {a.calls - b.calls,
@@ -99,12 +100,16 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   /// What the daemon gives such a client's text to.
-  std::shared_ptr<Sink> sink(const model::Tokenizer& tokenizer, std::function<void()> resume) {
+  std::shared_ptr<Sink> sink(const model::Tokenizer& tokenizer, const EngineRequest& request,
+                             std::function<void()> resume) {
     constexpr std::size_t kUnread = ipc::EventStream::kSpareDeltas / 2;
-    const auto stream = std::make_shared<ipc::EventStream>(kUnread);
+    const auto stream = std::make_shared<ipc::EventStream>(kUnread, request.logprobs);
     stream->on_push(ipc::posted_wake(io_, [this, stream = std::weak_ptr(stream)] {
       for (const auto& event : stream.lock()->drain()) {
-        if (const auto* delta = std::get_if<ipc::TextDelta>(&event)) tokens_ += delta->tokens.size();
+        const auto* delta = std::get_if<ipc::TextDelta>(&event);
+        if (delta == nullptr) continue;
+        tokens_ += delta->tokens.size();
+        for (const auto& score : delta->scores) alternatives_ += score.top.size();
       }
     }));
     stream->on_drain(std::move(resume));
@@ -114,9 +119,15 @@ class Client {
 
   /// Once nothing more comes.
   std::uint64_t tokens() {
-    work_.reset();
-    reader_.join();
+    if (reader_.joinable()) {
+      work_.reset();
+      reader_.join();
+    }
     return tokens_;
+  }
+  std::uint64_t alternatives() {
+    tokens();
+    return alternatives_;
   }
 
   static bool is_here() noexcept { return here_; }
@@ -135,7 +146,8 @@ class Client {
   std::vector<std::shared_ptr<ipc::EventStream>> streams_;
   daemon::Metrics metrics_;
   std::uint64_t tokens_ = 0;
-  std::jthread reader_;  ///< last: it uses all of the above
+  std::uint64_t alternatives_ = 0;  ///< of scores
+  std::jthread reader_;             ///< last: it uses all of the above
 };
 
 bool is_left_out() noexcept {
@@ -181,7 +193,8 @@ class WindowSink final : public Sink {
   std::string error_;
 };
 
-/// Requests of every sort that a step has to keep room for; none of them ends by itself.
+/// Requests of every sort that a step has to keep room for; none of them ends by itself.  Beyond three, one
+/// is a call that goes on and on.
 std::vector<EngineRequest> requests(const model::Tokenizer& tokenizer, std::size_t n, std::uint64_t steps) {
   std::vector<EngineRequest> all(n);
   for (std::size_t i = 0; i < n; ++i) {
@@ -203,8 +216,26 @@ std::vector<EngineRequest> requests(const model::Tokenizer& tokenizer, std::size
   if (n < 3) return all;
   all[2].sampling.top_k = 0;
   all[2].sampling.min_p = 0.01F;
+  if (n < 4) return all;
+  all[3].chat.emplace();
+  all[3].chat->format = model::ChatTemplate::gemma4_r4;
+  all[3].chat->start.call = "call:f{a:";
+  for (const auto marker : {model::Marker::call_begin, model::Marker::call_end}) {
+    const auto token = tokenizer.find(model::text_of(marker));
+    if (token) all[3].sampling.logit_bias.emplace_back(*token, -100.0F);  // who reads a whole call allocates
+  }
   return all;
 }
+
+/// The same, with the most alternatives that can be asked for of every token.
+std::vector<EngineRequest> scored_requests(const model::Tokenizer& tokenizer, std::size_t n,
+                                           std::uint64_t steps) {
+  auto all = requests(tokenizer, n, steps);
+  for (auto& request : all) request.logprobs = kAlternatives;
+  return all;
+}
+
+using MakeRequests = std::vector<EngineRequest> (*)(const model::Tokenizer&, std::size_t, std::uint64_t);
 
 planner::Workload workload_of(std::uint32_t sequences) {
   planner::Workload workload;
@@ -216,15 +247,16 @@ planner::Workload workload_of(std::uint32_t sequences) {
 
 /// Serves that many sequences at once until the window has passed; says what the device did meanwhile.
 cuda::emulation::Counts serve(Served& served, std::uint32_t sequences, cuda::Device::State* device,
-                              std::uint64_t steps = kSteps, Client* client = nullptr) {
+                              std::uint64_t steps = kSteps, Client* client = nullptr,
+                              MakeRequests make_requests = &requests) {
   Window window(sequences, steps, device);
   std::vector<std::shared_ptr<WindowSink>> sinks;
   const auto all_ids = std::make_shared<std::vector<RequestId>>();  // a client may look after the end
   auto& ids = *all_ids;
-  for (auto& request : requests(served.tokenizer(), sequences, steps)) {
+  for (auto& request : make_requests(served.tokenizer(), sequences, steps)) {
     std::shared_ptr<Sink> to;
     const auto resume = [&served, all_ids, i = ids.size()] { served.engine().resume((*all_ids)[i]); };
-    if (client != nullptr) to = client->sink(served.tokenizer(), resume);
+    if (client != nullptr) to = client->sink(served.tokenizer(), request, resume);
     sinks.push_back(std::make_shared<WindowSink>(window, std::move(to)));
     ids.push_back(served.engine().submit(std::move(request), sinks.back()));
   }
@@ -238,9 +270,11 @@ cuda::emulation::Counts serve(Served& served, std::uint32_t sequences, cuda::Dev
 
 TEST(DecodeSteps, OnTheCpuAllocateNothing) {
   for (const auto* const file : {"gemma3_4l.gguf", "gemma4_4l.gguf"}) {
-    Served served(reference_path(file), workload_of(3));
-    serve(served, 3, nullptr);
-    EXPECT_EQ(Allocations::count(), 0U) << file << "\n" << Allocations::first();
+    Served served(reference_path(file), workload_of(4));
+    for (const auto make_requests : {&requests, &scored_requests}) {
+      serve(served, 4, nullptr, kSteps, nullptr, make_requests);
+      EXPECT_EQ(Allocations::count(), 0U) << file << "\n" << Allocations::first();
+    }
   }
 }
 
@@ -250,6 +284,11 @@ TEST(DecodeSteps, ForClientsThatReadAllocateNothing) {
   serve(served, 1, nullptr, kSteps, &client);  // of several, those that wait for a reader fall behind
   EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
   EXPECT_EQ(client.tokens(), kWarmSteps + kSteps + kLeftSteps);
+  EXPECT_EQ(client.alternatives(), 0U);
+  Client of_scores;
+  serve(served, 1, nullptr, kSteps, &of_scores, &scored_requests);
+  EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
+  EXPECT_EQ(of_scores.alternatives(), kAlternatives * of_scores.tokens());
 }
 
 TEST(DecodeSteps, OnBothDevicesAllocateNothing) {
