@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <string>
-#include <unordered_set>
 
 namespace tandem::model {
 namespace {
@@ -11,8 +10,9 @@ constexpr std::size_t kMostPlaces = 4096;  // in one state
 
 }  // namespace
 
-GrammarMachine::GrammarMachine(const Grammar& grammar) : grammar_(grammar), frames_(1) {
-  intern({});  // kDead
+GrammarMachine::GrammarMachine(const Grammar& grammar) : grammar_(grammar) {
+  frames_.emplace_back();
+  intern(stacks_);  // kDead
 }
 
 GrammarMachine::StackId GrammarMachine::push(NodeId node, StackId below) {
@@ -21,49 +21,52 @@ GrammarMachine::StackId GrammarMachine::push(NodeId node, StackId below) {
   return entry->second;
 }
 
-GrammarMachine::StateId GrammarMachine::intern(std::vector<StackId> stacks) {
+GrammarMachine::StateId GrammarMachine::intern(std::vector<StackId>& stacks) {
   std::ranges::sort(stacks);
   stacks.erase(std::unique(stacks.begin(), stacks.end()), stacks.end());
-  const auto [entry, is_new] =
-      state_ids_.try_emplace(std::move(stacks), static_cast<StateId>(states_.size()));
-  if (is_new) {
-    states_.push_back(&entry->first);
-    transitions_.emplace_back();
-  }
+  const auto known = state_ids_.find(std::span<const StackId>(stacks));
+  if (known != state_ids_.end()) return known->second;
+  std::pmr::vector<StackId> key(stacks.begin(), stacks.end(), &room_);
+  const auto entry = state_ids_.try_emplace(std::move(key), static_cast<StateId>(states_.size())).first;
+  states_.push_back(&entry->first);
+  transitions_.push_back(nullptr);
   return entry->second;
 }
 
 GrammarMachine::StateId GrammarMachine::state_at(NodeId node, StackId below) {
-  std::vector<StackId> stacks;
-  expand(node, below, stacks);
-  return intern(std::move(stacks));
+  stacks_.clear();
+  expand(node, below, stacks_);
+  return intern(stacks_);
 }
 
 GrammarMachine::StateId GrammarMachine::after_rule(StackId stack) {
-  if (stack == kEmptyStack) return intern({kEmptyStack});
+  if (stack == kEmptyStack) {
+    stacks_.assign(1, kEmptyStack);
+    return intern(stacks_);
+  }
   const auto below = frames_[stack];
   return state_at(below.node, below.below);
 }
 
 GrammarMachine::StateId GrammarMachine::find_next(StateId state, std::uint8_t byte) {
-  if (transitions_[state] == nullptr) transitions_[state] = first_transitions(state);
-  if ((*transitions_[state])[byte] == kDead) return kDead;
-  std::vector<StackId> stacks;
+  auto& transitions = transitions_[state] != nullptr ? *transitions_[state] : first_transitions(state);
+  if (transitions[byte] == kDead) return kDead;
+  stacks_.clear();
   for (const auto stack : *states_[state]) {
     if (stack == kEmptyStack) continue;
     const auto place = frames_[stack];
     const auto& node = grammar_.node(place.node);
-    if (grammar_.byte_set(node)[byte]) expand(node.next, place.below, stacks);
+    if (grammar_.byte_set(node)[byte]) expand(node.next, place.below, stacks_);
   }
-  const auto found = intern(std::move(stacks));
-  return (*transitions_[state])[byte] = found;
+  return transitions[byte] = intern(stacks_);
 }
 
 /// What is known before any byte is tried: which ones lead nowhere.
-std::unique_ptr<GrammarMachine::Transitions> GrammarMachine::first_transitions(StateId state) const {
-  auto transitions = std::make_unique<Transitions>();
+GrammarMachine::Transitions& GrammarMachine::first_transitions(StateId state) {
+  auto& transitions = tables_.emplace_back();
+  transitions_[state] = &transitions;
   const auto bytes = possible_bytes(state);
-  for (std::size_t byte = 0; byte < 256; ++byte) (*transitions)[byte] = bytes[byte] ? kUnknown : kDead;
+  for (std::size_t byte = 0; byte < 256; ++byte) transitions[byte] = bytes[byte] ? kUnknown : kDead;
   return transitions;
 }
 
@@ -77,14 +80,15 @@ std::bitset<256> GrammarMachine::possible_bytes(StateId state) const {
 
 /// Follows calls, forks and ends until a byte has to be taken or everything is over.
 void GrammarMachine::expand(NodeId start, StackId below_start, std::vector<StackId>& out) {
-  std::vector<Frame> open = {{start, below_start}};
-  std::unordered_set<Frame, FrameHash> seen = {open.front()};
-  const auto visit = [&](NodeId node, StackId below) {
-    if (seen.insert({node, below}).second) open.push_back({node, below});
+  open_.clear();
+  seen_.clear();
+  const auto visit = [this](NodeId node, StackId below) {
+    if (seen_.insert({node, below}).second) open_.push_back({node, below});
   };
-  while (!open.empty()) {
-    const auto [id, below] = open.back();
-    open.pop_back();
+  visit(start, below_start);
+  while (!open_.empty()) {
+    const auto [id, below] = open_.back();
+    open_.pop_back();
     const auto& node = grammar_.node(id);
     switch (node.kind) {
       case Grammar::Node::Kind::bytes:

@@ -1,12 +1,16 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bitset>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
-#include <memory>
+#include <memory_resource>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -16,7 +20,8 @@ namespace tandem::model {
 
 /// Runs a grammar over bytes.  A state is the set of all places where the grammar may be after the bytes so
 /// far: stacks of nodes, the top one takes the next byte, the others are where to go on after a rule's end.
-/// Stacks and states are numbered as they come up and kept; equal ones have equal numbers.
+/// Stacks and states are numbered as they come up and kept; equal ones have equal numbers.  They lie in
+/// memory of the machine's own: kRoomBytes from the start, and where those are full, ever larger pieces.
 class GrammarMachine {
  public:
   using NodeId = Grammar::NodeId;
@@ -25,6 +30,7 @@ class GrammarMachine {
 
   static constexpr StackId kEmptyStack = 0;  ///< everything is over
   static constexpr StateId kDead = 0;        ///< no stack at all: the bytes do not fit
+  static constexpr std::size_t kRoomBytes = std::size_t{512} << 10;
 
   struct Frame {
     NodeId node = 0;
@@ -56,7 +62,8 @@ class GrammarMachine {
   }
 
   StackId push(NodeId node, StackId below);
-  StateId intern(std::vector<StackId> stacks);
+  /// The state of these stacks, which are sorted here.
+  StateId intern(std::vector<StackId>& stacks);
 
   [[nodiscard]] std::size_t state_count() const noexcept { return states_.size(); }
 
@@ -71,16 +78,32 @@ class GrammarMachine {
     }
   };
 
+  /// Of lists of stacks, whosever they are.
+  struct Before {
+    using is_transparent = void;
+    bool operator()(std::span<const StackId> a, std::span<const StackId> b) const noexcept {
+      return std::ranges::lexicographical_compare(a, b);
+    }
+  };
+
   StateId find_next(StateId state, std::uint8_t byte);
-  [[nodiscard]] std::unique_ptr<Transitions> first_transitions(StateId state) const;
+  Transitions& first_transitions(StateId state);
   void expand(NodeId node, StackId below, std::vector<StackId>& out);
 
   const Grammar& grammar_;
-  std::vector<Frame> frames_;
-  std::unordered_map<Frame, StackId, FrameHash> stack_ids_;
-  std::map<std::vector<StackId>, StateId> state_ids_;
-  std::vector<const std::vector<StackId>*> states_;  ///< keys of state_ids_
-  std::vector<std::unique_ptr<Transitions>> transitions_;
+  std::pmr::monotonic_buffer_resource room_{kRoomBytes};
+  std::pmr::unsynchronized_pool_resource pool_{&room_};  ///< of what comes and goes
+  std::pmr::vector<Frame> frames_{&room_};
+  std::pmr::unordered_map<Frame, StackId, FrameHash> stack_ids_{&room_};
+  std::pmr::map<std::pmr::vector<StackId>, StateId, Before> state_ids_{&room_};
+  std::pmr::vector<const std::pmr::vector<StackId>*> states_{&room_};  ///< keys of state_ids_
+  std::pmr::deque<Transitions> tables_{&room_};
+  std::pmr::vector<Transitions*> transitions_{&room_};  ///< of each state; null: none is known
+
+  // Where work is done, so that it allocates once.
+  std::vector<StackId> stacks_;
+  std::pmr::vector<Frame> open_{&pool_};
+  std::pmr::unordered_set<Frame, FrameHash> seen_{&pool_};
 };
 
 }  // namespace tandem::model

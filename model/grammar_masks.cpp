@@ -46,27 +46,28 @@ void GrammarMasks::walk(GrammarMachine& machine, std::uint32_t trie_node, StateI
   }
 }
 
-/// Calls visit(places, below) for the places of `state` that stand in one rule, entered with `below`.
+/// Calls visit(places, below) for the places of `state` that stand in one rule, entered with `below`; it does
+/// not come here again.
 template <typename Visit>
 void GrammarMasks::for_each_rule(const GrammarMachine& machine, StateId state, Visit visit) {
-  std::vector<GrammarMachine::Frame> places;
+  frames_.clear();
   for (const auto stack : machine.stacks(state)) {
-    if (stack != GrammarMachine::kEmptyStack) places.push_back(machine.frame(stack));
+    if (stack != GrammarMachine::kEmptyStack) frames_.push_back(machine.frame(stack));
   }
-  std::ranges::sort(places, {}, &GrammarMachine::Frame::below);
-  std::vector<Grammar::NodeId> nodes;
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    nodes.push_back(places[i].node);
-    if (i + 1 < places.size() && places[i + 1].below == places[i].below) continue;
-    visit(state_above(nodes), places[i].below);
-    nodes.clear();
+  std::ranges::sort(frames_, {}, &GrammarMachine::Frame::below);
+  nodes_.clear();
+  for (std::size_t i = 0; i < frames_.size(); ++i) {
+    nodes_.push_back(frames_[i].node);
+    if (i + 1 < frames_.size() && frames_[i + 1].below == frames_[i].below) continue;
+    visit(state_above(nodes_), frames_[i].below);
+    nodes_.clear();
   }
 }
 
 GrammarMasks::StateId GrammarMasks::state_above(std::span<const Grammar::NodeId> nodes) {
-  std::vector<GrammarMachine::StackId> stacks;
-  for (const auto node : nodes) stacks.push_back(places_->push(node, GrammarMachine::kEmptyStack));
-  return places_->intern(std::move(stacks));
+  stacks_.clear();
+  for (const auto node : nodes) stacks_.push_back(places_->push(node, GrammarMachine::kEmptyStack));
+  return places_->intern(stacks_);
 }
 
 RuleMask GrammarMasks::make_rule_mask(StateId places) {

@@ -58,7 +58,13 @@ class GrammarMasks {
   std::unique_ptr<GrammarMachine>
       places_;                 ///< stacks end below the rule they are in; begun anew now and then
   std::vector<StateId> path_;  ///< of a walk, by depth
-  std::uint64_t work_ = 0;     ///< done so far, in steps through the trie
+
+  // Where work is done, so that it allocates once.
+  std::vector<GrammarMachine::Frame> frames_;
+  std::vector<Grammar::NodeId> nodes_;
+  std::vector<GrammarMachine::StackId> stacks_;
+
+  std::uint64_t work_ = 0;  ///< done so far, in steps through the trie
 };
 
 }  // namespace tandem::model

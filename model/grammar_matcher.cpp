@@ -1,6 +1,7 @@
 #include "model/grammar_matcher.h"
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -8,26 +9,30 @@ namespace tandem::model {
 namespace {
 
 constexpr std::size_t kMostLiveStates = 8192;  // of the machine; each may hold 1 KiB of transitions
-constexpr std::size_t kMostKeptMasks = 256;    // 32 KiB each at 262,144 tokens
+constexpr std::size_t kKeptMasks = 32;         // 32 KiB each at 262,144 tokens
 
 }  // namespace
 
 GrammarMatcher::GrammarMatcher(std::shared_ptr<GrammarMasks> masks, std::string_view begun)
     : masks_(std::move(masks)),
       machine_(std::make_unique<GrammarMachine>(masks_->grammar())),
-      state_(machine_->state_at(masks_->grammar().start(), GrammarMachine::kEmptyStack)) {
+      state_(machine_->state_at(masks_->grammar().start(), GrammarMachine::kEmptyStack)),
+      known_(kKeptMasks, {GrammarMachine::kDead, TokenSet(masks_->trie().vocabulary_size())}) {
   for (const char byte : begun) state_ = machine_->next(state_, static_cast<std::uint8_t>(byte));
   if (state_ == GrammarMachine::kDead) throw GrammarError("the grammar does not begin as the answer does");
 }
 
 const TokenSet& GrammarMatcher::allowed() {
   forget_if_large();
-  const auto known = allowed_.find(state_);
-  if (known != allowed_.end()) return known->second;
-  if (allowed_.size() >= kMostKeptMasks) allowed_.clear();
-  TokenSet set(masks_->trie().vocabulary_size());
-  masks_->add_allowed(*machine_, state_, set);
-  return allowed_.emplace(state_, std::move(set)).first->second;
+  const auto known = std::ranges::find(known_, state_, &Known::state);
+  if (known != known_.end()) return known->allowed;
+  auto& made = known_[oldest_];
+  oldest_ = (oldest_ + 1) % known_.size();
+  made.state = GrammarMachine::kDead;  // should this throw
+  made.allowed.clear();
+  masks_->add_allowed(*machine_, state_, made.allowed);
+  made.state = state_;
+  return made.allowed;
 }
 
 bool GrammarMatcher::accept(TokenId token) {
@@ -63,9 +68,9 @@ void GrammarMatcher::forget_if_large() {
     move(stack);
     stacks.push_back(moved.at(stack));
   }
-  state_ = fresh->intern(std::move(stacks));
+  state_ = fresh->intern(stacks);
   machine_ = std::move(fresh);
-  allowed_.clear();
+  for (auto& known : known_) known.state = GrammarMachine::kDead;
 }
 
 }  // namespace tandem::model

@@ -1,8 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string_view>
-#include <unordered_map>
+#include <vector>
 
 #include "model/grammar_machine.h"
 #include "model/grammar_masks.h"
@@ -33,13 +34,19 @@ class GrammarMatcher {
   [[nodiscard]] bool may_end() const noexcept { return machine_->may_end(state_); }
 
  private:
+  struct Known {
+    GrammarMachine::StateId state = GrammarMachine::kDead;  ///< of none
+    TokenSet allowed;
+  };
+
   void forget_if_large();
 
   std::shared_ptr<GrammarMasks> masks_;
   std::unique_ptr<GrammarMachine> machine_;  ///< begun anew now and then
   GrammarMachine::StateId state_;
   bool ended_ = false;
-  std::unordered_map<GrammarMachine::StateId, TokenSet> allowed_;  ///< by state
+  std::vector<Known> known_;  ///< what was allowed lately; the oldest makes room for the next
+  std::size_t oldest_ = 0;
 };
 
 }  // namespace tandem::model

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -16,6 +17,7 @@ class TokenSet {
   void add(TokenId token) noexcept {
     words_[static_cast<std::size_t>(token) / 64] |= std::uint64_t{1} << (static_cast<unsigned>(token) % 64);
   }
+  void clear() noexcept { std::ranges::fill(words_, 0); }
   [[nodiscard]] bool contains(TokenId token) const noexcept {
     return (words_[static_cast<std::size_t>(token) / 64] >> (static_cast<unsigned>(token) % 64) & 1U) != 0;
   }

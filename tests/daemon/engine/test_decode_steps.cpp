@@ -1,8 +1,7 @@
 // A thousand decode steps of the daemon's engine, from the scheduler to the text that a sink is given, on the
 // CPU and on both devices: no thread of the process calls operator new meanwhile, nothing is allocated on the
 // device, and the host waits for it only where rows or results cross.  The emulation's own work is left out.
-// So is what answers held to a grammar allocate, which these requests are not, what a call takes once it is
-// whole, and what a client's own thread does with the text.
+// So is what a call takes once it is whole, and what a client's own thread does with the text.
 
 #include <atomic>
 #include <functional>
@@ -23,6 +22,8 @@
 #include "daemon/stream_sink.h"
 #include "ipc/event_stream.h"
 #include "ipc/posted_wake.h"
+#include "model/gbnf.h"
+#include "model/token_trie.h"
 #include "tests/daemon/engine/served_model.h"
 #include "tests/support/allocations.h"
 #include "tests/support/fixture.h"
@@ -235,6 +236,34 @@ std::vector<EngineRequest> scored_requests(const model::Tokenizer& tokenizer, st
   return all;
 }
 
+/// A grammar with its vocabulary's trie.
+struct Masks {
+  explicit Masks(const model::Tokenizer& tokenizer)
+      : trie(tokenizer),
+        masks(std::make_shared<const model::Grammar>(model::read_gbnf(kList), "root"), trie) {}
+
+  static constexpr const char* kList = R"(
+    root ::= "[" item ("," item)*
+    item ::= "{\"n\":" "-"? [0-9]{1,5} ",\"s\":\"" [a-z]* "\"}"
+  )";
+  model::TokenTrie trie;
+  model::GrammarMasks masks;
+};
+
+/// The same, held to the grammar of an endless list.
+std::vector<EngineRequest> held_requests(const model::Tokenizer& tokenizer, std::size_t n,
+                                         std::uint64_t steps) {
+  auto all = requests(tokenizer, n, steps);
+  const auto masks = std::make_shared<Masks>(tokenizer);
+  for (auto& request : all) {
+    request.chat.reset();
+    request.sampling.top_k = 0;
+    request.sampling.temperature = 1;
+    request.constraint = Constraint{{masks, &masks->masks}, model::ThoughtFirst::no, {}};
+  }
+  return all;
+}
+
 using MakeRequests = std::vector<EngineRequest> (*)(const model::Tokenizer&, std::size_t, std::uint64_t);
 
 planner::Workload workload_of(std::uint32_t sequences) {
@@ -271,7 +300,7 @@ cuda::emulation::Counts serve(Served& served, std::uint32_t sequences, cuda::Dev
 TEST(DecodeSteps, OnTheCpuAllocateNothing) {
   for (const auto* const file : {"gemma3_4l.gguf", "gemma4_4l.gguf"}) {
     Served served(reference_path(file), workload_of(4));
-    for (const auto make_requests : {&requests, &scored_requests}) {
+    for (const auto make_requests : {&requests, &scored_requests, &held_requests}) {
       serve(served, 4, nullptr, kSteps, nullptr, make_requests);
       EXPECT_EQ(Allocations::count(), 0U) << file << "\n" << Allocations::first();
     }
