@@ -135,35 +135,33 @@ std::uint64_t seen_cells(const model::LayerSpec& layer, StepShape step) {
   return std::min(step.context, layer.window + step.rows - 1);
 }
 
-double kv_bytes(const ModelInput& model, KvType kv_type, std::uint32_t index, StepShape step) {
-  const auto& layer = model.hyper.layers[index];
+double kv_bytes(const model::LayerSpec& layer, KvLayout layout, KvType kv_type, StepShape step) {
   return static_cast<double>(step.sequences) * static_cast<double>(seen_cells(layer, step)) *
-         static_cast<double>(kv_row_bytes(layer, kv_layout(layer), kv_type));
+         static_cast<double>(kv_row_bytes(layer, layout, kv_type));
 }
 
 /// Time of attention whose work is cut into tiles.
-double tiled_attention_us(const model::LayerSpec& layer, KvType kv_type, const Rates& rates, StepShape step) {
+double tiled_attention_us(const model::LayerSpec& layer, KvLayout layout, KvType kv_type, const Rates& rates,
+                          StepShape step) {
   const auto tiles = attention_tiles(layer, step.rows, step.sequences, rates.threads);
   const auto keys = static_cast<double>(step.sequences) * visible_keys(layer, step);
-  const auto layout = kv_layout(layer);
   const auto loaded_bytes =
       keys * static_cast<double>(kv_row_bytes(layer, layout, kv_type)) * tiles.loads_a_key;
-  const bool separate = layout == KvLayout::separate;
+  const bool derives = layout == KvLayout::vector;
   auto total_us =
-      bytes_us(loaded_bytes, separate ? rates.attention_gb_per_s : rates.attention_vector_gb_per_s) +
+      bytes_us(loaded_bytes, derives ? rates.attention_vector_gb_per_s : rates.attention_gb_per_s) +
       ops_us(4.0 * layer.heads * layer.head_dim * keys, rates.attention_tops);
   if (rates.attention_scores_g_per_s > 0)
     total_us += layer.heads * keys / (rates.attention_scores_g_per_s * 1e3);
   return tiles.imbalance * total_us;
 }
 
-double attention_us(const ModelInput& model, KvType kv_type, const Rates& rates, std::uint32_t index,
+double attention_us(const model::LayerSpec& layer, KvLayout layout, KvType kv_type, const Rates& rates,
                     StepShape step) {
-  const auto& layer = model.hyper.layers[index];
-  if (rates.threads > 0) return tiled_attention_us(layer, kv_type, rates, step);
+  if (rates.threads > 0) return tiled_attention_us(layer, layout, kv_type, rates, step);
   const auto ops =
       4.0 * layer.heads * layer.head_dim * static_cast<double>(step.sequences) * visible_keys(layer, step);
-  return std::max(bytes_us(kv_bytes(model, kv_type, index, step), rates.attention_gb_per_s),
+  return std::max(bytes_us(kv_bytes(layer, layout, kv_type, step), rates.attention_gb_per_s),
                   ops_us(ops, rates.attention_tops));
 }
 
@@ -173,7 +171,10 @@ double ideal_us(const ModelInput& model, KvType kv_type, const MachineProfile& m
   double total_us = 0;
   for (const auto unit : all_units(model.layers.size())) {
     auto bytes = static_cast<double>(weights_of(model, unit).bytes);
-    if (unit.kind == UnitKind::attention) bytes += kv_bytes(model, kv_type, unit.layer, step);
+    if (unit.kind == UnitKind::attention) {
+      const auto& layer = model.hyper.layers[unit.layer];
+      bytes += kv_bytes(layer, kv_layout(layer), kv_type, step);
+    }
     const bool on_cpu = placement.device_of(unit) == Device::cpu;
     total_us += bytes_us(bytes, on_cpu ? machine.ram_read_gb_per_s : machine.vram_read_gb_per_s);
   }
@@ -201,9 +202,18 @@ Picoseconds unit_ps(const ModelInput& model, KvType kv_type, const MachineProfil
   if (unit.kind == UnitKind::head && device == Device::cpu) {
     total_us += machine.cpu_stage_us * (model.embedding.bytes == 0 ? 2 : 1);
   }
-  if (unit.kind == UnitKind::attention) total_us += attention_us(model, kv_type, rates, unit.layer, step);
+  if (unit.kind == UnitKind::attention) {
+    const auto& layer = model.hyper.layers[unit.layer];
+    total_us += attention_us(layer, kv_layout(layer), kv_type, rates, step);
+  }
   total_us += row_work_us(row_elems(model, unit), rates.elems, rows, rates.threads);
   return picoseconds(total_us);
+}
+
+Picoseconds attention_ps(const ModelInput& model, KvType kv_type, const MachineProfile& machine,
+                         Device device, std::uint32_t layer, KvLayout layout, StepShape step) {
+  const auto rates = rates_of(machine, device);
+  return picoseconds(attention_us(model.hyper.layers[layer], layout, kv_type, rates, step));
 }
 
 Picoseconds crossing_ps(const ModelInput& model, const MachineProfile& machine, StepShape step) {

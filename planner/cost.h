@@ -48,6 +48,11 @@ StepShape prefill_step(const Workload& workload) noexcept;
 Picoseconds unit_ps(const ModelInput& model, KvType kv_type, const MachineProfile& machine, Device device,
                     UnitRef unit, StepShape step);
 
+/// What of that is attention itself, were the layer's KV kept in `layout`.  A CPU reads rows of which no key
+/// is derived at cpu_attention_gb_per_s; that is the most that `vector_rotated` could reach.
+Picoseconds attention_ps(const ModelInput& model, KvType kv_type, const MachineProfile& machine,
+                         Device device, std::uint32_t layer, KvLayout layout, StepShape step);
+
 /// Time of passing a step's rows, (rows, width) floats, to the other device: crossing_us and their bytes over
 /// pcie_gb_per_s.
 Picoseconds crossing_ps(const ModelInput& model, const MachineProfile& machine, StepShape step);

@@ -16,6 +16,13 @@ namespace tandem::planner {
 std::uint64_t kv_cells(const model::LayerSpec& layer, std::uint64_t max_seq_len) noexcept;
 
 /// One vector a token where there is no V projection, K and V where there is.
+///
+/// Never `vector_rotated` (model-spec 2.5 b): for the sake of rotating no key while it is read it takes 5/4
+/// of the vector's bytes.  By the formulas of planner/cost.h that is never faster on a GPU, nor on a CPU that
+/// is specified and not measured: attention takes the larger of bytes over bandwidth and operations over
+/// throughput, and the operations are the same.  On a measured CPU it could be faster only where
+/// 640 / cpu_attention_gb_per_s < 512 / cpu_attention_vector_gb_per_s, and no more than that; the machines
+/// that Tandem knows have one rate for both.  So no machine and model of the catalogue is faster with it.
 KvLayout kv_layout(const model::LayerSpec& layer) noexcept;
 
 /// Pages in the pool of global KV: whole pages for every sequence at full length.

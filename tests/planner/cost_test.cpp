@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "model/catalogue.h"
 #include "planner/footprint.h"
+#include "planner/machine_parts.h"
 #include "planner/make_plan.h"
 #include "tests/planner/subjects.h"
 
@@ -129,6 +132,56 @@ TEST_F(Cost, ScoresAndVectorsThatMakeKeysHaveRatesOfTheirOwn) {
   // Layer 0 caches K and V of 8 heads of 256.
   const double separate_us = (8192 / 16e9 + 4 * 16 * 256 / 0.08e12 + 16 / 0.5e9) * 1e6;
   EXPECT_NEAR(us(0, 1000) - us(0, 500), 500 * separate_us, kRounding);
+}
+
+/// Every machine that Tandem knows: whole profiles, and every card with every processor.
+std::vector<MachineProfile> known_machines() {
+  std::vector<MachineProfile> machines;
+  for (const auto name : machine_names()) machines.push_back(builtin_machine(name));
+  for (const auto& gpu : known_gpus()) {
+    for (const auto& cpu : known_cpus()) machines.push_back(combine(gpu, cpu, known_assumptions()));
+  }
+  return machines;
+}
+
+TEST(KvLayouts, OfOneVectorAreNowhereFasterWithTheRotatedPartBesideIt) {
+  std::size_t compared = 0;
+  const auto machines = known_machines();
+  for (const auto& name : model::catalogue_names()) {
+    const auto subject = planner_test::catalogue_subject(name);
+    const auto& layers = subject.input.hyper.layers;
+    const auto layer = std::ranges::find(layers, KvLayout::vector, kv_layout);
+    if (layer == layers.end()) continue;  // Gemma 3 has a V projection everywhere; the others are alike
+    const auto index = static_cast<std::uint32_t>(layer - layers.begin());
+    for (const auto& machine : machines) {
+      for (const auto device : {Device::cpu, Device::cuda0}) {
+        for (const auto type : {KvType::f16, KvType::q8_0, KvType::f32}) {
+          for (const StepShape step :
+               {StepShape{1, 1}, {1, 4096}, {1, 262'144}, {1, 32'768, 8}, {512, 8192}}) {
+            const auto ps = [&](KvLayout layout) {
+              return attention_ps(subject.input, type, machine, device, index, layout, step);
+            };
+            ASSERT_LE(ps(KvLayout::vector), ps(KvLayout::vector_rotated)) << name << " on " << machine.name;
+            ++compared;
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(compared, 10'000U);
+}
+
+TEST_F(Cost, ARotatedPartBesideTheVectorPaysOnlyWhereKeysAreDerivedSlowly) {
+  machine_.cpu_threads = 4;
+  machine_.cpu_attention_gb_per_s = 10;
+  machine_.cpu_attention_tops = 0.1;
+  const auto ps = [&](KvLayout layout) {
+    return attention_ps(subject_.input, KvType::f16, machine_, Device::cpu, 5, layout, {1, 100'000});
+  };
+  machine_.cpu_attention_vector_gb_per_s = 8.01;
+  EXPECT_LT(ps(KvLayout::vector), ps(KvLayout::vector_rotated));
+  machine_.cpu_attention_vector_gb_per_s = 7.99;
+  EXPECT_GT(ps(KvLayout::vector), ps(KvLayout::vector_rotated));
 }
 
 TEST_F(Cost, ThreadsWaitForTheOneWithMostTasks) {
