@@ -1,7 +1,6 @@
 #include "cli/plan_options.h"
 
 #include <charconv>
-#include <cmath>
 #include <filesystem>
 
 #include "cli/ink.h"
@@ -127,7 +126,8 @@ planner::Budget budget_of(const PlanOptions& options) {
   return budget;
 }
 
-/// A positive number with one of `units` behind it, the first of which may be left out; in the first unit.
+/// A number from a thousandth to a million with one of `units` behind it, the first of which may be left out;
+/// in the first unit.
 double parse_quantity(const std::string& what, const std::string& text,
                       const std::vector<std::pair<std::string, double>>& units) {
   double number = 0;
@@ -137,9 +137,9 @@ double parse_quantity(const std::string& what, const std::string& text,
   for (const auto& [name, factor] : units) {
     const bool is_this = unit == name || (unit.empty() && factor == 1);
     const auto value = number * factor;
-    if (error == std::errc{} && is_this && std::isfinite(value) && value > 0) return value;
+    if (error == std::errc{} && is_this && value >= 0.001 && value <= 1e6) return value;
   }
-  throw BadQuestion(what + " \"" + text + "\" must be a number above 0" +
+  throw BadQuestion(what + " \"" + text + "\" must be a number from 0.001 to 1000000" +
                     (units.size() > 1 ? ", in s or ms" : ""));
 }
 

@@ -118,22 +118,31 @@ std::vector<Chart> charts_of(const std::vector<Answer>& sweeps) {
   const bool counts_sequences = sweeps.front().unit == "sequences";
   std::vector<ChartLine> decode;
   std::vector<ChartLine> second;
-  std::vector<ChartLine> memory;
+  std::vector<ChartLine> vram;
+  std::vector<ChartLine> ram;
+  const bool one_model = sweeps.size() == 1;
   for (const auto& sweep : sweeps) {
-    const auto suffix = sweeps.size() == 1 ? "" : ", " + sweep.model;
     decode.push_back(
         line_of(sweep, sweep.model, [](const Plan& plan) { return plan.predicted.decode_tok_per_s; }));
     second.push_back(line_of(sweep, sweep.model, [counts_sequences](const Plan& plan) {
       return counts_sequences ? plan.predicted.throughput_tok_per_s : plan.predicted.prefill_tok_per_s;
     }));
-    memory.push_back(line_of(sweep, "VRAM" + suffix,
-                             [](const Plan& plan) { return static_cast<double>(plan.vram_bytes) / kGB; }));
-    memory.push_back(line_of(sweep, "RAM" + suffix,
-                             [](const Plan& plan) { return static_cast<double>(plan.ram_bytes) / kGB; }));
+    vram.push_back(line_of(sweep, one_model ? "VRAM" : sweep.model,
+                           [](const Plan& plan) { return static_cast<double>(plan.vram_bytes) / kGB; }));
+    ram.push_back(line_of(sweep, one_model ? "RAM" : sweep.model,
+                          [](const Plan& plan) { return static_cast<double>(plan.ram_bytes) / kGB; }));
   }
-  return {chart_of(x, "decode, tok/s", std::move(decode)),
-          chart_of(x, counts_sequences ? "all sequences, tok/s" : "prompt, tok/s", std::move(second)),
-          chart_of(x, "memory used, GB", std::move(memory))};
+  std::vector<Chart> charts{
+      chart_of(x, "decode, tok/s", std::move(decode)),
+      chart_of(x, counts_sequences ? "all sequences, tok/s" : "prompt, tok/s", std::move(second))};
+  if (one_model) {
+    vram.push_back(std::move(ram.front()));
+    charts.push_back(chart_of(x, "memory used, GB", std::move(vram)));
+  } else {
+    charts.push_back(chart_of(x, "VRAM used, GB", std::move(vram)));
+    charts.push_back(chart_of(x, "RAM used, GB", std::move(ram)));
+  }
+  return charts;
 }
 
 }  // namespace tandem::planner

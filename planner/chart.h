@@ -45,8 +45,9 @@ struct Chart {
 bool has_hollow_points(const Chart& chart) noexcept;
 
 /// What is drawn of sweeps over one variable, a line for each model: decoding speed, prompt speed (of
-/// sequences: the speed of all together) and memory.  Each answer is a `sweep` of the same values; there
-/// are no charts of other answers.
+/// sequences: the speed of all together) and memory: VRAM and RAM of one model together, of several each in a
+/// chart of its own, so that a model is the same line in all.  Each answer is a `sweep` of the same values;
+/// there are no charts of other answers.
 std::vector<Chart> charts_of(const std::vector<Answer>& sweeps);
 
 /// An axis from 0 to at least `largest` with 3 to 6 marks at 1, 2 or 5 times a power of ten.

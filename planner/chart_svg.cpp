@@ -18,6 +18,11 @@ constexpr double kLegendPitch = 20;
 
 constexpr std::array<std::string_view, 3> kDashes{"", "8 4", "2 4"};
 
+/// Lines with one colour have different ones.
+std::string_view dashes_of_line(std::size_t number) {
+  return kDashes.at((number + number / kLineStyles) % kDashes.size());
+}
+
 double panel_height(const Chart& chart) {
   return 28 + kPlotHeight + 56 + kLegendPitch * static_cast<double>(chart.lines.size());
 }
@@ -63,7 +68,7 @@ class Panel {
     const auto style = style_of_line(number);
     std::vector<Point> points;
     for (const auto& point : chart_->lines[number].points) points.push_back(at(point.x, point.y));
-    svg_->polyline(points, style.hex, 2, kDashes.at(number % kDashes.size()));
+    svg_->polyline(points, style.hex, 2, dashes_of_line(number));
     for (std::size_t i = 0; i < points.size(); ++i) {
       svg_->circle(points[i], 3.5, chart_->lines[number].points[i].holds ? style.hex : "#FFFFFF", style.hex);
     }
@@ -72,7 +77,7 @@ class Panel {
   void legend(std::size_t number) {
     const auto style = style_of_line(number);
     const auto y = top_ + kPlotHeight + 48 + kLegendPitch * static_cast<double>(number);
-    svg_->line({kLeft, y - 4}, {kLeft + 36, y - 4}, style.hex, 2, kDashes.at(number % kDashes.size()));
+    svg_->line({kLeft, y - 4}, {kLeft + 36, y - 4}, style.hex, 2, dashes_of_line(number));
     svg_->circle({kLeft + 18, y - 4}, 3.5, style.hex, style.hex);
     svg_->text({kLeft + 46, y}, fitted(chart_->lines[number].name, kWidth - kLeft - 80, 12), {12});
   }

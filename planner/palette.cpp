@@ -77,12 +77,12 @@ Style style_of_level(int level) noexcept {
 }
 
 Style style_of_line(std::size_t number) noexcept {
-  constexpr std::array<Style, 6> kLines{{{'*', 25, "#0072B2"},
-                                         {'+', 166, "#D55E00"},
-                                         {'x', 36, "#009E73"},
-                                         {'#', 175, "#CC79A7"},
-                                         {'@', 214, "#E69F00"},
-                                         {'%', 240, "#555555"}}};
+  constexpr std::array<Style, kLineStyles> kLines{{{'*', 25, "#0072B2"},
+                                                   {'+', 166, "#D55E00"},
+                                                   {'x', 36, "#009E73"},
+                                                   {'#', 175, "#CC79A7"},
+                                                   {'@', 214, "#E69F00"},
+                                                   {'%', 240, "#555555"}}};
   return kLines.at(number % kLines.size());
 }
 

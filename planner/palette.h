@@ -25,7 +25,8 @@ Style style_of(Device device) noexcept;
 Style style_of_free() noexcept;
 /// `level` 0 to 9 of one hue that darkens.
 Style style_of_level(int level) noexcept;
-/// Line `number` of a chart; they repeat after six.
+/// Line `number` of a chart; they repeat after so many.
+inline constexpr std::size_t kLineStyles = 6;
 Style style_of_line(std::size_t number) noexcept;
 
 /// `text` on the style's colour, in black or white, whichever is easier to read on it.

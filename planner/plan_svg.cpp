@@ -40,14 +40,14 @@ class Drawing {
     const auto title = fitted(plan_.model.name + " on " + plan_.machine, kWidth - 2 * kMargin, 18);
     svg_.text({kMargin, 36}, title, {18, Anchor::start, "#000000", true});
     const auto& workload = plan_.workload;
-    svg_.text(
-        {kMargin, 58},
-        std::to_string(workload.sequences) + (workload.sequences == 1 ? " sequence of " : " sequences of ") +
-            grouped(workload.max_seq_len) + " tokens, KV in " + std::string(to_string(workload.kv_type)) +
-            "; " + three_digits(plan_.predicted.decode_tok_per_s) + " tok/s decode at " +
-            grouped(workload.expected_context) + " tokens, " +
-            three_digits(plan_.predicted.prefill_tok_per_s) + " tok/s prompt",
-        {13});
+    svg_.text({kMargin, 58},
+              std::to_string(workload.sequences) +
+                  (workload.sequences == 1 ? " sequence of " : " sequences of ") +
+                  tokens_text(workload.max_seq_len) + ", KV in " + std::string(to_string(workload.kv_type)) +
+                  "; " + three_digits(plan_.predicted.decode_tok_per_s) + " tok/s decode at " +
+                  grouped(workload.expected_context) + " tokens, " +
+                  three_digits(plan_.predicted.prefill_tok_per_s) + " tok/s prompt",
+              {13});
     if (!plan_.fits) {
       svg_.text({kMargin, 78}, "does not fit", {13, Anchor::start, "#B00020", true});
     }

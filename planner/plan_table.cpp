@@ -39,7 +39,7 @@ std::string heading(const Plan& plan) {
                                           std::to_string(plan.model.tensors) + " tensors");
   text += wrapped(label("workload"), std::to_string(workload.sequences) +
                                          (workload.sequences == 1 ? " sequence" : " sequences") + " of " +
-                                         grouped(workload.max_seq_len) + " tokens, micro-batch " +
+                                         tokens_text(workload.max_seq_len) + ", micro-batch " +
                                          std::to_string(workload.micro_batch) + " rows, KV in " +
                                          std::string(to_string(workload.kv_type)));
   text += wrapped(label("global KV"),

@@ -21,10 +21,6 @@ std::string bytes_text(std::uint64_t bytes) {
   return grouped(bytes) + (bytes == 1 ? " byte" : " bytes");
 }
 
-std::string tokens_text(std::uint64_t tokens) {
-  return grouped(tokens) + (tokens == 1 ? " token" : " tokens");
-}
-
 /// Units of each kind that are on `device`, in words: "3 of 62 attention halves, 62 of 62 FFN halves and the
 /// head".
 std::string units_text(const Plan& plan, Device device) {

@@ -82,6 +82,10 @@ std::string grouped(std::uint64_t number) {
   return text;
 }
 
+std::string tokens_text(std::uint64_t tokens) {
+  return grouped(tokens) + (tokens == 1 ? " token" : " tokens");
+}
+
 std::string short_size(std::uint64_t bytes) {
   constexpr std::array<std::string_view, 7> kNames{"B", "kB", "MB", "GB", "TB", "PB", "EB"};
   if (bytes < 1000) return std::to_string(bytes) + " B";

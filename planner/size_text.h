@@ -17,6 +17,9 @@ std::uint64_t parse_count(std::string_view what, std::string_view text, std::uin
 /// Digits in groups of three: "6,960,054,464".
 std::string grouped(std::uint64_t number);
 
+/// "1 token", "8,192 tokens".
+std::string tokens_text(std::uint64_t tokens);
+
 /// Three digits or more and a decimal unit: "6.96 GB", "512 B".
 std::string short_size(std::uint64_t bytes);
 

@@ -142,7 +142,8 @@ Sweep parse_sweep(std::string_view text) {
 Answer sweep(const Setting& setting, const Sweep& values) {
   const auto name = std::string(to_string(values.variable));
   Answer answer{"sweep " + name, setting.name(), std::string(unit_of(values.variable)),
-                std::to_string(values.values.size()) + " values of " + name + ", each placed for " +
+                std::to_string(values.values.size()) +
+                    (values.values.size() == 1 ? " value of " : " values of ") + name + ", each placed for " +
                     std::string(to_string(setting.workload.optimise))};
   for (const auto value : values.values) {
     auto plan = plan_of(with_value(setting, values.variable, value));

@@ -107,6 +107,8 @@ TEST(TandemPlan, ExitsWith1OnUsage) {
                                 "--target-tps=-1",
                                 "--target-tps nan",
                                 "--target-tps inf",
+                                "--target-tps 1e308",
+                                "--target-tps 1e-308",
                                 "--target-tps fast",
                                 "--target-tps 1s",
                                 "--target-ttft 0",

@@ -91,7 +91,13 @@ TEST(Charts, HaveALineForEachModel) {
   const auto other = sweep(setting_of("gemma4-12b-qat-q4_0"), values);
   const auto charts = charts_of({one, other});
   EXPECT_EQ(charts[0].lines.size(), 2U);
-  EXPECT_EQ(charts[2].lines.size(), 4U);
+  ASSERT_EQ(charts.size(), 4U);
+  for (const auto& chart : charts) {
+    EXPECT_EQ(chart.lines[0].name, one.model);
+    EXPECT_EQ(chart.lines[1].name, other.model);
+  }
+  EXPECT_DOUBLE_EQ(charts[2].lines[1].points[0].y * 1e9, static_cast<double>(other.rows[0].plan->vram_bytes));
+  EXPECT_DOUBLE_EQ(charts[3].lines[0].points[2].y * 1e9, static_cast<double>(one.rows[2].plan->ram_bytes));
   EXPECT_EQ(charts[0].lines[1].points[0].y, other.rows[0].plan->predicted.decode_tok_per_s);
   EXPECT_DOUBLE_EQ(charts[0].lines[1].points[2].x, 24);
   const auto sequences = sweep(setting_of("gemma4-12b-qat-q4_0"), parse_sweep("sequences=1:8:x2"));

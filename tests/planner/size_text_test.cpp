@@ -94,5 +94,11 @@ TEST(ShortDuration, IsSixLettersAtMost) {
   EXPECT_EQ(short_duration(1e15), ">9999d");
 }
 
+TEST(TokensText, CountsOne) {
+  EXPECT_EQ(tokens_text(0), "0 tokens");
+  EXPECT_EQ(tokens_text(1), "1 token");
+  EXPECT_EQ(tokens_text(8192), "8,192 tokens");
+}
+
 }  // namespace
 }  // namespace tandem::planner
