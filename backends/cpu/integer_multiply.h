@@ -177,7 +177,7 @@ struct ManyRows {
                   std::size_t y_stride) const {
     for (std::uint32_t r = 0; r < n; ++r) {
       for (std::uint32_t t = 0; t < tiles; ++t) {
-        __builtin_memcpy(y + r * y_stride + t * lanes, sums[t][r], lanes * sizeof(float));
+        __builtin_memcpy(y + r * y_stride + std::size_t{t} * lanes, sums[t][r], lanes * sizeof(float));
       }
     }
   }

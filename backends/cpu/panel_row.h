@@ -101,7 +101,8 @@ struct alignas(64) PanelRow {
     __builtin_memcpy(scales, row.scales + column / 32, static_cast<std::size_t>(columns) / 8);
     const std::int16_t* sums = row.sums + column / 16;
     for (int g = 0; g < columns / Kind::kGroup; ++g) {
-      const std::int32_t sum = Kind::kGroup == 16 ? sums[g] : sums[2 * g] + sums[2 * g + 1];
+      const auto i = static_cast<std::size_t>(g);
+      const std::int32_t sum = Kind::kGroup == 16 ? sums[i] : sums[2 * i] + sums[2 * i + 1];
       starts[g] = -offset * sum;
       if constexpr (Kind::kHasMin) min_factors[g] = scale(g) * static_cast<float>(sum);
     }

@@ -190,7 +190,7 @@ void multiply_many_on_tiles(const Weights<Kind>& w, const Activations& x, float*
   for (std::uint32_t done = 0; done < all; done += kTilesTogether) {
     const std::uint32_t tiles = all - done < kTilesTogether ? all - done : kTilesTogether;
     multiply_on_tiles(w, done * kTileOutputs, tiles, x, many);
-    many.store_sums(tiles, kTileOutputs, x.n, y + done * kTileOutputs, y_stride);
+    many.store_sums(tiles, kTileOutputs, x.n, y + std::size_t{done} * kTileOutputs, y_stride);
   }
 }
 
