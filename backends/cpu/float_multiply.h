@@ -41,6 +41,10 @@ TANDEM_INLINE void multiply_step(const typename Format::Element* const (&w)[kOut
   }
 }
 
+/// Weights are asked for so far ahead, 448 bytes, as those of blocks are.
+template <class Format>
+inline constexpr std::size_t kAheadElements = 448 / sizeof(typename Format::Element);
+
 template <class Format, int kOutputs, int kRows>
 void multiply_tile(const typename Format::Element* const (&w)[kOutputs], const float* const (&x)[kRows],
                    std::uint32_t in, float (*y)[kRows]) {
@@ -49,7 +53,10 @@ void multiply_tile(const typename Format::Element* const (&w)[kOutputs], const f
     for (F32x16& lanes : of_output) lanes = broadcast(0.0f);
   }
   std::size_t column = 0;
-  for (; column + 16 <= in; column += 16) multiply_step<Format, kOutputs, kRows>(w, x, column, sum);
+  for (; column + 16 <= in; column += 16) {
+    for (int o = 0; o < kOutputs; ++o) __builtin_prefetch(w[o] + column + kAheadElements<Format>);
+    multiply_step<Format, kOutputs, kRows>(w, x, column, sum);
+  }
   if (column < in) {  // the tail, padded with zeros
     typename Format::Element w_tail[kOutputs][16] = {};
     float x_tail[kRows][16] = {};
@@ -147,7 +154,11 @@ void multiply_floats(const device::Matrix& w, std::uint32_t first_out, std::uint
     for (; r + 4 <= x.n; r += 4) {
       multiply_float_rows<Format, 4>(rows, w.in, x, r, outputs, y + first_out + o, y_stride);
     }
-    for (; r < x.n; ++r) {
+    if (r + 2 <= x.n) {
+      multiply_float_rows<Format, 2>(rows, w.in, x, r, outputs, y + first_out + o, y_stride);
+      r += 2;
+    }
+    if (r < x.n) {
       multiply_float_rows<Format, 1>(rows, w.in, x, r, outputs, y + first_out + o, y_stride);
     }
   }
