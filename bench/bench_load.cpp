@@ -1,0 +1,129 @@
+// How fast a model's weights come into memory where the CPU uses them in place, beside plain reads of the
+// same file, in turns, with the file in the page cache and without.  bench_load MODEL.gguf [ROUNDS] The way
+// to a GPU is timed by bench_gpu_steps (load_s): on the emulated one it says nothing.
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <fcntl.h>
+#include <filesystem>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+#include "memory/bind.h"
+#include "model/gguf.h"
+#include "model/hyperparameters.h"
+#include "planner/machine.h"
+#include "planner/make_plan.h"
+#include "planner/model_input.h"
+
+namespace tandem::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+/// A file that is read plainly, and can be made to leave the page cache.
+class PlainFile {
+ public:
+  explicit PlainFile(const std::filesystem::path& path)
+      : descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (descriptor_ < 0) throw std::runtime_error("cannot open " + path.string());
+  }
+  PlainFile(const PlainFile&) = delete;
+  PlainFile& operator=(const PlainFile&) = delete;
+  ~PlainFile() { close(descriptor_); }
+
+  void leave_page_cache() const { posix_fadvise(descriptor_, 0, 0, POSIX_FADV_DONTNEED); }
+
+  /// Reads all of it, 4 MiB at a time; returns its bytes.
+  [[nodiscard]] std::uint64_t read_all() {
+    std::uint64_t total = 0;
+    while (true) {
+      const auto n = pread(descriptor_, buffer_.data(), buffer_.size(), static_cast<off_t>(total));
+      if (n < 0) throw std::runtime_error("the file cannot be read");
+      if (n == 0) return total;
+      total += static_cast<std::uint64_t>(n);
+    }
+  }
+
+ private:
+  int descriptor_;
+  std::vector<std::byte> buffer_ = std::vector<std::byte>(std::size_t{4} << 20);
+};
+
+/// Seconds of BoundPlan::load with everything on the CPU.
+double load_s(const std::filesystem::path& path) {
+  const auto header = model::read_header(path);
+  const auto hyper = model::read_hyperparameters(header);
+  planner::Workload workload;
+  workload.max_seq_len = 256;
+  workload.micro_batch = 8;
+  const auto all_on_cpu = planner::Placement::all_on(planner::Device::cpu, hyper.layers.size());
+  const auto plan = planner::plan_for_placement(planner::model_input(header, hyper), {}, workload,
+                                                planner::builtin_machine("default"), all_on_cpu);
+  memory::BoundPlan bound(plan, header, hyper, nullptr);
+  const auto start = Clock::now();
+  bound.load({});
+  return seconds_since(start);
+}
+
+void run(const std::filesystem::path& path, int rounds) {
+  PlainFile file(path);
+  const auto bytes = static_cast<double>(file.read_all());
+  std::map<std::string, std::vector<double>> gb_per_s;
+  const auto note = [&](bool cached, const std::string& what, const auto& seconds_of) {
+    if (!cached) file.leave_page_cache();
+    const auto name = (cached ? "cached: " : "not cached: ") + what;
+    const auto rate = bytes / seconds_of() / 1e9;
+    gb_per_s[name].push_back(rate);
+    std::fprintf(stderr, "%-40s %6.2f\n", name.c_str(), rate);
+  };
+  for (int round = 0; round < rounds; ++round) {
+    for (const bool cached : {false, true}) {
+      note(cached, "plain read", [&] {
+        const auto start = Clock::now();
+        static_cast<void>(file.read_all());
+        return seconds_since(start);
+      });
+      note(cached, "load, used in place", [&] { return load_s(path); });
+    }
+  }
+  std::printf("%.2f GB, %d rounds; GB/s: median (range)\n", bytes / 1e9, rounds);
+  for (const auto& [what, values] : gb_per_s) {
+    const auto [low, high] = std::ranges::minmax(values);
+    std::printf("%-40s %6.2f (%.2f to %.2f)\n", what.c_str(), median(values), low, high);
+  }
+}
+
+}  // namespace
+}  // namespace tandem::bench
+
+int main(int argc, char** argv) {
+  if (argc < 2 || argc > 3) {
+    std::fprintf(stderr, "usage: bench_load MODEL.gguf [ROUNDS]\n");
+    return 2;
+  }
+  try {
+    tandem::bench::run(argv[1], argc == 3 ? std::max(1, std::atoi(argv[2])) : 3);
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench_load: %s\n", error.what());
+    return 1;
+  }
+}
