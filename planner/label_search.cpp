@@ -87,7 +87,7 @@ struct Sieve {
   /// Takes no more of anything that still matters.
   [[nodiscard]] bool dominates(const Amounts<kAmounts>& amounts,
                                const Amounts<kAmounts>& other) const noexcept {
-    bool no_more = !(needs_gpu & (amounts[kVram] == 0) & (other[kVram] != 0));
+    bool no_more = !needs_gpu || amounts[kVram] != 0 || other[kVram] == 0;
     for (std::size_t k = 0; k < kAmounts; ++k) no_more &= amounts[k] <= std::max(other[k], harmless[k]);
     return no_more;
   }
