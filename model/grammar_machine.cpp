@@ -11,7 +11,7 @@ constexpr std::size_t kMostPlaces = 4096;  // in one state
 }  // namespace
 
 GrammarMachine::GrammarMachine(const Grammar& grammar) : grammar_(grammar) {
-  constexpr std::size_t kUsualStacks = 256;  // more than all but strange grammars have in a state
+  constexpr std::size_t kUsualStacks = 256;  // of a state; it grows where one has more
   stacks_.reserve(kUsualStacks);
   frames_.emplace_back();
   intern(stacks_);  // kDead
