@@ -1,30 +1,18 @@
 #pragma once
 
-// Attention with fp32 scores and a running softmax.  Keys are taken in blocks of sixteen that start at
+// Attention.  Keys are taken in blocks of sixteen that start at
 // multiples of sixteen positions, oldest first, each query on its own: what a query gets depends on its
 // position and the keys, not on the chunk it came in, nor on whether a key lies in the cache or still in
 // staging.
 
+#include "backends/cpu/attend_tile.h"
 #include "backends/cpu/half.h"
 #include "backends/cpu/kernel_set.h"
 #include "backends/cpu/mutant.h"
 #include "backends/cpu/row_kernels.h"
-#include "backends/cpu/vector_math.h"
 
 namespace tandem::cpu {
 namespace {
-
-inline constexpr std::uint32_t kKeyBlock = 16;
-
-/// fp32 copies of a key block and the state of up to kTileQueries queries.  Rows are padded to sixteen lanes.
-struct AttendTile {
-  alignas(64) float keys[kKeyBlock][kMaxHeadDim];
-  alignas(64) float values[kKeyBlock][kMaxHeadDim];
-  alignas(64) float queries[kTileQueries][kMaxHeadDim];
-  alignas(64) float sums[kTileQueries][kMaxHeadDim];  ///< of weight * value
-  float peak[kTileQueries];                           ///< largest score so far
-  float weight[kTileQueries];                         ///< sum of e^(score - peak)
-};
 
 /// Rotation by 0 to 15 positions; with that of a block's first position it gives the rotation of any key.
 struct BlockRotation {
@@ -96,11 +84,11 @@ inline void decode_kv(device::KvType type, const std::byte* row, std::size_t fir
 
 /// K and V of one position into slot `slot`.  With one cached vector, V is that vector and K is it times the
 /// norm weight, rotated (model-spec 2.5).
-inline void load_key(const AttendTask& task, const BlockRotation& turned, std::uint64_t position,
-                     std::uint32_t slot, AttendTile& tile) {
+inline void load_key(const AttendTask& task, const BlockRotation& turned, std::uint32_t kv_head,
+                     std::uint64_t position, std::uint32_t slot, AttendTile& tile) {
   const device::AttentionHalf& half = *task.half;
   const std::byte* row = kv_row(task, position);
-  const std::size_t head_at = std::size_t{task.kv_head} * half.head_dim;
+  const std::size_t head_at = std::size_t{kv_head} * half.head_dim;
   float* key = tile.keys[slot];
   float* value = tile.values[slot];
   if (half.kv.layout == device::KvLayout::separate) {
@@ -113,63 +101,20 @@ inline void load_key(const AttendTask& task, const BlockRotation& turned, std::u
   turned.turn(task, slot, key);
 }
 
-inline F32x16 dot_lanes(const float* a, const float* b, std::uint32_t padded) {
-  F32x16 sum = broadcast(0.0f);
-  for (std::size_t i = 0; i < padded; i += 16) sum = add(sum, mul(load(a + i), load(b + i)));
-  return sum;
-}
-
-/// Scores of one query against the slots [begin, end); the others are minus infinity.
-TANDEM_INLINE F32x16 score_block(const AttendTile& tile, std::uint32_t query, std::uint32_t padded,
-                                 std::uint32_t begin, std::uint32_t end) {
-  alignas(64) float scores[kKeyBlock];
-  for (float& score : scores) score = -__builtin_inff();
-  const float* q = tile.queries[query];
-  std::uint32_t slot = begin;
-  for (; slot + 4 <= end; slot += 4) {  // four at a time share the loads of q
-    F32x16 sum[4];
-    for (F32x16& lanes : sum) lanes = broadcast(0.0f);
-    for (std::size_t i = 0; i < padded; i += 16) {
-      const F32x16 lanes = load(q + i);
-      for (std::uint32_t k = 0; k < 4; ++k) sum[k] = add(sum[k], mul(lanes, load(tile.keys[slot + k] + i)));
-    }
-    for (std::uint32_t k = 0; k < 4; ++k) scores[slot + k] = reduce_add(sum[k]);
-  }
-  for (; slot < end; ++slot) scores[slot] = reduce_add(dot_lanes(q, tile.keys[slot], padded));
-  return load(scores);
-}
-
-/// Takes the slots [begin, end) of the tile into one query's running softmax.
-TANDEM_INLINE void attend_block(AttendTile& tile, std::uint32_t query, std::uint32_t padded,
-                                std::uint32_t begin, std::uint32_t end) {
-  const F32x16 scores = score_block(tile, query, padded, begin, end);
-  const float block_peak = reduce_max(scores);
-  const float peak = block_peak > tile.peak[query] ? block_peak : tile.peak[query];
-  alignas(64) float weights[kKeyBlock];
-  store(weights, exp(sub(scores, broadcast(peak))));
-  alignas(64) float rescale_lanes[16];
-  store(rescale_lanes, exp(broadcast(tile.peak[query] - peak)));
-  const float rescale = rescale_lanes[0];
-  tile.peak[query] = peak;
-  tile.weight[query] = tile.weight[query] * rescale + reduce_add(load(weights));
-  float* sums = tile.sums[query];
-  for (std::size_t i = 0; i < padded; i += 16) {
-    F32x16 sum = mul(load(sums + i), broadcast(rescale));
-    for (std::uint32_t slot = begin; slot < end; ++slot) {
-      sum = add(sum, mul(broadcast(weights[slot]), load(tile.values[slot] + i)));
-    }
-    store(sums + i, sum);
-  }
-}
-
-/// The same for a whole block, which most are: its loops have fixed lengths.
-void attend_whole_block(AttendTile& tile, std::uint32_t query, std::uint32_t padded) {
-  attend_block(tile, query, padded, 0, kKeyBlock);
-}
-
-void attend_part_of_block(AttendTile& tile, std::uint32_t query, std::uint32_t padded, std::uint32_t begin,
-                          std::uint32_t end) {
-  attend_block(tile, query, padded, begin, end);
+/// Asks the memory for the row of a key that comes soon: rows of one KV head lie too far apart for the CPU to
+/// guess the next one.
+inline void prefetch_key(const AttendTask& task, std::uint32_t kv_head, std::uint64_t position) {
+  const device::AttentionHalf& half = *task.half;
+  const std::byte* row = kv_row(task, position);
+  const std::size_t head_at = std::size_t{kv_head} * half.head_dim;
+  const std::size_t values_at = std::size_t{half.kv_heads} * half.head_dim + head_at;
+  const std::size_t bytes = kv_bytes(half.kv.type, half.head_dim);
+  const auto prefetch = [&](std::size_t first) {
+    const std::byte* from = row + kv_bytes(half.kv.type, first);
+    for (std::size_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at, 0, 2);
+  };
+  prefetch(head_at);
+  if (half.kv.layout == device::KvLayout::separate) prefetch(values_at);
 }
 
 /// The oldest position a query sees: exactly `window` keys, itself included (model-spec 2.4).
@@ -186,38 +131,84 @@ inline std::uint64_t end_visible(std::uint64_t position) {
   return mutant(Mutant::skip_last_key) && position > 0 ? position : position + 1;
 }
 
-inline void start_queries(const AttendTask& task, std::uint32_t padded, AttendTile& tile) {
+inline std::uint32_t queries_a_kv_head(const AttendTask& task) {
+  return task.n_rows * task.n_heads;
+}
+
+/// Calls body(query, its first element in q and in out) for all queries of a task: by KV head, then row, then
+/// head.
+template <class Body>
+TANDEM_INLINE void for_each_query(const AttendTask& task, Body body) {
   const device::AttentionHalf& half = *task.half;
-  const std::size_t stride = std::size_t{half.heads} * half.head_dim;
-  if (padded != half.head_dim) {  // else keys and values fill their rows
-    __builtin_memset(tile.keys, 0, sizeof tile.keys);
-    __builtin_memset(tile.values, 0, sizeof tile.values);
-  }
-  for (std::uint32_t r = 0; r < task.n_rows; ++r) {
-    for (std::uint32_t h = 0; h < task.n_heads; ++h) {
-      const std::uint32_t query = r * task.n_heads + h;
-      const std::size_t row = task.sequence->first_row + task.first_row + r;
-      const float* q = task.q + row * stride + std::size_t{task.first_head + h} * half.head_dim;
-      __builtin_memset(tile.queries[query], 0, padded * sizeof(float));
-      __builtin_memcpy(tile.queries[query], q, half.head_dim * sizeof(float));
-      __builtin_memset(tile.sums[query], 0, padded * sizeof(float));
-      tile.peak[query] = -__builtin_inff();
-      tile.weight[query] = 0;
-    }
+  for (std::uint32_t query = 0; query < task.n_kv_heads * queries_a_kv_head(task); ++query) {
+    const std::uint32_t kv_head = query / queries_a_kv_head(task);
+    const std::size_t row = task.sequence->first_row + task.first_row + query / task.n_heads % task.n_rows;
+    const std::size_t head = task.first_head + kv_head * (half.heads / half.kv_heads) + query % task.n_heads;
+    body(query, (row * half.heads + head) * half.head_dim);
   }
 }
 
-inline void finish_queries(const AttendTask& task, const AttendTile& tile) {
-  const device::AttentionHalf& half = *task.half;
-  const std::size_t stride = std::size_t{half.heads} * half.head_dim;
-  for (std::uint32_t r = 0; r < task.n_rows; ++r) {
-    for (std::uint32_t h = 0; h < task.n_heads; ++h) {
-      const std::uint32_t query = r * task.n_heads + h;
-      const std::size_t row = task.sequence->first_row + task.first_row + r;
-      float* out = task.out + row * stride + std::size_t{task.first_head + h} * half.head_dim;
-      for (std::size_t i = 0; i < half.head_dim; ++i) out[i] = tile.sums[query][i] / tile.weight[query];
-    }
+inline void start_queries(const AttendTask& task, std::uint32_t padded, AttendTile& tile) {
+  const std::uint32_t head_dim = task.half->head_dim;
+  if (padded != head_dim) {  // else keys and values fill their rows
+    __builtin_memset(tile.keys, 0, sizeof tile.keys);
+    __builtin_memset(tile.values, 0, sizeof tile.values);
   }
+  for_each_query(task, [&](std::uint32_t query, std::size_t at) {
+    __builtin_memset(tile.queries[query], 0, padded * sizeof(float));
+    __builtin_memcpy(tile.queries[query], task.q + at, head_dim * sizeof(float));
+    __builtin_memset(tile.sums[query], 0, padded * sizeof(float));
+    tile.peak[query] = -__builtin_inff();
+    tile.weight[query] = 0;
+  });
+}
+
+inline void finish_queries(const AttendTask& task, const AttendTile& tile) {
+  for_each_query(task, [&](std::uint32_t query, std::size_t at) {
+    for (std::size_t i = 0; i < task.half->head_dim; ++i) {
+      task.out[at + i] = tile.sums[query][i] / tile.weight[query];
+    }
+  });
+}
+
+/// Positions [begin, end).
+struct Positions {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+};
+
+/// Keys and values of a block that are among `known`, the rest of it zeros; asks for those of the next block.
+inline void load_block(const AttendTask& task, const BlockRotation& turned, std::uint32_t kv_head,
+                       std::uint64_t block, Positions known, AttendTile& tile) {
+  for (std::uint32_t slot = 0; slot < kKeyBlock; ++slot) {
+    const std::uint64_t position = block + slot;
+    if (position + kKeyBlock < known.end) prefetch_key(task, kv_head, position + kKeyBlock);
+    if (position >= known.begin && position < known.end) {
+      load_key(task, turned, kv_head, position, slot, tile);
+      continue;
+    }
+    __builtin_memset(tile.keys[slot], 0, sizeof tile.keys[slot]);
+    __builtin_memset(tile.values[slot], 0, sizeof tile.values[slot]);
+  }
+}
+
+/// Takes a block into the softmax of each query that sees some of it.
+inline void weigh_queries(const AttendTask& task, std::uint64_t block, QueryRange queries, AttendTile& tile) {
+  const auto slot_of = [&](std::uint64_t position) {
+    const std::uint64_t slot = position > block ? position - block : 0;
+    return slot < kKeyBlock ? static_cast<std::uint32_t>(slot) : kKeyBlock;
+  };
+  for (std::uint32_t query = queries.first; query < queries.end; ++query) {
+    const std::uint32_t row = query / task.n_heads % task.n_rows;
+    const std::uint64_t position = task.sequence->first_position + task.first_row + row;
+    weigh_block(tile, query, (task.half->head_dim + 15) / 16 * 16, slot_of(first_visible(task, position)),
+                slot_of(end_visible(position)));
+  }
+}
+
+/// Whether scores are sums of products of fp16 numbers, which fp32 holds exactly.
+inline bool has_exact_products(const device::KvCache& kv) {
+  return kv.type == device::KvType::f16 && kv.layout == device::KvLayout::separate;
 }
 
 void attend(const AttendTask& task) noexcept {
@@ -226,32 +217,20 @@ void attend(const AttendTask& task) noexcept {
   const std::uint32_t padded = (task.half->head_dim + 15) / 16 * 16;
   start_queries(task, padded, tile);
   const std::uint64_t first_query = task.sequence->first_position + task.first_row;
-  const std::uint64_t oldest = first_visible(task, first_query);
-  const std::uint64_t end = first_query + task.n_rows;
-  for (std::uint64_t block = oldest / kKeyBlock * kKeyBlock; block < end; block += kKeyBlock) {
-    const std::uint64_t load_begin = block > oldest ? block : oldest;
-    const std::uint64_t load_end = block + kKeyBlock < end ? block + kKeyBlock : end;
+  const Positions known{first_visible(task, first_query), first_query + task.n_rows};
+  for (std::uint64_t block = known.begin / kKeyBlock * kKeyBlock; block < known.end; block += kKeyBlock) {
     turned.start_block(task, block);
-    for (std::uint64_t p = load_begin; p < load_end; ++p) {
-      load_key(task, turned, p, static_cast<std::uint32_t>(p - block), tile);
-    }
-    for (std::uint32_t r = 0; r < task.n_rows; ++r) {
-      const std::uint64_t position = first_query + r;
-      const std::uint64_t first = first_visible(task, position);
-      const std::uint64_t last = end_visible(position);
-      const std::uint64_t begin_slot = first > load_begin ? first : load_begin;
-      const std::uint64_t end_slot = last < load_end ? last : load_end;
-      if (begin_slot >= end_slot) continue;
-      const auto begin = static_cast<std::uint32_t>(begin_slot - block);
-      const auto end_of = static_cast<std::uint32_t>(end_slot - block);
-      for (std::uint32_t h = 0; h < task.n_heads; ++h) {
-        const std::uint32_t query = r * task.n_heads + h;
-        if (end_of - begin == kKeyBlock) {
-          attend_whole_block(tile, query, padded);
-        } else {
-          attend_part_of_block(tile, query, padded, begin, end_of);
-        }
+    for (std::uint32_t kv_head = 0; kv_head < task.n_kv_heads; ++kv_head) {
+      const std::uint32_t n = queries_a_kv_head(task);
+      const QueryRange queries{kv_head * n, (kv_head + 1) * n};
+      load_block(task, turned, task.kv_head + kv_head, block, known, tile);
+      if (has_exact_products(task.half->kv)) {
+        score_block<true>(tile, queries, padded);
+      } else {
+        score_block<false>(tile, queries, padded);
       }
+      weigh_queries(task, block, queries, tile);
+      add_values(tile, queries, padded);
     }
   }
   finish_queries(task, tile);

@@ -48,7 +48,8 @@ SupportedSets detect() noexcept {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512vnni");
-  const bool avx2 = __builtin_cpu_supports("avx2");  // F16C is older: no CPU has AVX2 without it
+  // F16C is older: no CPU has AVX2 without it
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (avx512 && avx2 && has_tiles() && tiles_are_permitted()) supported.add(kAmxInt8Kernels);
   if (avx512 && avx2) supported.add(kAvx512VnniKernels);
   if (avx2 && has_avx_vnni()) supported.add(kAvxVnniKernels);

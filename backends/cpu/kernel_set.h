@@ -32,8 +32,9 @@ struct Activations {
 using MultiplyKernel = void (*)(const device::Matrix& w, std::uint32_t first_out, std::uint32_t n_out,
                                 const Activations& x, float* y, std::size_t y_stride) noexcept;
 
-/// Queries of one sequence that attend to one KV head: rows [first_row, first_row + n_rows) of the sequence,
-/// heads [first_head, first_head + n_heads).  n_rows * n_heads <= kTileQueries.
+/// Queries of one sequence: rows [first_row, first_row + n_rows) of it, and of each KV head in
+/// [kv_head, kv_head + n_kv_heads) as many heads as in [first_head, first_head + n_heads), which are the
+/// first one's; all of them if there are several KV heads.  n_kv_heads * n_rows * n_heads <= kTileQueries.
 struct AttendTask {
   const device::AttentionHalf* half = nullptr;
   const device::SequenceRows* sequence = nullptr;
@@ -41,6 +42,7 @@ struct AttendTask {
   const float* q = nullptr;            ///< (micro-batch rows, heads, head_dim)
   float* out = nullptr;                ///< as q
   std::uint32_t kv_head = 0;
+  std::uint32_t n_kv_heads = 1;
   std::uint32_t first_row = 0;
   std::uint32_t n_rows = 0;
   std::uint32_t first_head = 0;

@@ -97,29 +97,53 @@ void quantise(const float* x, QuantisedLayout layout, std::uint32_t first, std::
   }
 }
 
+/// Eight angles at once.  The compiler makes registers of what the machine has; fp64 is the same on all.
+inline constexpr std::size_t kAngles = 8;
+using F64x8 [[gnu::vector_size(kAngles * sizeof(double))]] = double;
+using I64x8 [[gnu::vector_size(kAngles * sizeof(std::int64_t))]] = std::int64_t;
+using F32x8 [[gnu::vector_size(kAngles * sizeof(float))]] = float;
+
+/// cos and sin of angles in [0, 2^20], each off by less than 1e-12 before it is rounded to fp32.
+TANDEM_INLINE void cos_and_sin(const F64x8& angle, float* cos, float* sin) {
+  // r = angle - k pi/2 in [-pi/4, pi/4]; pi/2 in two parts, the first short enough for an exact product.
+  constexpr double kHalfPiHigh = 0x1.921fb544p0;
+  constexpr double kHalfPiLow = 0x1.0b4611a626331p-34;
+  constexpr double kWhole = 0x1.8p52;  // numbers this large have no fraction: adding it rounds
+  const F64x8 shifted = angle * 0.63661977236758134 + kWhole;
+  const F64x8 turns = shifted - kWhole;
+  const I64x8 k = __builtin_bit_cast(I64x8, shifted);
+  const F64x8 r = (angle - turns * kHalfPiHigh) - turns * kHalfPiLow;
+  const F64x8 s = r * r;
+  // Taylor; the next terms are below 1e-12.
+  const F64x8 sine =
+      r * (1 + s * (-1.0 / 6 + s * (1.0 / 120 + s * (-1.0 / 5040 + s * (1.0 / 362880 - s / 39916800)))));
+  const F64x8 cosine =
+      1 + s * (-0.5 +
+               s * (1.0 / 24 + s * (-1.0 / 720 + s * (1.0 / 40320 + s * (-1.0 / 3628800 + s / 479001600)))));
+  const I64x8 odd = (k & 1) != 0;
+  const F64x8 swapped_cos = odd ? sine : cosine;
+  const F64x8 swapped_sin = odd ? cosine : sine;
+  const F32x8 cosines = __builtin_convertvector(((k + 1) & 2) != 0 ? -swapped_cos : swapped_cos, F32x8);
+  const F32x8 sines = __builtin_convertvector((k & 2) != 0 ? -swapped_sin : swapped_sin, F32x8);
+  __builtin_memcpy(cos, &cosines, sizeof cosines);
+  __builtin_memcpy(sin, &sines, sizeof sines);
+}
+
 void rotation(const double* inv_freq, std::uint32_t n, std::uint64_t position, float* cos,
               float* sin) noexcept {
   const double p = static_cast<double>(mutant(Mutant::rope_off_by_one) ? position + position % 2 : position);
-  for (std::size_t i = 0; i < n; ++i) {
-    // r = angle - k pi/2 in [-pi/4, pi/4]; pi/2 in two parts, the first short enough for an exact product.
-    constexpr double kHalfPiHigh = 0x1.921fb544p0;
-    constexpr double kHalfPiLow = 0x1.0b4611a626331p-34;
-    const double angle = p * inv_freq[i];
-    const double turns = __builtin_floor(angle * 0.63661977236758134 + 0.5);
-    const auto k = static_cast<std::int32_t>(turns);
-    const double r = (angle - turns * kHalfPiHigh) - turns * kHalfPiLow;
-    const double s = r * r;
-    // Taylor; the next terms are below 1e-12.
-    const double sine =
-        r * (1 + s * (-1.0 / 6 + s * (1.0 / 120 + s * (-1.0 / 5040 + s * (1.0 / 362880 - s / 39916800)))));
-    const double cosine =
-        1 + s * (-0.5 + s * (1.0 / 24 +
-                             s * (-1.0 / 720 + s * (1.0 / 40320 + s * (-1.0 / 3628800 + s / 479001600)))));
-    const double swapped_cos = (k & 1) ? sine : cosine;
-    const double swapped_sin = (k & 1) ? cosine : sine;
-    cos[i] = static_cast<float>(((k + 1) & 2) ? -swapped_cos : swapped_cos);
-    sin[i] = static_cast<float>((k & 2) ? -swapped_sin : swapped_sin);
+  std::size_t i = 0;
+  F64x8 frequencies = {};
+  for (; i + kAngles <= n; i += kAngles) {
+    __builtin_memcpy(&frequencies, inv_freq + i, sizeof frequencies);
+    cos_and_sin(frequencies * p, cos + i, sin + i);
   }
+  if (i == n) return;
+  float padded_cos[kAngles], padded_sin[kAngles];
+  __builtin_memcpy(&frequencies, inv_freq + i, (n - i) * sizeof(double));
+  cos_and_sin(frequencies * p, padded_cos, padded_sin);
+  __builtin_memcpy(cos + i, padded_cos, (n - i) * sizeof(float));
+  __builtin_memcpy(sin + i, padded_sin, (n - i) * sizeof(float));
 }
 
 void rotate(const float* cos, const float* sin, std::uint32_t n, std::uint32_t head_dim,

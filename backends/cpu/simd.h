@@ -3,7 +3,7 @@
 // Sixteen lanes on any x86-64: one 512-bit register, two of 256 or four of 128 bits, by what the including
 // file is compiled for.  Only kernels.cpp and its parts include this; everything has internal linkage so that
 // each instruction set keeps its own copy.  Results are the same to the bit on all of them: floats are only
-// added, multiplied and divided lane by lane, never fused, and integers are exact.
+// added, multiplied and divided lane by lane, fused only where a product is exact, and integers are exact.
 
 #if defined(__AVX512VNNI__)
 #include "backends/cpu/simd_512.h"
@@ -25,10 +25,13 @@ struct Pair {
 #if defined(__AVX512VNNI__)
 using F32x16 = __m512;
 using I32x16 = __m512i;
+inline constexpr std::uint32_t kSumsInRegisters = 16;  ///< so many F32x16, and some operands beside them
 #elif defined(__AVX2__)
 using F32x16 = Pair<__m256>;
 using I32x16 = Pair<__m256i>;
+inline constexpr std::uint32_t kSumsInRegisters = 4;
 #else
+inline constexpr std::uint32_t kSumsInRegisters = 4;
 using F32x16 = Pair<Pair<__m128>>;
 using I32x16 = Pair<Pair<__m128i>>;
 #endif
@@ -48,6 +51,10 @@ TANDEM_INLINE Pair<H> mul(Pair<H> a, Pair<H> b) {
 template <class H>
 TANDEM_INLINE Pair<H> div(Pair<H> a, Pair<H> b) {
   return {div(a.lo, b.lo), div(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> add_exact_product(Pair<H> sum, Pair<H> a, Pair<H> b) {
+  return {add_exact_product(sum.lo, a.lo, b.lo), add_exact_product(sum.hi, a.hi, b.hi)};
 }
 template <class H>
 TANDEM_INLINE Pair<H> min(Pair<H> a, Pair<H> b) {
@@ -88,6 +95,10 @@ TANDEM_INLINE auto exp2_int(Pair<H> a) {
 template <class H>
 TANDEM_INLINE float reduce_add(Pair<H> a) {
   return reduce_add(add(a.lo, a.hi));
+}
+template <class H>
+TANDEM_INLINE __m128 reduce_add4(Pair<H> a, Pair<H> b, Pair<H> c, Pair<H> d) {
+  return reduce_add4(add(a.lo, a.hi), add(b.lo, b.hi), add(c.lo, c.hi), add(d.lo, d.hi));
 }
 template <class H>
 TANDEM_INLINE float reduce_max(Pair<H> a) {

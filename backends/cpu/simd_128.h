@@ -27,6 +27,10 @@ TANDEM_INLINE __m128 mul(__m128 a, __m128 b) {
 TANDEM_INLINE __m128 div(__m128 a, __m128 b) {
   return _mm_div_ps(a, b);
 }
+/// sum + a * b where fp32 holds the product exactly: fused or not, the result is the same.
+TANDEM_INLINE __m128 add_exact_product(__m128 sum, __m128 a, __m128 b) {
+  return _mm_add_ps(sum, _mm_mul_ps(a, b));
+}
 TANDEM_INLINE __m128 min(__m128 a, __m128 b) {
   return _mm_min_ps(a, b);
 }
@@ -59,6 +63,12 @@ TANDEM_INLINE __m128 exp2_int(__m128i a) {
 TANDEM_INLINE float reduce_add(__m128 a) {
   const __m128 pairs = _mm_add_ps(a, _mm_movehl_ps(a, a));
   return _mm_cvtss_f32(_mm_add_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)));
+}
+/// reduce_add of four, each with the additions in the same order.
+TANDEM_INLINE __m128 reduce_add4(__m128 a, __m128 b, __m128 c, __m128 d) {
+  const __m128 ab = _mm_add_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+  const __m128 cd = _mm_add_ps(_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
+  return _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab));
 }
 TANDEM_INLINE float reduce_max(__m128 a) {
   const __m128 pairs = _mm_max_ps(a, _mm_movehl_ps(a, a));

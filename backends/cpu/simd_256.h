@@ -23,6 +23,9 @@ TANDEM_INLINE __m256 mul(__m256 a, __m256 b) {
 TANDEM_INLINE __m256 div(__m256 a, __m256 b) {
   return _mm256_div_ps(a, b);
 }
+TANDEM_INLINE __m256 add_exact_product(__m256 sum, __m256 a, __m256 b) {
+  return _mm256_fmadd_ps(a, b, sum);
+}
 TANDEM_INLINE __m256 min(__m256 a, __m256 b) {
   return _mm256_min_ps(a, b);
 }
@@ -53,6 +56,12 @@ TANDEM_INLINE __m256 exp2_int(__m256i a) {
 }
 TANDEM_INLINE float reduce_add(__m256 a) {
   return reduce_add(_mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
+}
+TANDEM_INLINE __m128 reduce_add4(__m256 a, __m256 b, __m256 c, __m256 d) {
+  const __m256 ab = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+  const __m256 cd = _mm256_add_ps(_mm256_permute2f128_ps(c, d, 0x20), _mm256_permute2f128_ps(c, d, 0x31));
+  return reduce_add4(_mm256_castps256_ps128(ab), _mm256_extractf128_ps(ab, 1), _mm256_castps256_ps128(cd),
+                     _mm256_extractf128_ps(cd, 1));
 }
 TANDEM_INLINE float reduce_max(__m256 a) {
   return reduce_max(_mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));

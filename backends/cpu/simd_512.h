@@ -23,6 +23,9 @@ TANDEM_INLINE __m512 mul(__m512 a, __m512 b) {
 TANDEM_INLINE __m512 div(__m512 a, __m512 b) {
   return _mm512_div_ps(a, b);
 }
+TANDEM_INLINE __m512 add_exact_product(__m512 sum, __m512 a, __m512 b) {
+  return _mm512_fmadd_ps(a, b, sum);
+}
 TANDEM_INLINE __m512 min(__m512 a, __m512 b) {
   return _mm512_min_ps(a, b);
 }
@@ -54,6 +57,15 @@ TANDEM_INLINE __m512 exp2_int(__m512i a) {
 TANDEM_INLINE float reduce_add(__m512 a) {
   const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
   return reduce_add(_mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
+TANDEM_INLINE __m128 reduce_add4(__m512 a, __m512 b, __m512 c, __m512 d) {
+  const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+  const __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee));
+  const __m512 all = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+  const __m512 pairs = _mm512_add_ps(all, _mm512_permute_ps(all, 0x4e));
+  const __m512 sums = _mm512_add_ps(pairs, _mm512_permute_ps(pairs, 0xb1));
+  const __m512i firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+  return _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, sums));
 }
 TANDEM_INLINE float reduce_max(__m512 a) {
   const __m256 half = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));

@@ -52,9 +52,11 @@ std::uint64_t position_of(const SequenceRows& sequence, std::size_t row) {
   return sequence.first_position + (row - sequence.first_row);
 }
 
-/// How the queries of a batch are cut into attend tasks: tiles of rows times tiles of the heads of a KV head.
+/// How the queries of a batch are cut into attend tasks: tiles of rows times tiles of the heads of a KV head,
+/// or of all heads of several.
 struct QueryTiles {
   std::uint32_t rows_together = 1;
+  std::uint32_t kv_heads_together = 1;
   std::uint32_t heads_together = 1;
   std::uint32_t head_tiles = 1;  ///< of one KV head
   std::size_t tasks = 0;
@@ -71,14 +73,27 @@ struct QueryTiles {
     if (mutant(Mutant::kv_head_by_remainder)) heads_together = 1;
     head_tiles = (group + heads_together - 1) / heads_together;
     const std::size_t rows = tasks_for(heads_together) / (std::size_t{threads} * 4);
-    rows_together = static_cast<std::uint32_t>(
-        std::clamp<std::size_t>(rows, 1, std::max(1u, kTileQueries / heads_together)));
+    const std::uint32_t most_rows = std::min(longest(batch), std::max(1u, kTileQueries / heads_together));
+    rows_together = static_cast<std::uint32_t>(std::clamp<std::size_t>(rows, 1, most_rows));
+    // Keys of neighbouring heads lie side by side; but every thread should have as much to do as the others.
+    const auto can_double = [&] {
+      const std::uint32_t doubled = 2 * kv_heads_together;
+      return head_tiles == 1 && rows_together == 1 && doubled * heads_together <= kTileQueries &&
+             half.kv_heads % (std::size_t{doubled} * threads) == 0;
+    };
+    while (can_double()) kv_heads_together *= 2;
     for (std::uint32_t s = 0; s < batch.n_sequences; ++s) tasks += tasks_of(half, batch.sequences[s]);
+  }
+
+  static std::uint32_t longest(const MicroBatch& batch) {
+    std::uint32_t rows = 1;
+    for (std::uint32_t s = 0; s < batch.n_sequences; ++s) rows = std::max(rows, batch.sequences[s].rows);
+    return rows;
   }
 
   std::size_t tasks_of(const AttentionHalf& half, const SequenceRows& sequence) const {
     const std::size_t row_tiles = (std::size_t{sequence.rows} + rows_together - 1) / rows_together;
-    return row_tiles * half.kv_heads * head_tiles;
+    return row_tiles * (half.kv_heads / kv_heads_together) * head_tiles;
   }
 
   /// Task number `i` of the batch.
@@ -90,8 +105,10 @@ struct QueryTiles {
     AttendTask task;
     task.half = &half;
     task.sequence = sequence;
-    task.kv_head = static_cast<std::uint32_t>(i / head_tiles % half.kv_heads);
-    task.first_row = static_cast<std::uint32_t>(i / head_tiles / half.kv_heads) * rows_together;
+    const std::uint32_t kv_tiles = half.kv_heads / kv_heads_together;
+    task.kv_head = static_cast<std::uint32_t>(i / head_tiles % kv_tiles) * kv_heads_together;
+    task.n_kv_heads = kv_heads_together;
+    task.first_row = static_cast<std::uint32_t>(i / head_tiles / kv_tiles) * rows_together;
     task.n_rows = std::min(rows_together, sequence->rows - task.first_row);
     task.first_head = task.kv_head * group + head_tile * heads_together;
     task.n_heads = std::min(heads_together, group - head_tile * heads_together);

@@ -1,0 +1,148 @@
+#pragma once
+
+// What attention does with one block of keys: scores, softmax weights, sums of values.  Scores are fp32 sums,
+// the softmax is a running one.  Loops go over keys outside and queries inside, so that the block stays in
+// the nearest cache; what a query gets does not depend on the other queries of the tile.
+
+#include <type_traits>
+
+#include "backends/cpu/kernel_set.h"
+#include "backends/cpu/vector_math.h"
+
+namespace tandem::cpu {
+namespace {
+
+inline constexpr std::uint32_t kKeyBlock = 16;
+
+/// Floats from one row of a tile to the next: not a power of two, or rows would share a few lines of the
+/// cache.
+inline constexpr std::uint32_t kTileStride = kMaxHeadDim + 16;
+
+/// fp32 copies of a key block and the state of up to kTileQueries queries.  Rows are padded to sixteen lanes.
+struct AttendTile {
+  alignas(64) float keys[kKeyBlock][kTileStride];
+  alignas(64) float values[kKeyBlock][kTileStride];
+  alignas(64) float queries[kTileQueries][kTileStride];
+  alignas(64) float sums[kTileQueries][kTileStride];  ///< of weight * value
+  alignas(64) float scores[kTileQueries][kKeyBlock];  ///< of the block at hand; then its softmax weights
+  float peak[kTileQueries];                           ///< largest score so far
+  float weight[kTileQueries];                         ///< sum of e^(score - peak)
+};
+
+/// Queries that share what is loaded of keys and values, as many as registers hold sums of.
+inline constexpr std::uint32_t kQueriesTogether = kSumsInRegisters == 16 ? 4 : 2;
+
+/// Queries [first, end) of a tile.
+struct QueryRange {
+  std::uint32_t first = 0;
+  std::uint32_t end = 0;
+};
+
+/// Calls body(number of queries, first query) for all of a range, most of them kQueriesTogether at a time.
+template <class Body>
+TANDEM_INLINE void for_queries_together(QueryRange range, Body body) {
+  std::uint32_t query = range.first;
+  for (; query + kQueriesTogether <= range.end; query += kQueriesTogether) {
+    body(std::integral_constant<std::uint32_t, kQueriesTogether>{}, query);
+  }
+  if (kQueriesTogether > 2 && query + 2 <= range.end) {
+    body(std::integral_constant<std::uint32_t, 2>{}, query);
+    query += 2;
+  }
+  if (query < range.end) body(std::integral_constant<std::uint32_t, 1>{}, query);
+}
+
+/// Scores of N queries against kKeys slots from `slot` on.
+template <std::uint32_t N, std::uint32_t kKeys, bool kExactProducts>
+TANDEM_INLINE void score_slots(AttendTile& tile, std::uint32_t query, std::uint32_t slot,
+                               std::uint32_t padded) {
+  F32x16 sums[N][kKeys];
+  for (auto& of_query : sums) {
+    for (F32x16& sum : of_query) sum = broadcast(0.0f);
+  }
+  for (std::size_t i = 0; i < padded; i += 16) {
+    F32x16 q[N];
+    for (std::uint32_t n = 0; n < N; ++n) q[n] = load(tile.queries[query + n] + i);
+    for (std::uint32_t k = 0; k < kKeys; ++k) {
+      const F32x16 key = load(tile.keys[slot + k] + i);
+      for (std::uint32_t n = 0; n < N; ++n) {
+        sums[n][k] =
+            kExactProducts ? add_exact_product(sums[n][k], q[n], key) : add(sums[n][k], mul(q[n], key));
+      }
+    }
+  }
+  if constexpr (kKeys >= 4) {
+    for (std::uint32_t n = 0; n < N; ++n) {
+      for (std::uint32_t k = 0; k < kKeys; k += 4) {
+        store(&tile.scores[query + n][slot + k],
+              reduce_add4(sums[n][k], sums[n][k + 1], sums[n][k + 2], sums[n][k + 3]));
+      }
+    }
+  } else {
+    static_assert(N == 2 && kKeys == 2);
+    alignas(16) float scores[4];
+    store(scores, reduce_add4(sums[0][0], sums[0][1], sums[1][0], sums[1][1]));
+    __builtin_memcpy(&tile.scores[query][slot], scores, 2 * sizeof(float));
+    __builtin_memcpy(&tile.scores[query + 1][slot], scores + 2, 2 * sizeof(float));
+  }
+}
+
+/// Scores of the queries against all slots.
+template <bool kExactProducts>
+void score_block(AttendTile& tile, QueryRange queries, std::uint32_t padded) {
+  for_queries_together(queries, [&](auto together, std::uint32_t query) {
+    constexpr std::uint32_t kKeys = kSumsInRegisters / together;
+    for (std::uint32_t slot = 0; slot < kKeyBlock; slot += kKeys) {
+      score_slots<together, kKeys, kExactProducts>(tile, query, slot, padded);
+    }
+  });
+}
+
+/// Takes the scores of the slots [begin, end) into one query's running softmax and makes them weights, those
+/// of other slots 0.
+TANDEM_INLINE void weigh_block(AttendTile& tile, std::uint32_t query, std::uint32_t padded,
+                               std::uint32_t begin, std::uint32_t end) {
+  float* scores = tile.scores[query];
+  if (begin >= end) {
+    store(scores, broadcast(0.0f));
+    return;
+  }
+  for (std::uint32_t slot = 0; slot < kKeyBlock; ++slot) {
+    if (slot < begin || slot >= end) scores[slot] = -__builtin_inff();
+  }
+  const F32x16 lanes = load(scores);
+  const float block_peak = reduce_max(lanes);
+  const float peak = block_peak > tile.peak[query] ? block_peak : tile.peak[query];
+  const F32x16 weights = exp(sub(lanes, broadcast(peak)));
+  store(scores, weights);
+  if (peak != tile.peak[query]) {  // else e^0 = 1 rescales nothing
+    alignas(64) float rescale_lanes[16];
+    store(rescale_lanes, exp(broadcast(tile.peak[query] - peak)));
+    const F32x16 rescale = broadcast(rescale_lanes[0]);
+    tile.peak[query] = peak;
+    tile.weight[query] *= rescale_lanes[0];
+    float* sums = tile.sums[query];
+    for (std::size_t i = 0; i < padded; i += 16) store(sums + i, mul(load(sums + i), rescale));
+  }
+  tile.weight[query] += reduce_add(weights);
+}
+
+/// Adds the block's values, by their weights, to the sums of the queries.
+void add_values(AttendTile& tile, QueryRange queries, std::uint32_t padded) {
+  for (std::size_t i = 0; i < padded; i += 16) {
+    for_queries_together(queries, [&](auto together, std::uint32_t query) {
+      F32x16 sums[together];
+      for (std::uint32_t k = 0; k < together; ++k) sums[k] = load(tile.sums[query + k] + i);
+      for (std::uint32_t slot = 0; slot < kKeyBlock; ++slot) {
+        const F32x16 value = load(tile.values[slot] + i);
+        for (std::uint32_t k = 0; k < together; ++k) {
+          sums[k] = add(sums[k], mul(broadcast(tile.scores[query + k][slot]), value));
+        }
+      }
+      for (std::uint32_t k = 0; k < together; ++k) store(tile.sums[query + k] + i, sums[k]);
+    });
+  }
+}
+
+}  // namespace
+}  // namespace tandem::cpu
