@@ -43,12 +43,34 @@ enum class KvType : std::uint32_t { f32 = 0, f16 = 1, q8_0 = 8 };
 /// or with the rotated part of K beside it.
 enum class KvLayout : std::uint32_t { separate, vector, vector_rotated };
 
-/// A weight matrix as GGUF stores it: `out` rows of `in` elements, y[o] = sum over i of W[o][i] * x[i].
+/// How a weight matrix lies in host memory: row after row as in GGUF, or as a Repacker puts it for the CPU.
+enum class WeightLayout : std::uint32_t { rows, planes };
+
+/// A weight matrix of GGUF's block types: `out` rows of `in` elements, y[o] = sum over i of W[o][i] * x[i].
 struct Matrix {
   const void* data = nullptr;  ///< null = absent
   BlockType type = BlockType::f32;
   std::uint32_t in = 0;
   std::uint32_t out = 0;
+  WeightLayout layout = WeightLayout::rows;
+};
+
+/// Puts matrices into the layout that kernels read fastest, WeightLayout::planes.
+class Repacker {
+ public:
+  virtual ~Repacker() = default;
+
+  /// Whether matrices of this type and shape have that layout.  They take as many bytes as in the file.
+  [[nodiscard]] virtual bool repacks(BlockType type, std::uint32_t in, std::uint32_t out) const noexcept = 0;
+
+  /// Ranges of rows that are repacked begin at multiples of it, and end there or with the matrix.
+  [[nodiscard]] virtual std::uint32_t row_step() const noexcept = 0;
+
+  /// Repacks `rows` rows of a matrix from `first_row` on, which are all that `part.data` holds, to where the
+  /// whole matrix lies: the same bytes of it as these rows are in the file.  `part.out` is of the whole
+  /// matrix.  Several threads may call it at once.
+  virtual void repack_rows(std::byte* to, const Matrix& part, std::uint32_t first_row,
+                           std::uint32_t rows) const noexcept = 0;
 };
 
 /// One layer's KV on one device, for all sequences.  A row is what one token caches: for KvLayout::separate

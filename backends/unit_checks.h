@@ -17,6 +17,7 @@ struct Abilities {
   std::uint32_t head_dim_step = 1;  ///< head_dim is a multiple of it
   std::uint32_t max_head_dim = 0;
   std::uint32_t (*row_step)(BlockType) = nullptr;  ///< rows of a matrix are multiples of it; 0: unknown type
+  bool planes = false;                             ///< reads WeightLayout::planes too
 };
 
 /// A unit that a backend can run, and what follows from its matrices' types.
@@ -53,6 +54,10 @@ inline void check_matrix(const Abilities& abilities, const Matrix& matrix, std::
   if (in % step != 0) {
     throw std::invalid_argument(where + " has rows of " + std::to_string(in) +
                                 " elements, not a multiple of " + std::to_string(step));
+  }
+  if (matrix.layout != WeightLayout::rows && !abilities.planes) {
+    throw std::invalid_argument(where + " is repacked, which the " + abilities.name +
+                                " backend does not read");
   }
 }
 

@@ -96,6 +96,7 @@ struct Q4_0 {
   static constexpr device::BlockType kType = device::BlockType::q4_0;
   static constexpr int kElems = 32, kBytes = 18, kGroup = 32, kOffset = 8, kMaxQuant = 15;
   static constexpr bool kHasMin = false;
+  static constexpr int kFieldsAt = 2;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     to(0, from.low_half(from.word(0)));
@@ -111,6 +112,7 @@ struct Q4_1 {
   static constexpr device::BlockType kType = device::BlockType::q4_1;
   static constexpr int kElems = 32, kBytes = 20, kGroup = 32, kOffset = 0, kMaxQuant = 15;
   static constexpr bool kHasMin = true;
+  static constexpr int kFieldsAt = 4;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     const auto scale_and_min = from.word(0);
@@ -127,6 +129,7 @@ struct Q5_0 {
   static constexpr device::BlockType kType = device::BlockType::q5_0;
   static constexpr int kElems = 32, kBytes = 22, kGroup = 32, kOffset = 16, kMaxQuant = 31;
   static constexpr bool kHasMin = false;
+  static constexpr int kFieldsAt = 6;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     to(0, from.low_half(from.word(0)));
@@ -143,6 +146,7 @@ struct Q5_1 {
   static constexpr device::BlockType kType = device::BlockType::q5_1;
   static constexpr int kElems = 32, kBytes = 24, kGroup = 32, kOffset = 0, kMaxQuant = 31;
   static constexpr bool kHasMin = true;
+  static constexpr int kFieldsAt = 8;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     const auto scale_and_min = from.word(0);
@@ -160,6 +164,7 @@ struct Q8_0 {
   static constexpr device::BlockType kType = device::BlockType::q8_0;
   static constexpr int kElems = 32, kBytes = 34, kGroup = 32, kOffset = 128, kMaxQuant = 255;
   static constexpr bool kHasMin = false;
+  static constexpr int kFieldsAt = 2;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     to(0, from.low_half(from.word(0)));
@@ -174,6 +179,7 @@ struct Q2_K {
   static constexpr device::BlockType kType = device::BlockType::q2_k;
   static constexpr int kElems = 256, kBytes = 84, kGroup = 16, kOffset = 0, kMaxQuant = 3;
   static constexpr bool kHasMin = true;
+  static constexpr int kFieldsAt = 0;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     const auto both = from.word(80);
@@ -201,6 +207,7 @@ struct Q3_K {
   static constexpr device::BlockType kType = device::BlockType::q3_k;
   static constexpr int kElems = 256, kBytes = 110, kGroup = 16, kOffset = 4, kMaxQuant = 7;
   static constexpr bool kHasMin = false;
+  static constexpr int kFieldsAt = 0;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     const auto d = from.low_half(from.word(106) >> 16);
@@ -250,6 +257,7 @@ struct Q4_K {
   static constexpr device::BlockType kType = device::BlockType::q4_k;
   static constexpr int kElems = 256, kBytes = 144, kGroup = 32, kOffset = 0, kMaxQuant = 15;
   static constexpr bool kHasMin = true;
+  static constexpr int kFieldsAt = 0;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     unpack_k_scales(from, to);
@@ -269,6 +277,7 @@ struct Q5_K {
   static constexpr device::BlockType kType = device::BlockType::q5_k;
   static constexpr int kElems = 256, kBytes = 176, kGroup = 32, kOffset = 0, kMaxQuant = 31;
   static constexpr bool kHasMin = true;
+  static constexpr int kFieldsAt = 0;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     unpack_k_scales(from, to);
@@ -294,6 +303,7 @@ struct Q6_K {
   static constexpr device::BlockType kType = device::BlockType::q6_k;
   static constexpr int kElems = 256, kBytes = 210, kGroup = 16, kOffset = 32, kMaxQuant = 63;
   static constexpr bool kHasMin = false;
+  static constexpr int kFieldsAt = 0;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     const auto d = from.low_half(from.word(206) >> 16);
@@ -324,6 +334,7 @@ struct IQ4_NL {
   static constexpr device::BlockType kType = device::BlockType::iq4_nl;
   static constexpr int kElems = 32, kBytes = 18, kGroup = 32, kOffset = 128, kMaxQuant = 255;
   static constexpr bool kHasMin = false;
+  static constexpr int kFieldsAt = 2;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     to(0, from.low_half(from.word(0)));
@@ -339,6 +350,7 @@ struct IQ4_XS {
   static constexpr device::BlockType kType = device::BlockType::iq4_xs;
   static constexpr int kElems = 256, kBytes = 136, kGroup = 32, kOffset = 128, kMaxQuant = 255;
   static constexpr bool kHasMin = false;
+  static constexpr int kFieldsAt = 8;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     const auto words = from.words(0);
@@ -361,6 +373,7 @@ struct MXFP4 {
   static constexpr device::BlockType kType = device::BlockType::mxfp4;
   static constexpr int kElems = 32, kBytes = 17, kGroup = 32, kOffset = 12, kMaxQuant = 24;
   static constexpr bool kHasMin = false;
+  static constexpr int kFieldsAt = 1;
   /// Twice the values of E2M1, 12 added; the doubling is taken back in the scale.
   static constexpr std::uint8_t kLevels[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
   template <class Source, class Sink>

@@ -31,7 +31,7 @@ void multiply_all(Team::Member& member, const KernelSet& kernels, const ProductI
                   std::span<const Product> products) noexcept;
 
 /// What the CPU can run.
-inline constexpr device::Abilities kAbilities{"CPU", 2, kMaxHeadDim, block_elems};
+inline constexpr device::Abilities kAbilities{"CPU", 2, kMaxHeadDim, block_elems, true};
 
 /// Throws std::invalid_argument, naming `what`, unless the matrix is one this backend can multiply: a known
 /// type, `in` x `out` as given and whole blocks.
