@@ -1,6 +1,7 @@
 // Speed of the CPU multiply kernels: GB/s of weights read, by block type, rows and threads, from a matrix far
 // larger than the caches, and the share of the bound: the larger of the time to read the weights, measured
 // just before and after each product on the same bytes, and the time of its dot products in registers.
+// Weights are repacked where they can be (planes.h), unless TANDEM_WEIGHTS=rows.
 // TANDEM_KERNELS=sse41|avx2|avx-vnni|avx512-vnni|amx-int8 picks a kernel set; the best one is the default.
 
 #include <algorithm>
@@ -10,12 +11,14 @@
 #include <cstring>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <benchmark/benchmark.h>
 
 #include "backends/cpu/dequantise.h"
 #include "backends/cpu/kernel_set.h"
+#include "backends/cpu/planes.h"
 #include "backends/cpu/quantised_row.h"
 #include "bench/random_blocks.h"
 
@@ -35,10 +38,32 @@ const KernelSet& chosen_set() {
   return tandem::cpu::best_kernel_set();
 }
 
+/// Weights of `type`, in the layout that TANDEM_WEIGHTS asks for.
+struct BenchWeights {
+  std::vector<std::byte> data;
+  tandem::device::Matrix matrix;
+};
+
 std::vector<std::byte> random_weights(BlockType type) {
   std::vector<std::byte> data(tandem::cpu::row_bytes(type, kIn) * kOut);
   tandem::bench::fill_random_blocks(static_cast<tandem::model::TensorType>(type), 0.02f, 1, data);
   return data;
+}
+
+BenchWeights bench_weights(BlockType type) {
+  BenchWeights weights{random_weights(type), {nullptr, type, kIn, kOut}};
+  weights.matrix.data = weights.data.data();
+  const auto& repacker = tandem::cpu::plane_repacker();
+  const char* layout = std::getenv("TANDEM_WEIGHTS");
+  if (!repacker.repacks(type, kIn, kOut) || (layout != nullptr && std::strcmp(layout, "rows") == 0)) {
+    return weights;
+  }
+  std::vector<std::byte> repacked(weights.data.size());
+  repacker.repack_rows(repacked.data(), weights.matrix, 0, kOut);
+  weights.data = std::move(repacked);
+  weights.matrix.data = weights.data.data();
+  weights.matrix.layout = tandem::device::WeightLayout::planes;
+  return weights;
 }
 
 /// Runs `work` on so many threads, the caller's among them.
@@ -129,8 +154,9 @@ void multiply(benchmark::State& state, BlockType type) {
   const auto rows = static_cast<std::uint32_t>(state.range(0));
   const auto threads = static_cast<std::uint32_t>(state.range(1));
   const KernelSet& kernels = chosen_set();
-  const std::vector<std::byte> weights = random_weights(type);
-  const tandem::device::Matrix w{weights.data(), type, kIn, kOut};
+  const BenchWeights bench = bench_weights(type);
+  const std::vector<std::byte>& weights = bench.data;
+  const tandem::device::Matrix& w = bench.matrix;
   const std::vector<float> x(std::size_t{rows} * kIn, 0.5f);
   const tandem::cpu::QuantisedLayout layout{kIn};
   const std::size_t stride = layout.row_bytes();

@@ -53,17 +53,19 @@ struct BlockSource {
   /// The bytes [offset, offset + 16) of the block, all within it.
   Bytes16 bytes(std::size_t offset) const { return bytes_at(block + offset); }
 
-  /// The four bytes at `offset`.
+  /// The byte, the fp16 and the four bytes at `offset`.
+  std::uint32_t byte(std::size_t offset) const { return block[offset]; }
+  float half(std::size_t offset) const { return low_half(block[offset] | block[offset + 1] << 8); }
   std::uint32_t word(std::size_t offset) const {
     std::uint32_t word;
     __builtin_memcpy(&word, block + offset, sizeof word);
     return word;
   }
 
-  /// The bytes [offset, offset + 16) as words.
-  Words words(std::size_t offset) const {
-    Words words;
-    __builtin_memcpy(&words, block + offset, sizeof words);
+  /// The `n` <= 4 words at `offset`; nobody asks for the others.
+  Words words(std::size_t offset, std::size_t n) const {
+    Words words = {};
+    __builtin_memcpy(&words, block + offset, n * sizeof words.words[0]);
     return words;
   }
 
@@ -99,7 +101,7 @@ struct Q4_0 {
   static constexpr int kFieldsAt = 2;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
-    to(0, from.low_half(from.word(0)));
+    to(0, from.half(0));
   }
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
@@ -132,7 +134,7 @@ struct Q5_0 {
   static constexpr int kFieldsAt = 6;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
-    to(0, from.low_half(from.word(0)));
+    to(0, from.half(0));
   }
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
@@ -167,7 +169,7 @@ struct Q8_0 {
   static constexpr int kFieldsAt = 2;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
-    to(0, from.low_half(from.word(0)));
+    to(0, from.half(0));
   }
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
@@ -184,7 +186,7 @@ struct Q2_K {
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     const auto both = from.word(80);
     const auto d = from.low_half(both), minus_d_min = -from.low_half(both >> 16);
-    const auto packed = from.words(0);
+    const auto packed = from.words(0, 4);
     for (int g = 0; g < 16; ++g) {
       const auto byte = packed[g / 4] >> (8 * (g % 4));
       to(g, d * from.to_floats(byte & 15), minus_d_min * from.to_floats((byte >> 4) & 15));
@@ -210,11 +212,11 @@ struct Q3_K {
   static constexpr int kFieldsAt = 0;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
-    const auto d = from.low_half(from.word(106) >> 16);
-    const auto words = from.words(92);  // from the second on, twelve bytes: sixteen times four bits, then two
+    const auto d = from.half(108);
+    const auto words = from.words(96, 3);  // sixteen times four bits, then two
     for (int g = 0; g < 16; ++g) {
-      const auto low4 = (words[1 + g % 8 / 4] >> (8 * (g % 4) + g / 8 * 4)) & 15;
-      const auto high2 = (words[3] >> (8 * (g % 4) + 2 * (g / 4))) & 3;
+      const auto low4 = (words[g % 8 / 4] >> (8 * (g % 4) + g / 8 * 4)) & 15;
+      const auto high2 = (words[2] >> (8 * (g % 4) + 2 * (g / 4))) & 3;
       to(g, d * from.to_floats((low4 | high2 << 4) - 32));
     }
   }
@@ -239,7 +241,7 @@ struct Q3_K {
 /// 6-bit scales and mins of the eight groups of Q4_K and Q5_K: the first four whole, the others in pieces.
 template <class Source, class Sink>
 [[gnu::always_inline]] inline void unpack_k_scales(const Source& from, const Sink& to) {
-  const auto words = from.words(0);
+  const auto words = from.words(0, 4);
   const auto d = from.low_half(words[0]), minus_d_min = -from.low_half(words[0] >> 16);
   const auto high_scales = (words[3] & 0x0f0f0f0f) | ((words[1] >> 2) & 0x30303030);
   const auto high_mins = ((words[3] >> 4) & 0x0f0f0f0f) | ((words[2] >> 2) & 0x30303030);
@@ -306,8 +308,8 @@ struct Q6_K {
   static constexpr int kFieldsAt = 0;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
-    const auto d = from.low_half(from.word(206) >> 16);
-    const auto packed = from.words(192);
+    const auto d = from.half(208);
+    const auto packed = from.words(192, 4);
     for (int g = 0; g < 16; ++g) to(g, d * from.to_floats(from.signed_byte(packed[g / 4], g % 4)));
   }
   template <class Source, class Sink>
@@ -337,7 +339,7 @@ struct IQ4_NL {
   static constexpr int kFieldsAt = 2;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
-    to(0, from.low_half(from.word(0)));
+    to(0, from.half(0));
   }
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
@@ -353,7 +355,7 @@ struct IQ4_XS {
   static constexpr int kFieldsAt = 8;
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
-    const auto words = from.words(0);
+    const auto words = from.words(0, 2);
     const auto d = from.low_half(words[0]);
     for (int g = 0; g < 8; ++g) {
       const auto low4 = (words[1] >> (4 * g)) & 15, high2 = (words[0] >> (16 + 2 * g)) & 3;
@@ -379,7 +381,7 @@ struct MXFP4 {
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     // 2^(e - 128); below e = 2 that is a subnormal.
-    const auto e = from.word(0) & 255;
+    const auto e = from.byte(0);
     to(0, from.as_floats(e < 2 ? (e & 1) * 0x00200000 + 0x00200000 : (e - 1) << 23));
   }
   template <class Source, class Sink>

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "backends/cpu/blocks.h"
+#include "backends/cpu/planes.h"
 
 namespace tandem::cpu {
 namespace {
@@ -56,6 +57,9 @@ void dequantise_block(const std::uint8_t* block, float* values) {
   }
 }
 
+/// No block type has larger blocks.
+constexpr std::size_t kMostBlockBytes = 256;
+
 }  // namespace
 
 std::uint32_t block_elems(device::BlockType type) noexcept {
@@ -94,6 +98,19 @@ void dequantise(device::BlockType type, const std::byte* row, std::uint32_t elem
       dequantise_block<decltype(format)>(bytes + b * format.kBytes, values + b * format.kElems);
     }
   });
+}
+
+void dequantise_row(const device::Matrix& w, std::uint32_t row, float* values) noexcept {
+  if (w.layout == device::WeightLayout::rows) {
+    const auto* rows = static_cast<const std::byte*>(w.data);
+    return dequantise(w.type, rows + row * row_bytes(w.type, w.in), w.in, values);
+  }
+  const std::uint32_t elems = block_elems(w.type);
+  for (std::uint32_t block = 0; block < w.in / elems; ++block) {
+    std::byte bytes[kMostBlockBytes];
+    blocks_from_planes(w, row, block, 1, bytes);
+    dequantise(w.type, bytes, elems, values + std::size_t{block} * elems);
+  }
 }
 
 }  // namespace tandem::cpu

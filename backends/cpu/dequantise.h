@@ -21,4 +21,7 @@ std::size_t row_bytes(device::BlockType type, std::uint32_t elems) noexcept;
 /// (model-spec 4.3).
 void dequantise(device::BlockType type, const std::byte* row, std::uint32_t elems, float* values) noexcept;
 
+/// Row `row` of a matrix in either layout as fp32, (w.in) values.
+void dequantise_row(const device::Matrix& w, std::uint32_t row, float* values) noexcept;
+
 }  // namespace tandem::cpu

@@ -10,21 +10,22 @@
 // group after unpacking the next one; eight rows (a panel is as fast, or faster).
 
 #include "backends/cpu/panel_row.h"
+#include "backends/cpu/plane_source.h"
 
 namespace tandem::cpu {
 namespace {
 
-/// Adds kBlocks blocks of sixteen rows at `rows` times N activation rows, where they begin with group
-/// `first_group`, to `y`.
-template <class Format, int kBlocks, int N>
-TANDEM_INLINE void add_blocks(const LaneRows& rows, int first_group, const PanelRow<KindOf<Format>>* x,
+/// Adds kBlocks blocks of sixteen rows, block_at(0) and so on, times N activation rows, where they
+/// begin with group `first_group`, to `y`.
+template <class Format, int kBlocks, int N, class Blocks>
+TANDEM_INLINE void add_blocks(const Blocks& block_at, int first_group, const PanelRow<KindOf<Format>>* x,
                               F32x16 (&y)[N]) {
   constexpr int kBlockGroups = Format::kElems / Format::kGroup, kGroups = kBlocks * kBlockGroups;
   I32x16 sums[kGroups][N];
   F32x16 scales[kGroups], mins[kGroups];
 #pragma GCC unroll 4
   for (int block = 0; block < kBlocks; ++block) {
-    const LaneSource from{rows, static_cast<std::size_t>(block * Format::kBytes), Format::kBytes};
+    const auto from = block_at(block);
     Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
       const int g = block * kBlockGroups + group;
       I32x16 sum[N];
@@ -73,6 +74,9 @@ void multiply_few_rows(const std::uint8_t* w, std::size_t stride, int columns,
 #endif
   constexpr int kGroups = Format::kElems / Format::kGroup;
   LaneRows rows(w, stride);
+  const auto block_at = [&rows](int block) {
+    return LaneSource(rows, static_cast<std::size_t>(block * Format::kBytes), Format::kBytes);
+  };
   AskAhead ahead;
   F32x16 y[N];
   for (int n = 0; n < N; ++n) y[n] = load(sums[n]);
@@ -80,15 +84,40 @@ void multiply_few_rows(const std::uint8_t* w, std::size_t stride, int columns,
 #pragma GCC unroll 1
     for (int g = 0; g < kPanelColumns / Format::kGroup; g += kBlocks * kGroups) {
       ahead.advance(rows, kBlocks * Format::kBytes);
-      add_blocks<Format, kBlocks, N>(rows, g, x, y);
+      add_blocks<Format, kBlocks, N>(block_at, g, x, y);
       rows.advance(std::size_t{kBlocks} * Format::kBytes);
     }
   }
   if constexpr (kGroups == 1) {
     for (int g = 0; g < columns / Format::kElems; ++g) {
-      add_blocks<Format, 1, N>(rows, g, x, y);
+      add_blocks<Format, 1, N>(block_at, g, x, y);
       rows.advance(Format::kBytes);
     }
+  }
+  for (int n = 0; n < N; ++n) store(sums[n], y[n]);
+}
+
+/// Adds `columns` columns of sixteen rows of W in planes, from panel `at` on, times N activation rows.
+template <class Format, int N>
+void multiply_few_rows_in_planes(const PanelPlanes& at, int columns, const PanelRow<KindOf<Format>>* x,
+                                 float (*sums)[kTileOutputs]) {
+#if defined(__AVX512VNNI__)
+  constexpr int kBlocks = Format::kElems > 32 ? 1 : 2;
+#else
+  constexpr int kBlocks = 1;
+#endif
+  constexpr int kGroups = Format::kElems / Format::kGroup;
+  PanelReader<Format> reader(at);
+  const auto block_at = [&reader](int block) { return reader.block(block); };
+  F32x16 y[N];
+  for (int n = 0; n < N; ++n) y[n] = load(sums[n]);
+  for (; columns > 0; columns -= kPanelColumns, x += N) {
+#pragma GCC unroll 1
+    for (int g = 0; g < kPanelColumns / Format::kGroup; g += kBlocks * kGroups) {
+      add_blocks<Format, kBlocks, N>(block_at, g, x, y);
+      reader.advance_blocks(kBlocks);
+    }
+    reader.next_panel();
   }
   for (int n = 0; n < N; ++n) store(sums[n], y[n]);
 }

@@ -40,11 +40,7 @@ class CpuHeadStage final : public device::HeadStage {
 
  private:
   void embed_row(std::int32_t token, float* x) const noexcept {
-    const device::Matrix& table = embedding_.table;
-    const std::size_t bytes = row_bytes(table.type, table.in);
-    dequantise(table.type,
-               static_cast<const std::byte*>(table.data) + static_cast<std::size_t>(token) * bytes, table.in,
-               x);
+    dequantise_row(embedding_.table, static_cast<std::uint32_t>(token), x);
     for (std::size_t i = 0; i < shape_.width; ++i) x[i] *= embedding_.scale;
   }
 

@@ -32,8 +32,14 @@ struct WeightFormat {
   using FewRowsKernel = void (*)(const std::uint8_t* w, std::size_t stride, int columns,
                                  const PanelRow<Kind>* x, float (*sums)[kTileOutputs]);
 
+  using FewRowsInPlanesKernel = void (*)(const PanelPlanes& at, int columns, const PanelRow<Kind>* x,
+                                         float (*sums)[kTileOutputs]);
+
   void (*fill)(const std::uint8_t* w, std::size_t stride, int columns, Panel& panel);
   FewRowsKernel few_rows[5];  ///< by the number of rows; null where panels are faster
+  PanelPlanes (*planes)(const device::Matrix& w, std::uint32_t row, std::uint32_t panel);
+  void (*fill_from_planes)(const PanelPlanes& at, Panel& panel);
+  FewRowsInPlanesKernel few_rows_in_planes[9];
   int elems, bytes;
   int offset;
 
@@ -53,6 +59,17 @@ inline constexpr WeightFormat<KindOf<Format>> kWeightFormat = {
 #else
     {},
 #endif
+    panel_planes<Format>,
+    fill_panel_from_planes<Format>,
+#if defined(__AVX512VNNI__)
+    {nullptr, multiply_few_rows_in_planes<Format, 1>, multiply_few_rows_in_planes<Format, 2>, nullptr,
+     multiply_few_rows_in_planes<Format, 4>, nullptr, nullptr, nullptr,
+     multiply_few_rows_in_planes<Format, 8>},
+#elif defined(__AVX2__)
+    {nullptr, multiply_few_rows_in_planes<Format, 1>, multiply_few_rows_in_planes<Format, 2>},
+#else
+    {},
+#endif
     Format::kElems,
     Format::kBytes,
     Format::kOffset};
@@ -61,18 +78,35 @@ inline constexpr WeightFormat<KindOf<Format>> kWeightFormat = {
 template <class Kind>
 struct Weights {
   const WeightFormat<Kind>& format;
-  const std::uint8_t* first;
-  std::size_t row_bytes;
-  int in;
+  const device::Matrix& matrix;
+  std::uint32_t first_out;
   std::uint32_t n_out;
+  int in;
+  std::size_t row_bytes;
+  const std::uint8_t* first;  ///< row `first_out` where rows follow each other
 
-  Weights(const WeightFormat<Kind>& of, const device::Matrix& w, std::uint32_t first_out,
+  Weights(const WeightFormat<Kind>& of, const device::Matrix& w, std::uint32_t first_row,
           std::uint32_t outputs)
       : format(of),
-        row_bytes(of.bytes_of(static_cast<int>(w.in))),
+        matrix(w),
+        first_out(first_row),
+        n_out(outputs),
         in(static_cast<int>(w.in)),
-        n_out(outputs) {
-    first = static_cast<const std::uint8_t*>(w.data) + first_out * row_bytes;
+        row_bytes(of.bytes_of(in)),
+        first(static_cast<const std::uint8_t*>(w.data) + first_out * row_bytes) {}
+
+  bool in_planes() const { return matrix.layout == device::WeightLayout::planes; }
+
+  /// The panel of sixteen rows from `out` on that begins with column `column`.
+  PanelPlanes planes_at(std::uint32_t out, int column) const {
+    return format.planes(matrix, first_out + out, static_cast<std::uint32_t>(column / kPanelColumns));
+  }
+
+  /// Unpacks `columns` columns of `lanes` rows, sixteen or one.
+  void fill(std::uint32_t out, std::uint32_t lanes, int column, int columns, Panel& panel) const {
+    if (in_planes()) return format.fill_from_planes(planes_at(out, column), panel);
+    const std::uint8_t* rows = first + out * row_bytes + format.bytes_of(column);
+    format.fill(rows, lanes == 1 ? 0 : row_bytes, columns, panel);
   }
 };
 
@@ -117,36 +151,55 @@ struct FewRows {
   }
 };
 
-/// Adds `columns` columns of sixteen rows of W, from `first` on and `stride` bytes apart, times `n` rows to
-/// `sums`, through panels.
-template <class Kind>
-void add_through_panels(const WeightFormat<Kind>& format, const std::uint8_t* first, std::size_t stride,
-                        int columns, std::uint32_t n, const PanelRow<Kind>* x, float (*sums)[kTileOutputs]) {
+/// Adds `columns` columns of sixteen rows of W times `n` rows to `sums`, through panels: fill(at, columns,
+/// panel) unpacks the columns from `at` on.
+template <class Kind, class Fill>
+TANDEM_INLINE void add_through_panels(const Fill& fill, int columns, std::uint32_t n, const PanelRow<Kind>* x,
+                                      float (*sums)[kTileOutputs]) {
   Panel panel;
   for (int at = 0; at < columns; at += kPanelColumns, x += n) {
     const int panel_columns = columns - at < kPanelColumns ? columns - at : kPanelColumns;
-    format.fill(first + format.bytes_of(at), stride, panel_columns, panel);
+    fill(at, panel_columns, panel);
     multiply_rows<Kind>(panel, panel_columns, n, x, sums);
   }
+}
+
+/// Adds columns [column, column + columns) of the sixteen or one rows that `outputs` names.
+template <class Kind>
+void add_few(const Weights<Kind>& w, const LaneOutputs& outputs, int column, int columns, std::uint32_t n,
+             const PanelRow<Kind>* x, float (*sums)[kTileOutputs]) {
+  if (w.in_planes()) {
+    if (const auto kernel = w.format.few_rows_in_planes[n]) {
+      return kernel(w.planes_at(outputs.first, column), columns, x, sums);
+    }
+    return add_through_panels(
+        [&](int at, int, Panel& panel) {
+          w.format.fill_from_planes(w.planes_at(outputs.first, column + at), panel);
+        },
+        columns, n, x, sums);
+  }
+  const std::uint8_t* first = w.first + outputs.first * w.row_bytes + w.format.bytes_of(column);
+  const std::size_t stride = outputs.step * w.row_bytes;
+  if (const auto kernel = n < 5 ? w.format.few_rows[n] : nullptr)
+    return kernel(first, stride, columns, x, sums);
+  add_through_panels(
+      [&](int at, int panel_columns, Panel& panel) {
+        w.format.fill(first + w.format.bytes_of(at), stride, panel_columns, panel);
+      },
+      columns, n, x, sums);
 }
 
 /// At most kFewRows rows.
 template <class Kind>
 void multiply_few(const Weights<Kind>& w, const Activations& x, float* y, std::size_t y_stride) {
   alignas(64) float sums[kFewRows][kTileOutputs] = {};
-  const auto kernel = x.n < 5 ? w.format.few_rows[x.n] : nullptr;
+  const LaneOrder order = w.in_planes() ? LaneOrder::neighbours : LaneOrder::streams;
   for (int column = 0; column < w.in; column += kFewRowsColumns) {
     const int columns = w.in - column < kFewRowsColumns ? w.in - column : kFewRowsColumns;
     const FewRows<Kind> few(w, x, column, columns);
-    for_lanes(LaneOrder::streams, w.n_out, [&](const LaneOutputs& outputs) {
+    for_lanes(order, w.n_out, [&](const LaneOutputs& outputs) {
       load_lanes(y, y_stride, outputs, x.n, column == 0, sums);
-      const std::uint8_t* first = w.first + outputs.first * w.row_bytes + w.format.bytes_of(column);
-      const std::size_t stride = outputs.step * w.row_bytes;
-      if (kernel != nullptr) {
-        kernel(first, stride, columns, few.rows, sums);
-      } else {
-        add_through_panels(w.format, first, stride, columns, x.n, few.rows, sums);
-      }
+      add_few(w, outputs, column, columns, x.n, few.rows, sums);
       store_lanes(sums, outputs, x.n, y, y_stride);
     });
   }
@@ -193,8 +246,7 @@ void multiply_tiles(const Weights<Kind>& w, std::uint32_t first, std::uint32_t t
     const int columns = w.in - column < kPanelColumns ? w.in - column : kPanelColumns;
     many.fill_rows(w, x, column, columns);
     for (std::uint32_t t = 0; t < tiles; ++t) {
-      const std::uint8_t* rows = w.first + (first + t * lanes) * w.row_bytes + w.format.bytes_of(column);
-      w.format.fill(rows, lanes == 1 ? 0 : w.row_bytes, columns, many.panel);
+      w.fill(first + t * lanes, lanes, column, columns, many.panel);
       multiply_rows<Kind>(many.panel, columns, x.n, many.rows, many.sums[t]);
     }
   }

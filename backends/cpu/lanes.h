@@ -208,37 +208,17 @@ TANDEM_INLINE LaneBytes interleave(const LaneRows& rows, std::size_t offset) {
   return result;
 }
 
-/// The same block of sixteen rows as a source for blocks.h.
-struct LaneSource {
-  const LaneRows& rows;
-  std::size_t block_at, block_bytes;
-
+/// Numbers of sixteen rows, and what blocks.h does with them.
+struct LaneNumbers {
   struct Words {
     LaneWords words[4];
     TANDEM_INLINE LaneWords operator[](int i) const { return words[i]; }
   };
 
-  TANDEM_INLINE LaneBytes bytes(std::size_t offset) const { return interleave(rows, block_at + offset); }
-
-  /// Sixteen words of four bytes.  AVX-512 machines gather in the time of the loads, beside all arithmetic.
-  TANDEM_INLINE LaneWords word(std::size_t offset) const {
-#if defined(__AVX512VNNI__)
-    return (LaneWords)_mm512_i32gather_epi32(rows.offsets(), rows.row(0) + block_at + offset, 1);
-#else
-    return offset + 16 <= block_bytes ? words(offset)[0] : words(offset - 12)[3];
-#endif
-  }
-
-  TANDEM_INLINE Words words(std::size_t offset) const {
-    return __builtin_bit_cast(Words, interleave(rows, block_at + offset));
-  }
-
   TANDEM_INLINE static LaneFloats to_floats(LaneWords words) {
     return __builtin_convertvector((LaneInts)words, LaneFloats);
   }
-  TANDEM_INLINE static LaneFloats as_floats(LaneWords words) {
-    return (LaneFloats)words;
-  }
+  TANDEM_INLINE static LaneFloats as_floats(LaneWords words) { return (LaneFloats)words; }
   TANDEM_INLINE static LaneFloats low_half(LaneWords words) {
     using LaneHalves = std::uint16_t __attribute__((vector_size(32)));
     const auto halves = __builtin_convertvector(words, LaneHalves);
@@ -251,7 +231,7 @@ struct LaneSource {
   }
 
   /// Bits [16 * half, 16 * half + 16) of each lane, four for each four columns, become 0 or 16.
-  TANDEM_INLINE LaneBytes fifth_bits(LaneWords bits, int half) const {
+  TANDEM_INLINE static LaneBytes fifth_bits(LaneWords bits, int half) {
     constexpr int kPerFour = LaneBytes::kRegisters / LaneBytes::kFours;
     LaneBytes result;
     for (int unit = 0; unit < LaneBytes::kFours; ++unit) {
@@ -277,6 +257,46 @@ struct LaneSource {
 #else
     return ((copies & bits) == bits) & 16;
 #endif
+  }
+};
+
+/// The same block of sixteen rows, as they are in a file, as a source for blocks.h.
+struct LaneSource : LaneNumbers {
+  const LaneRows& rows;
+  std::size_t block_at, block_bytes;
+
+  TANDEM_INLINE LaneSource(const LaneRows& lane_rows, std::size_t at, std::size_t bytes)
+      : rows(lane_rows), block_at(at), block_bytes(bytes) {}
+
+  TANDEM_INLINE LaneBytes bytes(std::size_t offset) const { return interleave(rows, block_at + offset); }
+
+  /// Sixteen words of four bytes.  AVX-512 machines gather in the time of the loads, beside all arithmetic.
+  TANDEM_INLINE LaneWords word(std::size_t offset) const {
+#if defined(__AVX512VNNI__)
+    return (LaneWords)_mm512_i32gather_epi32(rows.offsets(), rows.row(0) + block_at + offset, 1);
+#else
+    return words(offset, 1)[0];
+#endif
+  }
+  TANDEM_INLINE LaneWords byte(std::size_t offset) const {
+    return word(offset) & 255;
+  }
+  TANDEM_INLINE LaneFloats half(std::size_t offset) const {
+    return offset + 4 <= block_bytes ? low_half(word(offset)) : low_half(word(offset - 2) >> 16);
+  }
+
+  TANDEM_INLINE Words words(std::size_t offset, std::size_t n) const {
+    if (offset + 16 <= block_bytes) return words_at(offset);
+    const std::size_t before = 4 - n;  // that much earlier, nothing beyond the block is read
+    const Words all = words_at(offset - 4 * before);
+    Words result = {};
+    for (std::size_t i = 0; i < n; ++i) result.words[i] = all.words[before + i];
+    return result;
+  }
+
+ private:
+  TANDEM_INLINE Words words_at(std::size_t offset) const {
+    return __builtin_bit_cast(Words, interleave(rows, block_at + offset));
   }
 };
 

@@ -4,6 +4,7 @@
 
 #include "backends/cpu/lanes.h"
 #include "backends/cpu/panel_row.h"
+#include "backends/cpu/plane_source.h"
 
 namespace tandem::cpu {
 namespace {
@@ -15,29 +16,43 @@ struct Panel {
   alignas(64) float mins[kPanelColumns / 16][kTileOutputs];
 };
 
+/// A block of sixteen rows to the columns from `column` on.
+template <class Format, class Source>
+TANDEM_INLINE void fill_block(const Source& from, int column, Panel& panel) {
+  Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
+    auto* to = &panel.quants[(column + group * Format::kGroup) / 4];
+    const auto put = [&](const LaneBytes& sixteen) {
+      __builtin_memcpy(to, &sixteen, sizeof sixteen);
+      to += LaneBytes::kFours;
+    };
+    (put(sixteens), ...);
+  });
+  Format::unpack_scales(from, [&](int group, LaneFloats scale, auto... min) {
+    const int g = column / Format::kGroup + group;
+    __builtin_memcpy(panel.scales[g], &scale, sizeof scale);
+    (__builtin_memcpy(panel.mins[g], &min, sizeof min), ...);
+  });
+}
+
 /// `columns` columns of sixteen rows, from `w` on and `stride` bytes apart.
 template <class Format>
 void fill_panel(const std::uint8_t* w, std::size_t stride, int columns, Panel& panel) {
-  constexpr int kGroups = Format::kElems / Format::kGroup;
   LaneRows rows(w, stride);
   AskAhead ahead;
-  for (int block = 0; block < columns / Format::kElems; ++block) {
+  for (int column = 0; column < columns; column += Format::kElems) {
     ahead.advance(rows, Format::kBytes);
-    const LaneSource from{rows, 0, Format::kBytes};
-    Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
-      auto* to = &panel.quants[(block * kGroups + group) * Format::kGroup / 4];
-      const auto put = [&](const LaneBytes& sixteen) {
-        __builtin_memcpy(to, &sixteen, sizeof sixteen);
-        to += LaneBytes::kFours;
-      };
-      (put(sixteens), ...);
-    });
-    Format::unpack_scales(from, [&](int group, LaneFloats scale, auto... min) {
-      const int g = block * kGroups + group;
-      __builtin_memcpy(panel.scales[g], &scale, sizeof scale);
-      (__builtin_memcpy(panel.mins[g], &min, sizeof min), ...);
-    });
+    fill_block<Format>(LaneSource(rows, 0, Format::kBytes), column, panel);
     rows.advance(Format::kBytes);
+  }
+}
+
+/// The panel `at`.
+template <class Format>
+void fill_panel_from_planes(const PanelPlanes& at, Panel& panel) {
+  PanelReader<Format> reader(at);
+  for (int column = 0; column < kPanelColumns; column += Format::kElems) {
+    fill_block<Format>(reader.block(0), column, panel);
+    reader.advance_blocks(1);
   }
 }
 

@@ -26,7 +26,7 @@ inline constexpr std::uint32_t kPlaneColumns = 256;
 /// Repacks block types, matrices of whole groups and panels.
 const device::Repacker& plane_repacker() noexcept;
 
-/// Copies blocks [first, first + n) of a row of a repacked matrix as they are in the file.
+/// Copies blocks [first, first + n) of a row of a repacked matrix, to what they are in the file.
 void blocks_from_planes(const device::Matrix& w, std::uint32_t row, std::uint32_t first, std::uint32_t n,
                         std::byte* to) noexcept;
 

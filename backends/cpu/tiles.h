@@ -172,8 +172,7 @@ void multiply_on_tiles(const Weights<Kind>& w, std::uint32_t first, std::uint32_
     const int columns = w.in - column < kPanelColumns ? w.in - column : kPanelColumns;
     many.fill_rows(w, x, column, columns);
     for (std::uint32_t t = 0; t < tiles; ++t) {
-      const auto* rows = w.first + (first + t * kTileOutputs) * w.row_bytes + w.format.bytes_of(column);
-      w.format.fill(rows, w.row_bytes, columns, panels[t]);
+      w.fill(first + t * kTileOutputs, kTileOutputs, column, columns, panels[t]);
       make_signed(panels[t], columns, w.format.offset);
     }
     // The compiler does not know what tile instructions read.
