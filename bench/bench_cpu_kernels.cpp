@@ -9,9 +9,11 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <new>
+#include <span>
 #include <string>
+#include <sys/mman.h>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include <benchmark/benchmark.h>
@@ -38,33 +40,49 @@ const KernelSet& chosen_set() {
   return tandem::cpu::best_kernel_set();
 }
 
-/// Weights of `type`, in the layout that TANDEM_WEIGHTS asks for.
-struct BenchWeights {
-  std::vector<std::byte> data;
-  tandem::device::Matrix matrix;
+/// Memory in huge pages where the system has them, as the daemon's weights are.
+class WeightMemory {
+ public:
+  explicit WeightMemory(std::size_t bytes) : bytes_(bytes) {
+    void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) throw std::bad_alloc();
+    madvise(base, bytes, MADV_HUGEPAGE);
+    base_ = static_cast<std::byte*>(base);
+  }
+  WeightMemory(const WeightMemory&) = delete;
+  WeightMemory& operator=(const WeightMemory&) = delete;
+  ~WeightMemory() { munmap(base_, bytes_); }
+
+  [[nodiscard]] std::span<std::byte> bytes() const { return {base_, bytes_}; }
+
+ private:
+  std::byte* base_;
+  std::size_t bytes_;
 };
 
-std::vector<std::byte> random_weights(BlockType type) {
-  std::vector<std::byte> data(tandem::cpu::row_bytes(type, kIn) * kOut);
-  tandem::bench::fill_random_blocks(static_cast<tandem::model::TensorType>(type), 0.02f, 1, data);
-  return data;
-}
+/// Random weights of `type`, in the layout that TANDEM_WEIGHTS asks for.
+struct BenchWeights {
+  WeightMemory memory;
+  tandem::device::Matrix matrix;
 
-BenchWeights bench_weights(BlockType type) {
-  BenchWeights weights{random_weights(type), {nullptr, type, kIn, kOut}};
-  weights.matrix.data = weights.data.data();
-  const auto& repacker = tandem::cpu::plane_repacker();
-  const char* layout = std::getenv("TANDEM_WEIGHTS");
-  if (!repacker.repacks(type, kIn, kOut) || (layout != nullptr && std::strcmp(layout, "rows") == 0)) {
-    return weights;
+  explicit BenchWeights(BlockType type)
+      : memory(tandem::cpu::row_bytes(type, kIn) * kOut), matrix{memory.bytes().data(), type, kIn, kOut} {
+    const char* layout = std::getenv("TANDEM_WEIGHTS");
+    const auto& repacker = tandem::cpu::plane_repacker();
+    const bool in_rows = layout != nullptr && std::strcmp(layout, "rows") == 0;
+    const auto fill = [type](std::span<std::byte> rows) {
+      tandem::bench::fill_random_blocks(static_cast<tandem::model::TensorType>(type), 0.02f, 1, rows);
+    };
+    if (in_rows || !repacker.repacks(type, kIn, kOut)) {
+      fill(memory.bytes());
+      return;
+    }
+    std::vector<std::byte> rows(memory.bytes().size());
+    fill(rows);
+    repacker.repack_rows(memory.bytes().data(), {rows.data(), type, kIn, kOut}, 0, kOut);
+    matrix.layout = tandem::device::WeightLayout::planes;
   }
-  std::vector<std::byte> repacked(weights.data.size());
-  repacker.repack_rows(repacked.data(), weights.matrix, 0, kOut);
-  weights.data = std::move(repacked);
-  weights.matrix.data = weights.data.data();
-  weights.matrix.layout = tandem::device::WeightLayout::planes;
-  return weights;
-}
+};
 
 /// Runs `work` on so many threads, the caller's among them.
 template <class Work>
@@ -96,7 +114,7 @@ void read_lines(const std::byte* at, std::size_t stream) {
 }
 
 /// What the memory gives, GB/s: bytes only read, in sixteen streams a thread as the kernels read weights.
-double read_bandwidth(const std::vector<std::byte>& data, std::uint32_t threads) {
+double read_bandwidth(std::span<const std::byte> data, std::uint32_t threads) {
   constexpr std::size_t kPiece = std::size_t{1} << 18, kStream = kPiece / kStreams;
   const bool wide = __builtin_cpu_supports("avx512f");
   std::atomic<std::size_t> next{0};
@@ -112,9 +130,10 @@ double read_bandwidth(const std::vector<std::byte>& data, std::uint32_t threads)
 }
 
 void read_memory(benchmark::State& state) {
-  const std::vector<std::byte> data(std::size_t{400} << 20, std::byte{1});
+  const WeightMemory data(std::size_t{400} << 20);
+  std::ranges::fill(data.bytes(), std::byte{1});
   double sum = 0;
-  for (auto _ : state) sum += read_bandwidth(data, static_cast<std::uint32_t>(state.range(0)));
+  for (auto _ : state) sum += read_bandwidth(data.bytes(), static_cast<std::uint32_t>(state.range(0)));
   state.counters["GB/s"] = sum / static_cast<double>(state.iterations());
 }
 
@@ -154,8 +173,8 @@ void multiply(benchmark::State& state, BlockType type) {
   const auto rows = static_cast<std::uint32_t>(state.range(0));
   const auto threads = static_cast<std::uint32_t>(state.range(1));
   const KernelSet& kernels = chosen_set();
-  const BenchWeights bench = bench_weights(type);
-  const std::vector<std::byte>& weights = bench.data;
+  const BenchWeights bench(type);
+  const std::span<const std::byte> weights = bench.memory.bytes();
   const tandem::device::Matrix& w = bench.matrix;
   const std::vector<float> x(std::size_t{rows} * kIn, 0.5f);
   const tandem::cpu::QuantisedLayout layout{kIn};
