@@ -58,8 +58,11 @@ class PlaneSource : public LaneNumbers {
 
   TANDEM_INLINE LaneBytes bytes(std::size_t offset) const {
     const std::uint8_t* from = field(offset);
-    LaneBytes result;
-    __builtin_memcpy(&result, from, sizeof result);
+    const LaneBytes result = LaneBytes::each([&](int i) {  // as a whole, it would pass through memory
+      RegisterBytes bytes;
+      __builtin_memcpy(&bytes, from + static_cast<std::size_t>(i) * sizeof bytes, sizeof bytes);
+      return bytes;
+    });
 #pragma GCC unroll 4
     for (std::size_t line = 0; line < kPanelFieldBytes; line += 64) __builtin_prefetch(from + kAhead + line);
     return result;
