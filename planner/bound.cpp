@@ -1,6 +1,7 @@
 #include "planner/bound.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -15,6 +16,7 @@ using Sides = std::vector<std::uint8_t>;
 constexpr std::size_t kPriceSteps = 24;   ///< halvings of the price of VRAM
 constexpr std::size_t kRamSteps = 12;     ///< of the price of RAM
 constexpr std::size_t kWeightSteps = 14;  ///< of the golden section
+constexpr std::ptrdiff_t kFewBounds = 2;  ///< that are kept of one time alone
 constexpr double kImpossible = std::numeric_limits<double>::infinity();
 
 /// Finds good prices for one case.
@@ -25,6 +27,7 @@ class PriceSearch {
 
   std::vector<Bound> run() {
     search_weights();
+    if (std::ssize(found_) > kFewBounds) add_neighbours();
     std::ranges::stable_sort(found_, std::ranges::greater{}, &Bound::root);
     return std::move(found_);
   }
@@ -43,6 +46,26 @@ class PriceSearch {
     const auto weighted = found_.begin() + static_cast<std::ptrdiff_t>(alone);
     std::iter_swap(weighted, std::ranges::max_element(weighted, found_.end(), {}, &Bound::root));
     found_.erase(weighted + 1, found_.end());
+  }
+
+  /// In place of those for one time alone: a few of the next best one's prices in the best one's, and another
+  /// price for VRAM.  Each dismisses what is near the best one and of no interest.
+  void add_neighbours() {
+    constexpr double kOfNext = 0.15;
+    constexpr double kCheaper = 0.3;
+    constexpr double kFree = 1e-4;  ///< where VRAM does not bind
+    constexpr double kCheap = 0.03;
+    std::ranges::stable_sort(found_, std::ranges::greater{}, &Bound::root);
+    found_.erase(found_.begin() + kFewBounds, found_.end());
+    const auto best = found_[0].prices();
+    const auto next = found_[1].prices();
+    const auto mixed = [](double price, double other) { return (1 - kOfNext) * price + kOfNext * other; };
+    found_.emplace_back(costs_, Bound::Prices{mixed(best.vram, next.vram), mixed(best.ram, next.ram),
+                                              mixed(best.cpu, next.cpu), mixed(best.gpu, next.gpu),
+                                              mixed(best.serial, next.serial)});
+    auto cheaper = best;
+    cheaper.vram = best.vram < kFree ? kCheap : best.vram * kCheaper;
+    found_.emplace_back(costs_, cheaper);
   }
 
   /// The highest bound, whatever bytes cost, where the CPU's time counts for `cpu` and the GPU's for the rest
@@ -148,8 +171,8 @@ class PriceSearch {
 
 void Spent::add(const CaseCosts& costs, std::size_t i, std::size_t from, std::size_t to) noexcept {
   const auto& unit = costs.space->units[i];
-  busy_ps[to] += costs.costs->unit_ps[i][to] + costs.entry_ps(from, to);
-  travel_ps += costs.travel_ps(from, to);
+  change(costs, from, to);
+  busy_ps[to] += costs.costs->unit_ps[i][to];
   if (to == kOnGpu) {
     vram_bytes += unit.vram_bytes;
     return;
@@ -158,10 +181,15 @@ void Spent::add(const CaseCosts& costs, std::size_t i, std::size_t from, std::si
   drafts_bytes += unit.drafts_bytes;
 }
 
+void Spent::change(const CaseCosts& costs, std::size_t from, std::size_t to) noexcept {
+  busy_ps[to] += costs.entry_ps(from, to);
+  travel_ps += costs.travel_ps(from, to);
+}
+
 void Spent::add_head(const CaseCosts& costs, std::size_t from) noexcept {
   const auto head = costs.within->head;
-  busy_ps[head] += costs.costs->head_ps[head] + costs.entry_ps(from, head);
-  travel_ps += costs.travel_ps(from, head);
+  change(costs, from, head);
+  busy_ps[head] += costs.costs->head_ps[head];
   const auto& always = costs.costs->always;
   busy_ps[kOnCpu] += always.cpu_ps;
   busy_ps[kOnGpu] += always.gpu_ps;
@@ -217,9 +245,10 @@ Bound::Bound(const CaseCosts& costs, const Prices& prices) : prices_(prices) {
   limits_ = prices.vram * static_cast<double>(costs.within->vram_limit_bytes) +
             prices.ram * static_cast<double>(costs.ram_limit_bytes());
   const auto& always = costs.costs->always;
-  limits_ -= busy_price(kOnCpu) * static_cast<double>(always.cpu_ps) +
-             busy_price(kOnGpu) * static_cast<double>(always.gpu_ps) +
-             prices.serial * static_cast<double>(always.crossing_ps);
+  always_ = busy_price(kOnCpu) * static_cast<double>(always.cpu_ps) +
+            busy_price(kOnGpu) * static_cast<double>(always.gpu_ps) +
+            prices.serial * static_cast<double>(always.crossing_ps);
+  limits_ -= always_;
   price_units(costs);
   price_passing(costs);
   rest_.resize(unit_.size() + 1);
@@ -244,6 +273,17 @@ Sides Bound::cheapest() const {
     sides.push_back(static_cast<std::uint8_t>(from));
   }
   return sides;
+}
+
+std::vector<std::array<double, 2>> Bound::before() const {
+  std::vector<std::array<double, 2>> before{passing_[CaseCosts::kStart]};
+  for (std::size_t i = 0; i + 2 < unit_.size(); ++i) {
+    const auto cpu = before[i][kOnCpu] + unit_[i][kOnCpu];
+    const auto gpu = before[i][kOnGpu] + unit_[i][kOnGpu];
+    before.push_back({std::min(cpu + passing_[kOnCpu][kOnCpu], gpu + passing_[kOnGpu][kOnCpu]),
+                      std::min(cpu + passing_[kOnCpu][kOnGpu], gpu + passing_[kOnGpu][kOnGpu])});
+  }
+  return before;
 }
 
 std::vector<Bound> Bound::good_ones(const CaseCosts& costs, Picoseconds known_ps, std::vector<Sides>& tried) {

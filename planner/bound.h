@@ -76,6 +76,8 @@ struct Spent {
 
   /// Adds unit `i` on `to`, the one before being on `from`.
   void add(const CaseCosts& costs, std::size_t i, std::size_t from, std::size_t to) noexcept;
+  /// Adds that the unit on `to` comes after one on `from`.
+  void change(const CaseCosts& costs, std::size_t from, std::size_t to) noexcept;
   /// Adds the head.
   void add_head(const CaseCosts& costs, std::size_t from) noexcept;
 
@@ -119,9 +121,9 @@ class Bound {
     }
   };
 
-  /// Searches for good prices: the highest bound first, then those with a price on one thing less or alone,
-  /// which dismiss what is far from it.  Ends with the first one that says that nothing is faster than
-  /// `known_ps`. `tried` collects placements met on the way that fit.
+  /// Searches for good prices: the highest bound first, then others, which dismiss what is far from it.
+  /// Ends with the first one that says that nothing is faster than `known_ps`.  `tried` collects placements
+  /// met on the way that fit.
   static std::vector<Bound> good_ones(const CaseCosts& costs, Picoseconds known_ps,
                                       std::vector<std::vector<std::uint8_t>>& tried);
 
@@ -144,6 +146,14 @@ class Bound {
     return beaten_by(time) + limits_ - rest_[i][side];
   }
 
+  /// As most_before, of a whole placement.
+  [[nodiscard]] double most_in_all(Picoseconds time) const noexcept {
+    return beaten_by(time) + limits_ + always_;
+  }
+
+  /// By unit and its side: the least price of the units before it, and of coming from there.
+  [[nodiscard]] std::vector<std::array<double, 2>> before() const;
+
   /// At given prices.
   Bound(const CaseCosts& costs, const Prices& prices);
 
@@ -165,6 +175,7 @@ class Bound {
   std::array<std::array<double, 2>, 3> passing_{};  ///< from one side, or the start, to another
   std::vector<std::array<double, 3>> rest_;         ///< price of units from i on, by the side before
   double limits_ = 0;                               ///< price of the limits, less that of what always counts
+  double always_ = 0;                               ///< price of what always counts
   double root_ = 0;
 };
 

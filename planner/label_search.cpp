@@ -2,257 +2,354 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
+#include <cmath>
+#include <optional>
 #include <utility>
+
+#include "planner/byte_count.h"
+#include "planner/label_front.h"
 
 namespace tandem::planner {
 namespace {
 
-/// What labels are compared by.  RAM only where it may bind, and the devices' own times only where they
-/// overlap.
-enum Amount : std::size_t { kVram, kSerial, kCpu, kGpu, kRam, kDrafts };
+using Sides = std::vector<std::uint8_t>;
+
+constexpr std::size_t kPairsALabel = 16;  ///< that take as long
 
 template <std::size_t kAmounts>
-using Amounts = std::array<std::int64_t, kAmounts>;
-
-template <std::size_t kAmounts>
-struct Label {
+Amounts<kAmounts> amounts_of(const Spent& spent) {
+  const std::array<std::uint64_t, 6> all{spent.vram_bytes,      spent.serial_ps(), spent.busy_ps[kOnCpu],
+                                         spent.busy_ps[kOnGpu], spent.ram_bytes,   spent.drafts_bytes};
   Amounts<kAmounts> amounts{};
-  std::uint32_t origin = 0;  ///< index into the labels of the step before, times 2, and its side
-};
+  for (std::size_t k = 0; k < kAmounts; ++k) amounts[k] = static_cast<std::int64_t>(all[k]);
+  return amounts;
+}
 
-/// Labels with the same last unit and side, in order.
+/// `limit` less what else there is.
+std::int64_t room(std::uint64_t limit, std::uint64_t else_there) {
+  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  return limit > else_there ? static_cast<std::int64_t>(std::min(kMost, limit - else_there)) : 0;
+}
+
+/// Which units the labels of a half are of.
+enum class Half { first, last };
+
+/// Labels of the first units, or of the last ones and the head, one unit more at a time.
 template <std::size_t kAmounts>
-class Front {
+class HalfSearch {
  public:
-  void clear() noexcept { size_ = 0; }
-  [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  [[nodiscard]] const Label<kAmounts>& operator[](std::size_t index) const noexcept {
-    return labels_[kBefore + index];
+  HalfSearch(const CaseCosts& costs, const std::vector<Bound>& bounds, Picoseconds known_ps, Half half)
+      : costs_(costs),
+        bounds_(bounds),
+        known_ps_(known_ps),
+        half_(half),
+        fronts_{Fronts{Front<kAmounts>(order()), Front<kAmounts>(order())},
+                Fronts{Front<kAmounts>(order()), Front<kAmounts>(order())}} {
+    if (half == Half::last) {
+      for (const auto& bound : bounds) before_.push_back(bound.before());
+    }
+    add_up_rests();
+    for (const auto side : {kOnCpu, kOnGpu}) begin(side);
+    reached_ = 1;
   }
 
-  /// Room for `labels`, to be put after all are cleared.
-  void reserve(std::size_t labels) {
-    if (labels_.size() < kBefore + labels) labels_.resize(kBefore + 2 * labels);
+  /// Units in labels.
+  [[nodiscard]] std::size_t reached() const noexcept { return reached_; }
+  /// None was dropped that might come to something.
+  [[nodiscard]] bool complete() const noexcept { return complete_; }
+  /// Labels whose newest unit is on `side`.
+  [[nodiscard]] const Front<kAmounts>& front(std::size_t side) const noexcept { return fronts_[now_][side]; }
+  [[nodiscard]] std::size_t size() const noexcept { return front(kOnCpu).size() + front(kOnGpu).size(); }
+
+  void extend(LabelLimits& left) {
+    const auto i = unit(reached_);
+    auto& after = fronts_[1 - now_];
+    for (const auto to : {kOnCpu, kOnGpu}) {
+      after[to].clear();
+      if (!costs_.allows(i, to)) continue;
+      complete_ &= after[to].merge(fronts_[now_], {step(i, kOnCpu, to), step(i, kOnGpu, to)}, sieve(i, to),
+                                   left.abreast);
+    }
+    now_ = 1 - now_;
+    ++reached_;
+    auto& origins = origins_.emplace_back();
+    for (const auto side : {kOnCpu, kOnGpu}) {
+      const auto* from = front(side).origins();
+      origins[side].assign(from, from + front(side).size());
+    }
+    left.labels -= std::min(left.labels, size());
   }
-  /// The latest one is 1 back.  Before the first one are two that take more than anything.
-  [[nodiscard]] const Amounts<kAmounts>& back(std::size_t steps) const noexcept {
-    return labels_[kBefore + size_ - steps].amounts;
-  }
-  /// Adds a label, or only writes it where the next one will be.
-  void put_if(bool kept, const Label<kAmounts>& label) noexcept {
-    labels_[kBefore + size_] = label;
-    size_ += kept ? 1 : 0;
+
+  /// Puts the units of a label where they are.
+  void put(std::size_t side, std::size_t index, Sides& sides) const {
+    for (auto at = reached_; at-- > 0;) {
+      sides[unit(at)] = static_cast<std::uint8_t>(side);
+      if (at == 0) return;
+      const auto origin = origins_[at - 1][side][index];
+      side = origin % 2;
+      index = origin / 2;
+    }
   }
 
  private:
-  static constexpr std::size_t kBefore = 2;
+  using Fronts = std::array<Front<kAmounts>, 2>;
 
-  static Label<kAmounts> more_than_anything() {
+  /// What labels are ordered by: what is scarce.
+  [[nodiscard]] Amount order() const { return bounds_.front().prices().vram > 0 ? kVram : kSerial; }
+
+  /// The unit that is number `at` in labels.
+  [[nodiscard]] std::size_t unit(std::size_t at) const {
+    return half_ == Half::first ? at : costs_.units() - 1 - at;
+  }
+
+  /// What is not in labels of so many units takes at most, wherever it is.
+  void add_up_rests() {
+    const auto& costs = *costs_.costs;
+    Spent most;
+    most.busy_ps = costs.stage_ps;
+    most.travel_ps = costs.crossing_ps;
+    if (half_ == Half::first) {
+      most.busy_ps[kOnCpu] += costs.head_ps[kOnCpu] + costs.always.cpu_ps;
+      most.busy_ps[kOnGpu] += costs.head_ps[kOnGpu] + costs.always.gpu_ps;
+      most.travel_ps += costs.always.crossing_ps;
+    }
+    rests_.assign(costs_.units() + 1, most);
+    for (auto at = costs_.units(); at-- > 0;) {
+      const auto travel_ps = most.travel_ps + costs.crossing_ps;
+      for (const auto side : {kOnCpu, kOnGpu}) most.add(costs_, unit(at), CaseCosts::kStart, side);
+      most.travel_ps = travel_ps;
+      rests_[at] = most;
+    }
+  }
+
+  /// For labels whose newest unit is `i`, on `side`.
+  [[nodiscard]] Sieve<kAmounts> sieve(std::size_t i, std::size_t side) const {
+    Sieve<kAmounts> sieve;
+    const auto& rest = rests_[reached_ + 1];
+    // No placement is faster than the bound, so times that stay below it decide nothing.
+    const auto least_ps = static_cast<Picoseconds>(std::max(0.0, bounds_.front().root() * (1 - 1e-9) - 1));
+    const auto vram = costs_.within->vram_limit_bytes;
+    sieve.most_vram = room(vram, 0);
+    sieve.harmless[kVram] = room(vram, rest.vram_bytes);
+    if constexpr (kAmounts > 2) {
+      if (costs_.timing == Timing::serial) {
+        sieve.harmless[kCpu] = sieve.harmless[kGpu] = room(known_ps_, 1);
+      } else {
+        sieve.harmless[kSerial] = room(least_ps, rest.serial_ps());
+        sieve.harmless[kCpu] = room(least_ps / 2, rest.busy_ps[kOnCpu]);
+        sieve.harmless[kGpu] = room(least_ps / 2, rest.busy_ps[kOnGpu]);
+      }
+    }
+    if constexpr (kAmounts > 4) {
+      const auto drafts = rests_.front().drafts_bytes + kBufferAlignmentBytes;
+      sieve.harmless[kRam] = room(costs_.ram_limit_bytes(), rest.ram_bytes + drafts);
+    }
+    sieve.most_price.fill(std::numeric_limits<double>::infinity());
+    for (std::size_t b = 0; b < std::min(sieve.most_price.size(), bounds_.size()); ++b) {
+      sieve.most_price[b] = half_ == Half::first ? bounds_[b].most_before(i + 1, side, known_ps_)
+                                                 : bounds_[b].most_in_all(known_ps_) - before_[b][i][side];
+    }
+    sieve.needs_gpu = costs_.lacks_gpu(0);
+    return sieve;
+  }
+
+  [[nodiscard]] Label<kAmounts> label_of(const Spent& spent) const {
     Label<kAmounts> label;
-    label.amounts.fill(std::numeric_limits<std::int64_t>::max());
+    label.amounts = amounts_of<kAmounts>(spent);
+    for (std::size_t b = 0; b < std::min(label.prices.size(), bounds_.size()); ++b)
+      label.prices[b] = bounds_[b].prices().of(spent);
     return label;
   }
 
-  std::vector<Label<kAmounts>> labels_{kBefore, more_than_anything()};
-  std::size_t size_ = 0;
+  /// What unit `i` on `to` adds beside one on `neighbour`, before it or after it.
+  [[nodiscard]] Label<kAmounts> step(std::size_t i, std::size_t neighbour, std::size_t to) const {
+    Spent spent;
+    spent.add(costs_, i, half_ == Half::first ? neighbour : to, to);
+    if (half_ == Half::last) spent.change(costs_, to, neighbour);
+    return label_of(spent);
+  }
+
+  void begin(std::size_t side) {
+    const auto i = unit(0);
+    if (!costs_.allows(i, side)) return;
+    Spent spent;
+    spent.add(costs_, i, half_ == Half::first ? CaseCosts::kStart : side, side);
+    if (half_ == Half::last) spent.add_head(costs_, side);
+    const auto label = label_of(spent);
+    if (sieve(i, side).passes(label)) fronts_[now_][side].begin(label);
+  }
+
+  const CaseCosts& costs_;
+  const std::vector<Bound>& bounds_;
+  Picoseconds known_ps_;
+  Half half_;
+  std::vector<std::vector<std::array<double, 2>>> before_;  ///< Bound::before of each, for the last half
+  std::vector<Spent> rests_;
+  std::size_t reached_ = 0;
+  bool complete_ = true;
+  std::array<Fronts, 2> fronts_;  ///< by turns now and next
+  std::size_t now_ = 0;
+  std::vector<std::array<std::vector<std::uint32_t>, 2>> origins_;  ///< of each unit but the first, by side
 };
 
-/// Which labels are kept of those with a unit on one side.  Half of them are not, in no order that a
-/// processor could foresee: so it is decided without branches.
-template <std::size_t kAmounts>
-struct Sieve {
-  static constexpr std::size_t kBounds = kAmounts == 2 ? 1 : 3;
+/// A label by its time.
+struct Timed {
+  std::int64_t time = 0;
+  std::uint32_t index = 0;
+};
 
-  Amounts<kAmounts> most{};      ///< that can still come to something
-  Amounts<kAmounts> harmless{};  ///< up to which it cannot matter any more
-  std::array<std::array<double, kAmounts>, kBounds> prices{};
-  std::array<double, kBounds> most_price{};
-  bool needs_gpu = false;  ///< and units may be all there is
-
-  [[nodiscard]] bool keeps(const Amounts<kAmounts>& amounts, const Front<kAmounts>& front) const noexcept {
-    bool kept = true;
-    for (std::size_t k = 0; k < kAmounts; ++k) kept &= amounts[k] <= most[k];
-    for (std::size_t b = 0; b < kBounds; ++b) {
-      double price = 0;
-      for (std::size_t k = 0; k < kAmounts; ++k) price += prices[b][k] * static_cast<double>(amounts[k]);
-      kept &= price <= most_price[b];
-    }
-    kept &= !dominates(front.back(1), amounts);
-    if constexpr (kAmounts > 2) kept &= !dominates(front.back(2), amounts);
-    return kept;
-  }
-
- private:
-  /// Takes no more of anything that still matters.
-  [[nodiscard]] bool dominates(const Amounts<kAmounts>& amounts,
-                               const Amounts<kAmounts>& other) const noexcept {
-    bool no_more = !needs_gpu || amounts[kVram] != 0 || other[kVram] == 0;
-    for (std::size_t k = 0; k < kAmounts; ++k) no_more &= amounts[k] <= std::max(other[k], harmless[k]);
-    return no_more;
-  }
+/// Labels whose prices are close, the shortest first.
+struct Group {
+  double least_price = 0;
+  std::vector<Timed> labels;
 };
 
 template <std::size_t kAmounts>
 class LabelSearch {
  public:
   LabelSearch(const CaseCosts& costs, const std::vector<Bound>& bounds, Picoseconds known_ps,
-              std::size_t& labels_left)
+              LabelLimits& left)
       : costs_(costs),
         bounds_(bounds),
-        labels_left_(labels_left),
+        left_(left),
         known_ps_(known_ps),
-        order_(bounds.front().prices().vram > 0 ? kVram : kSerial) {
-    add_up_rests();
-  }
+        first_(costs, bounds, known_ps, Half::first),
+        last_(costs, bounds, known_ps, Half::last) {}
 
   SearchResult run() {
-    for (const auto side : {kOnCpu, kOnGpu}) begin(side);
-    for (std::size_t i = 1; i < costs_.units(); ++i) {
-      for (const auto to : {kOnCpu, kOnGpu}) extend(i, to);
-      std::swap(fronts_, next_);
-      keep();
-      if (labels_left_ == 0) return {std::nullopt, 0, false};
+    while (first_.reached() + last_.reached() < costs_.units()) {
+      (first_.size() <= last_.size() ? first_ : last_).extend(left_);
+      if (left_.labels == 0) return {std::nullopt, 0, false};
     }
-    return finish();
+    if (kAmounts == 2 && first_.front(kOnCpu).order() == kVram && !costs_.lacks_gpu(0)) {
+      for (const auto side : {kOnCpu, kOnGpu}) {
+        for (const auto next : {kOnCpu, kOnGpu}) join_pareto_fronts(side, next);
+      }
+    } else {
+      join_by_time();
+    }
+    return {std::move(best_), known_ps_, first_.complete() && last_.complete() && left_.labels > 0};
   }
 
  private:
-  using Values = Amounts<kAmounts>;
-
-  static Values amounts_of(const Spent& spent) {
-    const std::array<std::uint64_t, 6> all{spent.vram_bytes,      spent.serial_ps(), spent.busy_ps[kOnCpu],
-                                           spent.busy_ps[kOnGpu], spent.ram_bytes,   spent.drafts_bytes};
-    Values amounts{};
-    for (std::size_t k = 0; k < kAmounts; ++k) amounts[k] = static_cast<std::int64_t>(all[k]);
-    return amounts;
-  }
-
-  /// `limit` less what is to come.
-  static std::int64_t left(std::uint64_t limit, std::uint64_t to_come) {
-    constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-    return limit > to_come ? static_cast<std::int64_t>(std::min(kMost, limit - to_come)) : 0;
-  }
-
-  /// What the units from each one on take at most, wherever they are.
-  void add_up_rests() {
-    const auto& costs = *costs_.costs;
-    Spent most;
-    most.busy_ps = {costs.head_ps[kOnCpu] + costs.stage_ps[kOnCpu] + costs.always.cpu_ps,
-                    costs.head_ps[kOnGpu] + costs.stage_ps[kOnGpu] + costs.always.gpu_ps};
-    most.travel_ps = costs.crossing_ps + costs.always.crossing_ps;
-    rests_.resize(costs_.units() + 1);
-    rests_.back() = most;
-    for (auto i = costs_.units(); i-- > 0;) {
-      const auto travel_ps = most.travel_ps + costs.crossing_ps;
-      for (const auto side : {kOnCpu, kOnGpu}) most.add(costs_, i, CaseCosts::kStart, side);
-      most.travel_ps = travel_ps;
-      rests_[i] = most;
+  /// Where only time and VRAM count: the more VRAM the less time, in either half.
+  void join_pareto_fronts(std::size_t side, std::size_t next) {
+    const auto& before = first_.front(side);
+    const auto& after = last_.front(next);
+    const auto vram = static_cast<std::int64_t>(costs_.within->vram_limit_bytes);
+    auto fitting = after.size();
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      while (fitting > 0 && after.amounts(kVram)[fitting - 1] > vram - before.amounts(kVram)[i]) --fitting;
+      if (fitting == 0) return;
+      offer(side, i, next, fitting - 1);
     }
   }
 
-  /// For labels of units up to `i`, that one on `side`.
-  [[nodiscard]] Sieve<kAmounts> sieve(std::size_t i, std::size_t side) const {
-    Sieve<kAmounts> sieve;
-    const auto& rest = rests_[i + 1];
-    // No placement is faster than the bound, so times that stay below it decide nothing.
-    const auto least_ps = static_cast<Picoseconds>(std::max(0.0, bounds_.front().root() * (1 - 1e-9) - 1));
-    sieve.most[kVram] = left(costs_.within->vram_limit_bytes, 0);
-    sieve.most[kSerial] = left(known_ps_, 1);
-    sieve.harmless[kVram] = left(costs_.within->vram_limit_bytes, rest.vram_bytes);
-    if constexpr (kAmounts > 2) {
-      if (costs_.timing == Timing::serial) {
-        sieve.most[kCpu] = sieve.most[kGpu] = sieve.most[kSerial];
-        sieve.harmless[kCpu] = sieve.harmless[kGpu] = sieve.most[kSerial];
-      } else {
-        sieve.most[kCpu] = sieve.most[kGpu] = sieve.most[kSerial] / 2;
-        sieve.harmless[kSerial] = left(least_ps, rest.serial_ps());
-        sieve.harmless[kCpu] = left(least_ps / 2, rest.busy_ps[kOnCpu]);
-        sieve.harmless[kGpu] = left(least_ps / 2, rest.busy_ps[kOnGpu]);
+  /// Pairs whose price is not too high.  Of the time that the best bound weighs most, say by w, a pair must
+  /// take less than is known, and cannot take less than that by more than 1 / w of what the bound is below
+  /// it, since all else is within its limit: so few pairs come into question.
+  void join_by_time() {
+    const auto [time, weight] = weightiest();
+    const std::array after{grouped(last_.front(kOnCpu), time), grouped(last_.front(kOnGpu), time)};
+    for (const auto side : {kOnCpu, kOnGpu}) {
+      const auto before = longest_first(first_.front(side), time);
+      for (const auto next : {kOnCpu, kOnGpu}) join(side, before, next, after[next], {time, weight});
+    }
+  }
+
+  struct Weighed {
+    Amount time = kSerial;
+    double weight = 0;
+  };
+
+  void join(std::size_t side, const std::vector<Timed>& before, std::size_t next,
+            const std::vector<Group>& groups, Weighed weighed) {
+    if (before.empty() || groups.empty()) return;
+    const auto change = change_of(side, next);
+    const auto change_time = amounts_of<kAmounts>(change)[weighed.time];
+    const auto change_price = bounds_.front().prices().of(change);
+    const auto steps = weighed.time == kSerial ? 1 : 2;  // two of a device's own overlap
+    const auto known = static_cast<double>(known_ps_);
+    const auto below = (known - bounds_.front().root()) / weighed.weight + 1e-9 * known + 1;
+    const auto least = static_cast<std::int64_t>(std::max(0.0, known - below) / steps) - change_time;
+    std::vector<std::size_t> begins(groups.size());
+    std::size_t pairs = 0;
+    for (const auto& [taken, index] : before) {
+      if (pairs / kPairsALabel >= left_.labels) break;
+      const auto most_price =
+          bounds_.front().most_in_all(known_ps_) - change_price - first_.front(side).prices(0)[index];
+      const auto most = static_cast<std::int64_t>(known_ps_ - 1) / steps - change_time - taken;
+      for (std::size_t g = 0; g < groups.size() && groups[g].least_price <= most_price; ++g) {
+        const auto& labels = groups[g].labels;
+        auto& begin = begins[g];
+        while (begin < labels.size() && labels[begin].time < least - taken) ++begin;
+        for (auto at = begin; at < labels.size() && labels[at].time <= most; ++at, ++pairs)
+          offer(side, index, next, labels[at].index);
       }
     }
-    if constexpr (kAmounts > 4) {
-      const auto limit = costs_.ram_limit_bytes();
-      sieve.most[kRam] = sieve.most[kDrafts] = left(limit, 0);
-      sieve.harmless[kRam] =
-          left(limit, rest.ram_bytes + rests_.front().drafts_bytes + kBufferAlignmentBytes);
-    }
-    sieve.most_price.fill(std::numeric_limits<double>::infinity());
-    for (std::size_t b = 0; b < std::min(sieve.prices.size(), bounds_.size()); ++b) {
-      const auto& prices = bounds_[b].prices();
-      const std::array all{prices.vram,    prices.serial, 2 * prices.cpu,
-                           2 * prices.gpu, prices.ram,    prices.ram};
-      std::copy_n(all.begin(), kAmounts, sieve.prices[b].begin());
-      sieve.most_price[b] = bounds_[b].most_before(i + 1, side, known_ps_);
-    }
-    sieve.needs_gpu = costs_.lacks_gpu(0);
-    return sieve;
+    left_.labels -= std::min(left_.labels, pairs / kPairsALabel);
   }
 
-  void begin(std::size_t side) {
-    if (!costs_.allows(0, side)) return;
-    Spent spent;
-    spent.add(costs_, 0, CaseCosts::kStart, side);
-    fronts_[side].reserve(1);
-    const auto amounts = amounts_of(spent);
-    fronts_[side].put_if(sieve(0, side).keeps(amounts, fronts_[side]), {amounts, 0});
+  [[nodiscard]] Weighed weightiest() const {
+    const auto& prices = bounds_.front().prices();
+    if constexpr (kAmounts > 2) {
+      if (prices.cpu > std::max(prices.gpu, prices.serial)) return {kCpu, prices.cpu};
+      if (prices.gpu > prices.serial) return {kGpu, prices.gpu};
+    }
+    return {kSerial, prices.serial};
   }
 
-  /// All labels with unit `i` on `to`.
-  void extend(std::size_t i, std::size_t to) {
-    auto& into = next_[to];
-    into.clear();
-    if (!costs_.allows(i, to)) return;
-    into.reserve(fronts_[kOnCpu].size() + fronts_[kOnGpu].size() + 1);
-    const auto kept = sieve(i, to);
-    std::array<Values, 2> steps;
-    for (const auto from : {kOnCpu, kOnGpu}) {
-      Spent step;
-      step.add(costs_, i, from, to);
-      steps[from] = amounts_of(step);
-    }
-    std::array<std::size_t, 2> at{};
-    const auto offer = [&](std::size_t from) {
-      auto label = fronts_[from][at[from]];
-      for (std::size_t k = 0; k < kAmounts; ++k) label.amounts[k] += steps[from][k];
-      label.origin = static_cast<std::uint32_t>(2 * at[from] + from);
-      into.put_if(kept.keeps(label.amounts, into), label);
-      ++at[from];
-    };
-    const auto order_of = [&](std::size_t from) {
-      return fronts_[from][at[from]].amounts[order_] + steps[from][order_];
-    };
-    while (at[kOnCpu] < fronts_[kOnCpu].size() && at[kOnGpu] < fronts_[kOnGpu].size())
-      offer(order_of(kOnGpu) < order_of(kOnCpu) ? kOnGpu : kOnCpu);
-    for (const auto from : {kOnCpu, kOnGpu}) {
-      while (at[from] < fronts_[from].size()) offer(from);
-    }
+  static std::vector<Timed> longest_first(const Front<kAmounts>& front, Amount time) {
+    std::vector<Timed> labels;
+    labels.reserve(front.size());
+    for (std::uint32_t index = 0; index < front.size(); ++index)
+      labels.push_back({front.amounts(time)[index], index});
+    std::ranges::sort(labels, std::ranges::greater{}, &Timed::time);
+    return labels;
   }
 
-  /// Remembers where labels came from.
-  void keep() {
-    auto& origins = origins_.emplace_back();
-    for (const auto side : {kOnCpu, kOnGpu}) {
-      const auto& front = fronts_[side];
-      labels_left_ -= std::min(labels_left_, front.size());
-      origins[side].resize(front.size());
-      for (std::size_t index = 0; index < front.size(); ++index) origins[side][index] = front[index].origin;
+  static std::vector<Group> grouped(const Front<kAmounts>& front, Amount time) {
+    constexpr std::size_t kGroups = 16;
+    std::vector<Group> groups(front.size() == 0 ? 0 : kGroups);
+    if (groups.empty()) return groups;
+    const auto* prices = front.prices(0);
+    const auto [least, most] = std::minmax_element(prices, prices + front.size());
+    const auto width = (*most - *least) / kGroups;
+    for (std::size_t g = 0; g < kGroups; ++g) groups[g].least_price = std::numeric_limits<double>::infinity();
+    for (std::uint32_t index = 0; index < front.size(); ++index) {
+      const auto g = width > 0 ? static_cast<std::size_t>((prices[index] - *least) / width) : 0;
+      auto& group = groups[std::min(g, kGroups - 1)];
+      group.least_price = std::min(group.least_price, prices[index]);
+      group.labels.push_back({front.amounts(time)[index], index});
     }
+    std::erase_if(groups, [](const Group& group) { return group.labels.empty(); });
+    for (auto& group : groups) std::ranges::sort(group.labels, {}, &Timed::time);
+    return groups;
   }
 
-  [[nodiscard]] std::vector<std::uint8_t> sides_of(std::size_t side, std::size_t index) const {
-    std::vector<std::uint8_t> sides(costs_.units());
-    for (auto i = sides.size(); i-- > 0;) {
-      sides[i] = static_cast<std::uint8_t>(side);
-      if (i == 0) break;
-      const auto origin = origins_[i - 1][side][index];
-      side = origin % 2;
-      index = origin / 2;
-    }
-    return sides;
+  [[nodiscard]] Spent change_of(std::size_t side, std::size_t next) const {
+    Spent change;
+    change.change(costs_, side, next);
+    return change;
   }
 
-  [[nodiscard]] Picoseconds time_of(const Values& amounts) const {
+  /// Takes the labels together if they are faster than what is known, and fit.
+  void offer(std::size_t side, std::size_t index, std::size_t next, std::size_t next_index) {
+    auto amounts = amounts_of<kAmounts>(change_of(side, next));
+    for_each_index<kAmounts>([&](std::size_t k) {
+      amounts[k] += first_.front(side).amounts(k)[index] + last_.front(next).amounts(k)[next_index];
+    });
+    if (time_of(amounts) >= known_ps_) return;
+    if (static_cast<std::uint64_t>(amounts[kVram]) > costs_.within->vram_limit_bytes) return;
+    Sides sides(costs_.units());
+    first_.put(side, index, sides);
+    last_.put(next, next_index, sides);
+    if (!spent_by(costs_, sides).fits(costs_)) return;
+    best_ = std::move(sides);
+    known_ps_ = time_of(amounts);
+  }
+
+  [[nodiscard]] Picoseconds time_of(const Amounts<kAmounts>& amounts) const {
     auto time = amounts[kSerial];
     if constexpr (kAmounts > 2) {
       if (costs_.timing == Timing::overlapped) time = std::max({time, 2 * amounts[kCpu], 2 * amounts[kGpu]});
@@ -260,41 +357,22 @@ class LabelSearch {
     return static_cast<Picoseconds>(time);
   }
 
-  [[nodiscard]] SearchResult finish() const {
-    SearchResult found{std::nullopt, known_ps_, true};
-    for (const auto side : {kOnCpu, kOnGpu}) {
-      Spent head;
-      head.add_head(costs_, side);
-      const auto last = amounts_of(head);
-      for (std::size_t index = 0; index < fronts_[side].size(); ++index) {
-        auto amounts = fronts_[side][index].amounts;
-        for (std::size_t k = 0; k < kAmounts; ++k) amounts[k] += last[k];
-        if (time_of(amounts) >= found.time_ps) continue;
-        auto sides = sides_of(side, index);
-        if (spent_by(costs_, sides).fits(costs_)) found = {std::move(sides), time_of(amounts), true};
-      }
-    }
-    return found;
-  }
-
   const CaseCosts& costs_;
   const std::vector<Bound>& bounds_;
-  std::size_t& labels_left_;
+  LabelLimits& left_;
   Picoseconds known_ps_;
-  std::size_t order_;  ///< the amount that labels are ordered by: what is scarce
-  std::vector<Spent> rests_;
-  std::array<Front<kAmounts>, 2> fronts_;  ///< by side
-  std::array<Front<kAmounts>, 2> next_;
-  std::vector<std::array<std::vector<std::uint32_t>, 2>> origins_;  ///< of each step but the first, by side
+  HalfSearch<kAmounts> first_;
+  HalfSearch<kAmounts> last_;
+  std::optional<Sides> best_;
 };
 
 }  // namespace
 
 SearchResult search_labels(const CaseCosts& costs, const std::vector<Bound>& bounds, Picoseconds known_ps,
-                           std::size_t& labels_left) {
-  if (costs.space->ram_may_bind) return LabelSearch<6>(costs, bounds, known_ps, labels_left).run();
-  if (costs.timing == Timing::overlapped) return LabelSearch<4>(costs, bounds, known_ps, labels_left).run();
-  return LabelSearch<2>(costs, bounds, known_ps, labels_left).run();
+                           LabelLimits& left) {
+  if (costs.space->ram_may_bind) return LabelSearch<6>(costs, bounds, known_ps, left).run();
+  if (costs.timing == Timing::overlapped) return LabelSearch<4>(costs, bounds, known_ps, left).run();
+  return LabelSearch<2>(costs, bounds, known_ps, left).run();
 }
 
 }  // namespace tandem::planner

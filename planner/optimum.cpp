@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <functional>
 #include <iterator>
 #include <limits>
 #include <list>
@@ -11,7 +11,6 @@
 
 #include "planner/bound.h"
 #include "planner/count_search.h"
-#include "planner/few_changes.h"
 #include "planner/footprint.h"
 #include "planner/label_search.h"
 #include "planner/least_ram.h"
@@ -136,11 +135,9 @@ class Search {
       open.push_back({in_case, std::move(bounds), {}});
     }
     std::ranges::stable_sort(open, {}, &Open::root);
-    std::erase_if(open,
-                  [this](const Open& entry) { return is_dismissed(entry) || is_counted(entry, kFewCounts); });
-    std::erase_if(open, [this](const Open& entry) { return is_dismissed(entry) || has_few_changes(entry); });
-    std::erase_if(
-        open, [this](const Open& entry) { return is_dismissed(entry) || is_counted(entry, most_counts_); });
+    std::erase_if(open, [this](const Open& entry) {
+      return is_dismissed(entry) || outcome(entry, by_counts(entry, kFewCounts)) == Outcome::searched;
+    });
     return open;
   }
 
@@ -163,21 +160,6 @@ class Search {
       }
     }
     take(costs, sides, time_ps);
-  }
-
-  /// Whether the case is gone through by counts, which are few where layers come in few kinds.
-  bool is_counted(const Open& entry, std::size_t most_counts) {
-    CountLimits left{std::min(most_counts, most_counts_), std::min(most_counts, most_counts_) / kCountsATry};
-    const auto result = search_counts(entry.costs, entry.bounds.front(), known_ps(), left);
-    if (result.sides) take(entry.costs, *result.sides, result.time_ps);
-    return result.complete;
-  }
-
-  /// Whether placements with few changes of side are all that is of interest.
-  bool has_few_changes(const Open& entry) {
-    const auto result = search_few_changes(entry.costs, entry.bounds.front(), known_ps());
-    if (result.sides) take(entry.costs, *result.sides, result.time_ps);
-    return bound_beyond_few_changes(entry.costs).dismisses(known_ps());
   }
 
   /// Cases with the head on one side often differ in few bytes: they are one that allows what any of them
@@ -223,87 +205,75 @@ class Search {
     within.ram_fixed_bytes = std::min(within.ram_fixed_bytes, other.ram_fixed_bytes);
   }
 
-  /// In steps from just above the bound to what is known: most of it need never be gone through.
   void search_mode(const std::array<StepCosts, 2>& costs, Timing timing) {
     auto open = joined(open_cases(costs, timing));
-    Steps steps(timing);
-    while (!open.empty()) {
-      const auto root = std::max(0.0, std::ranges::min_element(open, {}, &Open::root)->root());
-      const auto below_ps = std::min(known_ps(), static_cast<Picoseconds>(root * (1 + steps.beyond())) + 1);
-      auto labels_left = std::min(steps.most_labels(), labels_left_);
-      const auto labels = labels_left;
-      const bool complete = search_below(open, below_ps, labels_left);
-      labels_left_ -= labels - labels_left;
-      if (!complete && labels_left_ == 0) {
-        bound_ps_ = std::min(bound_ps_, static_cast<Picoseconds>(root));
-        return;
-      }
-      if (complete && known_ps() <= below_ps) return;
-      steps.next(complete, labels - labels_left);
-      std::erase_if(open, [this](const Open& entry) { return is_dismissed(entry); });
-    }
-  }
-
-  /// Whether labels were enough to search all of `open` for what takes less.  Of joined cases whose fastest
-  /// placement does not fit the parts are left to search; else what is known is the best below.
-  bool search_below(std::vector<Open>& open, Picoseconds below_ps, std::size_t& labels_left) {
     for (std::size_t at = 0; at < open.size(); ++at) {
-      const auto limit_ps = std::min(below_ps, known_ps());
-      auto& entry = open[at];
-      if (entry.bounds.front().dismisses(limit_ps)) continue;
-      const auto result = search_labels(entry.costs, entry.bounds, limit_ps, labels_left);
-      if (!result.complete) return false;
-      if (!result.sides) continue;
-      if (entry.parts.empty() || fits(placement_of(space_, entry.costs.within->head, *result.sides))) {
-        take(entry.costs, *result.sides, result.time_ps);
-        continue;
-      }
-      auto parts = std::move(entry.parts);
-      entry = std::move(parts.back());
-      parts.pop_back();
-      std::ranges::move(parts, std::back_inserter(open));
-      --at;
+      const auto entry = std::move(open[at]);
+      if (search(entry) == Outcome::apart) std::ranges::copy(entry.parts, std::back_inserter(open));
     }
-    return true;
   }
 
-  /// How far beyond the bound to search.  Where devices overlap, labels can grow with any power of that:
-  /// where a step takes many more than the one before it is given up for a shorter one.  Else one step is
-  /// all.
-  class Steps {
-   public:
-    explicit Steps(Timing timing) {
-      if (timing == Timing::overlapped) return;
-      done_ = 1;
-      most_labels_ = kMostLabels;
-    }
-
-    [[nodiscard]] double beyond() const noexcept { return done_ * wider_; }
-    [[nodiscard]] std::size_t most_labels() const noexcept { return most_labels_; }
-
-    void next(bool complete, std::size_t labels) noexcept {
-      if (complete) {
-        done_ = beyond();
-        wider_ = std::min(kMostWider, wider_ * wider_);
-        most_labels_ = std::max(most_labels_, kMoreLabels * labels);
-      } else if (wider_ > kLeastWider) {
-        wider_ = std::sqrt(wider_);
-      } else {
-        most_labels_ *= kMoreLabels;
-      }
-    }
-
-   private:
-    static constexpr std::size_t kMoreLabels = 3;
-    static constexpr double kLeastWider = 1.5;
-    static constexpr double kMostWider = 4;
-    double done_ = 1.0 / 32768;
-    double wider_ = kMostWider;
-    std::size_t most_labels_ = 30'000;
+  enum class Outcome {
+    open,      ///< something faster may be left
+    searched,  ///< nothing is
+    apart      ///< the fastest of several cases as one fits none of them
   };
 
+  /// What a search leaves, and what it found is taken.
+  Outcome outcome(const Open& entry, const SearchResult& result) {
+    if (result.sides) {
+      const auto placement = placement_of(space_, entry.costs.within->head, *result.sides);
+      if (!entry.parts.empty() && !fits(placement)) return Outcome::apart;
+      take(entry.costs, *result.sides, result.time_ps);
+    }
+    return result.complete ? Outcome::searched : Outcome::open;
+  }
+
+  /// With few labels abreast a time is found that is hard to beat, and then far fewer are in the way of all.
+  /// Where they are many all the same, counts may be fewer.
+  Outcome search(const Open& entry) {
+    constexpr auto kAll = LabelLimits{}.abreast;
+    const std::array<std::function<SearchResult()>, 4> ways{
+        [&] {
+          return by_labels(entry, {kMostLabels, kFewAbreast});
+        },
+        [&] {
+          return by_labels(entry, {kSomeLabels, kAll});
+        },
+        [&] { return by_counts(entry, kManyCounts); },
+        [&] {
+          return by_labels(entry, {kMostLabels, kAll});
+        },
+    };
+    for (const auto& way : ways) {
+      if (is_dismissed(entry)) return Outcome::searched;
+      const auto left = outcome(entry, way());
+      if (left != Outcome::open) return left;
+    }
+    bound_ps_ = std::min(bound_ps_, static_cast<Picoseconds>(std::max(0.0, entry.root())));
+    return Outcome::searched;
+  }
+
+  SearchResult by_labels(const Open& entry, LabelLimits limits) {
+    limits.labels = std::min(limits.labels, labels_left_);
+    const auto labels = limits.labels;
+    auto result = search_labels(entry.costs, entry.bounds, known_ps(), limits);
+    labels_left_ -= labels - limits.labels;
+    return result;
+  }
+
+  /// By counts, which are few where layers come in few kinds.
+  SearchResult by_counts(const Open& entry, std::size_t most_counts) {
+    const auto counts = std::min(most_counts, most_counts_);
+    CountLimits left{counts, counts / kCountsATry};
+    return search_counts(entry.costs, entry.bounds.front(), known_ps(), left);
+  }
+
   static constexpr int kMostPasses = 4;
+  static constexpr std::size_t kFewAbreast = 300;
+  static constexpr std::size_t kSomeLabels = 500'000;
   static constexpr std::size_t kFewCounts = 20'000;
+  static constexpr std::size_t kManyCounts = 300'000;
   static constexpr std::size_t kCountsATry = 7;  ///< that take as long
   static constexpr std::uint64_t kFewBytes = 1 << 20;
 

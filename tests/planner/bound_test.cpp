@@ -60,6 +60,7 @@ TEST(Bound, IsBelowEveryPlacementThatFitsAndBelowItsBeginnings) {
         ++placements;
         for (const auto& bound : bounds) {
           ASSERT_FALSE(bound.dismisses(time_ps + 1));
+          ASSERT_LE(bound.prices().of(spent_by(costs, sides)), bound.most_in_all(time_ps + 1));
           Spent spent;
           std::size_t from = CaseCosts::kStart;
           for (std::size_t i = 0; i < sides.size(); ++i) {
@@ -72,6 +73,45 @@ TEST(Bound, IsBelowEveryPlacementThatFitsAndBelowItsBeginnings) {
     }
   }
   EXPECT_GT(placements, 1000);
+}
+
+/// The price of the units before one, and of coming from there, is that of the cheapest beginning.
+TEST(Bound, KnowsTheCheapestBeginnings) {
+  std::mt19937 random(96);
+  for (int round = 0; round < 60; ++round) {
+    const auto search = planner_test::random_small_search(random, 3);
+    for (const auto& within : search.space.cases) {
+      const auto costs = search.in(within, kTimings[pick(random, 0, 1)]);
+      std::vector<Sides> tried;
+      const auto bounds = Bound::good_ones(costs, planner_test::kUnknownPs, tried);
+      const auto& bound = bounds[pick(random, 0, bounds.size() - 1)];
+      std::vector<std::array<double, 2>> least(
+          costs.units(), {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()});
+      for (const auto& sides : planner_test::all_sides(costs.units())) {
+        Spent spent;
+        std::size_t from = CaseCosts::kStart;
+        for (std::size_t i = 0; i < sides.size(); ++i) {
+          auto with_change = spent;
+          with_change.change(costs, from, sides[i]);
+          least[i][sides[i]] = std::min(least[i][sides[i]], bound.prices().of(with_change));
+          if (!costs.allows(i, sides[i])) break;
+          spent.add(costs, i, from, sides[i]);
+          from = sides[i];
+        }
+      }
+      const auto before = bound.before();
+      ASSERT_EQ(before.size(), least.size());
+      for (std::size_t i = 0; i < least.size(); ++i) {
+        for (const auto side : {kOnCpu, kOnGpu}) {
+          if (std::isinf(least[i][side])) {
+            ASSERT_TRUE(std::isinf(before[i][side]));
+          } else {
+            ASSERT_NEAR(before[i][side], least[i][side], 1e-9 * least[i][side]) << "unit " << i;
+          }
+        }
+      }
+    }
+  }
 }
 
 TEST(Bound, ComesWithTheHighestOneFirstAndEndsWithOneThatDismisses) {

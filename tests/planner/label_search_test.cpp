@@ -16,7 +16,7 @@ using planner_test::Sides;
 SearchResult labels_below(const CaseCosts& costs, Picoseconds known_ps) {
   std::vector<Sides> tried;
   const auto bounds = Bound::good_ones(costs, planner_test::kUnknownPs, tried);
-  std::size_t left = 1'000'000;
+  LabelLimits left{1'000'000};
   return search_labels(costs, bounds, known_ps, left);
 }
 
@@ -35,6 +35,39 @@ TEST(LabelSearch, FindsTheFastestOfAllPlacementsOfACase) {
   EXPECT_GT(cases, 900);
 }
 
+/// What it finds with few abreast fits and is no faster than the fastest, which it often is.
+TEST(LabelSearch, FindsSomethingWithFewAbreast) {
+  std::mt19937 random(98);
+  int found_some = 0;
+  int fastest = 0;
+  int left_out = 0;
+  for (int round = 0; round < 1000; ++round) {
+    const auto search = planner_test::random_small_search(random, 3);
+    for (const auto& within : search.space.cases) {
+      if (within.ram_fixed_bytes > search.space.ram_budget_bytes) continue;
+      const auto costs = search.in(within, planner_test::kTimings[pick(random, 0, 1)]);
+      const auto least = planner_test::least_ps(costs);
+      std::vector<Sides> tried;
+      const auto bounds = Bound::good_ones(costs, planner_test::kUnknownPs, tried);
+      LabelLimits left{1'000'000, 2};
+      const auto found = search_labels(costs, bounds, planner_test::kUnknownPs, left);
+      left_out += found.complete ? 0 : 1;
+      if (found.complete) {
+        ASSERT_EQ(found.sides.has_value(), least.has_value());
+      }
+      if (!found.sides) continue;
+      const auto spent = spent_by(costs, *found.sides);
+      ASSERT_TRUE(planner_test::allows(costs, *found.sides) && spent.fits(costs));
+      ASSERT_EQ(spent.time_ps(costs.timing), found.time_ps);
+      ASSERT_TRUE(least && *least <= found.time_ps);
+      ++found_some;
+      fastest += *least == found.time_ps ? 1 : 0;
+    }
+  }
+  EXPECT_GT(left_out, 300);
+  EXPECT_GT(fastest, found_some / 2);
+}
+
 TEST(LabelSearch, StopsWhereNoLabelsAreLeft) {
   const auto subject = planner_test::catalogue_subject("gemma3-27b-q4_k_m");
   const Workload workload;
@@ -45,11 +78,11 @@ TEST(LabelSearch, StopsWhereNoLabelsAreLeft) {
   const CaseCosts costs{&space, &space.cases.front(), &step, Timing::serial};
   std::vector<Sides> tried;
   const auto bounds = Bound::good_ones(costs, planner_test::kUnknownPs, tried);
-  std::size_t left = 100;
+  LabelLimits left{100};
   const auto found = search_labels(costs, bounds, planner_test::kUnknownPs, left);
   EXPECT_FALSE(found.complete);
   EXPECT_FALSE(found.sides);
-  EXPECT_EQ(left, 0U);
+  EXPECT_EQ(left.labels, 0U);
 }
 
 }  // namespace
