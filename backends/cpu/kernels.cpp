@@ -45,9 +45,7 @@ constexpr KernelSet make_set(const char* name) {
 constexpr KernelSet make_tile_set() {
   KernelSet set = make_set("amx-int8");
   for_each_block_format([&](auto format) {
-    if constexpr (format.kGroup == 32) {
-      set.multiply[number(format.kType)] = multiply_blocks_with_tiles<decltype(format)>;
-    }
+    set.multiply[number(format.kType)] = multiply_blocks_with_tiles<decltype(format)>;
   });
   return set;
 }

@@ -4,15 +4,16 @@
 // rows of W gives the integer sums of a group, 256 of them, in one instruction.  The sums are those of
 // integer_multiply.h and what happens to them is the same in the same order: so are the results.
 //
-// Tried and lost: tiles for groups of sixteen (Q6_K, Q2_K, Q3_K), which use half of a tile instruction, for
-// fewer than 32 rows, and for few rows, where loading, multiplying and storing a tile take longer than the
-// dot products they save.  Scaling the sums of one tile while the next one is multiplied, a whole panel
-// apart, was no faster either.
+// Limit: while tiles are in use, a core multiplies, adds and converts vectors at three quarters of its rate
+// or less.  A group of sixteen rows by sixteen rows of W takes four such operations a row (six with mins), 48
+// cycles at best, and about 55 as it is; tile instructions, 25 to 33 cycles, go on beside them.  For that,
+// the sums of a group are stored two groups before they are scaled.  VPDPBUSD would take 64 cycles, at a
+// clock a sixth faster.
 //
-// Limit: converting, scaling and adding the sums, four vector operations for each sixteen of them, takes
-// twice as long as the tiles do.
-
-#include <type_traits>
+// Tried and lost: activations copied tile by tile, for 512 rows at once (writing them takes longer than
+// reading them where they lie); fused multiply and add; sums that start with a number which makes them floats
+// without a conversion, or that run on from group to group and are subtracted.  BF16 tiles give the sums as
+// floats, in 37 cycles a group, but turning activations and weights into BF16 costs most of that.
 
 #include "backends/cpu/integer_multiply.h"
 
@@ -22,8 +23,8 @@ namespace {
 /// Rows of a tile.
 inline constexpr int kTileHeight = 16;
 
-/// The first of two tile registers each: a group can begin before the last one is done.
-inline constexpr int kSums = 0, kInput = 2, kWeights = 4;
+/// The tile registers.
+inline constexpr int kSums = 0, kInput = 1, kWeights = 2;
 
 /// What LDTILECFG reads.
 struct alignas(64) TileConfig {
@@ -39,22 +40,84 @@ struct alignas(64) TileConfig {
   }
 };
 
-/// The tile registers of this thread while it multiplies groups of kGroup columns of `rows` activation rows.
+/// The tile registers of this thread while it multiplies groups of kGroup columns.
 template <int kGroup>
 class Tiles {
  public:
-  explicit Tiles(int rows) {
+  Tiles() {
     TileConfig config;
-    for (int set = 0; set < 2; ++set) {
-      config.set(kSums + set, rows, 64);
-      config.set(kInput + set, rows, kGroup);
-      config.set(kWeights + set, kGroup / 4, 64);
-    }
+    config.set(kSums, kTileHeight, 64);
+    config.set(kInput, kTileHeight, kGroup);
+    config.set(kWeights, kGroup / 4, 64);
     asm volatile("ldtilecfg %0" ::"m"(config));
   }
   ~Tiles() { asm volatile("tilerelease"); }
   Tiles(const Tiles&) = delete;
   Tiles& operator=(const Tiles&) = delete;
+};
+
+/// Sixteen activation rows at the columns of a panel, and what scaling needs of them, lane by lane of the
+/// groups.
+template <class Kind>
+struct alignas(64) RowTile {
+  static constexpr int kGroups = kPanelColumns / Kind::kGroup;
+
+  const std::int8_t* quants = nullptr;  ///< of the first row
+  std::size_t stride = 0;               ///< bytes from row to row
+  alignas(64) float scales[kPanelColumns / kActivationGroup][kTileHeight] = {};
+  alignas(64) float min_factors[Kind::kHasMin ? kGroups : 1][kTileHeight] = {};
+  alignas(64) std::int8_t padded[kTileHeight][kPanelColumns] = {};  ///< where there are fewer rows
+
+  TANDEM_INLINE const float* scales_of(int g) const {
+    return scales[g * Kind::kGroup / int{kActivationGroup}];
+  }
+
+  /// Columns [column, column + columns) of `rows` <= kTileHeight rows from `first` on.  Of other rows, what
+  /// was there before is multiplied in vain.
+  void fill(const Activations& x, std::uint32_t in, std::uint32_t first, int rows, int column, int columns) {
+    quants = RowSlice(x, first, in).quants + column;
+    stride = x.row_bytes;
+    if (columns == kPanelColumns) {
+      for (int r = 0; r < rows; ++r) fill_row(RowSlice(x, first + r, in), r, column, kPanelColumns);
+    } else {
+      for (int r = 0; r < rows; ++r) fill_row(RowSlice(x, first + r, in), r, column, columns);
+    }
+    if (rows == kTileHeight) return;
+    for (int r = 0; r < rows; ++r) {
+      __builtin_memcpy(padded[r], quants + r * stride, static_cast<std::size_t>(columns));
+    }
+    quants = padded[0];
+    stride = sizeof padded[0];
+  }
+
+ private:
+  TANDEM_INLINE void fill_row(const RowSlice& row, int r, int column, int columns) {
+    const float* row_scales = row.scales + column / int{kActivationGroup};
+    for (int i = 0; i < columns / int{kActivationGroup}; ++i) scales[i][r] = row_scales[i];
+    if constexpr (Kind::kHasMin) {
+      const std::int16_t* sums = row.sums + column / 16;
+      for (int g = 0; g < columns / Kind::kGroup; ++g) {
+        const int sum = Kind::kGroup == 16 ? sums[g] : sums[2 * g] + sums[2 * g + 1];
+        min_factors[g][r] = scales_of(g)[r] * static_cast<float>(sum);
+      }
+    }
+  }
+};
+
+/// Asks for the sixteen rows that follow, a row at a time.
+struct RowsAhead {
+  const Activations& x;
+  std::uint32_t in, first;
+  int column;
+
+  TANDEM_INLINE void ask(int r) const {
+    const RowSlice row(x, first + static_cast<std::uint32_t>(r), in);
+    constexpr int kLine = 64, kSecondLevel = 2;
+    for (int i = 0; i < kPanelColumns; i += kLine)
+      __builtin_prefetch(row.quants + column + i, 0, kSecondLevel);
+    __builtin_prefetch(row.scales + column / int{kActivationGroup}, 0, kSecondLevel);
+    __builtin_prefetch(row.sums + column / 16, 0, kSecondLevel);
+  }
 };
 
 /// Integer sums of sixteen activation rows for sixteen rows of W.
@@ -67,88 +130,67 @@ TANDEM_INLINE void load_tile(const void* from, std::size_t stride) {
   asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(kTile));
 }
 
-/// Integer sums of one group, in one of two sets of registers.
-template <int kSet>
-TANDEM_INLINE void multiply_group(const std::int8_t* x, std::size_t x_stride, const void* quants,
-                                  TileSums& sums) {
-  load_tile<kWeights + kSet>(quants, 64);
-  load_tile<kInput + kSet>(x, x_stride);
-  asm volatile("tilezero %%tmm%c0" ::"i"(kSums + kSet));
-  asm volatile("tdpbssd %%tmm%c0, %%tmm%c1, %%tmm%c2" ::"i"(kWeights + kSet), "i"(kInput + kSet),
-               "i"(kSums + kSet));
-  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(sums.of_row), "r"(std::size_t{64}), "i"(kSums + kSet)
+/// Begins the sums of group `g`.
+template <class Kind>
+TANDEM_INLINE void multiply_tile(const RowTile<Kind>& x, const Panel& panel, int g) {
+  load_tile<kInput>(x.quants + g * Kind::kGroup, x.stride);
+  load_tile<kWeights>(panel.quants[g * Kind::kGroup / 4], 64);
+  asm volatile("tilezero %%tmm%c0" ::"i"(kSums));
+  asm volatile("tdpbssd %%tmm%c0, %%tmm%c1, %%tmm%c2" ::"i"(kWeights), "i"(kInput), "i"(kSums));
+}
+
+TANDEM_INLINE void store_tile(TileSums& sums) {
+  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(sums.of_row), "r"(std::size_t{64}), "i"(kSums)
                : "memory");
 }
 
-/// Scales the sums of group `g` and adds them to y; kRows or, if fewer, `rows` of them.
-template <class Kind, int kRows>
-TANDEM_INLINE void add_group(const Panel& panel, int g, const TileSums& sums, const PanelRow<Kind>* x,
-                             int rows, __m512 (&y)[kRows]) {
-  const __m512 scale = _mm512_load_ps(panel.scales[g]);
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    if (kRows < kTileHeight && r >= rows) break;
-    const __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(sums.of_row[r]));
-    __m512 term = _mm512_mul_ps(_mm512_mul_ps(scale, _mm512_set1_ps(x[r].scale(g))), sum);
-    if constexpr (Kind::kHasMin) {
-      const __m512 factor = _mm512_set1_ps(x[r].min_factors[g]);
-      term = _mm512_add_ps(term, _mm512_mul_ps(_mm512_load_ps(panel.mins[g]), factor));
-    }
-    y[r] = _mm512_add_ps(y[r], term);
-  }
-}
-
-/// Adds a panel times kRows activation rows or, if fewer, `rows` of them to their sums.
-template <class Kind, int kRows>
-void multiply_tile(const Panel& panel, int groups, const PanelRow<Kind>* x, int rows,
-                   float (*y_sums)[kTileOutputs]) {
-  TileSums sums[2];
-  __m512 y[kRows];
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    y[r] = kRows == kTileHeight || r < rows ? _mm512_load_ps(y_sums[r]) : _mm512_setzero_ps();
-  }
-  const auto multiply = [&](int g, auto set) {
-    multiply_group<set>(x[0].quants + g * Kind::kGroup, sizeof x[0], panel.quants[g * Kind::kGroup / 4],
-                        sums[set]);
-  };
-  const auto add = [&](int g, int set) { add_group<Kind, kRows>(panel, g, sums[set], x, rows, y); };
-  constexpr std::integral_constant<int, 0> kEven;
-  constexpr std::integral_constant<int, 1> kOdd;
-  multiply(0, kEven);
-  int g = 0;
-  for (; g + 2 <= groups; g += 2) {
-    multiply(g + 1, kOdd);
-    add(g, 0);
-    if (g + 2 < groups) multiply(g + 2, kEven);
-    add(g + 1, 1);
-  }
-  if (g < groups) add(g, 0);
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    if (kRows == kTileHeight || r < rows) _mm512_store_ps(y_sums[r], y[r]);
-  }
-}
-
-/// The panels times `n` rows, all at the same columns.
+/// Scales the sums of group `g` and adds them to y.
 template <class Kind>
-void multiply_panels_on_tiles(const Panel* panels, std::uint32_t tiles, int groups, std::uint32_t n,
-                              ManyRows<Kind>& many) {
-  const std::uint32_t rest = n % kTileHeight;
-  if (n > rest) {
-    const Tiles<Kind::kGroup> registers(kTileHeight);
-    for (std::uint32_t row = 0; row + kTileHeight <= n; row += kTileHeight) {
-      for (std::uint32_t t = 0; t < tiles; ++t) {
-        multiply_tile<Kind, kTileHeight>(panels[t], groups, many.rows + row, kTileHeight, many.sums[t] + row);
-      }
+TANDEM_INLINE void add_group(const RowTile<Kind>& x, const Panel& panel, int g, const TileSums& sums,
+                             F32x16 (&y)[kTileHeight]) {
+  const F32x16 scale = load(panel.scales[g]);
+#pragma GCC unroll 16
+  for (int r = 0; r < kTileHeight; ++r) {
+    const F32x16 sum = to_float(_mm512_load_si512(sums.of_row[r]));
+    F32x16 term = mul(mul(scale, broadcast(x.scales_of(g)[r])), sum);
+    if constexpr (Kind::kHasMin) {
+      term = add(term, mul(load(panel.mins[g]), broadcast(x.min_factors[g][r])));
     }
+    y[r] = add(y[r], term);
   }
-  if (rest > 0) {
-    const Tiles<Kind::kGroup> registers(static_cast<int>(rest));
-    for (std::uint32_t t = 0; t < tiles; ++t) {
-      multiply_tile<Kind, kTileHeight - 1>(panels[t], groups, many.rows + n - rest, static_cast<int>(rest),
-                                           many.sums[t] + n - rest);
+}
+
+/// Adds sixteen activation rows times panels, `groups` groups each, to their sums, and asks for the rows that
+/// come next meanwhile.
+template <class Kind>
+void multiply_row_tile(const RowTile<Kind>& x, const Panel* panels, std::uint32_t n_panels, int groups,
+                       float (*y_sums)[kTileHeight][kTileOutputs], const RowsAhead& next) {
+  TileSums sums[2];
+  std::uint32_t ahead = 0;
+  int ahead_group = 0;
+  const auto multiply_next = [&] {
+    multiply_tile<Kind>(x, panels[ahead], ahead_group);
+    if (++ahead_group < groups) return;
+    ahead_group = 0;
+    if (++ahead == n_panels) ahead = 0;  // in vain, twice
+  };
+  for (TileSums& first : sums) {
+    multiply_next();
+    store_tile(first);
+  }
+  unsigned turn = 0;
+  for (std::uint32_t p = 0; p < n_panels; ++p) {
+    F32x16 y[kTileHeight];
+#pragma GCC unroll 16
+    for (int r = 0; r < kTileHeight; ++r) y[r] = load(y_sums[p][r]);
+    for (int g = 0; g < groups; ++g, ++turn) {
+      multiply_next();
+      if (turn % 4 == 0 && turn / 4 < kTileHeight) next.ask(static_cast<int>(turn / 4));
+      add_group<Kind>(x, panels[p], g, sums[turn % 2], y);
+      store_tile(sums[turn % 2]);
     }
+#pragma GCC unroll 16
+    for (int r = 0; r < kTileHeight; ++r) store(y_sums[p][r], y[r]);
   }
 }
 
@@ -162,34 +204,63 @@ inline void make_signed(Panel& panel, int columns, int offset) {
   }
 }
 
-/// `tiles` <= kTilesTogether times sixteen outputs from `first` on, times all rows of `x`.
+/// Times sixteen rows of W that share what is read of many activation rows.
+inline constexpr std::uint32_t kPanelsTogether = 8;
+
+/// What many rows are multiplied in: about 300 KiB, which a core's second-level cache holds.
 template <class Kind>
-void multiply_on_tiles(const Weights<Kind>& w, std::uint32_t first, std::uint32_t tiles, const Activations& x,
-                       ManyRows<Kind>& many) {
-  Panel panels[kTilesTogether];
-  many.clear_sums(tiles, x.n);
-  for (int column = 0; column < w.in; column += kPanelColumns) {
-    const int columns = w.in - column < kPanelColumns ? w.in - column : kPanelColumns;
-    many.fill_rows(w, x, column, columns);
-    for (std::uint32_t t = 0; t < tiles; ++t) {
-      w.fill(first + t * kTileOutputs, kTileOutputs, column, columns, panels[t]);
-      make_signed(panels[t], columns, w.format.offset);
+struct ManyTiles {
+  Panel panels[kPanelsTogether];
+  RowTile<Kind> x;
+  alignas(64) float sums[kTileRows / kTileHeight][kPanelsTogether][kTileHeight][kTileOutputs];
+
+  void fill_panels(const Weights<Kind>& w, std::uint32_t first, std::uint32_t n_panels, int column,
+                   int columns) {
+    for (std::uint32_t p = 0; p < n_panels; ++p) {
+      w.fill(first + p * kTileOutputs, kTileOutputs, column, columns, panels[p]);
+      make_signed(panels[p], columns, w.format.offset);
     }
     // The compiler does not know what tile instructions read.
     asm volatile("" ::: "memory");
-    multiply_panels_on_tiles(panels, tiles, columns / Kind::kGroup, x.n, many);
+  }
+};
+
+/// `n_panels` <= kPanelsTogether times sixteen outputs from `first` on, times all rows of `x`.
+template <class Kind>
+void multiply_panels_on_tiles(const Weights<Kind>& w, std::uint32_t first, std::uint32_t n_panels,
+                              const Activations& x, ManyTiles<Kind>& many) {
+  const auto in = static_cast<std::uint32_t>(w.in);
+  const std::uint32_t tiles = (x.n + kTileHeight - 1) / kTileHeight;
+  __builtin_memset(many.sums, 0, tiles * sizeof many.sums[0]);
+  for (int column = 0; column < w.in; column += kPanelColumns) {
+    const int columns = w.in - column < kPanelColumns ? w.in - column : kPanelColumns;
+    many.fill_panels(w, first, n_panels, column, columns);
+    for (std::uint32_t tile = 0; tile < tiles; ++tile) {
+      const std::uint32_t row = tile * kTileHeight;
+      const std::uint32_t rows = x.n - row < kTileHeight ? x.n - row : kTileHeight;
+      many.x.fill(x, in, row, static_cast<int>(rows), column, columns);
+      const bool last = tile + 1 == tiles;
+      const RowsAhead next{x, in, last ? 0 : row + kTileHeight, last ? column + kPanelColumns : column};
+      multiply_row_tile<Kind>(many.x, many.panels, n_panels, columns / Kind::kGroup, many.sums[tile], next);
+    }
   }
 }
 
 /// All outputs of `w`, a multiple of kTileOutputs.
 template <class Kind>
 void multiply_many_on_tiles(const Weights<Kind>& w, const Activations& x, float* y, std::size_t y_stride) {
-  ManyRows<Kind> many;
-  const std::uint32_t all = w.n_out / kTileOutputs;
-  for (std::uint32_t done = 0; done < all; done += kTilesTogether) {
-    const std::uint32_t tiles = all - done < kTilesTogether ? all - done : kTilesTogether;
-    multiply_on_tiles(w, done * kTileOutputs, tiles, x, many);
-    many.store_sums(tiles, kTileOutputs, x.n, y + std::size_t{done} * kTileOutputs, y_stride);
+  ManyTiles<Kind> many;
+  const Tiles<Kind::kGroup> registers;
+  const std::uint32_t panels = w.n_out / kTileOutputs;
+  for (std::uint32_t done = 0; done < panels; done += kPanelsTogether) {
+    const std::uint32_t n_panels = panels - done < kPanelsTogether ? panels - done : kPanelsTogether;
+    multiply_panels_on_tiles(w, done * kTileOutputs, n_panels, x, many);
+    for (std::uint32_t r = 0; r < x.n; ++r) {
+      float* to = y + r * y_stride + std::size_t{done} * kTileOutputs;
+      for (std::uint32_t p = 0; p < n_panels; ++p, to += kTileOutputs) {
+        store(to, load(many.sums[r / kTileHeight][p][r % kTileHeight]));
+      }
+    }
   }
 }
 

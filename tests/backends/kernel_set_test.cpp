@@ -88,7 +88,7 @@ TEST_P(EverySet, MultipliesEveryBlockTypeAsTheScalarReference) {
   for (const BlockType type : kAllBlockTypes) {
     for (const std::uint32_t in : {256u, 1536u}) {
       const RandomMatrix w(type, in, 21, random);
-      for (const std::uint32_t rows : {1u, 2u, 8u, 13u, 37u}) {
+      for (const std::uint32_t rows : {1u, 2u, 8u, 13u, 37u, 64u}) {
         const ActivationRows x(kernels, type, random_floats(std::size_t{rows} * in, 1.0f, random), rows);
         const std::vector<float> y = multiply(kernels, w.view, x.view);
         const std::vector<double> expected = reference_product(w.view, x.values);
@@ -150,6 +150,21 @@ TEST_P(EverySet, AProductDoesNotDependOnTheOtherRows) {
       ASSERT_EQ(std::memcmp(y.data(), alone.data(), y.size() * sizeof(float)), 0)
           << block_type_name(type) << ", " << rows << " rows";
     }
+  }
+}
+
+TEST_P(EverySet, AProductDoesNotDependOnTheOtherOutputs) {
+  const KernelSet& kernels = *GetParam();
+  std::mt19937 random(8);
+  constexpr std::uint32_t kIn = 512, kOut = 9 * kTileOutputs + 3, kRows = 50;
+  for (const BlockType type : kAllBlockTypes) {
+    const RandomMatrix w(type, kIn, kOut, random);
+    const ActivationRows x(kernels, type, random_floats(std::size_t{kRows} * kIn, 1.0f, random), kRows);
+    const std::vector<float> in_pieces = multiply(kernels, w.view, x.view);
+    std::vector<float> at_once(in_pieces.size(), NAN);
+    kernels.multiply[static_cast<std::size_t>(type)](w.view, 0, kOut, x.view, at_once.data(), kOut);
+    ASSERT_EQ(std::memcmp(at_once.data(), in_pieces.data(), at_once.size() * sizeof(float)), 0)
+        << block_type_name(type);
   }
 }
 
