@@ -28,6 +28,7 @@ struct BenchOptions {
   std::uint32_t seed = 1;
   std::uint32_t threads = 0;
   std::string kv_type = "f16";
+  std::string cpu_weights = "repacked";
   bool json = false;
 };
 
@@ -142,7 +143,8 @@ Measured measure_daemon(const BenchOptions& options) {
   const auto longest = *std::max_element(options.prompts_tok.begin(), options.prompts_tok.end());
   const auto start = std::chrono::steady_clock::now();
   const ChildDaemon daemon({"--model", options.model, "--sequences", "1", "--kv-type", options.kv_type,
-                            "--context", std::to_string(longest + options.generate_tok), "--threads",
+                            "--cpu-weights", options.cpu_weights, "--context",
+                            std::to_string(longest + options.generate_tok), "--threads",
                             std::to_string(options.threads)});
   Measured measured;
   measured.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -230,6 +232,9 @@ Command bench_command(CLI::App& parent) {
       ->capture_default_str();
   app->add_option("--kv-type", options->kv_type, "element type of KV")
       ->type_name(manual::choice_of(planner::kKvTypeNames))
+      ->capture_default_str();
+  app->add_option("--cpu-weights", options->cpu_weights, "how the CPU's matrices lie in memory")
+      ->type_name(manual::choice_of(planner::kCpuWeightsNames))
       ->capture_default_str();
   app->add_flag("--json", options->json, "print JSON");
   return {app, [options] { return bench(*options); }};

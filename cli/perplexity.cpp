@@ -24,6 +24,7 @@ struct PerplexityOptions {
   std::string text;
   std::uint32_t context_tok = 512;
   std::string kv_type = "f16";
+  std::string cpu_weights = "repacked";
   bool json = false;
 };
 
@@ -85,7 +86,8 @@ Score score_text(ipc::Client& client, const std::string& text, std::uint32_t con
 int perplexity(const PerplexityOptions& options) {
   const auto text = read_text(options.text);
   const ChildDaemon daemon({"--model", options.model, "--sequences", "1", "--kv-type", options.kv_type,
-                            "--context", std::to_string(options.context_tok)});
+                            "--cpu-weights", options.cpu_weights, "--context",
+                            std::to_string(options.context_tok)});
   ipc::Client client(daemon.socket());
   const auto score = score_text(client, text, options.context_tok);
   if (score.tokens == 0) throw Error(options.text + ": too short to predict anything");
@@ -125,6 +127,9 @@ Command perplexity_command(CLI::App& parent) {
       ->check(CLI::Range(8U, 1U << 20U));
   app->add_option("--kv-type", options->kv_type, "element type of KV")
       ->type_name(manual::choice_of(planner::kKvTypeNames))
+      ->capture_default_str();
+  app->add_option("--cpu-weights", options->cpu_weights, "how the CPU's matrices lie in memory")
+      ->type_name(manual::choice_of(planner::kCpuWeightsNames))
       ->capture_default_str();
   app->add_flag("--json", options->json, "print JSON");
   return {app, [options] { return perplexity(*options); }};

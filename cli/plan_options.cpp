@@ -46,6 +46,11 @@ void add_setting(CLI::App& app, PlanOptions& options) {
          "rows of a prompt's chunk from which weights of FFN halves on the CPU are streamed to the GPU; "
          "0: never [where it pays]")
       ->type_name("ROWS");
+  app.add_option(
+         "--cpu-weights", options.cpu_weights,
+         "how matrices that the CPU multiplies with lie in memory: repacked when they are loaded, which "
+         "reads faster, or mapped, used in place in the file [repacked]")
+      ->type_name(manual::choice_of(planner::kCpuWeightsNames));
   app.add_option("--devices", options.devices, "what units may be placed on; auto is cpu,cuda")
       ->type_name("auto|cpu|cpu,cuda|cpu,emulated")
       ->capture_default_str();
@@ -94,6 +99,12 @@ planner::HeadType parse_head_type(const std::string& text) {
   return *type;
 }
 
+planner::CpuWeights parse_cpu_weights(const std::string& text) {
+  const auto weights = planner::value_of(planner::kCpuWeightsNames, text);
+  if (!weights) throw BadQuestion("--cpu-weights \"" + text + "\" must be repacked or mapped");
+  return *weights;
+}
+
 planner::Workload workload_of(const PlanOptions& options, const model::Hyperparameters& hyper) {
   auto workload = planner::default_workload(hyper);
   const auto count = [](const char* what, const std::string& text, auto& value, std::uint64_t max) {
@@ -113,6 +124,7 @@ planner::Workload workload_of(const PlanOptions& options, const model::Hyperpara
   }
   if (!options.kv_type.empty()) workload.kv_type = parse_kv_type(options.kv_type);
   if (!options.head_type.empty()) workload.head_type = parse_head_type(options.head_type);
+  if (!options.cpu_weights.empty()) workload.cpu_weights = parse_cpu_weights(options.cpu_weights);
   if (!options.optimise.empty()) workload.optimise = parse_optimise(options.optimise);
   return workload;
 }

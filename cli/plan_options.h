@@ -24,6 +24,7 @@ struct PlanOptions {
   std::string optimise;
   std::string head_type;
   std::string stream_rows;
+  std::string cpu_weights;
   std::string devices = "auto";
   std::string machine = "auto";
   bool max_context = false;

@@ -113,6 +113,10 @@ planner::HeadType head_type_of(const std::string& name) {
   return name == "q6_k" ? planner::HeadType::q6_k : planner::HeadType::keep;
 }
 
+planner::CpuWeights cpu_weights_of(const std::string& name) {
+  return name == "mapped" ? planner::CpuWeights::mapped : planner::CpuWeights::repacked;
+}
+
 void read_workload(const json& workload, Config& config) {
   config.context_set = !workload.at("context").is_null();
   if (config.context_set) config.workload.max_seq_len = workload.at("context");
@@ -120,6 +124,7 @@ void read_workload(const json& workload, Config& config) {
   config.workload.micro_batch = workload.at("micro_batch");
   config.workload.kv_type = kv_type_of(workload.at("kv_type"));
   config.workload.head_type = head_type_of(workload.at("head_type"));
+  config.workload.cpu_weights = cpu_weights_of(workload.at("cpu_weights"));
   if (!workload.at("stream_rows").is_null()) config.workload.stream_rows = workload.at("stream_rows");
 }
 

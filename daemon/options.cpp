@@ -47,6 +47,7 @@ void add_flags(CLI::App& app, json& flags) {
   add<Text>(app, "--kv-type", "workload.kv_type", flags);
   add<Text>(app, "--head-type", "workload.head_type", flags);
   add<Number>(app, "--stream-rows", "workload.stream_rows", flags);
+  add<Text>(app, "--cpu-weights", "workload.cpu_weights", flags);
   add<Text>(app, "--devices", "devices", flags);
   add<Number>(app, "--threads", "threads", flags);
   add<Number>(app, "--grace", "grace_s", flags);

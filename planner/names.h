@@ -43,6 +43,8 @@ inline constexpr std::array kOptimiseNames{
 inline constexpr std::array kHeadTypeNames{Name<HeadType>{HeadType::keep, "keep"},
                                            Name<HeadType>{HeadType::q8_0, "q8_0"},
                                            Name<HeadType>{HeadType::q6_k, "q6_k"}};
+inline constexpr std::array kCpuWeightsNames{Name<CpuWeights>{CpuWeights::repacked, "repacked"},
+                                             Name<CpuWeights>{CpuWeights::mapped, "mapped"}};
 inline constexpr std::array kLayerKindNames{Name<model::LayerKind>{model::LayerKind::sliding, "sliding"},
                                             Name<model::LayerKind>{model::LayerKind::global, "global"}};
 

@@ -49,6 +49,9 @@ std::string_view to_string(Optimise optimise) noexcept {
 std::string_view to_string(HeadType type) noexcept {
   return name_of(kHeadTypeNames, type);
 }
+std::string_view to_string(CpuWeights weights) noexcept {
+  return name_of(kCpuWeightsNames, weights);
+}
 std::string_view to_string(model::LayerKind kind) noexcept {
   return name_of(kLayerKindNames, kind);
 }

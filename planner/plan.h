@@ -47,6 +47,10 @@ enum class Optimise {
   context      ///< the next token of one sequence, with the whole context in use
 };
 
+/// How matrices that the CPU multiplies with lie in memory: repacked into a layout that is read faster, in
+/// memory of their own, or used in place as they are in the mapped file.
+enum class CpuWeights { repacked, mapped };
+
 /// What an F32, F16 or BF16 head is stored as when it is loaded.
 enum class HeadType { keep, q8_0, q6_k };
 enum class UnitKind { attention, ffn, head };
@@ -71,6 +75,9 @@ struct Workload {
   std::uint64_t expected_context = 0;  ///< at which context speed counts; 0 = a quarter of max_seq_len
   Optimise optimise = Optimise::decode;
   HeadType head_type = HeadType::keep;
+
+  /// What can be repacked is, but for halves whose weights are streamed (planner/repacking.h).
+  CpuWeights cpu_weights = CpuWeights::repacked;
 
   /// Prompt chunks of at least so many rows take the FFN halves that are on the CPU to the GPU: their weights
   /// pass through buffers there (planner/streaming.h).  0 = never; nothing = from where on it pays.
@@ -214,6 +221,7 @@ std::string_view to_string(KvLayout) noexcept;
 std::string_view to_string(UnitKind) noexcept;
 std::string_view to_string(Optimise) noexcept;
 std::string_view to_string(HeadType) noexcept;
+std::string_view to_string(CpuWeights) noexcept;
 std::string_view to_string(model::LayerKind) noexcept;
 
 }  // namespace tandem::planner

@@ -29,7 +29,8 @@ Json workload_json(const Workload& workload) {
           {"expected_context", workload.expected_context},
           {"optimise", to_string(workload.optimise)},
           {"head_type", to_string(workload.head_type)},
-          {"stream_rows", workload.stream_rows ? Json(*workload.stream_rows) : Json(nullptr)}};
+          {"stream_rows", workload.stream_rows ? Json(*workload.stream_rows) : Json(nullptr)},
+          {"cpu_weights", to_string(workload.cpu_weights)}};
 }
 
 Json budget_json(const Budget& budget) {

@@ -57,6 +57,9 @@ Workload read_workload(ObjectReader reader) {
   if (!reader.at("stream_rows").is_null()) {
     workload.stream_rows = reader.uint32("stream_rows", 0, kMaxMicroBatch);
   }
+  // Plans that do not say so were made before anything was repacked.
+  workload.cpu_weights =
+      reader.has("cpu_weights") ? reader.choice("cpu_weights", kCpuWeightsNames) : CpuWeights::mapped;
   reader.finish();
   return workload;
 }

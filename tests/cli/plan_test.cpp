@@ -38,15 +38,17 @@ TEST(TandemPlan, TakesEveryOption) {
       run_tandem("plan " + kModel +
                  " --json --vram 5GB --ram 20GiB --context 3000 --expect-context 1500 --sequences 2"
                  " --micro-batch 64 --stream-rows 48 --kv-type q8_0 --optimise prefill --head-type keep "
+                 "--cpu-weights mapped "
                  "--devices cpu,emulated"
                  " --machine rtx3060-12gb-ddr4");
   EXPECT_EQ(run.exit_code, 0) << run.err;
   const auto plan = json::parse(run.out);
   EXPECT_EQ(plan["budget"]["vram_bytes"], 5'000'000'000);
   EXPECT_EQ(plan["budget"]["ram_bytes"], 20LL << 30);
-  const json workload{{"max_seq_len", 3000},   {"expected_context", 1500}, {"sequences", 2},
-                      {"micro_batch", 64},     {"draft_rows", 0},          {"kv_type", "q8_0"},
-                      {"optimise", "prefill"}, {"head_type", "keep"},      {"stream_rows", 48}};
+  const json workload{{"max_seq_len", 3000},    {"expected_context", 1500}, {"sequences", 2},
+                      {"micro_batch", 64},      {"draft_rows", 0},          {"kv_type", "q8_0"},
+                      {"optimise", "prefill"},  {"head_type", "keep"},      {"stream_rows", 48},
+                      {"cpu_weights", "mapped"}};
   EXPECT_EQ(plan["workload"], workload);
   EXPECT_EQ(plan["requested"], workload);
   EXPECT_EQ(plan["machine"]["name"], "rtx3060-12gb-ddr4");
