@@ -1,6 +1,7 @@
-// How fast a model's weights come into memory where the CPU uses them in place, beside plain reads of the
-// same file, in turns, with the file in the page cache and without.  bench_load MODEL.gguf [ROUNDS] The way
-// to a GPU is timed by bench_gpu_steps (load_s): on the emulated one it says nothing.
+// How fast a model's weights come into memory where the CPU uses them in place and where they are repacked,
+// beside plain reads of the same file, in turns, with the file in the page cache and without.  bench_load
+// MODEL.gguf [ROUNDS] The way to a GPU is timed by bench_gpu_steps (load_s): on the emulated one it says
+// nothing.
 
 #include <algorithm>
 #include <chrono>
@@ -17,6 +18,8 @@
 #include <unistd.h>
 #include <vector>
 
+#include "backends/cpu/planes.h"
+#include "backends/cpu/team.h"
 #include "memory/bind.h"
 #include "model/gguf.h"
 #include "model/hyperparameters.h"
@@ -68,7 +71,7 @@ class PlainFile {
 };
 
 /// Seconds of BoundPlan::load with everything on the CPU.
-double load_s(const std::filesystem::path& path) {
+double load_s(const std::filesystem::path& path, const device::Repacker* repacker) {
   const auto header = model::read_header(path);
   const auto hyper = model::read_hyperparameters(header);
   planner::Workload workload;
@@ -77,9 +80,9 @@ double load_s(const std::filesystem::path& path) {
   const auto all_on_cpu = planner::Placement::all_on(planner::Device::cpu, hyper.layers.size());
   const auto plan = planner::plan_for_placement(planner::model_input(header, hyper), {}, workload,
                                                 planner::builtin_machine("default"), all_on_cpu);
-  memory::BoundPlan bound(plan, header, hyper, nullptr);
+  memory::BoundPlan bound(plan, header, hyper, nullptr, repacker);
   const auto start = Clock::now();
-  bound.load({});
+  bound.load({}, cpu::Team().threads());
   return seconds_since(start);
 }
 
@@ -101,7 +104,8 @@ void run(const std::filesystem::path& path, int rounds) {
         static_cast<void>(file.read_all());
         return seconds_since(start);
       });
-      note(cached, "load, used in place", [&] { return load_s(path); });
+      note(cached, "load, used in place", [&] { return load_s(path, nullptr); });
+      note(cached, "load, repacked", [&] { return load_s(path, &cpu::plane_repacker()); });
     }
   }
   std::printf("%.2f GB, %d rounds; GB/s: median (range)\n", bytes / 1e9, rounds);

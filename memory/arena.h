@@ -60,12 +60,20 @@ class Arena {
   /// that the next one is aligned; the plan counts the same.  Throws PlanViolated when fewer are left.
   std::span<std::byte> take(std::uint64_t bytes);
 
+  /// The last `bytes` of the allocation that are left, to be touched by whoever fills them: `prefault` leaves
+  /// them alone.  Of any length, so that only their beginning is aligned, where the whole but for `bytes` is
+  /// a multiple of planner::kBufferAlignmentBytes.  Throws PlanViolated when fewer are left.
+  std::span<std::byte> take_last(std::uint64_t bytes);
+
   /// Counts `bytes` of the model file as used in place.  Throws PlanViolated beyond what the plan says.
   void adopt(std::uint64_t bytes);
 
-  /// Touches every page of the allocation, so that the kernel has it from now on; lent memory is there
-  /// already.  Throws OutOfMemory.
-  void prefault() const;
+  /// What `prefault` touches.
+  [[nodiscard]] std::uint64_t prefaulted_bytes() const noexcept { return own_bytes_ - last_bytes_; }
+
+  /// Touches every page of the allocation but what is taken from its end, on `threads` threads, so that the
+  /// kernel has it from now on; lent memory is there already.  Throws OutOfMemory.
+  void prefault(unsigned threads) const;
 
  private:
   struct Unmap {
@@ -76,9 +84,12 @@ class Arena {
   Arena(const planner::ArenaPlan& line, std::uint64_t own_bytes);
   Arena(const planner::ArenaPlan& line, std::byte* lent);
 
+  [[noreturn]] void refuse(std::uint64_t bytes, std::uint64_t left_bytes) const;
+
   planner::ArenaPlan line_;
   std::uint64_t own_bytes_ = 0;
-  std::uint64_t taken_bytes_ = 0;
+  std::uint64_t taken_bytes_ = 0;  ///< from the beginning
+  std::uint64_t last_bytes_ = 0;   ///< taken from the end
   std::uint64_t adopted_bytes_ = 0;
   std::unique_ptr<std::byte, Unmap> mapped_;  ///< null where the memory is lent
   std::byte* base_ = nullptr;

@@ -82,28 +82,33 @@ Directions directions_of(const planner::Plan& plan) {
 
 /// The tensors of one arena as its device reads them.
 struct BoundPlan::Tensors {
-  WeightStore& store;
+  BoundPlan& bound;
   Arena& arena;
   device::Accelerator* accelerator;  ///< null on the CPU
 
   [[nodiscard]] device::Matrix matrix(std::string_view name) const {
-    return accelerator == nullptr ? store.matrix(name, arena) : store.matrix_on(*accelerator, name, arena);
+    if (accelerator != nullptr) return bound.weights_.matrix_on(*accelerator, name, arena);
+    const auto repacked = bound.repacked_.find(name);
+    if (repacked == bound.repacked_.end()) return bound.weights_.matrix(name, arena);
+    return bound.weights_.repacked(*bound.repacker_, name, repacked->second);
   }
   [[nodiscard]] const float* vector(std::string_view name) const {
-    return accelerator == nullptr ? store.vector(name, arena) : store.vector_on(*accelerator, name, arena);
+    return accelerator == nullptr ? bound.weights_.vector(name, arena)
+                                  : bound.weights_.vector_on(*accelerator, name, arena);
   }
   [[nodiscard]] device::Matrix quantised(std::string_view name, model::TensorType type) const {
-    return accelerator == nullptr ? store.quantised(name, type, arena)
-                                  : store.quantised_on(*accelerator, name, type, arena);
+    return accelerator == nullptr ? bound.weights_.quantised(name, type, arena, bound.repacker_)
+                                  : bound.weights_.quantised_on(*accelerator, name, type, arena);
   }
 };
 
 BoundPlan::BoundPlan(planner::Plan plan, model::Header header, model::Hyperparameters hyper,
-                     device::Accelerator* accelerator)
+                     device::Accelerator* accelerator, const device::Repacker* repacker)
     : plan_(std::move(plan)),
       hyper_(std::move(hyper)),
       model_(planner::with_head_type(planner::model_input(header, hyper_), plan_.workload.head_type)),
       accelerator_(accelerator),
+      repacker_(plan_.workload.cpu_weights == planner::CpuWeights::repacked ? repacker : nullptr),
       weights_(std::move(header)) {
   check(plan_, weights_.header(), hyper_, accelerator_);
   allocate();
@@ -139,9 +144,10 @@ std::vector<LedgerLine> BoundPlan::ledger() const {
   return lines;
 }
 
-void BoundPlan::load(const Progress& progress) {
+void BoundPlan::load(const Progress& progress, unsigned threads) {
+  threads = std::max(threads, 1U);
   std::uint64_t arena_bytes = 0;
-  for (const auto& arena : arenas_) arena_bytes += arena.own_bytes();
+  for (const auto& arena : arenas_) arena_bytes += arena.prefaulted_bytes();
   const auto total_bytes = weights_.text_bytes() + arena_bytes;
   const auto report = [&](std::uint64_t done_bytes) {
     if (progress) progress(done_bytes, total_bytes);
@@ -149,11 +155,11 @@ void BoundPlan::load(const Progress& progress) {
 
   std::uint64_t done_bytes = 0;
   for (const auto& arena : arenas_) {
-    arena.prefault();
-    done_bytes += arena.own_bytes();
+    arena.prefault(threads);
+    done_bytes += arena.prefaulted_bytes();
     report(done_bytes);
   }
-  weights_.load(quantised_rows_,
+  weights_.load(quantised_rows_, threads,
                 [&](std::uint64_t read_bytes, std::uint64_t) { report(done_bytes + read_bytes); });
   if (accelerator_ == nullptr) return;
   accelerator_->wait();
@@ -203,9 +209,27 @@ Arena BoundPlan::allocated(const planner::ArenaPlan& line) {
   const bool pinned = line.purpose == Purpose::transfer ||
                       (line.purpose == Purpose::logits && plan_.head.device != Device::cpu);
   if (pinned) return Arena::lent(line, accelerator_->allocate_pinned(line.bytes));
-  if (line.purpose == Purpose::weights) return Arena::around_file(line, rope_table_bytes(line.device));
-  if (line.purpose == Purpose::head) return Arena::around_file(line, quantised_head_bytes());
+  if (line.purpose == Purpose::weights) {
+    return around_file(line, rope_table_bytes(line.device), repacked_weights(plan_, weights_, repacker_));
+  }
+  if (line.purpose == Purpose::head) {
+    return around_file(line, quantised_head_bytes(), repacked_head(plan_, weights_, repacker_));
+  }
   return Arena::host(line);
+}
+
+/// An arena whose own memory is `own_bytes`, whole buffers, and `repacked` tensors behind them.
+Arena BoundPlan::around_file(const planner::ArenaPlan& line, std::uint64_t own_bytes,
+                             const std::vector<RepackedTensor>& repacked) {
+  const auto repacked_bytes = total_bytes(repacked);
+  auto around = Arena::around_file(line, own_bytes + repacked_bytes);
+  auto* to = around.take_last(repacked_bytes).data();
+  for (const auto& tensor : repacked) {
+    repacked_[tensor.name] = to;
+    to += tensor.bytes;
+  }
+  repacked_bytes_ += repacked_bytes;
+  return around;
 }
 
 std::uint64_t BoundPlan::rope_table_bytes(Device device) const {
@@ -276,7 +300,7 @@ device::Unit BoundPlan::unit(planner::UnitRef unit, Device device) const {
 }
 
 BoundPlan::Tensors BoundPlan::tensors_of(Device device, Purpose purpose) {
-  return {weights_, arena(device, purpose), device == Device::cpu ? nullptr : accelerator_};
+  return {*this, arena(device, purpose), device == Device::cpu ? nullptr : accelerator_};
 }
 
 /// The rotation frequencies of layers of `kind`, on `device`.
@@ -387,7 +411,9 @@ void BoundPlan::bind_head() {
   head_.softcap = hyper_.final_softcap;
   const auto head_matrix = [&](std::string_view name) {
     if (plan_.head.type == plan_.head.file_type) return head.matrix(name);
-    return head.quantised(name, model::tensor_type_from_name(plan_.head.type).value());
+    const auto quantised = head.quantised(name, model::tensor_type_from_name(plan_.head.type).value());
+    if (quantised.layout == device::WeightLayout::planes) repacked_bytes_ += quantised_head_bytes();
+    return quantised;
   };
   if (weights_.contains(model::kOutput)) {
     head_.out = head_matrix(model::kOutput);

@@ -2,13 +2,17 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
+#include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "backends/device.h"
 #include "memory/arena.h"
+#include "memory/repacking.h"
 #include "memory/vram_use.h"
 #include "memory/weight_store.h"
 #include "model/gguf.h"
@@ -50,13 +54,14 @@ struct CrossingRows {
 /// stays valid as long as it lives, also when it is moved.
 class BoundPlan {
  public:
-  /// `accelerator` is the device that the plan calls its GPU, and outlives the object; none for plans of the
-  /// CPU alone.  Throws planner::BadPlan if the plan does not fit its budget, is not for this model or not
-  /// for what is there; BadModel and UnsupportedModel if the file's data is missing or
-  /// cannot be used in place; OutOfMemory; PlanViolated if what was bound is not what the plan counts, byte
-  /// for byte; std::runtime_error if the accelerator fails.
+  /// `accelerator` is the device that the plan calls its GPU; none for plans of the CPU alone.  `repacker`
+  /// puts weights that the CPU multiplies with into the layout that it reads fastest, where the plan says so;
+  /// without one they stay as they are in the file.  Both outlive the object.  Throws planner::BadPlan if the
+  /// plan does not fit its budget, is not for this model or not for what is there; BadModel and
+  /// UnsupportedModel if the file's data is missing or cannot be used in place; OutOfMemory; PlanViolated if
+  /// what was bound is not what the plan counts, byte for byte; std::runtime_error if the accelerator fails.
   BoundPlan(planner::Plan plan, model::Header header, model::Hyperparameters hyper,
-            device::Accelerator* accelerator = nullptr);
+            device::Accelerator* accelerator = nullptr, const device::Repacker* repacker = nullptr);
 
   [[nodiscard]] const planner::Plan& plan() const noexcept { return plan_; }
   [[nodiscard]] const model::Hyperparameters& hyper() const noexcept { return hyper_; }
@@ -88,10 +93,14 @@ class BoundPlan {
   /// Planned against actual bytes, a line for each arena of the plan in its order.
   [[nodiscard]] std::vector<LedgerLine> ledger() const;
 
-  /// Brings the weights to where they belong and touches every page of the arenas; what was promised is there
-  /// then.  A plan with an accelerator computes nothing before.  Throws OutOfMemory, Error if a file cannot
-  /// be read, and std::runtime_error if the accelerator fails.
-  void load(const Progress& progress);
+  /// Bytes of weights that `load` repacks: the CPU has them in own memory then, and not in the file's.
+  [[nodiscard]] std::uint64_t repacked_bytes() const noexcept { return repacked_bytes_; }
+
+  /// Brings the weights to where they belong and touches every page of the arenas, on `threads` threads; what
+  /// was promised is there then.  A plan with an accelerator, or with weights that are not used as they are
+  /// in the file, computes nothing before.  Throws OutOfMemory, Error if a file cannot be read, and
+  /// std::runtime_error if the accelerator fails; what `progress` throws ends it too.
+  void load(const Progress& progress, unsigned threads = std::thread::hardware_concurrency());
 
  private:
   struct Tensors;
@@ -100,6 +109,8 @@ class BoundPlan {
   Arena& arena(planner::Device device, planner::Purpose purpose);
   Tensors tensors_of(planner::Device device, planner::Purpose purpose);
   void allocate();
+  Arena around_file(const planner::ArenaPlan& line, std::uint64_t own_bytes,
+                    const std::vector<RepackedTensor>& repacked);
   Arena allocated(const planner::ArenaPlan& line);
   void check_free_memory();
   [[nodiscard]] std::uint64_t rope_table_bytes(planner::Device device) const;
@@ -122,7 +133,10 @@ class BoundPlan {
   model::Hyperparameters hyper_;
   planner::ModelInput model_;
   device::Accelerator* accelerator_;
+  const device::Repacker* repacker_;  ///< null where the plan wants weights as in the file
   WeightStore weights_;
+  std::map<std::string, std::byte*, std::less<>> repacked_;  ///< by name: where tensors are to lie
+  std::uint64_t repacked_bytes_ = 0;
   std::vector<Arena> arenas_;
   std::uint64_t driver_bytes_ = 0;       ///< that the driver took, measured
   std::uint64_t free_before_bytes_ = 0;  ///< on the accelerator

@@ -59,6 +59,10 @@ bool populate_for_writing(std::span<std::byte> bytes) noexcept {
   return true;
 }
 
+void want_huge_pages(std::span<std::byte> bytes) noexcept {
+  static_cast<void>(advise(pages_of(bytes), MADV_HUGEPAGE));
+}
+
 void begin_reading(std::span<const std::byte> bytes) noexcept {
   if (!bytes.empty()) static_cast<void>(advise(pages_of(bytes), MADV_WILLNEED));
 }

@@ -1,5 +1,6 @@
 #include "memory/read_ahead.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "memory/pages.h"
@@ -18,12 +19,12 @@ ReadAhead::~ReadAhead() {
   thread_.join();
 }
 
-bool ReadAhead::next() {
+bool ReadAhead::wait_for(std::size_t i) {
   std::unique_lock lock(mutex_);
-  ++asked_;
+  asked_ = std::max(asked_, i + 1);
   changed_.notify_all();
-  changed_.wait(lock, [this] { return there_ >= asked_ || failed_; });
-  return there_ >= asked_;
+  changed_.wait(lock, [this, i] { return there_ > i || failed_; });
+  return there_ > i;
 }
 
 void ReadAhead::work() {

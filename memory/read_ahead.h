@@ -21,8 +21,9 @@ class ReadAhead {
   ReadAhead& operator=(const ReadAhead&) = delete;
   ~ReadAhead();
 
-  /// Waits until the next piece is in memory; false if it cannot be read.  No more calls than pieces.
-  [[nodiscard]] bool next();
+  /// Waits until piece `i` and those before it are in memory; false if one cannot be read.  Any thread may
+  /// ask, and has asked for all up to `i` then.
+  [[nodiscard]] bool wait_for(std::size_t i);
 
  private:
   void work();

@@ -1,10 +1,12 @@
 #include "memory/weight_store.h"
 
 #include <algorithm>
-#include <thread>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "memory/errors.h"
+#include "memory/in_parallel.h"
 #include "memory/pages.h"
 #include "memory/read_ahead.h"
 #include "model/error.h"
@@ -25,20 +27,14 @@ device::Matrix as_matrix(const model::TensorInfo& tensor, const std::byte* data)
           static_cast<std::uint32_t>(tensor.dims[1])};
 }
 
-/// `from`, rows of a float type, stored as `type` in `to`, with all processors.
+/// `from`, `rows` rows of a float type, stored as `type` in `to`.
 void quantise_rows(model::TensorType float_type, std::span<const std::byte> from, model::TensorType type,
                    std::span<std::byte> to, std::uint32_t rows) {
   const auto from_bytes = from.size() / rows;
   const auto to_bytes = to.size() / rows;
-  const auto parts = std::clamp(std::thread::hardware_concurrency(), 1U, rows);
-  std::vector<std::jthread> team;
-  for (std::uint64_t part = 0; part < parts; ++part) {
-    team.emplace_back([=, begin = part * rows / parts, end = (part + 1) * rows / parts] {
-      for (auto row = begin; row < end; ++row) {
-        model::quantise_row(float_type, from.subspan(row * from_bytes, from_bytes), type,
-                            to.subspan(row * to_bytes, to_bytes));
-      }
-    });
+  for (std::uint32_t row = 0; row < rows; ++row) {
+    model::quantise_row(float_type, from.subspan(row * from_bytes, from_bytes), type,
+                        to.subspan(row * to_bytes, to_bytes));
   }
 }
 
@@ -74,6 +70,7 @@ float WeightStore::number(std::string_view name) const {
 device::Matrix WeightStore::copied(const Copy& copy) {
   auto matrix = as_matrix(*copy.tensor, copy.to);
   matrix.type = static_cast<device::BlockType>(copy.type);
+  if (copy.repacker != nullptr) matrix.layout = device::WeightLayout::planes;
   copies_.push_back(copy);
   copied_.insert(copy.tensor->name);
   return matrix;
@@ -92,8 +89,19 @@ WeightStore::Copy WeightStore::quantised_copy(device::Accelerator* accelerator, 
   return {accelerator, &found, arena.take(*bytes).data(), type};
 }
 
-device::Matrix WeightStore::quantised(std::string_view name, model::TensorType type, Arena& arena) {
-  return copied(quantised_copy(nullptr, name, type, arena));
+device::Matrix WeightStore::repacked(const device::Repacker& repacker, std::string_view name, std::byte* to) {
+  const auto& found = tensor(name);
+  static_cast<void>(data(found));
+  return copied({nullptr, &found, to, found.type, &repacker});
+}
+
+device::Matrix WeightStore::quantised(std::string_view name, model::TensorType type, Arena& arena,
+                                      const device::Repacker* repacker) {
+  auto copy = quantised_copy(nullptr, name, type, arena);
+  const auto there = shape(name);
+  const auto stored_as = static_cast<device::BlockType>(type);
+  if (repacker != nullptr && repacker->repacks(stored_as, there.in, there.out)) copy.repacker = repacker;
+  return copied(copy);
 }
 
 device::Matrix WeightStore::quantised_on(device::Accelerator& accelerator, std::string_view name,
@@ -113,6 +121,10 @@ const float* WeightStore::vector_on(device::Accelerator& accelerator, std::strin
   return reinterpret_cast<const float*>(to);
 }
 
+device::Matrix WeightStore::shape(std::string_view name) const {
+  return as_matrix(tensor(name), nullptr);
+}
+
 std::uint64_t WeightStore::size_bytes(std::string_view name) const {
   return tensor(name).size_bytes;
 }
@@ -126,24 +138,23 @@ void WeightStore::add_pieces(const model::TensorInfo& tensor, const Copy* copy,
   const auto bytes = header_.data(tensor);
   const auto rows = static_cast<std::uint32_t>(tensor.elems() / tensor.dims[0]);
   const auto row_bytes = bytes.size() / rows;
-  const auto step = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, kPieceBytes / row_bytes));
+  const auto unit = copy != nullptr && copy->repacker != nullptr ? copy->repacker->row_step() : 1;
+  const auto step =
+      unit * static_cast<std::uint32_t>(std::max<std::uint64_t>(1, kPieceBytes / unit / row_bytes));
   for (std::uint32_t row = 0; row < rows; row += step) {
     const auto n = std::min(step, rows - row);
     pieces.push_back({bytes.subspan(row * row_bytes, n * row_bytes), copy, row, n});
   }
 }
 
-void WeightStore::run(const Copy& copy, const Piece& piece, std::span<std::byte> rows) {
+/// Rows of a piece to an accelerator.
+void WeightStore::upload(const Copy& copy, const Piece& piece, std::span<std::byte> rows, unsigned threads) {
   const auto& tensor = *copy.tensor;
   auto part = as_matrix(tensor, piece.bytes.data());
-  if (copy.type == tensor.type) {
+  if (!copy.is_quantised()) {
     return copy.accelerator->upload_rows(copy.to, part, piece.first_row, piece.rows);
   }
   const auto row_bytes = model::tensor_bytes(copy.type, tensor.dims[0]).value();
-  if (copy.accelerator == nullptr) {
-    const std::span to(copy.to + piece.first_row * row_bytes, piece.rows * row_bytes);
-    return quantise_rows(tensor.type, piece.bytes, copy.type, to, piece.rows);
-  }
   const auto step = static_cast<std::uint32_t>(rows.size() / row_bytes);
   if (step == 0) throw model::UnsupportedModel("tensor " + tensor.name + ": its rows are too long");
   const auto file_row_bytes = piece.bytes.size() / piece.rows;
@@ -151,34 +162,84 @@ void WeightStore::run(const Copy& copy, const Piece& piece, std::span<std::byte>
   part.type = static_cast<device::BlockType>(copy.type);
   for (std::uint32_t row = 0; row < piece.rows; row += step) {
     const auto n = std::min(step, piece.rows - row);
-    quantise_rows(tensor.type, piece.bytes.subspan(row * file_row_bytes, n * file_row_bytes), copy.type,
-                  rows.first(n * row_bytes), n);
+    const auto quantise = [&](std::size_t i) {
+      quantise_rows(tensor.type, piece.bytes.subspan((row + i) * file_row_bytes, file_row_bytes), copy.type,
+                    rows.subspan(i * row_bytes, row_bytes), 1);
+    };
+    in_parallel(threads, n, quantise, [](std::size_t) {});
     copy.accelerator->upload_rows(copy.to, part, piece.first_row + row, n);
   }
 }
 
-void WeightStore::load(std::span<std::byte> rows, const Progress& progress) {
+/// Rows of a piece into another type, another layout or both, on the CPU.
+void WeightStore::convert(const Copy& copy, const Piece& piece) {
+  const auto& tensor = *copy.tensor;
+  const auto row_bytes = model::tensor_bytes(copy.type, tensor.dims[0]).value();
+  const std::span to(copy.to + piece.first_row * row_bytes, piece.rows * row_bytes);
+  if (!populate_for_writing(to)) {
+    throw OutOfMemory("tensor " + tensor.name + ": no memory behind " + std::to_string(to.size()) + " bytes",
+                      "plan with a smaller --ram, or --cpu-weights mapped");
+  }
+  if (copy.repacker == nullptr) return quantise_rows(tensor.type, piece.bytes, copy.type, to, piece.rows);
+  auto part = as_matrix(tensor, piece.bytes.data());
+  std::vector<std::byte> quantised;
+  if (copy.is_quantised()) {
+    quantised.resize(to.size());
+    quantise_rows(tensor.type, piece.bytes, copy.type, quantised, piece.rows);
+    part.data = quantised.data();
+    part.type = static_cast<device::BlockType>(copy.type);
+  }
+  copy.repacker->repack_rows(copy.to, part, piece.first_row, piece.rows);
+}
+
+/// Brings pieces into memory, and calls work(piece) then on `threads` threads, and report(bytes) on this one.
+void WeightStore::read(const std::vector<Piece>& pieces, unsigned threads,
+                       const std::function<void(const Piece&)>& work,
+                       const std::function<void(std::uint64_t)>& report) const {
+  std::vector<std::span<const std::byte>> to_read;
+  to_read.reserve(pieces.size());
+  for (const auto& piece : pieces) to_read.push_back(piece.bytes);
+  ReadAhead ahead(std::move(to_read));
+  const auto work_on = [&](std::size_t i) {
+    if (!ahead.wait_for(i)) throw Error(header_.name + ": cannot be read into memory");
+    work(pieces[i]);
+  };
+  const auto done = [&](std::size_t i) { report(pieces[i].bytes.size()); };
+  if (threads > 0) return in_parallel(threads, pieces.size(), work_on, done);
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    work_on(i);
+    done(i);
+  }
+}
+
+void WeightStore::load(std::span<std::byte> rows, unsigned threads, const Progress& progress) {
   const auto total_bytes = text_bytes();
   std::uint64_t done_bytes = 0;
-  const auto read = [&](const std::vector<Piece>& pieces) {
-    std::vector<std::span<const std::byte>> to_read;
-    to_read.reserve(pieces.size());
-    for (const auto& piece : pieces) to_read.push_back(piece.bytes);
-    ReadAhead ahead(std::move(to_read));
-    for (const auto& piece : pieces) {
-      if (!ahead.next()) throw Error(header_.name + ": cannot be read into memory");
-      if (piece.copy != nullptr) {
-        run(*piece.copy, piece, rows);
-        release(piece.bytes);
-      }
-      done_bytes += piece.bytes.size();
-      if (progress) progress(done_bytes, total_bytes);
-    }
+  const auto report = [&](std::uint64_t bytes) {
+    done_bytes += bytes;
+    if (progress) progress(done_bytes, total_bytes);
   };
 
-  std::vector<Piece> copied;
-  for (const auto& copy : copies_) add_pieces(*copy.tensor, &copy, copied);
-  read(copied);
+  std::vector<Piece> uploaded;
+  std::vector<Piece> converted;
+  for (const auto& copy : copies_) {
+    add_pieces(*copy.tensor, &copy, copy.accelerator != nullptr ? uploaded : converted);
+  }
+  // An accelerator is called from one thread.
+  read(
+      uploaded, 0,
+      [&](const Piece& piece) {
+        upload(*piece.copy, piece, rows, threads);
+        release(piece.bytes);
+      },
+      report);
+  read(
+      converted, threads,
+      [](const Piece& piece) {
+        convert(*piece.copy, piece);
+        release(piece.bytes);
+      },
+      report);
   // Reading a piece maps some pages around it too: perhaps of a piece that was done with.
   for (const auto& copy : copies_) release(header_.data(*copy.tensor));
   copies_.clear();
@@ -187,7 +248,8 @@ void WeightStore::load(std::span<std::byte> rows, const Progress& progress) {
   for (const auto& tensor : header_.tensors) {
     if (is_used_in_place(tensor)) add_pieces(tensor, nullptr, in_place);
   }
-  read(in_place);
+  read(
+      in_place, 0, [](const Piece&) {}, report);
 }
 
 std::uint64_t WeightStore::text_bytes() const {

@@ -14,7 +14,8 @@
 
 namespace tandem::memory {
 
-/// The tensors of a mapped model file: in place for the CPU, copied for an accelerator or into another type.
+/// The tensors of a mapped model file: in place for the CPU, copied for an accelerator, into another type or
+/// into another layout.
 class WeightStore {
  public:
   /// Throws BadModel if tensor data is missing at the end of the file.
@@ -31,9 +32,14 @@ class WeightStore {
   /// The one float of tensor `name`, for whoever needs the value itself; counts nowhere.
   [[nodiscard]] float number(std::string_view name) const;
 
-  /// Tensor `name`, of a float type, stored as `type` in a piece of `arena`; `load` fills it.  Throws as
-  /// `matrix` does.
-  device::Matrix quantised(std::string_view name, model::TensorType type, Arena& arena);
+  /// Tensor `name` as `repacker` puts it into its `to`, which has as many bytes; `load` does it, and takes
+  /// the memory there too.  The repacker outlives the store.  Throws as `matrix` does.
+  device::Matrix repacked(const device::Repacker& repacker, std::string_view name, std::byte* to);
+
+  /// Tensor `name`, of a float type, stored as `type` in a piece of `arena`, repacked where `repacker` is not
+  /// null and takes it; `load` fills it.  Throws as `matrix` does.
+  device::Matrix quantised(std::string_view name, model::TensorType type, Arena& arena,
+                           const device::Repacker* repacker);
 
   /// As the three above, in pieces of `arena` on the device of `accelerator`, which outlives the store;
   /// `load` fills them.
@@ -42,15 +48,19 @@ class WeightStore {
   device::Matrix quantised_on(device::Accelerator& accelerator, std::string_view name, model::TensorType type,
                               Arena& arena);
 
+  /// Type and shape of tensor `name`, a matrix, without data.  Throws BadModel if it is absent.
+  [[nodiscard]] device::Matrix shape(std::string_view name) const;
+
   /// Bytes of tensor `name` in the file.  Throws BadModel if it is absent.
   [[nodiscard]] std::uint64_t size_bytes(std::string_view name) const;
 
-  /// Brings all tensors of the text model to where they belong, in pieces that storage reads ahead.  What was
-  /// copied or stored in another type is in use there, and its file pages leave this process; the rest is in
-  /// memory afterwards, so that serving does not wait for it.  Tensors of vision and audio stay on disk: no
-  /// unit reads them and no plan counts them.  Rows on their way to another type wait in `rows`.  Throws
-  /// Error if that fails.
-  void load(std::span<std::byte> rows, const Progress& progress);
+  /// Brings all tensors of the text model to where they belong, in pieces that storage reads ahead, those
+  /// for the CPU on `threads` threads.  What was copied, repacked or stored in another type is in use there,
+  /// and its file pages leave this process piece by piece; the rest is in memory afterwards, so that serving
+  /// does not wait for it.  Tensors of vision and audio stay on disk: no unit reads them and no plan counts
+  /// them.  Rows on their way to another type on an accelerator wait in `rows`.  Throws Error if that fails,
+  /// and OutOfMemory.
+  void load(std::span<std::byte> rows, unsigned threads, const Progress& progress);
 
   /// What `load` reads.
   [[nodiscard]] std::uint64_t text_bytes() const;
@@ -61,7 +71,10 @@ class WeightStore {
     device::Accelerator* accelerator = nullptr;  ///< null on the CPU
     const model::TensorInfo* tensor = nullptr;
     std::byte* to = nullptr;
-    model::TensorType type = model::TensorType::f32;  ///< there; on the CPU it is another than in the file
+    model::TensorType type = model::TensorType::f32;  ///< there
+    const device::Repacker* repacker = nullptr;       ///< null: row after row
+
+    [[nodiscard]] bool is_quantised() const noexcept { return type != tensor->type; }
   };
   /// Rows of a tensor that are read at once.
   struct Piece {
@@ -76,9 +89,12 @@ class WeightStore {
   device::Matrix copied(const Copy& copy);
   Copy quantised_copy(device::Accelerator* accelerator, std::string_view name, model::TensorType type,
                       Arena& arena) const;
-  static void run(const Copy& copy, const Piece& piece, std::span<std::byte> rows);
   [[nodiscard]] bool is_used_in_place(const model::TensorInfo& tensor) const;
   void add_pieces(const model::TensorInfo& tensor, const Copy* copy, std::vector<Piece>& pieces) const;
+  void read(const std::vector<Piece>& pieces, unsigned threads, const std::function<void(const Piece&)>& work,
+            const std::function<void(std::uint64_t)>& report) const;
+  static void upload(const Copy& copy, const Piece& piece, std::span<std::byte> rows, unsigned threads);
+  static void convert(const Copy& copy, const Piece& piece);
 
   model::Header header_;
   std::vector<Copy> copies_;

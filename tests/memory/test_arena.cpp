@@ -50,7 +50,7 @@ TEST(Arena, PrefaultedMemoryIsThereAndStillZero) {
   auto arena = Arena::host({Device::cpu, Purpose::activations, 3 << 20});
   const auto piece = arena.take(3 << 20);
   piece[12345] = std::byte{7};
-  arena.prefault();
+  arena.prefault(3);
   EXPECT_EQ(piece[12345], std::byte{7});
   EXPECT_EQ(std::ranges::count(piece, std::byte{0}), (3 << 20) - 1);
 }

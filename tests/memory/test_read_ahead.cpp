@@ -36,9 +36,9 @@ struct Mapped {
 TEST(ReadAhead, APieceIsInMemoryOnceItWasAskedFor) {
   const Mapped mapped;
   ReadAhead ahead(mapped.pieces());
-  for (std::size_t i = 1; i <= kPieces; ++i) {
-    ASSERT_TRUE(ahead.next());
-    EXPECT_GE(test_support::mapped_resident_bytes(mapped.path), i * kPieceBytes);
+  for (std::size_t i = 0; i < kPieces; ++i) {
+    ASSERT_TRUE(ahead.wait_for(i));
+    EXPECT_GE(test_support::mapped_resident_bytes(mapped.path), (i + 1) * kPieceBytes);
   }
 }
 
@@ -46,9 +46,9 @@ TEST(ReadAhead, KeepsNoMoreInMemoryThanItIsAhead) {
   const Mapped mapped;
   const auto pieces = mapped.pieces();
   ReadAhead ahead(pieces);
-  for (const auto& piece : pieces) {
-    ASSERT_TRUE(ahead.next());
-    release(piece);
+  for (std::size_t i = 0; i < kPieces; ++i) {
+    ASSERT_TRUE(ahead.wait_for(i));
+    release(pieces[i]);
     EXPECT_LE(test_support::mapped_resident_bytes(mapped.path), (ReadAhead::kPiecesAhead + 1) * kPieceBytes);
   }
   EXPECT_EQ(test_support::mapped_resident_bytes(mapped.path), 0U);
@@ -58,16 +58,17 @@ TEST(ReadAhead, AFileThatEndsEarlierThanItDidIsSaidToBeUnreadable) {
   const Mapped mapped;
   std::filesystem::resize_file(mapped.path, 3 * kPieceBytes);
   ReadAhead ahead(mapped.pieces());
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(ahead.next());
-  EXPECT_FALSE(ahead.next());
-  EXPECT_FALSE(ahead.next());
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_TRUE(ahead.wait_for(i));
+  EXPECT_FALSE(ahead.wait_for(3));
+  EXPECT_FALSE(ahead.wait_for(4));
+  EXPECT_TRUE(ahead.wait_for(2)) << "it is there";
 }
 
 TEST(ReadAhead, MayBeGivenUpAtAnyTime) {
   const Mapped mapped;
   for (std::size_t asked = 0; asked < 4; ++asked) {
     ReadAhead ahead(mapped.pieces());
-    for (std::size_t i = 0; i < asked; ++i) EXPECT_TRUE(ahead.next());
+    for (std::size_t i = 0; i < asked; ++i) EXPECT_TRUE(ahead.wait_for(i));
   }
 }
 
