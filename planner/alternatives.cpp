@@ -7,6 +7,7 @@
 #include "planner/head_type.h"
 #include "planner/names.h"
 #include "planner/plan_consistency.h"
+#include "planner/repacking.h"
 #include "planner/rules.h"
 #include "planner/sharing.h"
 #include "planner/size_text.h"
@@ -26,7 +27,7 @@ struct Variant {
 
 /// The best time of a variant; nothing if it does not fit.  A rough search does: nothing is planned by it.
 std::optional<Picoseconds> best_ps(const Considered& considered, const Variant& variant) {
-  const auto model = with_head_type(considered.file, variant.workload.head_type);
+  const auto model = as_loaded(considered.file, variant.workload);
   if (considered.devices.gpu) {
     const auto choice = fastest(model, variant.budget, variant.workload, considered.machine,
                                 *considered.devices.gpu, {std::nullopt, kFewLabels});
@@ -86,7 +87,7 @@ std::optional<std::string> other_objective_line(const Considered& considered, Op
   const auto& plan = considered.plan;
   auto workload = plan.workload;
   workload.optimise = optimise;
-  const auto model = with_head_type(considered.file, workload.head_type);
+  const auto model = as_loaded(considered.file, workload);
   const auto choice = fastest(model, plan.budget, workload, considered.machine, *considered.devices.gpu,
                               {std::nullopt, kFewLabels});
   if (!choice) return std::nullopt;
@@ -134,7 +135,7 @@ std::vector<std::string> runner_up_lines(const Considered& considered) {
   const auto& plan = considered.plan;
   const auto chosen = placement_of(plan);
   const auto gpu = *considered.devices.gpu;
-  const auto model = with_head_type(considered.file, plan.workload.head_type);
+  const auto model = as_loaded(considered.file, plan.workload);
   std::vector<std::pair<Picoseconds, std::string>> others;
   const auto other_head = chosen.head == Device::cpu ? gpu : Device::cpu;
   const auto turned =
@@ -187,7 +188,7 @@ std::vector<std::string> what_if_lines(const Considered& considered) {
 std::vector<std::string> not_yet_lines(const Considered& considered) {
   const auto& plan = considered.plan;
   const auto gpu = *considered.devices.gpu;
-  const auto model = with_head_type(considered.file, plan.workload.head_type);
+  const auto model = as_loaded(considered.file, plan.workload);
   std::vector<std::string> lines;
   const auto shared = shared_ffn(model, plan.budget, plan.workload, considered.machine, gpu);
   const auto decode = step_time(model, plan.workload.kv_type, considered.machine, placement_of(plan),

@@ -48,6 +48,7 @@ struct Rates {
   ElementRates elems;
   double threads;  ///< 0: unknown
   std::span<const TypeRates> types;
+  double mapped_slowdown = 1;
 };
 
 double or_general(double rate, double general) {
@@ -69,7 +70,8 @@ Rates rates_of(const MachineProfile& machine, Device device) {
             machine.cpu_unit_many_rows_us,
             machine.cpu_elems,
             machine.cpu_threads,
-            machine.cpu_types};
+            machine.cpu_types,
+            or_general(machine.cpu_mapped_slowdown, 1)};
   }
   const auto attention_gb_per_s = or_general(machine.gpu_attention_gb_per_s, machine.vram_read_gb_per_s);
   return {machine.vram_read_gb_per_s,
@@ -99,8 +101,9 @@ double measured_us(const TypeRates& rates, double bytes, double rows) {
   return us_at(above - 1) + part * (us_at(above) - us_at(above - 1));
 }
 
-double share_us(const Rates& rates, const TypeShare& share, double rows) {
-  const auto bytes = static_cast<double>(share.bytes);
+double share_us(const Rates& rates, const TypeShare& share, bool mapped, double rows) {
+  const bool slowed = mapped && !model::is_float(share.type);
+  const auto bytes = static_cast<double>(share.bytes) * (slowed ? rates.mapped_slowdown : 1);
   const auto ops = 2 * rows * static_cast<double>(share.elems);
   const auto measured = std::ranges::find(rates.types, share.type, &TypeRates::type);
   if (measured == rates.types.end()) {
@@ -198,7 +201,8 @@ Picoseconds unit_ps(const ModelInput& model, KvType kv_type, const MachineProfil
   const auto rows_each = unit.kind == UnitKind::head ? 1 : step.rows;
   const auto rows = static_cast<double>(rows_each) * static_cast<double>(step.sequences);
   auto total_us = overhead_us(rates, rows);
-  for (const auto& share : weights_of(model, unit).shares) total_us += share_us(rates, share, rows);
+  const auto& weights = weights_of(model, unit);
+  for (const auto& share : weights.shares) total_us += share_us(rates, share, weights.mapped, rows);
   if (unit.kind == UnitKind::head && device == Device::cpu) {
     total_us += machine.cpu_stage_us * (model.embedding.bytes == 0 ? 2 : 1);
   }

@@ -37,7 +37,8 @@ StepShape prefill_step(const Workload& workload) noexcept;
 /// bytes over bandwidth and operations over throughput:
 ///  - matrices and vectors, by element type: bytes once a step; 2 operations for each weight and row.  A type
 ///    with rates of its own reads at the rate measured for the step's rows, between two of them in
-///    proportion, and beyond 8 rows as the slower of the rate at 8 and its throughput;
+///    proportion, and beyond 8 rows as the slower of the rate at 8 and its throughput.  Bytes of quantised
+///    types that the CPU has as they are in the file count cpu_mapped_slowdown times;
 ///  - attention: the KV rows that are seen (those of sliding layers end at the window); 4 * heads * head_dim
 ///    operations for each row and each key it sees.  On a CPU whose threads are known it is the sum of both
 ///    and of a score for each head, row and key, KV rows count as often as tiles of queries load them, and

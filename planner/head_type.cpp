@@ -2,6 +2,7 @@
 
 #include "planner/byte_count.h"
 #include "planner/errors.h"
+#include "planner/repacking.h"
 
 namespace tandem::planner {
 
@@ -29,6 +30,9 @@ ModelInput with_head_type(ModelInput model, HeadType type) {
   model.head.copied_bytes = (piece + ByteCount(norm_bytes).aligned(kBufferAlignmentBytes)).value();
   model.head.shares = {{stored.type, matrix_bytes, elems}, {model::TensorType::f32, norm_bytes, norm_elems}};
   model.head.largest_tensor_bytes = matrix_bytes;
+  model.head.matrix_bytes = matrix_bytes;
+  const bool repacks = can_be_repacked(stored.type, model.hyper.width, model.hyper.vocab);
+  model.head.repackable_bytes = repacks ? matrix_bytes : 0;
   model.head.quantised_elems = model.hyper.width;
   model.head_type = stored.name;
   return model;

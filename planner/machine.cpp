@@ -115,6 +115,7 @@ MachineProfile read_profile(std::string_view text) {
   machine.gpu_attention_tops = read_optional(rates, "gpu_attention_tops", 1e-3, 1e5);
   machine.cpu_unit_few_rows_us = read_optional(rates, "cpu_unit_few_rows_us", 0.0, 1e5);
   machine.cpu_unit_many_rows_us = read_optional(rates, "cpu_unit_many_rows_us", 0.0, 1e5);
+  machine.cpu_mapped_slowdown = read_optional(rates, "cpu_mapped_slowdown", 1.0, 100.0);
   machine.cpu_stage_us = read_optional(rates, "cpu_stage_us", 0.0, 1e6);
   machine.gpu_stage_us = read_optional(rates, "gpu_stage_us", 0.0, 1e6);
   machine.stream_rows = read_optional(rates, "stream_rows", 1.0, 1e6);

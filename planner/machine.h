@@ -65,6 +65,8 @@ struct MachineProfile {
   double gpu_attention_tops = 0;      ///< 0: gpu_float_tops
   double cpu_unit_few_rows_us = 0;    ///< what each row but the first, up to 8, adds to cpu_unit_us
   double cpu_unit_many_rows_us = 0;   ///< what each row beyond 8 adds
+  double cpu_mapped_slowdown = 0;     ///< times as long that the CPU reads quantised matrices that are not
+                                      ///< repacked, which the rates above are for; 0: as long
   double cpu_stage_us = 0;            ///< entering a CPU stage, on top of its units and the crossing
   double gpu_stage_us = 0;            ///< launching a GPU stage's graph
   double stream_rows = 0;  ///< prompt rows from which streaming a CPU unit's weights to the GPU pays;

@@ -10,6 +10,7 @@
 #include "planner/head_type.h"
 #include "planner/optimum.h"
 #include "planner/reasons.h"
+#include "planner/repacking.h"
 #include "planner/streaming.h"
 
 namespace tandem::planner {
@@ -172,7 +173,7 @@ Plan make_plan(const ModelInput& model, const Budget& budget, const Workload& re
                const MachineProfile& machine, Devices devices) {
   check_workload(model.hyper, requested);
   const auto workload = effective_workload(model, requested, machine, devices.gpu);
-  const auto loaded = with_head_type(model, workload.head_type);
+  const auto loaded = as_loaded(model, workload);
   const auto choice = choose(loaded, budget, workload, machine, devices);
   auto plan = plan_for_placement(model, budget, requested, machine, choice.placement);
   plan.workload = workload;
@@ -185,14 +186,14 @@ bool some_plan_fits(const ModelInput& model, const Budget& budget, const Workloa
                     const MachineProfile& machine, Devices devices) {
   check_workload(model.hyper, requested);
   const auto workload = effective_workload(model, requested, machine, devices.gpu);
-  return something_fits(with_head_type(model, workload.head_type), budget, workload, machine, devices);
+  return something_fits(as_loaded(model, workload), budget, workload, machine, devices);
 }
 
 Plan make_bare_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
                     const MachineProfile& machine, Devices devices) {
   check_workload(model.hyper, requested);
   const auto workload = effective_workload(model, requested, machine, devices.gpu);
-  const auto choice = choose(with_head_type(model, workload.head_type), budget, workload, machine, devices);
+  const auto choice = choose(as_loaded(model, workload), budget, workload, machine, devices);
   auto plan = plan_for_placement(model, budget, requested, machine, choice.placement);
   plan.workload = workload;
   return plan;
@@ -203,7 +204,7 @@ Plan plan_for_placement(const ModelInput& file, const Budget& budget, const Work
   Plan plan;
   plan.requested = requested;
   plan.workload = effective_workload(file, requested, machine, gpu_of(placement));
-  const auto model = with_head_type(file, plan.workload.head_type);
+  const auto model = as_loaded(file, plan.workload);
   plan.model = model.facts;
   plan.budget = budget;
   plan.machine = machine.name;

@@ -9,6 +9,7 @@
 #include "model/tensor_names.h"
 #include "planner/byte_count.h"
 #include "planner/printable.h"
+#include "planner/repacking.h"
 
 namespace tandem::planner {
 namespace {
@@ -44,6 +45,11 @@ void add(UnitWeights& unit, const model::TensorInfo& tensor) {
       (ByteCount(unit.copied_bytes) + ByteCount(tensor.size_bytes).aligned(kBufferAlignmentBytes)).value();
   unit.largest_tensor_bytes = std::max(unit.largest_tensor_bytes, tensor.size_bytes);
   if (!model::is_float(tensor.type)) unit.quantised_elems = std::max(unit.quantised_elems, tensor.dims[0]);
+  if (tensor.n_dims > 1) {
+    unit.matrix_bytes += tensor.size_bytes;
+    if (can_be_repacked(tensor.type, tensor.dims[0], tensor.dims[1]))
+      unit.repackable_bytes += tensor.size_bytes;
+  }
   auto share = std::ranges::find(unit.shares, tensor.type, &TypeShare::type);
   if (share == unit.shares.end()) share = unit.shares.insert(share, {tensor.type, 0, 0});
   share->bytes += tensor.size_bytes;

@@ -21,11 +21,14 @@ struct TypeShare {
 
 /// The tensors of one unit.
 struct UnitWeights {
-  std::uint64_t bytes = 0;         ///< as the file has them; the CPU uses them in place
+  std::uint64_t bytes = 0;         ///< as the file has them; on the CPU they take as many
   std::uint64_t copied_bytes = 0;  ///< in an arena: each tensor takes a multiple of kBufferAlignmentBytes
   std::vector<TypeShare> shares;   ///< by type; their bytes sum to `bytes`
   std::uint64_t largest_tensor_bytes = 0;
   std::uint64_t quantised_elems = 0;  ///< of the longest row that a matrix multiplies as integers; 0: none
+  std::uint64_t matrix_bytes = 0;
+  std::uint64_t repackable_bytes = 0;  ///< of matrices that the CPU can repack (planner/repacking.h)
+  bool mapped = false;                 ///< which it does not: it uses them as they are in the file
 
   bool operator==(const UnitWeights&) const = default;
 };

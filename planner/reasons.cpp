@@ -6,9 +6,9 @@
 
 #include "planner/alternatives.h"
 #include "planner/footprint.h"
-#include "planner/head_type.h"
 #include "planner/plan_consistency.h"
 #include "planner/printable.h"
+#include "planner/repacking.h"
 #include "planner/size_text.h"
 #include "planner/streaming.h"
 
@@ -64,7 +64,7 @@ std::string purpose_text(const Workload& workload) {
 std::uint64_t next_unit_bytes(const Considered& considered) {
   const auto& plan = considered.plan;
   const auto gpu = *considered.devices.gpu;
-  const auto model = with_head_type(considered.file, plan.workload.head_type);
+  const auto model = as_loaded(considered.file, plan.workload);
   DeviceLoad load(model, plan.workload, gpu);
   for (const auto unit : units_on(plan, gpu)) load.add(unit);
   std::optional<ByteCount> least;
@@ -142,7 +142,7 @@ void add_streaming(Lines& lines, const Considered& considered) {
     add_not_streaming(lines, considered);
     return;
   }
-  const auto model = with_head_type(considered.file, plan.workload.head_type);
+  const auto model = as_loaded(considered.file, plan.workload);
   auto in_place = plan.workload;
   in_place.stream_rows = 0;
   const auto before = predict(model, in_place, considered.machine, placement).prefill_tok_per_s;
@@ -179,6 +179,31 @@ void add_workload(Lines& lines, const Plan& plan) {
   if (planned.max_seq_len > plan.model.context_length) {
     lines.push_back("warning: the context of " + grouped(planned.max_seq_len) + " is beyond the " +
                     grouped(plan.model.context_length) + " tokens the model was trained for");
+  }
+}
+
+/// How the CPU's matrices lie, and what does not lie as was asked for.
+void add_cpu_weights(Lines& lines, const Considered& considered) {
+  const auto& plan = considered.plan;
+  const auto matrices = cpu_matrices(plan, as_loaded(considered.file, plan.workload));
+  if (matrices.mapped_bytes > 0) {
+    lines.push_back(short_size(matrices.mapped_bytes) +
+                    " of the CPU's weights are used as they are in the file, as was asked for: they are read "
+                    "more slowly than repacked ones");
+  }
+  if (plan.workload.cpu_weights == CpuWeights::mapped) return;
+  if (matrices.repacked_bytes > 0) {
+    lines.push_back(short_size(matrices.repacked_bytes) +
+                    " of the CPU's weights are repacked when they are loaded, in one pass over them");
+  }
+  if (matrices.streamed_bytes > 0) {
+    lines.push_back(short_size(matrices.streamed_bytes) +
+                    " of the CPU's weights stay as they are in the file: FFN halves that are streamed");
+  }
+  if (matrices.other_bytes > 0) {
+    lines.push_back(short_size(matrices.other_bytes) +
+                    " of the CPU's weights stay as they are in the file: matrices of float types or of rows "
+                    "and columns that make no whole blocks of 16 and 256");
   }
 }
 
@@ -236,6 +261,7 @@ std::vector<std::string> reasons_of(const Plan& plan, const Choice& choice, cons
     for (auto& line : not_yet_lines(considered)) lines.push_back(std::move(line));
   }
   add_workload(lines, plan);
+  add_cpu_weights(lines, considered);
   add_embedding(lines, plan);
   add_single_vectors(lines, plan);
   add_file(lines, plan, file);
