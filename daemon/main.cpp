@@ -13,6 +13,8 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "backends/cpu/affinity.h"
+#include "backends/cpu/planes.h"
 #include "daemon/config.h"
 #include "daemon/engine/engine.h"
 #include "daemon/engine/plan_executor.h"
@@ -111,11 +113,13 @@ std::optional<memory::VramUse> measured_vram(const memory::BoundPlan& bound) {
   return use;
 }
 
-/// Reads the weights in, telling clients and the log how far it is.
-const memory::BoundPlan& read_in(memory::BoundPlan& bound, DaemonService& service, const StopRequest& stop) {
+/// Reads the weights in with as many threads as compute later, telling clients and the log how far it is.
+const memory::BoundPlan& read_in(memory::BoundPlan& bound, const Config& config, DaemonService& service,
+                                 const StopRequest& stop) {
+  const auto threads = config.threads > 0 ? config.threads : cpu::Cores().count();
   const auto start = std::chrono::steady_clock::now();
   int tenths_said = 0;
-  bound.load([&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
+  const auto report = [&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
     if (stop.asked()) throw Interrupted{};
     const double share =
         total_bytes == 0 ? 1.0 : static_cast<double>(done_bytes) / static_cast<double>(total_bytes);
@@ -124,10 +128,12 @@ const memory::BoundPlan& read_in(memory::BoundPlan& bound, DaemonService& servic
       tenths_said = tenths;
       spdlog::info("loading: {}%", tenths * 10);
     }
-  });
+  };
+  bound.load(report, threads);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  spdlog::info("loaded {} bytes in {:.2f} s", planner::grouped(bound.plan().model.tensor_bytes),
-               took.count());
+  spdlog::info("loaded {} bytes in {:.2f} s, {} of them repacked for the CPU",
+               planner::grouped(bound.plan().model.tensor_bytes), took.count(),
+               planner::grouped(bound.repacked_bytes()));
   return bound;
 }
 
@@ -137,8 +143,9 @@ class Running {
   Running(Start start, model::Header header, model::Hyperparameters hyper, const model::Tokenizer& tokenizer,
           const Config& config, DaemonService& service, const StopRequest& stop)
       : accelerator_(std::move(start.accelerator)),
-        bound_(std::move(start.plan), std::move(header), std::move(hyper), accelerator_.get()),
-        executor_(read_in(bound_, service, stop), {.threads = config.threads}),
+        bound_(std::move(start.plan), std::move(header), std::move(hyper), accelerator_.get(),
+               &cpu::plane_repacker()),
+        executor_(read_in(bound_, config, service, stop), {.threads = config.threads}),
         vram_(measured_vram(bound_)),
         engine_(executor_, tokenizer, engine::limits_of(bound_.plan(), config.queued_requests)) {}
 

@@ -13,6 +13,7 @@
 
 #include <gtest/gtest.h>
 
+#include "backends/cpu/planes.h"
 #include "backends/cuda/accelerator.h"
 #include "backends/cuda/emulation/device.h"
 #include "memory/bind.h"
@@ -321,6 +322,56 @@ TEST(BindAccelerator, AFloatHeadIsStoredInAnotherTypeOnTheWay) {
   for (std::uint64_t i = 0; i < blocks; ++i) {
     ASSERT_EQ(std::memcmp(pinned + i * 32, file_order + i * 34 + 2, 32), 0) << i;
     ASSERT_EQ(std::memcmp(pinned + blocks * 32 + i * 2, file_order + i * 34, 2), 0) << i;
+  }
+}
+
+TEST(BindAccelerator, WeightsThatAreStreamedStayAsInTheFileAndOthersAreRepacked) {
+  const auto file = std::filesystem::path(TANDEM_SOURCE_DIR) / "config/embedded/tandem-tiny-q4_0.gguf";
+  const Subject subject(file);
+  auto placement = planner::Placement::all_on(Device::cpu, subject.hyper.layers.size());
+  placement.attention[1] = Device::emulated0;
+  placement.ffn[2] = Device::emulated0;
+  for (const std::uint32_t stream_rows : {0U, 8U}) {
+    planner::Workload workload;
+    workload.max_seq_len = 64;
+    workload.sequences = 2;
+    workload.micro_batch = 16;
+    workload.stream_rows = stream_rows;
+    const auto plan = subject.plan(workload, placement);
+    CountingAccelerator accelerator({.memory_bytes = kDeviceBytes});
+    BoundPlan bound(plan, subject.header, subject.hyper, &accelerator, &cpu::plane_repacker());
+    bound.load({}, 2);
+    const auto expect_in_file = [&](bool in_file, const device::Matrix& matrix, std::uint32_t layer,
+                                    const std::string& stem) {
+      const auto* tensor =
+          subject.header.find_tensor("blk." + std::to_string(layer) + "." + stem + ".weight");
+      const auto layout = in_file ? device::WeightLayout::rows : device::WeightLayout::planes;
+      EXPECT_EQ(matrix.layout, layout) << stem << ' ' << layer;
+      EXPECT_EQ(matrix.data == subject.header.data(*tensor).data(), in_file) << stem << ' ' << layer;
+    };
+    std::uint64_t repacked_bytes =
+        plan.head.bytes - subject.header.find_tensor("output_norm.weight")->size_bytes;
+    for (std::uint32_t layer = 0; layer < subject.hyper.layers.size(); ++layer) {
+      if (layer != 1) {
+        const auto unit = bound.unit({planner::UnitKind::attention, layer}, Device::cpu);
+        expect_in_file(false, unit.attention.q, layer, "attn_q");
+        for (const auto& matrix : {unit.attention.q, unit.attention.k, unit.attention.v, unit.attention.out})
+          repacked_bytes += std::uint64_t{matrix.in} * matrix.out / 32 * 18;
+      }
+      if (layer == 2) continue;
+      const auto ffn = bound.unit({planner::UnitKind::ffn, layer}, Device::cpu).ffn;
+      expect_in_file(stream_rows > 0, ffn.gate, layer, "ffn_gate");
+      expect_in_file(stream_rows > 0, ffn.up, layer, "ffn_up");
+      expect_in_file(stream_rows > 0, ffn.down, layer, "ffn_down");
+      if (stream_rows == 0) repacked_bytes += 3 * std::uint64_t{ffn.gate.in} * ffn.gate.out / 32 * 18;
+    }
+    EXPECT_EQ(bound.head().out.layout, device::WeightLayout::planes);
+    EXPECT_EQ(bound.repacked_bytes(), repacked_bytes);
+    for (const auto& line : bound.ledger()) {
+      if (line.device == Device::cpu) {
+        EXPECT_EQ(line.used_bytes, line.planned_bytes);
+      }
+    }
   }
 }
 

@@ -30,13 +30,9 @@ def ledger(daemon):
     return daemon.client.get("/v1/plan").json()["ledger"]
 
 
-def allocated_beside_the_file(lines):
+def allocated(lines):
     """Bytes of the arenas in this machine's RAM, where an emulated device has its memory too."""
-    return sum(
-        line["allocated_bytes"]
-        for line in lines
-        if line["device"] != "cpu" or line["purpose"] not in ("weights", "head")
-    )
+    return sum(line["allocated_bytes"] for line in lines)
 
 
 def serve(daemon):
@@ -45,13 +41,32 @@ def serve(daemon):
     assert daemon.idle()
 
 
+@pytest.mark.parametrize("weights", ["repacked", "mapped"])
 @pytest.mark.parametrize("devices", [("--devices", "cpu"), ("--devices", "emulated", "--vram", "4MiB")])
-def test_resident_memory_is_the_mapped_weights_the_ledger_and_little_else(devices):
-    with Daemon(EMBEDDED, *devices, *LOAD) as daemon:
+def test_resident_memory_is_the_weights_once_the_rest_of_the_ledger_and_little_else(devices, weights):
+    with Daemon(EMBEDDED, *devices, *LOAD, "--cpu-weights", weights) as daemon:
         serve(daemon)
-        mapped = resident_bytes(daemon, EMBEDDED)
-        beside = resident_bytes(daemon) - mapped - allocated_beside_the_file(ledger(daemon))
+        beside = resident_bytes(daemon) - allocated(ledger(daemon))
         assert 0 < beside < 64 * MIB
+
+
+@pytest.mark.parametrize("weights", ["repacked", "mapped"])
+def test_the_log_and_the_plan_say_how_the_cpus_weights_lie(weights):
+    with Daemon(EMBEDDED, "--devices", "cpu", *LOAD, "--cpu-weights", weights) as daemon:
+        plan = daemon.client.get("/v1/plan").json()["plan"]
+        repacked = re.search(r"loaded [\d,]+ bytes in [\d.]+ s, ([\d,]+) of them repacked", daemon.log.read_text())
+        in_file = resident_bytes(daemon, EMBEDDED)
+    assert plan["workload"]["cpu_weights"] == weights
+    repacked_bytes = int(repacked[1].replace(",", ""))
+    tensor_bytes = plan["model"]["tensor_bytes"]
+    if weights == "mapped":
+        assert repacked_bytes == 0
+        assert in_file >= tensor_bytes
+        assert any("used as they are in the file" in line for line in plan["reasons"])
+    else:
+        assert 0.95 * tensor_bytes < repacked_bytes < tensor_bytes
+        assert in_file < 0.3 * tensor_bytes
+        assert any("are repacked when they are loaded" in line for line in plan["reasons"])
 
 
 def test_the_devices_own_count_of_its_memory_agrees_with_the_ledger():
