@@ -66,6 +66,8 @@ void print_profile(const planner::MachineProfile& machine, const ipc::Json& meas
         std::pair{"logits capped", elems.logits_g_per_s}}) {
     if (g_per_s > 0) print_rate(name, two_decimals(g_per_s), "giga-elements/s");
   }
+  if (machine.cpu_mapped_slowdown > 0)
+    print_rate("weights as in the file", two_decimals(machine.cpu_mapped_slowdown), "x as long as repacked");
   print_rate("a unit's barriers", two_decimals(machine.cpu_unit_us), "us");
   print_rate("a stage's start", two_decimals(machine.cpu_stage_us), "us");
   if (machine.stream_rows > 0) print_rate("streaming pays from", two_decimals(machine.stream_rows), "rows");

@@ -63,6 +63,10 @@ void want_huge_pages(std::span<std::byte> bytes) noexcept {
   static_cast<void>(advise(pages_of(bytes), MADV_HUGEPAGE));
 }
 
+void want_small_pages(std::span<std::byte> bytes) noexcept {
+  static_cast<void>(advise(pages_of(bytes), MADV_NOHUGEPAGE));
+}
+
 void begin_reading(std::span<const std::byte> bytes) noexcept {
   if (!bytes.empty()) static_cast<void>(advise(pages_of(bytes), MADV_WILLNEED));
 }

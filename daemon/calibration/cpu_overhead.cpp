@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backends/cpu/dequantise.h"
+#include "backends/cpu/planes.h"
 #include "daemon/calibration/cpu_units.h"
 #include "planner/cost.h"
 
@@ -43,9 +44,10 @@ planner::ModelInput small_model() {
 class Layers {
  public:
   Layers(const AttentionShape& shape, std::uint32_t ffn_width, std::size_t layers) : shape_(shape) {
+    const auto repacked = memory_.view(&cpu::plane_repacker());
     for (std::size_t i = 0; i < layers; ++i) {
-      units_.push_back(attention_unit(shape, memory_.view()));
-      units_.push_back(ffn_unit(shape.width, ffn_width, shape.type, memory_.view()));
+      units_.push_back(attention_unit(shape, repacked));
+      units_.push_back(ffn_unit(shape.width, ffn_width, shape.type, repacked));
     }
     scratch_ = scratch_for(units_, shape.width, shape.context, memory_.view());
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backends/cpu/operations.h"
+#include "backends/cpu/planes.h"
 #include "backends/cpu/quantised_row.h"
 #include "planner/row_work.h"
 
@@ -54,11 +55,19 @@ struct ProductTime {
   double ops = 0;    ///< multiplies and adds
 };
 
+/// The layout in which such halves are fastest.
+device::WeightLayout best_layout(const FfnShape& shape, model::TensorType type) {
+  const auto& repacker = cpu::plane_repacker();
+  const bool repacks = repacker.repacks(block_type(type), shape.width, shape.ffn_width) &&
+                       repacker.repacks(block_type(type), shape.ffn_width, shape.width);
+  return repacks ? device::WeightLayout::planes : device::WeightLayout::rows;
+}
+
 /// Multiplies `rows` rows with `halves` of the FFN halves in `block`, each time with those that follow the
 /// last.
 ProductTime product_time(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, const WeightBlock& block,
-                         const FfnShape& shape, model::TensorType type, std::uint32_t rows,
-                         std::size_t halves) {
+                         const FfnShape& shape, model::TensorType type, device::WeightLayout layout,
+                         std::uint32_t rows, std::size_t halves) {
   const auto bytes_each = ffn_bytes(shape, block_type(type));
   const Input narrow(kernels, shape.width, rows);
   const Input wide(kernels, shape.ffn_width, rows);
@@ -69,7 +78,7 @@ ProductTime product_time(Pace& pace, cpu::Team& team, const cpu::KernelSet& kern
   std::size_t first = 0;
   const auto multiply = [&](cpu::Team::Member& member, std::size_t i) {
     const auto at = (first + i) % all * bytes_each;
-    const auto half = ffn_at(shape, block_type(type), block.bytes().data(), at);
+    const auto half = ffn_at(shape, block_type(type), layout, block.bytes().data(), at);
     const cpu::Product into[] = {{&half.gate, gate.data()}, {&half.up, up.data()}};
     cpu::multiply_all(member, kernels, narrow.view(), into);
     const cpu::Product out{&half.down, down.data()};
@@ -100,6 +109,7 @@ std::optional<planner::TypeRates> product_rates(Pace& pace, cpu::Team& team, con
   const auto all = block.bytes().size() / ffn_bytes(shape, block_type(type));
   if (all == 0) return std::nullopt;
   const auto halves = std::max<std::size_t>(1, all / kSamplesOfBlock);
+  const auto layout = best_layout(shape, type);
   planner::TypeRates rates{type, {}, 0};
   // Without inputs and outputs; at least half of what was measured is arithmetic, however wrong the
   // rest may be.
@@ -109,12 +119,24 @@ std::optional<planner::TypeRates> product_rates(Pace& pace, cpu::Team& team, con
   };
   for (std::size_t i = 0; i < planner::kMeasuredRows.size(); ++i) {
     const auto rows = planner::kMeasuredRows[i];
-    const auto time = product_time(pace, team, kernels, block, shape, type, rows, halves);
+    const auto time = product_time(pace, team, kernels, block, shape, type, layout, rows, halves);
     rates.read_gb_per_s[i] = time.bytes / arithmetic_s(time, rows, halves) / 1e9;
   }
-  const auto time = product_time(pace, team, kernels, block, shape, type, kProductRows, 1);
+  const auto time = product_time(pace, team, kernels, block, shape, type, layout, kProductRows, 1);
   rates.tops = time.ops / arithmetic_s(time, kProductRows, 1) / 1e12;
   return rates;
+}
+
+double mapped_slowdown(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, const WeightBlock& mapped,
+                       const WeightBlock& block, const FfnShape& shape, model::TensorType type) {
+  const auto all = std::min(mapped.bytes().size(), block.bytes().size()) / ffn_bytes(shape, block_type(type));
+  if (all == 0) return 0;
+  const auto halves = std::max<std::size_t>(1, all / kSamplesOfBlock);
+  const auto seconds = [&](const WeightBlock& weights, device::WeightLayout layout) {
+    return product_time(pace, team, kernels, weights, shape, type, layout, 1, halves).seconds;
+  };
+  const auto mapped_s = seconds(mapped, device::WeightLayout::rows);
+  return std::max(1.0, mapped_s / seconds(block, best_layout(shape, type)));
 }
 
 }  // namespace tandem::calibration

@@ -16,9 +16,15 @@ std::vector<model::TensorType> cpu_types();
 
 /// Rates of the products of an FFN half of `shape` in one element type: read rates from steps that go through
 /// all of `block`, throughput from one of many rows; the time of inputs and outputs by `elems` taken off.
-/// Nothing where no half of this type fits into the block.
+/// Block types are repacked.  Nothing where no half of this type fits into the block.
 std::optional<planner::TypeRates> product_rates(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
                                                 const WeightBlock& block, const FfnShape& shape,
                                                 model::TensorType type, const planner::ElementRates& elems);
+
+/// Times as long that a step of one row takes where weights of a block type lie in `mapped` row after row, as
+/// in a file, as where they lie in `block` repacked; at least 1, and 0 where no half of this type fits into
+/// either.
+double mapped_slowdown(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, const WeightBlock& mapped,
+                       const WeightBlock& block, const FfnShape& shape, model::TensorType type);
 
 }  // namespace tandem::calibration

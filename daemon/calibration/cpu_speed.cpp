@@ -29,12 +29,12 @@ FfnShape shape_for(model::TensorType type) {
   return shape;
 }
 
-/// Three times the caches, and an FFN half of every type; at most a quarter of what the system has left.
+/// Three times the caches, and an FFN half of every type; at most an eighth of what the system has left.
 /// Eight times the caches were read no slower.
 std::size_t block_bytes() {
   const auto wanted = std::max(3 * largest_cache_bytes(),
                                ffn_bytes(shape_for(model::TensorType::f32), device::BlockType::f32));
-  return std::min<std::uint64_t>(wanted, memory::available_ram_bytes() / 4);
+  return std::min<std::uint64_t>(wanted, memory::available_ram_bytes() / 8);
 }
 
 /// What is known so far, as a profile; without what steps cost beside it.
@@ -56,7 +56,7 @@ planner::MachineProfile rates_of(const CpuSpeed& speed) {
 /// A round through what most models need: the rates of the first kNeededTypes types, and of everything else
 /// but products.
 void measure_common(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, const WeightBlock& block,
-                    const AttentionProbe& attention, CpuSpeed& speed) {
+                    const WeightBlock& mapped, const AttentionProbe& attention, CpuSpeed& speed) {
   speed.reads = read_speeds(pace, block.bytes(), team.threads());
   if (pace.begin("attention")) speed.attention = attention.rates(pace, team, kernels);
   if (pace.begin("norms and GeGLU")) speed.elems = element_rates(pace, team, kernels, block);
@@ -66,6 +66,10 @@ void measure_common(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, 
     pace.begin(products_in(type));
     const auto rates = product_rates(pace, team, kernels, block, shape_for(type), type, speed.elems);
     if (rates) speed.types.push_back(*rates);
+  }
+  const auto first = types.front();
+  if (pace.begin("weights as in the file")) {
+    speed.mapped_slowdown = mapped_slowdown(pace, team, kernels, mapped, block, shape_for(first), first);
   }
   if (pace.begin("small units")) speed.overhead = step_overhead(pace, team, kernels, rates_of(speed));
 }
@@ -78,11 +82,12 @@ CpuSpeed measure(Pace& pace, unsigned threads) {
   speed.threads = team.threads();
   speed.kernels = kernels.name;
   const WeightBlock block(block_bytes());
+  const WeightBlock mapped(block.bytes().size(), Pages::small);
   const AttentionProbe attention(block.bytes().size());
   double round_s = 0;
   for (unsigned round = 0; round == 0 || (round < pace.effort().rounds && pace.has(round_s)); ++round) {
     const auto start_s = pace.elapsed_s();
-    measure_common(pace, team, kernels, block, attention, speed);
+    measure_common(pace, team, kernels, block, mapped, attention, speed);
     round_s = pace.elapsed_s() - start_s;
   }
   const auto types = cpu_types();

@@ -18,7 +18,8 @@ struct CpuSpeed {
   std::string kernels;  ///< name of the kernel set
   std::vector<ReadSpeed> reads;
   std::vector<NodeSpeed> nodes;
-  std::vector<planner::TypeRates> types;
+  std::vector<planner::TypeRates> types;  ///< repacked where they can be
+  double mapped_slowdown = 0;             ///< of the first of cpu_types
   AttentionRates attention;
   planner::ElementRates elems;
   StepOverhead overhead;

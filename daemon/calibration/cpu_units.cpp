@@ -20,9 +20,9 @@ double step_s(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
   });
 }
 
-UnitMemory HostMemory::view() {
+UnitMemory HostMemory::view(const device::Repacker* repacker) {
   return {[this](std::size_t bytes) { return blocks_.emplace_back(bytes + 1).bytes().data(); },
-          [](std::byte* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }};
+          [](std::byte* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }, repacker};
 }
 
 AttentionHalves::AttentionHalves(const AttentionShape& shape, std::size_t halves, std::uint32_t most_rows)

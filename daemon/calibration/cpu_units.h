@@ -15,7 +15,7 @@ namespace tandem::calibration {
 /// Memory of the host.
 class HostMemory {
  public:
-  [[nodiscard]] UnitMemory view();
+  [[nodiscard]] UnitMemory view(const device::Repacker* repacker = nullptr);
 
  private:
   std::deque<WeightBlock> blocks_;

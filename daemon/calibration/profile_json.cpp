@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "daemon/calibration/cpu_products.h"
 #include "model/error.h"
 #include "planner/machine.h"
 #include "planner/size_text.h"
@@ -58,6 +59,9 @@ void add_cpu(const CpuSpeed& cpu, Rates& rates) {
                      "measured: the same with 8 rows, by row and unit");
   rates.add_if_known("cpu_unit_many_rows_us", cpu.overhead.unit_many_rows_us,
                      "measured: the same with 64 rows, by row and unit");
+  rates.add_if_known("cpu_mapped_slowdown", cpu.mapped_slowdown,
+                     "measured: one row through FFN halves in " + name_of(cpu_types().front()) +
+                         " as in the file, over the same repacked");
   rates.add("cpu_stage_us", cpu.overhead.stage_us,
             "measured: a step through units of 32 elements, less its units");
   rates.add("cpu_threads", cpu.threads, "the team that measured");
@@ -125,13 +129,13 @@ void add_gpu(const AcceleratorSpeed& gpu, Rates& rates) {
   rates.add_if_known("gpu_attention_tops", gpu.attention_tops, "measured: many rows");
 }
 
-Json types_json(const std::vector<planner::TypeRates>& measured) {
+Json types_json(const std::vector<planner::TypeRates>& measured, const std::string& how) {
   Json types = Json::object();
   for (const auto& rates : measured) {
     types[name_of(rates.type)] = {
         {"read_gb_per_s", rates.read_gb_per_s},
         {"tops", rates.tops},
-        {"source", "measured: gate, up and down of an FFN, larger than the caches"}};
+        {"source", "measured: gate, up and down of an FFN, larger than the caches" + how}};
   }
   return types;
 }
@@ -162,12 +166,14 @@ std::string profile_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const
   const auto& fingerprint = occasion.fingerprint;
   const auto description = fingerprint.cpu + ", " + std::to_string(cpu.threads) + " threads, measured " +
                            occasion.utc + (gpu.types.empty() ? "; GPU figures of the profile default" : "");
-  const Json profile{{"schema", "tandem.machine/1"},
-                     {"name", "this machine"},
-                     {"description", description},
-                     {"rates", rates.json()},
-                     {"block_types", {{"cpu", types_json(cpu.types)}, {"gpu", types_json(gpu.types)}}},
-                     {"measured", measured_json(cpu, gpu, occasion)}};
+  const Json profile{
+      {"schema", "tandem.machine/1"},
+      {"name", "this machine"},
+      {"description", description},
+      {"rates", rates.json()},
+      {"block_types",
+       {{"cpu", types_json(cpu.types, "; repacked where it can be")}, {"gpu", types_json(gpu.types, "")}}},
+      {"measured", measured_json(cpu, gpu, occasion)}};
   return profile.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

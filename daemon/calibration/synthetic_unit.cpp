@@ -29,7 +29,11 @@ const float* ones(std::uint32_t elems, const UnitMemory& memory) {
 
 /// Of fp32 numbers whose products over a row stay near 1, or of sane blocks.
 device::Matrix matrix(std::uint32_t in, std::uint32_t out, device::BlockType type, const UnitMemory& memory) {
-  if (type != device::BlockType::f32) return {memory.allocate(cpu::row_bytes(type, in) * out), type, in, out};
+  if (type != device::BlockType::f32) {
+    const bool repacked = memory.repacker != nullptr && memory.repacker->repacks(type, in, out);
+    return {memory.allocate(cpu::row_bytes(type, in) * out), type, in, out,
+            repacked ? device::WeightLayout::planes : device::WeightLayout::rows};
+  }
   return {place(std::vector<float>(std::size_t{in} * out, 0.01f), memory), type, in, out};
 }
 

@@ -13,6 +13,8 @@ struct UnitMemory {
   /// Bytes of sane numbers (see WeightBlock) that stay until the end.
   std::function<std::byte*(std::size_t bytes)> allocate;
   std::function<void(std::byte* to, const void* from, std::size_t bytes)> upload;
+  /// Matrices that it takes are repacked ones; null: all lie row after row.
+  const device::Repacker* repacker = nullptr;
 };
 
 /// The shape of attention that is measured.

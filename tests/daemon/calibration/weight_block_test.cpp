@@ -37,7 +37,8 @@ TEST(WeightBlock, EveryTypeOfTheCpuIsMeasuredOnce) {
 TEST(WeightBlock, AnFfnHalfIsThreeMatricesInARow) {
   const FfnShape shape{256, 1024};
   const WeightBlock block(2 * ffn_bytes(shape, device::BlockType::q4_0));
-  const auto half = ffn_at(shape, device::BlockType::q4_0, block.bytes().data(), 18);
+  const auto half =
+      ffn_at(shape, device::BlockType::q4_0, device::WeightLayout::rows, block.bytes().data(), 18);
   constexpr std::size_t kMatrix = 256 * 1024 / 32 * 18;
   EXPECT_EQ(ffn_bytes(shape, device::BlockType::q4_0), 3 * kMatrix);
   EXPECT_EQ(half.gate.data, block.bytes().data() + 18);
