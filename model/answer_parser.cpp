@@ -11,9 +11,10 @@ constexpr std::string_view kThoughtName = "thought\n";
 constexpr std::size_t kRoomForEvents = 4;
 constexpr std::size_t kRoomForText = 256;
 
-// What a call's text may have before anything is allocated again.
-constexpr std::size_t kRoomForCall = 8192;
-constexpr std::size_t kRoomForQuotes = 256;
+// What a call's text may have before anything is allocated again.  Of so much memory the system gives only
+// what is written to.
+constexpr std::size_t kRoomForCall = std::size_t{256} << 10;
+constexpr std::size_t kRoomForQuotes = std::size_t{16} << 10;
 
 }  // namespace
 

@@ -21,7 +21,8 @@ namespace tandem::model {
 /// Runs a grammar over bytes.  A state is the set of all places where the grammar may be after the bytes so
 /// far: stacks of nodes, the top one takes the next byte, the others are where to go on after a rule's end.
 /// Stacks and states are numbered as they come up and kept; equal ones have equal numbers.  They lie in
-/// memory of the machine's own: kRoomBytes from the start, and where those are full, ever larger pieces.
+/// memory of the machine's own: kRoomBytes from the start, of which the system gives what is written to, and
+/// where those are full, ever larger pieces.
 class GrammarMachine {
  public:
   using NodeId = Grammar::NodeId;
@@ -30,7 +31,7 @@ class GrammarMachine {
 
   static constexpr StackId kEmptyStack = 0;  ///< everything is over
   static constexpr StateId kDead = 0;        ///< no stack at all: the bytes do not fit
-  static constexpr std::size_t kRoomBytes = std::size_t{512} << 10;
+  static constexpr std::size_t kRoomBytes = std::size_t{4} << 20;
 
   struct Frame {
     NodeId node = 0;

@@ -220,7 +220,7 @@ std::vector<EngineRequest> requests(const model::Tokenizer& tokenizer, std::size
   if (n < 4) return all;
   all[3].chat.emplace();
   all[3].chat->format = model::ChatTemplate::gemma4_r4;
-  all[3].chat->start.call = "call:f{a:";
+  all[3].chat->start.call = "call:f{a:" + std::string(100'000, '1');
   for (const auto marker : {model::Marker::call_begin, model::Marker::call_end}) {
     const auto token = tokenizer.find(model::text_of(marker));
     if (token) all[3].sampling.logit_bias.emplace_back(*token, -100.0F);  // who reads a whole call allocates
