@@ -101,11 +101,7 @@ void multiply_few_rows(const std::uint8_t* w, std::size_t stride, int columns,
 template <class Format, int N>
 void multiply_few_rows_in_planes(const PanelPlanes& at, int columns, const PanelRow<KindOf<Format>>* x,
                                  float (*sums)[kTileOutputs]) {
-#if defined(__AVX512VNNI__)
-  constexpr int kBlocks = Format::kElems > 32 ? 1 : 2;
-#else
-  constexpr int kBlocks = 1;
-#endif
+  constexpr int kBlocks = Format::kElems > 32 ? 1 : 2;  // as above
   constexpr int kGroups = Format::kElems / Format::kGroup;
   PanelReader<Format> reader(at);
   const auto block_at = [&reader](int block) { return reader.block(block); };

@@ -19,6 +19,8 @@
 // What a kernel does with unpacked quants depends on the kind of a block type only, so that each kind is
 // compiled once and block types bring functions that unpack.
 
+#include <bit>
+
 #include "backends/cpu/few_rows.h"
 #include "backends/cpu/lane_outputs.h"
 #include "backends/cpu/panel_multiply.h"
@@ -39,7 +41,7 @@ struct WeightFormat {
   FewRowsKernel few_rows[5];  ///< by the number of rows; null where panels are faster
   PanelPlanes (*planes)(const device::Matrix& w, std::uint32_t row, std::uint32_t panel);
   void (*fill_from_planes)(const PanelPlanes& at, Panel& panel);
-  FewRowsInPlanesKernel few_rows_in_planes[9];
+  FewRowsInPlanesKernel few_rows_in_planes[4];  ///< by the logarithm of the number of rows, as above
   int elems, bytes;
   int offset;
 
@@ -62,11 +64,11 @@ inline constexpr WeightFormat<KindOf<Format>> kWeightFormat = {
     panel_planes<Format>,
     fill_panel_from_planes<Format>,
 #if defined(__AVX512VNNI__)
-    {nullptr, multiply_few_rows_in_planes<Format, 1>, multiply_few_rows_in_planes<Format, 2>, nullptr,
-     multiply_few_rows_in_planes<Format, 4>, nullptr, nullptr, nullptr,
-     multiply_few_rows_in_planes<Format, 8>},
+    {multiply_few_rows_in_planes<Format, 1>, multiply_few_rows_in_planes<Format, 2>,
+     multiply_few_rows_in_planes<Format, 4>, multiply_few_rows_in_planes<Format, 8>},
 #elif defined(__AVX2__)
-    {nullptr, multiply_few_rows_in_planes<Format, 1>, multiply_few_rows_in_planes<Format, 2>},
+    {multiply_few_rows_in_planes<Format, 1>, multiply_few_rows_in_planes<Format, 2>,
+     multiply_few_rows_in_planes<Format, 4>, nullptr},
 #else
     {},
 #endif
@@ -139,11 +141,12 @@ template <class Kind>
 struct FewRows {
   PanelRow<Kind> rows[kFewRowsColumns / kPanelColumns * kFewRows];
 
-  FewRows(const Weights<Kind>& w, const Activations& x, int column, int columns) {
-    for (std::uint32_t r = 0; r < x.n; ++r) {
-      const RowSlice slice(x, r, static_cast<std::uint32_t>(w.in));
+  /// `n` >= x.n of them: the last one repeated.
+  FewRows(const Weights<Kind>& w, const Activations& x, std::uint32_t n, int column, int columns) {
+    for (std::uint32_t r = 0; r < n; ++r) {
+      const RowSlice slice(x, r < x.n ? r : x.n - 1, static_cast<std::uint32_t>(w.in));
       PanelRow<Kind>* row = rows + r;
-      for (int at = 0; at < columns; at += kPanelColumns, row += x.n) {
+      for (int at = 0; at < columns; at += kPanelColumns, row += n) {
         row->fill(slice, column + at, columns - at < kPanelColumns ? columns - at : kPanelColumns,
                   w.format.offset);
       }
@@ -164,14 +167,21 @@ TANDEM_INLINE void add_through_panels(const Fill& fill, int columns, std::uint32
   }
 }
 
+/// The kernel for at least `n` <= kFewRows rows of repacked weights, whose rows are a power of two; null if
+/// panels are faster.
+template <class Kind>
+typename WeightFormat<Kind>::FewRowsInPlanesKernel few_rows_in_planes(const Weights<Kind>& w,
+                                                                      std::uint32_t n) {
+  return w.format.few_rows_in_planes[std::bit_width(n - 1)];
+}
+
 /// Adds columns [column, column + columns) of the sixteen or one rows that `outputs` names.
 template <class Kind>
 void add_few(const Weights<Kind>& w, const LaneOutputs& outputs, int column, int columns, std::uint32_t n,
              const PanelRow<Kind>* x, float (*sums)[kTileOutputs]) {
   if (w.in_planes()) {
-    if (const auto kernel = w.format.few_rows_in_planes[n]) {
-      return kernel(w.planes_at(outputs.first, column), columns, x, sums);
-    }
+    const auto kernel = few_rows_in_planes(w, n);
+    if (kernel != nullptr) return kernel(w.planes_at(outputs.first, column), columns, x, sums);
     return add_through_panels(
         [&](int at, int, Panel& panel) {
           w.format.fill_from_planes(w.planes_at(outputs.first, column + at), panel);
@@ -194,12 +204,15 @@ template <class Kind>
 void multiply_few(const Weights<Kind>& w, const Activations& x, float* y, std::size_t y_stride) {
   alignas(64) float sums[kFewRows][kTileOutputs] = {};
   const LaneOrder order = w.in_planes() ? LaneOrder::neighbours : LaneOrder::streams;
+  // With repacked weights a kernel for more rows than there are is faster than panels.
+  const bool round_up = w.in_planes() && few_rows_in_planes(w, x.n) != nullptr;
+  const std::uint32_t n = round_up ? std::bit_ceil(x.n) : x.n;
   for (int column = 0; column < w.in; column += kFewRowsColumns) {
     const int columns = w.in - column < kFewRowsColumns ? w.in - column : kFewRowsColumns;
-    const FewRows<Kind> few(w, x, column, columns);
+    const FewRows<Kind> few(w, x, n, column, columns);
     for_lanes(order, w.n_out, [&](const LaneOutputs& outputs) {
       load_lanes(y, y_stride, outputs, x.n, column == 0, sums);
-      add_few(w, outputs, column, columns, x.n, few.rows, sums);
+      add_few(w, outputs, column, columns, n, few.rows, sums);
       store_lanes(sums, outputs, x.n, y, y_stride);
     });
   }

@@ -69,10 +69,7 @@ class PlaneSource : public LaneNumbers {
   }
 
   TANDEM_INLINE LaneWords byte(std::size_t offset) const {
-    using LaneBytes16 = std::uint8_t __attribute__((vector_size(kTileOutputs)));
-    LaneBytes16 bytes;
-    __builtin_memcpy(&bytes, small(offset), sizeof bytes);
-    return __builtin_convertvector(bytes, LaneWords);
+    return widened(small(offset));
   }
   TANDEM_INLINE LaneFloats half(std::size_t offset) const {
     std::uint16_t halves[kTileOutputs];
@@ -99,6 +96,16 @@ class PlaneSource : public LaneNumbers {
 
   TANDEM_INLINE const std::uint8_t* field(std::size_t offset) const {
     return planes_.row(first_field_ + static_cast<int>((offset - Format::kFieldsAt) / 16));
+  }
+  /// Sixteen bytes as words.
+  TANDEM_INLINE static LaneWords widened(const std::uint8_t* bytes) {
+    constexpr std::size_t kWords = sizeof(Register) / 4;
+    LaneWords words;
+    for (std::size_t i = 0; i < kTileOutputs; i += kWords) {
+      const Register some = widen_bytes_as(As<Register>{}, bytes + i);
+      __builtin_memcpy(reinterpret_cast<char*>(&words) + 4 * i, &some, sizeof some);
+    }
+    return words;
   }
   TANDEM_INLINE const std::uint8_t* small(std::size_t offset) const {
     return small_ + (offset - Fields::kSmallAt) * kPlaneRows;

@@ -123,6 +123,10 @@ TANDEM_INLINE void store_low_bytes(std::int8_t* to, __m128i value) {
   __builtin_memcpy(to, &bytes, sizeof bytes);
 }
 /// 16 bytes from each of as many places as the register has 128-bit lanes.
+/// As many bytes as there are words.
+TANDEM_INLINE __m128i widen_bytes_as(As<__m128i>, const std::uint8_t* from) {
+  return _mm_cvtepu8_epi32(_mm_loadu_si32(from));
+}
 TANDEM_INLINE __m128i gather_as(As<__m128i>, const std::uint8_t* const* from) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(*from));
 }

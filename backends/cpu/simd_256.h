@@ -120,6 +120,10 @@ TANDEM_INLINE void store_low_bytes(std::int8_t* to, __m256i value) {
   store_low_bytes(to, _mm256_castsi256_si128(value));
   store_low_bytes(to + 4, _mm256_extracti128_si256(value, 1));
 }
+/// As many bytes as there are words.
+TANDEM_INLINE __m256i widen_bytes_as(As<__m256i>, const std::uint8_t* from) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+}
 TANDEM_INLINE __m256i gather_as(As<__m256i>, const std::uint8_t* const* from) {
   const __m128i low = gather_as(As<__m128i>{}, from);
   return _mm256_inserti128_si256(_mm256_castsi128_si256(low), gather_as(As<__m128i>{}, from + 1), 1);

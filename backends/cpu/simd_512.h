@@ -111,6 +111,10 @@ TANDEM_INLINE void store(std::uint8_t* to, __m512i value) {
 TANDEM_INLINE void store_low_bytes(std::int8_t* to, __m512i value) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(value));
 }
+/// As many bytes as there are words.
+TANDEM_INLINE __m512i widen_bytes_as(As<__m512i>, const std::uint8_t* from) {
+  return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
 TANDEM_INLINE __m512i gather_as(As<__m512i>, const std::uint8_t* const* from) {
   const __m256i low = gather_as(As<__m256i>{}, from);
   return _mm512_inserti64x4(_mm512_castsi256_si512(low), gather_as(As<__m256i>{}, from + 2), 1);
