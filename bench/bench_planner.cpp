@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
 #include <string>
 #include <vector>
 
+#include "bench/thread_clock.h"
 #include "model/catalogue.h"
 #include "planner/make_plan.h"
 #include "planner/names.h"
@@ -18,15 +18,9 @@ namespace {
 
 using namespace tandem;
 using namespace tandem::planner;
+using bench::thread_ms;
 
 constexpr std::uint64_t kMiB = 1ULL << 20;
-
-/// Processor time of this thread: what others do on the machine does not count.
-double now_ms() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
-}
 
 struct Times {
   std::vector<double> ms;
@@ -55,13 +49,13 @@ void run(const std::string& name, Optimise optimise, std::uint64_t ram_bytes) {
     Workload workload;
     workload.optimise = optimise;
     workload.expected_context = 2048;
-    auto start_ms = now_ms();
+    auto start_ms = thread_ms();
     const auto choice = fastest(input, budget, workload, machine, Device::cuda0);
-    optimum.ms.push_back(now_ms() - start_ms);
+    optimum.ms.push_back(thread_ms() - start_ms);
     if (choice && !choice->proven()) ++optimum.unproven;
-    start_ms = now_ms();
+    start_ms = thread_ms();
     make_plan(input, budget, workload, machine, {Device::cuda0});
-    plan.ms.push_back(now_ms() - start_ms);
+    plan.ms.push_back(thread_ms() - start_ms);
   }
   const auto what =
       name + " " + std::string(to_string(optimise)) + " " + std::to_string(ram_bytes / kMiB / 1024) + " GiB";

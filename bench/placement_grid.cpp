@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <ctime>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bench/thread_clock.h"
 #include "model/catalogue.h"
 #include "planner/machine_parts.h"
 #include "planner/make_plan.h"
@@ -23,19 +23,13 @@ namespace {
 
 using namespace tandem;
 using namespace tandem::planner;
+using bench::thread_ms;
 
 constexpr std::uint64_t kGiB = 1ULL << 30;
 constexpr std::uint64_t kLeastGib = 6;
 constexpr std::uint64_t kMostGib = 24;
 constexpr double kLongPlacementMs = 30;
 constexpr double kLongPlanMs = 200;
-
-/// Processor time of this thread: what others do on the machine does not count.
-double now_ms() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
-}
 
 /// What searches with one aim and number of sequences came to.
 struct Tally {
@@ -85,9 +79,9 @@ void run(const Subject& model, const MachineProfile& machine, const Workload& as
     budget.vram_bytes = gib * kGiB;
     const auto where = machine.name + " " + model.name + " " + aim + " " + std::to_string(gib) + " GiB";
     auto workload = asked;
-    auto start_ms = now_ms();
+    auto start_ms = thread_ms();
     const auto choice = fastest(model.input, budget, workload, machine, Device::cuda0);
-    const auto took_ms = now_ms() - start_ms;
+    const auto took_ms = thread_ms() - start_ms;
     auto& tally = placements[aim];
     tally.add(took_ms, kLongPlacementMs);
     if (choice && !choice->proven()) {
@@ -98,9 +92,9 @@ void run(const Subject& model, const MachineProfile& machine, const Workload& as
       std::printf("long: %s, %.1f ms\n", where.c_str(), took_ms);
     }
     if (plans == nullptr) continue;
-    start_ms = now_ms();
+    start_ms = thread_ms();
     make_plan(model.input, budget, workload, machine, {Device::cuda0});
-    (*plans)[aim].add(now_ms() - start_ms, kLongPlanMs);
+    (*plans)[aim].add(thread_ms() - start_ms, kLongPlanMs);
   }
 }
 
