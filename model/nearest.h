@@ -23,12 +23,18 @@ inline std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-/// The one of `known` with the fewest edits from `word`, for "did you mean"; empty if there is none.
+/// The one of `known` that `word` is most likely meant to be, for "did you mean": one that begins with it,
+/// else one that contains it, else any; of those the one with the fewest edits.  Empty if there is none.
 template <typename Range>
 std::string_view nearest(std::string_view word, const Range& known) {
-  const auto best = std::min_element(
-      std::begin(known), std::end(known),
-      [word](const auto& a, const auto& b) { return edit_distance(word, a) < edit_distance(word, b); });
+  const auto distance = [word](std::string_view name) {
+    const auto at = name.find(word);
+    const auto kind = at == 0 ? 0 : at == std::string_view::npos ? 2 : 1;
+    return std::pair(kind, edit_distance(word, name));
+  };
+  const auto best =
+      std::min_element(std::begin(known), std::end(known),
+                       [&distance](const auto& a, const auto& b) { return distance(a) < distance(b); });
   return best == std::end(known) ? std::string_view{} : std::string_view(*best);
 }
 
