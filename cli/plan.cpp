@@ -20,6 +20,7 @@
 #include "planner/plan_json.h"
 #include "planner/plan_svg.h"
 #include "planner/plan_table.h"
+#include "planner/reasons.h"
 #include "planner/sweep.h"
 
 namespace tandem::cli {
@@ -53,9 +54,7 @@ int make_new_plan(const PlanOptions& options) {
   const auto setting = setting_of(options, options.models.front());
   auto plan =
       planner::make_plan(setting.model, setting.budget, setting.workload, setting.machine, setting.devices);
-  if (options.machine == kThisMachine && !setting.machine.cpu_types.empty()) {
-    plan.reasons.push_back("times are of " + setting.machine.description);
-  }
+  if (options.machine == kThisMachine) plan.reasons.push_back(planner::times_line(setting.machine));
   if (!options.svg.empty()) write_picture(options.svg, planner::plan_svg(plan));
   std::cout << (options.json ? planner::plan_to_text(plan) : planner::plan_table(plan, ink));
   return plan.fits ? kFits : kDoesNotFit;

@@ -8,6 +8,7 @@
 #include "planner/errors.h"
 #include "planner/make_plan.h"
 #include "planner/plan_json.h"
+#include "planner/reasons.h"
 #include "planner/size_text.h"
 
 namespace tandem::daemon {
@@ -49,6 +50,7 @@ planner::Plan choose_plan(const Config& config, const planner::ModelInput& model
   if (!config.context_set) workload.max_seq_len = planner::default_workload(model.hyper).max_seq_len;
   auto plan = planner::make_plan(model, budget, workload, machine(), devices());
   plan.reasons.insert(plan.reasons.begin(), reasons.begin(), reasons.end());
+  plan.reasons.push_back(planner::times_line(machine()));
   return plan;
 }
 
@@ -60,6 +62,7 @@ planner::Plan planned_again(const planner::Plan& plan, const memory::VramAtStart
   budget.vram_bytes = std::min(budget.vram_bytes, vram.free_bytes + vram.driver_bytes);
   auto again = planner::make_plan(model, budget, plan.requested, machine, {planner::gpu_of(plan)});
   again.reasons.insert(again.reasons.begin(), "planned again: " + why);
+  again.reasons.push_back(planner::times_line(machine));
   return again;
 }
 

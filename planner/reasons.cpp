@@ -268,4 +268,10 @@ std::vector<std::string> reasons_of(const Plan& plan, const Choice& choice, cons
   return lines;
 }
 
+std::string times_line(const MachineProfile& machine) {
+  if (!machine.cpu_types.empty()) return "times are of " + machine.description;
+  return "times are of the profile " + machine.name +
+         ", not of this machine, which nobody has measured: tandem calibrate does";
+}
+
 }  // namespace tandem::planner

@@ -15,4 +15,7 @@ namespace tandem::planner {
 std::vector<std::string> reasons_of(const Plan& plan, const Choice& choice, const ModelInput& file,
                                     const MachineProfile& machine, Devices devices);
 
+/// One more where `machine` is to be the one that plans: whose times they are.
+std::string times_line(const MachineProfile& machine);
+
 }  // namespace tandem::planner

@@ -46,6 +46,7 @@ TEST(PlannedAgain, TakesNoMoreVramThanThereIs) {
   EXPECT_LE(again.vram_bytes, 1U << 20);
   EXPECT_EQ(again.workload, plan.workload);
   EXPECT_THAT(again.reasons.front(), HasSubstr("1,048,576 are free"));
+  EXPECT_THAT(again.reasons.back(), HasSubstr("times are of the profile default, not of this machine"));
   EXPECT_TRUE(vram_at_start(again, {.free_bytes = 1 << 20, .total_bytes = 2 << 20}).enough());
 }
 

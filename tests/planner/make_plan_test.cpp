@@ -7,6 +7,7 @@
 #include "planner/errors.h"
 #include "planner/footprint.h"
 #include "planner/plan_consistency.h"
+#include "planner/reasons.h"
 #include "tests/planner/slow_bytes.h"
 #include "tests/planner/subjects.h"
 
@@ -21,6 +22,17 @@ TEST(MakePlan, IsAPureFunction) {
   const auto machine = builtin_machine("default");
   EXPECT_EQ(make_plan(subject.input, Budget{}, Workload{}, machine, {}),
             make_plan(subject.input, Budget{}, Workload{}, machine, {}));
+}
+
+TEST(TimesLine, SaysWhetherThisMachineWasMeasured) {
+  auto machine = builtin_machine("default");
+  EXPECT_EQ(
+      times_line(machine),
+      "times are of the profile default, not of this machine, which nobody has measured: tandem calibrate "
+      "does");
+  machine.description = "4 cores, measured on Tuesday";
+  machine.cpu_types.emplace_back();
+  EXPECT_EQ(times_line(machine), "times are of 4 cores, measured on Tuesday");
 }
 
 TEST(MakePlan, ShrinksNothing) {
