@@ -19,7 +19,7 @@ constexpr std::uint32_t kManyRows = 16;
 /// Outputs of `w` that a thread takes at a time.
 std::uint32_t piece_outputs(const device::Matrix& w, std::uint32_t rows, unsigned threads) {
   const std::size_t share = w.out / (std::size_t{threads} * 4 * kTileOutputs);
-  const std::size_t stream_rows = rows > kManyRows ? 4 : kStreamBytes / row_bytes(w.type, w.in);
+  const std::size_t stream_rows = rows > kManyRows ? 8 : kStreamBytes / row_bytes(w.type, w.in);
   return kTileOutputs *
          static_cast<std::uint32_t>(std::clamp<std::size_t>(std::min(stream_rows, share), 1, 8));
 }
