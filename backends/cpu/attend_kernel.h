@@ -37,12 +37,24 @@ struct BlockRotation {
   void turn(const AttendTask& task, std::uint32_t slot, float* key) const {
     const float* cos_b = offset_cos[slot];
     const float* sin_b = offset_sin[slot];
-    float cos[kMaxHeadDim / 2], sin[kMaxHeadDim / 2];
-    for (std::size_t i = 0; i < task.rotated_pairs; ++i) {
-      cos[i] = first_cos[i] * cos_b[i] - first_sin[i] * sin_b[i];
-      sin[i] = first_sin[i] * cos_b[i] + first_cos[i] * sin_b[i];
+    float* second = key + task.half->head_dim / 2;
+    std::size_t i = 0;
+    for (; i + 16 <= task.rotated_pairs && !mutant(Mutant::adjacent_pair_rope); i += 16) {
+      const F32x16 cos_a = load(first_cos + i), sin_a = load(first_sin + i);
+      const F32x16 cos = sub(mul(cos_a, load(cos_b + i)), mul(sin_a, load(sin_b + i)));
+      const F32x16 sin = add(mul(sin_a, load(cos_b + i)), mul(cos_a, load(sin_b + i)));
+      const F32x16 a = load(key + i), b = load(second + i);
+      store(key + i, sub(mul(a, cos), mul(b, sin)));
+      store(second + i, add(mul(a, sin), mul(b, cos)));
     }
-    rotate(cos, sin, task.rotated_pairs, task.half->head_dim, key);
+    if (i == task.rotated_pairs) return;
+    float cos[kMaxHeadDim / 2], sin[kMaxHeadDim / 2];
+    const std::size_t rest = task.rotated_pairs - i;
+    for (std::size_t k = 0; k < rest; ++k) {
+      cos[k] = first_cos[i + k] * cos_b[i + k] - first_sin[i + k] * sin_b[i + k];
+      sin[k] = first_sin[i + k] * cos_b[i + k] + first_cos[i + k] * sin_b[i + k];
+    }
+    rotate(cos, sin, static_cast<std::uint32_t>(rest), task.half->head_dim, key + i);
   }
 };
 

@@ -116,10 +116,11 @@ TANDEM_INLINE void cos_and_sin(const F64x8& angle, float* cos, float* sin) {
   const F64x8 s = r * r;
   // Taylor; the next terms are below 1e-12.
   const F64x8 sine =
-      r * (1 + s * (-1.0 / 6 + s * (1.0 / 120 + s * (-1.0 / 5040 + s * (1.0 / 362880 - s / 39916800)))));
+      r *
+      (1 + s * (-1.0 / 6 + s * (1.0 / 120 + s * (-1.0 / 5040 + s * (1.0 / 362880 - s * (1.0 / 39916800))))));
   const F64x8 cosine =
-      1 + s * (-0.5 +
-               s * (1.0 / 24 + s * (-1.0 / 720 + s * (1.0 / 40320 + s * (-1.0 / 3628800 + s / 479001600)))));
+      1 + s * (-0.5 + s * (1.0 / 24 + s * (-1.0 / 720 + s * (1.0 / 40320 +
+                                                             s * (-1.0 / 3628800 + s * (1.0 / 479001600))))));
   const I64x8 odd = (k & 1) != 0;
   const F64x8 swapped_cos = odd ? sine : cosine;
   const F64x8 swapped_sin = odd ? cosine : sine;
