@@ -25,6 +25,16 @@ PageRange pages_of(std::span<const std::byte> bytes) noexcept {
   return {begin, end - begin, page_bytes};
 }
 
+/// Those of them that hold nobody else's bytes.
+PageRange pages_inside(std::span<const std::byte> bytes) noexcept {
+  auto range = pages_of(bytes);
+  auto end = range.begin + range.size;
+  if (range.begin != reinterpret_cast<std::uintptr_t>(bytes.data())) range.begin += range.page_bytes;
+  end &= ~(range.page_bytes - 1);
+  range.size = end > range.begin ? end - range.begin : 0;
+  return range;
+}
+
 /// 0, or why not.
 int advise(const PageRange& range, int advice) noexcept {
   int error = EINTR;
@@ -63,8 +73,9 @@ void want_huge_pages(std::span<std::byte> bytes) noexcept {
   static_cast<void>(advise(pages_of(bytes), MADV_HUGEPAGE));
 }
 
-void want_small_pages(std::span<std::byte> bytes) noexcept {
-  static_cast<void>(advise(pages_of(bytes), MADV_NOHUGEPAGE));
+void want_small_pages(std::span<const std::byte> bytes) noexcept {
+  const auto range = pages_inside(bytes);
+  if (range.size > 0) static_cast<void>(advise(range, MADV_NOHUGEPAGE));
 }
 
 void begin_reading(std::span<const std::byte> bytes) noexcept {

@@ -17,8 +17,9 @@ inline constexpr std::uint64_t kHugePageBytes = std::uint64_t{2} << 20;
 /// Asks for them under `bytes`; the system may be set not to give any.
 void want_huge_pages(std::span<std::byte> bytes) noexcept;
 
-/// Has the pages under `bytes` small, as those of a mapped file are.
-void want_small_pages(std::span<std::byte> bytes) noexcept;
+/// Has small pages under `bytes`, also those of a mapped file, and none of them brought in by a neighbour's;
+/// pages that others' bytes begin or end in are left as they are.
+void want_small_pages(std::span<const std::byte> bytes) noexcept;
 
 /// Has storage begin to read the pages under `bytes` of a mapped file; returns before they are there.
 void begin_reading(std::span<const std::byte> bytes) noexcept;

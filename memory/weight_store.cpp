@@ -240,8 +240,12 @@ void WeightStore::load(std::span<std::byte> rows, unsigned threads, const Progre
         release(piece.bytes);
       },
       report);
-  // Reading a piece maps some pages around it too: perhaps of a piece that was done with.
-  for (const auto& copy : copies_) release(header_.data(*copy.tensor));
+  // Reading a piece maps some pages around it too, perhaps of a piece that was done with: megabytes around
+  // each of the small tensors that stay, where the page cache has huge pages.
+  for (const auto& copy : copies_) {
+    release(header_.data(*copy.tensor));
+    want_small_pages(header_.data(*copy.tensor));
+  }
   copies_.clear();
 
   std::vector<Piece> in_place;
