@@ -33,9 +33,9 @@ ByteCount kv_pages(const Workload& workload);
 ByteCount kv_arena_bytes(const model::LayerSpec& layer, const Workload& workload);
 
 /// What one device carries, grown unit by unit.  Lines of design.md's `arena`, in bytes:
-///  - weights: tensors of the device's halves, in place in the mapped file on the CPU, copied elsewhere; and
-///  a
-///    table of rotation frequencies, doubles (head_dim/2), for each kind of attention it runs;
+///  - weights: tensors of the device's halves, on the CPU as many bytes as in the file, in place there or
+///    repacked, elsewhere copied to aligned places; and a table of rotation frequencies, doubles
+///    (head_dim/2), for each kind of attention it runs;
 ///  - head: its matrix and output_norm;
 ///  - kv: `kv_arena_bytes` of its attention halves;
 ///  - kv_staging: sequences * draft_rows rows of KV of all its layers, and micro_batch rows of the largest;

@@ -201,9 +201,9 @@ void add_cpu_weights(Lines& lines, const Considered& considered) {
                     " of the CPU's weights stay as they are in the file: FFN halves that are streamed");
   }
   if (matrices.other_bytes > 0) {
-    lines.push_back(short_size(matrices.other_bytes) +
-                    " of the CPU's weights stay as they are in the file: matrices of float types or of rows "
-                    "and columns that make no whole blocks of 16 and 256");
+    lines.push_back(
+        short_size(matrices.other_bytes) +
+        " of the CPU's weights stay as they are in the file: float types, or shapes that are not repacked");
   }
 }
 
