@@ -264,13 +264,11 @@ void multiply_tiles(const Weights<Kind>& w, std::uint32_t first, std::uint32_t t
   many.clear_sums(tiles, x.n);
   for (int column = 0; column < w.in; column += kPanelColumns) {
     const int columns = w.in - column < kPanelColumns ? w.in - column : kPanelColumns;
-    for (std::uint32_t t = 0; t < tiles; ++t) {
-      w.fill(first + t * lanes, lanes, column, columns, many.panels[t]);
-    }
     for (std::uint32_t row = 0; row < x.n; row += kRowsAtATime) {
       const std::uint32_t n = x.n - row < kRowsAtATime ? x.n - row : kRowsAtATime;
       many.fill_rows(w, x, row, n, column, columns);
       for (std::uint32_t t = 0; t < tiles; ++t) {
+        if (row == 0) w.fill(first + t * lanes, lanes, column, columns, many.panels[t]);
         multiply_rows<Kind>(many.panels[t], columns, n, many.rows, many.sums[t] + row);
       }
     }
