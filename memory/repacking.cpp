@@ -40,7 +40,7 @@ std::vector<RepackedTensor> repacked_weights(const planner::Plan& plan, const We
       add_all(kFfnStems);
     }
   }
-  std::ranges::stable_partition(tensors, [](const RepackedTensor& tensor) {
+  std::stable_partition(tensors.begin(), tensors.end(), [](const RepackedTensor& tensor) {
     return tensor.bytes % planner::kBufferAlignmentBytes == 0;
   });
   return tensors;

@@ -34,7 +34,6 @@ namespace tandem::memory {
 namespace {
 
 using planner::Device;
-using planner::Purpose;
 using test_support::status_bytes;
 
 constexpr unsigned kThreads = 3;
@@ -262,7 +261,7 @@ std::filesystem::path write_large_model(const test_support::TempDir& directory) 
   }
   tiny.reshape_tensor("token_embd.weight", {kWidth, kVocab}, 8);
   tiny.reshape_tensor("output_norm.weight", {kWidth});
-  const auto path = directory.write("large.gguf", tiny.header_bytes());
+  auto path = directory.write("large.gguf", tiny.header_bytes());
   std::filesystem::resize_file(path, kWidth * kVocab * 4 + (4 << 20));
   return path;
 }
