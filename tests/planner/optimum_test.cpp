@@ -205,6 +205,31 @@ TEST(Optimum, IsProvenForOneToFourSequencesWhereDevicesReadEquallyFast) {
   }
 }
 
+TEST(Optimum, SaysHowFarFromTheBestAPlacementMayBeWhereTheSearchIsCutShort) {
+  for (const auto objective : {Optimise::context, Optimise::throughput}) {
+    Question question{planner_test::catalogue_subject("gemma3-27b-q4_k_m"),
+                      {},
+                      {},
+                      builtin_machine("default"),
+                      Device::cuda0};
+    question.budget.vram_bytes = std::uint64_t{13} << 30U;
+    question.workload.expected_context = 2048;
+    question.workload.sequences = 2;
+    question.workload.optimise = objective;
+    SearchLimits limits;
+    limits.most_labels = 1;
+    limits.most_counts = 0;
+    const auto cut = question.answer(limits);
+    const auto best = question.answer();
+    ASSERT_TRUE(cut && best && best->proven());
+    EXPECT_FALSE(cut->proven());
+    EXPECT_LE(cut->bound_ps, best->time_ps);
+    EXPECT_LE(best->time_ps, cut->time_ps);
+    EXPECT_TRUE(question.walker().fits(cut->placement));
+    EXPECT_EQ(question.walker().objective_ps(cut->placement), cut->time_ps);
+  }
+}
+
 TEST(Optimum, EqualsBruteForceOnModelsOfUpToFiveLayers) {
   std::mt19937 random(52);
   for (int round = 0; round < 200; ++round) {
