@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -207,28 +208,27 @@ struct Group {
 template <std::size_t kAmounts>
 class LabelSearch {
  public:
-  LabelSearch(const CaseCosts& costs, const std::vector<Bound>& bounds, Picoseconds known_ps,
-              LabelLimits& left)
+  LabelSearch(const CaseCosts& costs, const std::vector<Bound>& bounds, Picoseconds known_ps)
       : costs_(costs),
         bounds_(bounds),
-        left_(left),
         known_ps_(known_ps),
         first_(costs, bounds, known_ps, Half::first),
         last_(costs, bounds, known_ps, Half::last) {}
 
-  SearchResult run() {
+  /// Goes on until no labels are left.
+  SearchResult run(LabelLimits& left) {
     while (first_.reached() + last_.reached() < costs_.units()) {
-      (first_.size() <= last_.size() ? first_ : last_).extend(left_);
-      if (left_.labels == 0) return {std::nullopt, 0, false};
+      if (left.labels == 0) return {std::nullopt, 0, false};
+      (first_.size() <= last_.size() ? first_ : last_).extend(left);
     }
     if (kAmounts == 2 && first_.front(kOnCpu).order() == kVram && !costs_.lacks_gpu(0)) {
       for (const auto side : {kOnCpu, kOnGpu}) {
         for (const auto next : {kOnCpu, kOnGpu}) join_pareto_fronts(side, next);
       }
     } else {
-      join_by_time();
+      join_by_time(left);
     }
-    return {std::move(best_), known_ps_, first_.complete() && last_.complete() && left_.labels > 0};
+    return {best_, known_ps_, first_.complete() && last_.complete() && left.labels > 0};
   }
 
  private:
@@ -248,12 +248,12 @@ class LabelSearch {
   /// Pairs whose price is not too high.  Of the time that the best bound weighs most, say by w, a pair must
   /// take less than is known, and cannot take less than that by more than 1 / w of what the bound is below
   /// it, since all else is within its limit: so few pairs come into question.
-  void join_by_time() {
+  void join_by_time(LabelLimits& left) {
     const auto [time, weight] = weightiest();
     const std::array after{grouped(last_.front(kOnCpu), time), grouped(last_.front(kOnGpu), time)};
     for (const auto side : {kOnCpu, kOnGpu}) {
       const auto before = longest_first(first_.front(side), time);
-      for (const auto next : {kOnCpu, kOnGpu}) join(side, before, next, after[next], {time, weight});
+      for (const auto next : {kOnCpu, kOnGpu}) join(side, before, next, after[next], {time, weight}, left);
     }
   }
 
@@ -263,7 +263,7 @@ class LabelSearch {
   };
 
   void join(std::size_t side, const std::vector<Timed>& before, std::size_t next,
-            const std::vector<Group>& groups, Weighed weighed) {
+            const std::vector<Group>& groups, Weighed weighed, LabelLimits& left) {
     if (before.empty() || groups.empty()) return;
     const auto change = change_of(side, next);
     const auto change_time = amounts_of<kAmounts>(change)[weighed.time];
@@ -275,7 +275,7 @@ class LabelSearch {
     std::vector<std::size_t> begins(groups.size());
     std::size_t pairs = 0;
     for (const auto& [taken, index] : before) {
-      if (pairs / kPairsALabel >= left_.labels) break;
+      if (pairs / kPairsALabel >= left.labels) break;
       const auto most_price =
           bounds_.front().most_in_all(known_ps_) - change_price - first_.front(side).prices(0)[index];
       const auto most = static_cast<std::int64_t>(known_ps_ - 1) / steps - change_time - taken;
@@ -287,7 +287,7 @@ class LabelSearch {
           offer(side, index, next, labels[at].index);
       }
     }
-    left_.labels -= std::min(left_.labels, pairs / kPairsALabel);
+    left.labels -= std::min(left.labels, pairs / kPairsALabel);
   }
 
   [[nodiscard]] Weighed weightiest() const {
@@ -359,20 +359,32 @@ class LabelSearch {
 
   const CaseCosts& costs_;
   const std::vector<Bound>& bounds_;
-  LabelLimits& left_;
   Picoseconds known_ps_;
   HalfSearch<kAmounts> first_;
   HalfSearch<kAmounts> last_;
   std::optional<Sides> best_;
 };
 
+template <std::size_t kAmounts>
+std::function<SearchResult(LabelLimits&)> resumable(const CaseCosts& costs, const std::vector<Bound>& bounds,
+                                                    Picoseconds known_ps) {
+  auto search = std::make_shared<LabelSearch<kAmounts>>(costs, bounds, known_ps);
+  return [search](LabelLimits& left) { return search->run(left); };
+}
+
 }  // namespace
 
 SearchResult search_labels(const CaseCosts& costs, const std::vector<Bound>& bounds, Picoseconds known_ps,
                            LabelLimits& left) {
-  if (costs.space->ram_may_bind) return LabelSearch<6>(costs, bounds, known_ps, left).run();
-  if (costs.timing == Timing::overlapped) return LabelSearch<4>(costs, bounds, known_ps, left).run();
-  return LabelSearch<2>(costs, bounds, known_ps, left).run();
+  return label_search(costs, bounds, known_ps)(left);
+}
+
+std::function<SearchResult(LabelLimits&)> label_search(const CaseCosts& costs,
+                                                       const std::vector<Bound>& bounds,
+                                                       Picoseconds known_ps) {
+  if (costs.space->ram_may_bind) return resumable<6>(costs, bounds, known_ps);
+  if (costs.timing == Timing::overlapped) return resumable<4>(costs, bounds, known_ps);
+  return resumable<2>(costs, bounds, known_ps);
 }
 
 }  // namespace tandem::planner

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -25,5 +26,10 @@ struct LabelLimits {
 /// the fastest.
 SearchResult search_labels(const CaseCosts& costs, const std::vector<Bound>& bounds, Picoseconds known_ps,
                            LabelLimits& left);
+
+/// The same, to be called again where labels did not do: it goes on where it stopped.
+std::function<SearchResult(LabelLimits&)> label_search(const CaseCosts& costs,
+                                                       const std::vector<Bound>& bounds,
+                                                       Picoseconds known_ps);
 
 }  // namespace tandem::planner

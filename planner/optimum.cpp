@@ -232,18 +232,17 @@ class Search {
   /// With few labels abreast a time is found that is hard to beat, and then far fewer are in the way of all.
   /// Where they are many all the same, counts may be fewer.
   Outcome search(const Open& entry) {
-    constexpr auto kAll = LabelLimits{}.abreast;
+    std::function<SearchResult(LabelLimits&)> labels;
     const std::array<std::function<SearchResult()>, 4> ways{
         [&] {
-          return by_labels(entry, {kMostLabels, kFewAbreast});
+          return by_labels(label_search(entry.costs, entry.bounds, known_ps()), {kMostLabels, kFewAbreast});
         },
         [&] {
-          return by_labels(entry, {kSomeLabels, kAll});
+          labels = label_search(entry.costs, entry.bounds, known_ps());
+          return by_labels(labels, {kSomeLabels});
         },
         [&] { return by_counts(entry, kManyCounts); },
-        [&] {
-          return by_labels(entry, {kMostLabels, kAll});
-        },
+        [&] { return by_labels(labels, {kMostLabels}); },
     };
     for (const auto& way : ways) {
       if (is_dismissed(entry)) return Outcome::searched;
@@ -254,10 +253,10 @@ class Search {
     return Outcome::searched;
   }
 
-  SearchResult by_labels(const Open& entry, LabelLimits limits) {
+  SearchResult by_labels(const std::function<SearchResult(LabelLimits&)>& search, LabelLimits limits) {
     limits.labels = std::min(limits.labels, labels_left_);
     const auto labels = limits.labels;
-    auto result = search_labels(entry.costs, entry.bounds, known_ps(), limits);
+    auto result = search(limits);
     labels_left_ -= labels - limits.labels;
     return result;
   }
@@ -271,9 +270,9 @@ class Search {
 
   static constexpr int kMostPasses = 4;
   static constexpr std::size_t kFewAbreast = 300;
-  static constexpr std::size_t kSomeLabels = 500'000;
+  static constexpr std::size_t kSomeLabels = 150'000;
   static constexpr std::size_t kFewCounts = 20'000;
-  static constexpr std::size_t kManyCounts = 300'000;
+  static constexpr std::size_t kManyCounts = 500'000;
   static constexpr std::size_t kCountsATry = 7;  ///< that take as long
   static constexpr std::uint64_t kFewBytes = 1 << 20;
 
