@@ -5,6 +5,7 @@
 #include <string>
 
 #include "backends/cpu/dequantise.h"
+#include "backends/cpu/planes.h"
 
 namespace tandem::cpu {
 namespace {
@@ -13,15 +14,19 @@ namespace {
 /// for too late; more, and the last pieces of a product leave threads without work.
 constexpr std::size_t kStreamBytes = std::size_t{16} << 10;
 
+/// The same in groups of kTileOutputs: of repacked weights a slab, whose streams are long in any case.
+std::size_t stream_groups(const device::Matrix& w) {
+  return w.layout == device::WeightLayout::planes ? kSlabGroups : kStreamBytes / row_bytes(w.type, w.in);
+}
+
 /// Rows of activations that keep a core busier than the memory.
 constexpr std::uint32_t kManyRows = 16;
 
 /// Outputs of `w` that a thread takes at a time.
 std::uint32_t piece_outputs(const device::Matrix& w, std::uint32_t rows, unsigned threads) {
   const std::size_t share = w.out / (std::size_t{threads} * 4 * kTileOutputs);
-  const std::size_t stream_rows = rows > kManyRows ? 8 : kStreamBytes / row_bytes(w.type, w.in);
-  return kTileOutputs *
-         static_cast<std::uint32_t>(std::clamp<std::size_t>(std::min(stream_rows, share), 1, 8));
+  const std::size_t groups = rows > kManyRows ? 8 : stream_groups(w);
+  return kTileOutputs * static_cast<std::uint32_t>(std::clamp<std::size_t>(std::min(groups, share), 1, 8));
 }
 
 std::size_t pieces_of(const device::Matrix& w, std::uint32_t outputs) {
