@@ -1,7 +1,9 @@
 // How fast a model's weights come into memory where the CPU uses them in place and where they are repacked,
-// beside plain reads of the same file, in turns, with the file in the page cache and without.  bench_load
-// MODEL.gguf [ROUNDS] The way to a GPU is timed by bench_gpu_steps (load_s): on the emulated one it says
-// nothing.
+// beside plain reads of the same file, in turns, with the file in the page cache and without.
+//
+//   bench_load MODEL.gguf [ROUNDS]
+//
+// The way to a GPU is timed by bench_gpu_steps (load_s): on the emulated one it says nothing.
 
 #include <algorithm>
 #include <chrono>

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/thread_clock.h"
+#include "bench/clock.h"
 #include "model/catalogue.h"
 #include "planner/make_plan.h"
 #include "planner/names.h"
@@ -18,7 +18,7 @@ namespace {
 
 using namespace tandem;
 using namespace tandem::planner;
-using bench::thread_ms;
+using bench::now_ms;
 
 constexpr std::uint64_t kMiB = 1ULL << 20;
 
@@ -49,13 +49,13 @@ void run(const std::string& name, Optimise optimise, std::uint64_t ram_bytes) {
     Workload workload;
     workload.optimise = optimise;
     workload.expected_context = 2048;
-    auto start_ms = thread_ms();
+    auto start_ms = now_ms();
     const auto choice = fastest(input, budget, workload, machine, Device::cuda0);
-    optimum.ms.push_back(thread_ms() - start_ms);
+    optimum.ms.push_back(now_ms() - start_ms);
     if (choice && !choice->proven()) ++optimum.unproven;
-    start_ms = thread_ms();
+    start_ms = now_ms();
     make_plan(input, budget, workload, machine, {Device::cuda0});
-    plan.ms.push_back(thread_ms() - start_ms);
+    plan.ms.push_back(now_ms() - start_ms);
   }
   const auto what =
       name + " " + std::string(to_string(optimise)) + " " + std::to_string(ram_bytes / kMiB / 1024) + " GiB";

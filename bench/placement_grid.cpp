@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "bench/thread_clock.h"
+#include "bench/clock.h"
 #include "model/catalogue.h"
 #include "planner/machine_parts.h"
 #include "planner/make_plan.h"
@@ -23,7 +23,7 @@ namespace {
 
 using namespace tandem;
 using namespace tandem::planner;
-using bench::thread_ms;
+using bench::now_ms;
 
 constexpr std::uint64_t kGiB = 1ULL << 30;
 constexpr std::uint64_t kLeastGib = 6;
@@ -79,9 +79,9 @@ void run(const Subject& model, const MachineProfile& machine, const Workload& as
     budget.vram_bytes = gib * kGiB;
     const auto where = machine.name + " " + model.name + " " + aim + " " + std::to_string(gib) + " GiB";
     auto workload = asked;
-    auto start_ms = thread_ms();
+    auto start_ms = now_ms();
     const auto choice = fastest(model.input, budget, workload, machine, Device::cuda0);
-    const auto took_ms = thread_ms() - start_ms;
+    const auto took_ms = now_ms() - start_ms;
     auto& tally = placements[aim];
     tally.add(took_ms, kLongPlacementMs);
     if (choice && !choice->proven()) {
@@ -92,9 +92,9 @@ void run(const Subject& model, const MachineProfile& machine, const Workload& as
       std::printf("long: %s, %.1f ms\n", where.c_str(), took_ms);
     }
     if (plans == nullptr) continue;
-    start_ms = thread_ms();
+    start_ms = now_ms();
     make_plan(model.input, budget, workload, machine, {Device::cuda0});
-    (*plans)[aim].add(thread_ms() - start_ms, kLongPlanMs);
+    (*plans)[aim].add(now_ms() - start_ms, kLongPlanMs);
   }
 }
 

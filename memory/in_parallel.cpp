@@ -4,6 +4,8 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <span>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -15,10 +17,14 @@ class ParallelWork {
  public:
   ParallelWork(unsigned threads, std::size_t n, const std::function<void(std::size_t)>& work)
       : n_(n), work_(work) {
+    done_.reserve(n);
+    told_.reserve(n);
     try {
       for (std::size_t i = 0; i < std::min<std::size_t>(std::max(threads, 1U), n); ++i) {
         threads_.emplace_back([this] { run(); });
       }
+    } catch (const std::system_error&) {
+      if (threads_.empty()) throw;  // else those that there are do it
     } catch (...) {
       stop();
       throw;
@@ -28,12 +34,14 @@ class ParallelWork {
   ParallelWork& operator=(const ParallelWork&) = delete;
   ~ParallelWork() { stop(); }
 
-  /// Waits until more is done, which it returns.  Throws what work threw.
-  std::vector<std::size_t> more_done() {
+  /// Waits until more is done, which it returns, until it is called again.  Throws what work threw.
+  std::span<const std::size_t> more_done() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return !done_.empty() || failure_; });
     if (failure_) std::rethrow_exception(failure_);
-    return std::exchange(done_, {});
+    told_.clear();
+    std::swap(told_, done_);
+    return told_;
   }
 
  private:
@@ -69,7 +77,8 @@ class ParallelWork {
   std::mutex mutex_;  ///< guards all down to failure_
   std::condition_variable changed_;
   std::size_t next_ = 0;
-  std::vector<std::size_t> done_;  ///< that nobody was told of
+  std::vector<std::size_t> done_;  ///< that nobody was told of; has room for all, as has told_
+  std::vector<std::size_t> told_;
   std::exception_ptr failure_;
   std::vector<std::jthread> threads_;  ///< last: they use all of the above
 };

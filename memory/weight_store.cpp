@@ -19,7 +19,7 @@ namespace {
 /// What kernels need of a tensor's address.
 constexpr std::uint64_t kTensorAlignmentBytes = 4;
 
-/// Bytes that are read at once, more only where a row is longer.
+/// Bytes that are read at once, more only where a row is longer, or rows that are repacked together.
 constexpr std::uint64_t kPieceBytes = 4U << 20;
 
 device::Matrix as_matrix(const model::TensorInfo& tensor, const std::byte* data) {

@@ -58,8 +58,8 @@ class WeightStore {
   /// for the CPU on `threads` threads.  What was copied, repacked or stored in another type is in use there,
   /// and its file pages leave this process piece by piece; the rest is in memory afterwards, so that serving
   /// does not wait for it.  Tensors of vision and audio stay on disk: no unit reads them and no plan counts
-  /// them.  Rows on their way to another type on an accelerator wait in `rows`.  Throws Error if that fails,
-  /// and OutOfMemory.
+  /// them.  Rows on their way to another type on an accelerator wait in `rows`.  Throws Error or
+  /// std::bad_alloc if that fails, and OutOfMemory.
   void load(std::span<std::byte> rows, unsigned threads, const Progress& progress);
 
   /// What `load` reads.

@@ -1,9 +1,8 @@
 #pragma once
 
-// Attention.  Keys are taken in blocks of sixteen that start at
-// multiples of sixteen positions, oldest first, each query on its own: what a query gets depends on its
-// position and the keys, not on the chunk it came in, nor on whether a key lies in the cache or still in
-// staging.
+// Attention.  Keys are taken in blocks of sixteen that start at multiples of sixteen positions, oldest first,
+// each query on its own: what a query gets depends on its position and the keys, not on the chunk it came in,
+// nor on whether a key lies in the cache or still in staging.
 
 #include "backends/cpu/attend_tile.h"
 #include "backends/cpu/half.h"

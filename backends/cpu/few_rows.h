@@ -7,7 +7,8 @@
 // loads, which broadcasts of activations keep as busy.  Unpacking and waiting overlap only if memory is asked
 // ahead: a core has too few instructions in flight to do both.  Tried and lost: asking further ahead (what is
 // asked beyond the end of a stream is wasted), and asking into the second-level cache only; multiplying a
-// group after unpacking the next one; eight rows (a panel is as fast, or faster).
+// group after unpacking the next one; eight rows of weights that are not repacked (a panel is as fast, or
+// faster).
 
 #include "backends/cpu/panel_row.h"
 #include "backends/cpu/plane_source.h"

@@ -7,9 +7,9 @@
 // Integer sums are exact, and each lane adds its groups in column order: the result does not depend on how
 // many rows are multiplied together, nor on the instruction set.
 //
-// With few rows, the sixteen rows of W that are multiplied together lie far apart: each lane reads a run of
-// rows of its own from beginning to end.  Sixteen long streams come from memory half again as fast as sixteen
-// rows that follow each other.
+// With few rows and weights as they are in the file, the sixteen rows of W that are multiplied together lie
+// far apart: each lane reads a run of rows of its own from beginning to end.  Sixteen long streams come from
+// memory half again as fast as sixteen rows that follow each other.
 //
 // Many rows: for each group of 32 columns eight dot products take turns with four instructions that scale and
 // add, so that two thirds of the dot products a core can do are the most.  Sixteen rows at a time are taken

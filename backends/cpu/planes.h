@@ -1,7 +1,7 @@
 #pragma once
 
 // WeightLayout::planes: block types as the integer kernels read them, sixteen rows of W in the lanes of a
-// register without any shuffling, and as the memory is read fastest, in about ten long streams.
+// register without any shuffling, and as the memory is read fastest, in six to seventeen long streams.
 //
 // Rows are taken in slabs of 128, each in the same bytes as in the file.  A slab is groups of sixteen rows,
 // each panels of 256 columns.  In a panel, a row's blocks are fields of sixteen bytes and, where blocks are

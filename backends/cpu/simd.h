@@ -31,9 +31,9 @@ using F32x16 = Pair<__m256>;
 using I32x16 = Pair<__m256i>;
 inline constexpr std::uint32_t kSumsInRegisters = 4;
 #else
-inline constexpr std::uint32_t kSumsInRegisters = 4;
 using F32x16 = Pair<Pair<__m128>>;
 using I32x16 = Pair<Pair<__m128i>>;
+inline constexpr std::uint32_t kSumsInRegisters = 4;
 #endif
 
 template <class H>

@@ -122,11 +122,11 @@ TANDEM_INLINE void store_low_bytes(std::int8_t* to, __m128i value) {
   const std::int32_t bytes = _mm_cvtsi128_si32(_mm_packs_epi16(words, words));
   __builtin_memcpy(to, &bytes, sizeof bytes);
 }
-/// 16 bytes from each of as many places as the register has 128-bit lanes.
 /// As many bytes as there are words.
 TANDEM_INLINE __m128i widen_bytes_as(As<__m128i>, const std::uint8_t* from) {
   return _mm_cvtepu8_epi32(_mm_loadu_si32(from));
 }
+/// 16 bytes from each of as many places as the register has 128-bit lanes.
 TANDEM_INLINE __m128i gather_as(As<__m128i>, const std::uint8_t* const* from) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(*from));
 }

@@ -217,8 +217,6 @@ struct ManyTiles {
       w.fill(first + p * kTileOutputs, kTileOutputs, column, columns, panels[p]);
       make_signed(panels[p], columns, w.format.offset);
     }
-    // The compiler does not know what tile instructions read.
-    asm volatile("" ::: "memory");
   }
 };
 
@@ -236,6 +234,7 @@ void multiply_panels_on_tiles(const Weights<Kind>& w, std::uint32_t first, std::
       const std::uint32_t row = tile * kTileHeight;
       const std::uint32_t rows = x.n - row < kTileHeight ? x.n - row : kTileHeight;
       many.x.fill(x, in, row, static_cast<int>(rows), column, columns);
+      asm volatile("" ::: "memory");  // the compiler does not know what tile instructions read
       const bool last = tile + 1 == tiles;
       const RowsAhead next{x, in, last ? 0 : row + kTileHeight, last ? column + kPanelColumns : column};
       multiply_row_tile<Kind>(many.x, many.panels, n_panels, columns / Kind::kGroup, many.sums[tile], next);

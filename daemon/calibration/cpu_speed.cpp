@@ -29,12 +29,13 @@ FfnShape shape_for(model::TensorType type) {
   return shape;
 }
 
-/// Three times the caches, and an FFN half of every type; at most an eighth of what the system has left.
+/// Three times the caches, and an FFN half of every type; at most a sixteenth of what the system has left, as
+/// there are two such blocks.
 /// Eight times the caches were read no slower.
 std::size_t block_bytes() {
   const auto wanted = std::max(3 * largest_cache_bytes(),
                                ffn_bytes(shape_for(model::TensorType::f32), device::BlockType::f32));
-  return std::min<std::uint64_t>(wanted, memory::available_ram_bytes() / 8);
+  return std::min<std::uint64_t>(wanted, memory::available_ram_bytes() / 16);
 }
 
 /// What is known so far, as a profile; without what steps cost beside it.

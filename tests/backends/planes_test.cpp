@@ -1,5 +1,6 @@
 #include "backends/cpu/planes.h"
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <string>
