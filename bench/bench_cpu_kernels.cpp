@@ -113,7 +113,7 @@ void read_lines(const std::byte* at, std::size_t stream) {
   }
 }
 
-/// What the memory gives, GB/s: bytes only read, in sixteen streams a thread as the kernels read weights.
+/// What the memory gives, GB/s: bytes only read, in sixteen streams a thread; eight gave the same.
 double read_bandwidth(std::span<const std::byte> data, std::uint32_t threads) {
   constexpr std::size_t kPiece = std::size_t{1} << 18, kStream = kPiece / kStreams;
   const bool wide = __builtin_cpu_supports("avx512f");
