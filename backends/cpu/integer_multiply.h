@@ -13,9 +13,9 @@
 //
 // Many rows: for each group of 32 columns eight dot products take turns with four instructions that scale and
 // add, so that two thirds of the dot products a core can do are the most.  Sixteen rows at a time are taken
-// apart and meet eight panels, while they are in the first-level cache.  Tried
-// and lost: twelve rows instead of eight together, two panels times four rows, asking for the next rows
-// ahead, what rows bring to groups as vectors.
+// apart and meet eight panels, while they are in the first-level cache.  Tried and lost: twelve rows instead
+// of eight together, two panels times four rows, asking for the next rows ahead, what rows bring to groups as
+// vectors.
 //
 // What a kernel does with unpacked quants depends on the kind of a block type only, so that each kind is
 // compiled once and block types bring functions that unpack.
