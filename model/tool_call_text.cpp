@@ -1,9 +1,13 @@
 #include "model/tool_call_text.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
+#include <cstddef>
+#include <memory_resource>
 #include <set>
 
-#include <nlohmann/json.hpp>
+#include "model/utf8.h"
 
 namespace tandem::model {
 namespace {
@@ -18,8 +22,36 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kSpaces) - begin + 1);
 }
 
-std::string json_text(std::string_view text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+void append_control(char control, std::string& to) {
+  constexpr std::string_view kWithNames = "\b\t\n\f\r", kNames = "btnfr", kDigits = "0123456789abcdef";
+  const auto named = kWithNames.find(control);
+  if (named != std::string_view::npos) {
+    (to += '\\') += kNames[named];
+    return;
+  }
+  const auto code = static_cast<unsigned char>(control);
+  ((to += "\\u00") += kDigits[code / 16U]) += kDigits[code % 16U];
+}
+
+/// Appends `text` as a JSON text, with U+FFFD where it is not UTF-8.  Written here and not by the JSON
+/// library because that allocates several times for every text, and this runs between decode steps.
+void append_json_text(std::string_view text, std::string& to) {
+  to += '"';
+  while (!text.empty()) {
+    const auto front = utf8_front(text);
+    const auto c = text[0];
+    if (front.state != Utf8State::whole) {
+      to += kReplacementCharacter;
+    } else if (c == '"' || c == '\\') {
+      (to += '\\') += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      append_control(c, to);
+    } else {
+      to += text.substr(0, front.bytes);
+    }
+    text.remove_prefix(front.bytes);
+  }
+  to += '"';
 }
 
 /// Whether a number is in range of a double: readers of JSON refuse others.
@@ -62,7 +94,9 @@ bool is_number(std::string_view text) {
 class CallReader {
  public:
   CallReader(std::string_view text, std::span<const std::size_t> quotes, std::size_t max_depth)
-      : text_(text), quotes_(quotes), max_depth_(max_depth) {}
+      : text_(text), quotes_(quotes), max_depth_(max_depth) {
+    json_.reserve(text.size());
+  }
 
   bool call(ToolCall& call) {
     constexpr std::string_view kCall = "call:";
@@ -118,12 +152,12 @@ class CallReader {
   bool map(std::size_t depth) {
     if (depth > max_depth_ || !take('{')) return false;
     json_ += '{';
-    std::set<std::string_view> keys;
+    std::pmr::set<std::string_view> keys(&keys_room_);
     for (bool more = !take('}'); more; more = take(',')) {
       if (!keys.empty()) json_ += ',';
       std::string_view name;
       if (!key(name) || !keys.insert(name).second || keys.size() > kMostMembers) return false;
-      json_ += json_text(name);
+      append_json_text(name, json_);
       json_ += ':';
       if (!value(depth)) return false;
     }
@@ -152,7 +186,7 @@ class CallReader {
     if (at_quote()) {
       std::string_view content;
       if (!quoted(content)) return false;
-      json_ += json_text(content);
+      append_json_text(content, json_);
       return true;
     }
     if (front() == '{') return map(depth + 1);
@@ -173,6 +207,10 @@ class CallReader {
   const std::size_t max_depth_;
   std::size_t at_ = 0;
   std::string json_;
+
+  // Keys of maps; beyond some dozens they take memory from elsewhere.
+  std::array<std::byte, 4096> first_room_;
+  std::pmr::monotonic_buffer_resource keys_room_{first_room_.data(), first_room_.size()};
 };
 
 }  // namespace

@@ -60,9 +60,10 @@ struct Stats {
 };
 
 /// Serves requests: one worker asks the scheduler what is next, has the executor compute it, chooses tokens,
-/// and hands text to the sinks.  A step that only decodes allocates nothing but where scores, a grammar or a
-/// call's text are wanted, once every sequence in it has been in one before.  Every public member may be
-/// called from any thread.  Idle means idle: without work the worker sleeps until somebody calls.
+/// and hands text to the sinks.  A step that only decodes allocates nothing, once every sequence in it has
+/// been in one before, also where one ends; but for the text of a call that became whole, and masks of a
+/// grammar that were not worked out ahead.  Every public member may be called from any thread.  Idle means
+/// idle: without work the worker sleeps until somebody calls.
 class Engine {
  public:
   /// `executor` and `tokenizer` outlive the engine.  `limits` come from the plan that the executor runs.

@@ -45,6 +45,19 @@ TEST(ToolCallText, EscapesWhatJsonEscapes) {
   EXPECT_EQ(arguments("{a:<|\"|>\"\\\n\t\x01<|\"|>}"), Json({{"a", "\"\\\n\t\x01"}}));
 }
 
+TEST(ToolCallText, WritesTextsAsTheLibraryDoes) {
+  std::mt19937 random(5);
+  for (int i = 0; i < 5000; ++i) {
+    std::string text;
+    for (auto bytes = random() % 40; bytes > 0; --bytes) {
+      text += static_cast<char>(random() % 3 == 0 ? random() % 0x30 : random());
+    }
+    const auto call = read("call:f{a:<|\"|>" + text + "<|\"|>}");
+    ASSERT_TRUE(call);
+    EXPECT_EQ(call->arguments, Json({{"a", text}}).dump(-1, ' ', false, Json::error_handler_t::replace));
+  }
+}
+
 TEST(ToolCallText, SpelledQuoteMarksAreText) {
   const std::string text = R"(call:f{a:<|"|>x<|"|>y<|"|>})";
   const auto first = text.find(kQuoteMark);

@@ -1,8 +1,9 @@
 // A thousand decode steps of the daemon's engine, from the scheduler to the text that a sink is given, on the
 // CPU and on both devices: no thread of the process calls operator new meanwhile, nothing is allocated on the
 // device, and the host waits for it only where rows or results cross.  The emulation's own work is left out.
-// So is what a call takes once it is whole, and what a client's own thread does with the text.
+// So is what a client's own thread does with the text.
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -22,6 +23,7 @@
 #include "daemon/stream_sink.h"
 #include "ipc/event_stream.h"
 #include "ipc/posted_wake.h"
+#include "model/call_grammar.h"
 #include "model/gbnf.h"
 #include "model/token_trie.h"
 #include "tests/daemon/engine/served_model.h"
@@ -53,8 +55,8 @@ cuda::emulation::Counts operator-(const cuda::emulation::Counts& a, const cuda::
 /// Allocations that do not count.
 bool is_left_out() noexcept;
 
-/// What happens between two of the engine's steps, counted by how many tokens came.  Sequences wait for each
-/// other after their first one.
+/// What happens between two of the engine's steps, counted by how many tokens came of sequences that go on
+/// all the while.  Sequences wait for each other after their first one.
 class Window {
  public:
   Window(std::uint64_t sequences, std::uint64_t steps, cuda::Device::State* device)
@@ -72,6 +74,11 @@ class Window {
     }
   }
 
+  /// A sequence ended that does not go on.
+  void end() { ends_ += tokens_ >= begin_ && tokens_ < end_ ? 1 : 0; }
+  /// How many of these ended meanwhile.
+  [[nodiscard]] std::uint64_t ends() const { return ends_; }
+
   /// Lets sequences go on that have their first token.
   void open() noexcept { open_ = true; }
   [[nodiscard]] bool is_open() const noexcept { return open_; }
@@ -88,6 +95,7 @@ class Window {
   cuda::Device::State* const device_;
   std::atomic<bool> open_{false};
   std::uint64_t tokens_ = 0;
+  std::uint64_t ends_ = 0;
   cuda::emulation::Counts before_;
   cuda::emulation::Counts during_;
 };
@@ -110,6 +118,7 @@ class Client {
         const auto* delta = std::get_if<ipc::TextDelta>(&event);
         if (delta == nullptr) continue;
         tokens_ += delta->tokens.size();
+        calls_ += delta->calls.size();
         for (const auto& score : delta->scores) alternatives_ += score.top.size();
       }
     }));
@@ -130,6 +139,10 @@ class Client {
     tokens();
     return alternatives_;
   }
+  std::uint64_t calls() {
+    tokens();
+    return calls_;
+  }
 
   static bool is_here() noexcept { return here_; }
 
@@ -147,6 +160,7 @@ class Client {
   std::vector<std::shared_ptr<ipc::EventStream>> streams_;
   daemon::Metrics metrics_;
   std::uint64_t tokens_ = 0;
+  std::uint64_t calls_ = 0;
   std::uint64_t alternatives_ = 0;  ///< of scores
   std::jthread reader_;             ///< last: it uses all of the above
 };
@@ -155,22 +169,30 @@ bool is_left_out() noexcept {
   return cuda::emulation::Inside::here() || Client::is_here();
 }
 
-/// Tells the window of every token, the test of the end, and `to`, if there is one, of everything.
+/// Whether a request ends by itself before its window does.
+enum class Lasts { on_and_on, part_of_it };
+
+/// Tells the window of the tokens of a sequence that goes on and on and of the end of another, the test of
+/// any end, and `to`, if there is one, of everything.
 class WindowSink final : public Sink {
  public:
-  explicit WindowSink(Window& window, std::shared_ptr<Sink> to) : window_(window), to_(std::move(to)) {}
+  WindowSink(Window& window, Lasts lasts, std::shared_ptr<Sink> to)
+      : window_(window), lasts_(lasts), to_(std::move(to)) {}
 
   void on_progress(std::uint64_t done_tok, std::uint64_t total_tok) override {
     if (to_) to_->on_progress(done_tok, total_tok);
   }
   void on_text(const TextDelta& delta) override {
     if (to_) to_->on_text(delta);
-    for (std::size_t i = 0; i < delta.tokens.size(); ++i) window_.token();
+    for (std::size_t i = 0; i < delta.tokens.size(); ++i) {
+      if (lasts_ == Lasts::on_and_on) window_.token();
+    }
     begun_.test_and_set();
     begun_.notify_all();
   }
   void on_finish(Finished finished) noexcept override {
     if (to_) to_->on_finish(finished);
+    if (lasts_ == Lasts::part_of_it) window_.end();
     reason_ = finished.reason;
     error_ = std::move(finished.error);
     finished_.test_and_set();
@@ -187,6 +209,7 @@ class WindowSink final : public Sink {
 
  private:
   Window& window_;
+  const Lasts lasts_;
   const std::shared_ptr<Sink> to_;
   std::atomic_flag begun_;
   std::atomic_flag finished_;
@@ -236,31 +259,80 @@ std::vector<EngineRequest> scored_requests(const model::Tokenizer& tokenizer, st
   return all;
 }
 
-/// A grammar with its vocabulary's trie.
+/// Masks with their vocabulary's trie.
 struct Masks {
-  explicit Masks(const model::Tokenizer& tokenizer)
-      : trie(tokenizer),
-        masks(std::make_shared<const model::Grammar>(model::read_gbnf(kList), "root"), trie) {}
+  Masks(const model::Tokenizer& tokenizer, std::vector<model::GrammarRule> rules, model::CallMarkup calls)
+      : trie(tokenizer, calls),
+        masks(std::make_shared<const model::Grammar>(std::move(rules), "root"), trie) {}
 
-  static constexpr const char* kList = R"(
-    root ::= "[" item ("," item)*
-    item ::= "{\"n\":" "-"? [0-9]{1,5} ",\"s\":\"" [a-z]* "\"}"
-  )";
   model::TokenTrie trie;
   model::GrammarMasks masks;
 };
+
+Constraint constraint(const model::Tokenizer& tokenizer, std::vector<model::GrammarRule> rules,
+                      model::CallMarkup calls = model::CallMarkup::left_out) {
+  const auto masks = std::make_shared<Masks>(tokenizer, std::move(rules), calls);
+  return {{masks, &masks->masks}, model::ThoughtFirst::no, {}};
+}
 
 /// The same, held to the grammar of an endless list.
 std::vector<EngineRequest> held_requests(const model::Tokenizer& tokenizer, std::size_t n,
                                          std::uint64_t steps) {
   auto all = requests(tokenizer, n, steps);
-  const auto masks = std::make_shared<Masks>(tokenizer);
+  const auto endless = constraint(tokenizer, model::read_gbnf(R"(
+    root ::= "[" item ("," item)*
+    item ::= "{\"n\":" "-"? [0-9]{1,5} ",\"s\":\"" [a-z]* "\"}"
+  )"));
   for (auto& request : all) {
     request.chat.reset();
     request.sampling.top_k = 0;
     request.sampling.temperature = 1;
-    request.constraint = Constraint{{masks, &masks->masks}, model::ThoughtFirst::no, {}};
+    request.constraint = endless;
   }
+  return all;
+}
+
+constexpr const char* kEnds = "ends";  ///< the name of requests that end by themselves
+
+/// The same, of which all but the first end while steps are counted: of their length, at a stop string and at
+/// the end of a grammar's text.
+std::vector<EngineRequest> ending_requests(const model::Tokenizer& tokenizer, std::size_t n,
+                                           std::uint64_t steps) {
+  auto all = requests(tokenizer, n, steps);
+  for (std::size_t i = 1; i < n; ++i) {
+    auto& request = all[i];
+    request.name = kEnds;
+    if (i == 1) {
+      request.max_new_tok = kWarmSteps + steps / 2;
+      continue;
+    }
+    request.chat.reset();
+    request.sampling.logit_bias.clear();
+    request.constraint = constraint(tokenizer, model::read_gbnf("root ::= [a-z]{400} \".\""));
+    if (i == 2) request.stop = {"."};
+  }
+  return all;
+}
+
+/// Two, of which the second is a call that becomes whole.
+std::vector<EngineRequest> calling_requests(const model::Tokenizer& tokenizer, std::size_t n,
+                                            std::uint64_t steps) {
+  auto all = requests(tokenizer, n, steps);
+  auto& request = all.at(1);
+  request.name = kEnds;
+  request.sampling.logit_bias.clear();
+  request.chat->format = model::ChatTemplate::gemma4_r4;
+  request.chat->ends_after_call = true;
+  nlohmann::ordered_json parameters = {{"type", "object"}};
+  for (const char key : {'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}) {
+    parameters["properties"][std::string(1, key)] = {
+        {"type", "string"}, {"minLength", 64}, {"maxLength", 64}};
+    parameters["required"].push_back(std::string(1, key));
+  }
+  const std::vector<model::CallableTool> tools{{"f", parameters, true}};
+  request.constraint = constraint(
+      tokenizer, model::call_grammar(tools, {.must_call = true, .several_calls = false, .content = {}}),
+      model::CallMarkup::as_bytes);
   return all;
 }
 
@@ -278,29 +350,34 @@ planner::Workload workload_of(std::uint32_t sequences) {
 cuda::emulation::Counts serve(Served& served, std::uint32_t sequences, cuda::Device::State* device,
                               std::uint64_t steps = kSteps, Client* client = nullptr,
                               MakeRequests make_requests = &requests) {
-  Window window(sequences, steps, device);
+  auto all = make_requests(served.tokenizer(), sequences, steps);
+  const auto is_endless = [](const EngineRequest& request) { return request.name != kEnds; };
+  const auto endless = static_cast<std::uint64_t>(std::ranges::count_if(all, is_endless));
+  Window window(endless, steps, device);
   std::vector<std::shared_ptr<WindowSink>> sinks;
   const auto all_ids = std::make_shared<std::vector<RequestId>>();  // a client may look after the end
   auto& ids = *all_ids;
-  for (auto& request : make_requests(served.tokenizer(), sequences, steps)) {
+  for (auto& request : all) {
+    const auto lasts = is_endless(request) ? Lasts::on_and_on : Lasts::part_of_it;
     std::shared_ptr<Sink> to;
     const auto resume = [&served, all_ids, i = ids.size()] { served.engine().resume((*all_ids)[i]); };
     if (client != nullptr) to = client->sink(served.tokenizer(), request, resume);
-    sinks.push_back(std::make_shared<WindowSink>(window, std::move(to)));
+    sinks.push_back(std::make_shared<WindowSink>(window, lasts, std::move(to)));
     ids.push_back(served.engine().submit(std::move(request), sinks.back()));
   }
   for (const auto& sink : sinks) sink->wait_begun();
   window.open();
   for (const auto id : ids) served.engine().resume(id);
-  for (const auto& sink : sinks) EXPECT_EQ(sink->wait(), FinishReason::length);
+  for (const auto& sink : sinks) EXPECT_NE(sink->wait(), FinishReason::error);
   EXPECT_TRUE(window.passed());
+  EXPECT_EQ(window.ends(), sequences - endless);
   return window.on_device();
 }
 
 TEST(DecodeSteps, OnTheCpuAllocateNothing) {
   for (const auto* const file : {"gemma3_4l.gguf", "gemma4_4l.gguf"}) {
     Served served(reference_path(file), workload_of(4));
-    for (const auto make_requests : {&requests, &scored_requests, &held_requests}) {
+    for (const auto make_requests : {&requests, &scored_requests, &held_requests, &ending_requests}) {
       serve(served, 4, nullptr, kSteps, nullptr, make_requests);
       EXPECT_EQ(Allocations::count(), 0U) << file << "\n" << Allocations::first();
     }
@@ -318,6 +395,25 @@ TEST(DecodeSteps, ForClientsThatReadAllocateNothing) {
   serve(served, 1, nullptr, kSteps, &of_scores, &scored_requests);
   EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
   EXPECT_EQ(of_scores.alternatives(), kAlternatives * of_scores.tokens());
+}
+
+TEST(DecodeSteps, InWhichSequencesOfClientsEndAllocateNothing) {
+  Served served(reference_path("gemma4_4l.gguf"), workload_of(4));
+  Client client;
+  serve(served, 4, nullptr, kSteps, &client, &ending_requests);
+  EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
+}
+
+// A call is handed over as a text of its own: by the parser, which grows it where much is escaped, and by the
+// sink to its reader.
+TEST(DecodeSteps, InWhichACallBecomesWholeAllocateItsText) {
+  Served served(reference_path("gemma4_4l.gguf"), workload_of(2));
+  serve(served, 2, nullptr, kSteps, nullptr, &calling_requests);
+  EXPECT_LE(Allocations::count(), 2U) << Allocations::first();
+  Client client;
+  serve(served, 2, nullptr, kSteps, &client, &calling_requests);
+  EXPECT_LE(Allocations::count(), 4U) << Allocations::first();
+  EXPECT_EQ(client.calls(), 1U);
 }
 
 TEST(DecodeSteps, OnBothDevicesAllocateNothing) {
