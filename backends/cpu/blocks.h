@@ -1,13 +1,18 @@
 #pragma once
 
-// The block layouts of model-spec 4.3, one struct a type.  Every one of them is groups of 16 or 32 elements
-// with
+// The block layouts of model-spec 4.3, one struct a type.  Every one of them is groups of kGroup = 16 or 32
+// elements with
 //     value = scale * (quant - kOffset) + min,   quant an unsigned byte of at most kMaxQuant.
-// `unpack_scales` gives scale and, with kHasMin, min of every group to a sink, to(group, scale[, min]);
-// `unpack_quants` gives the quants of every group, to(group, sixteen[, sixteen more]).  Both take bytes and
-// words from a source, whatever holds them: the source of dequantisation is one block, that of the integer
-// kernels the same block of sixteen rows at once.  Internal linkage: kernels.cpp is compiled once per
-// instruction set.
+// `unpack_quants` gives the quants of every group, to(group, sixteen[, sixteen more]).  With groups of 32,
+// `unpack_scales` gives scale and, with kHasMin, min of every group to a sink, to(group, scale[, min]).
+//
+// Groups of 16 have whole numbers for scales and mins, and a factor for those of a block: `unpack_factors`
+// gives to(scale[, min]) once, `unpack_scales` to(group, whole scale) and, with kHasMin, `unpack_mins`
+// to(i, whole mins) of groups 2 i, in the low half of a word, and 2 i + 1.
+//
+// All take bytes and words from a source, whatever holds them: the source of dequantisation is one block,
+// that of the integer kernels the same block of sixteen rows at once.  Internal linkage: kernels.cpp is
+// compiled once per instruction set.
 
 #include <cstddef>
 #include <cstdint>
@@ -76,6 +81,10 @@ struct BlockSource {
   /// Byte `byte` of a word, a signed number.
   static std::uint32_t signed_byte(std::uint32_t word, int byte) {
     return static_cast<std::uint32_t>(static_cast<std::int32_t>(word << (24 - 8 * byte)) >> 24);
+  }
+  /// Bytes 2 * `i` and 2 * `i` + 1 of a word, sixteen bits each.
+  static std::uint32_t two_bytes(std::uint32_t word, int i) {
+    return (word >> (16 * i) & 255) | (word >> (16 * i + 8) & 255) << 16;
   }
 
   /// Bits [16 * half, 16 * half + 16) of `bits`, each as 0 or 16.
@@ -183,13 +192,22 @@ struct Q2_K {
   static constexpr bool kHasMin = true;
   static constexpr int kFieldsAt = 0;
   template <class Source, class Sink>
-  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
+  [[gnu::always_inline]] static void unpack_factors(const Source& from, const Sink& to) {
     const auto both = from.word(80);
-    const auto d = from.low_half(both), minus_d_min = -from.low_half(both >> 16);
+    to(from.low_half(both), -from.low_half(both >> 16));
+  }
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
     const auto packed = from.words(0, 4);
-    for (int g = 0; g < 16; ++g) {
-      const auto byte = packed[g / 4] >> (8 * (g % 4));
-      to(g, d * from.to_floats(byte & 15), minus_d_min * from.to_floats((byte >> 4) & 15));
+    for (int g = 0; g < 16; ++g) to(g, (packed[g / 4] >> (8 * (g % 4))) & 15);
+  }
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_mins(const Source& from, const Sink& to) {
+    const auto packed = from.words(0, 4);
+    for (int i = 0; i < 8; i += 2) {
+      const auto four = (packed[i / 2] >> 4) & 0x0f0f0f0f;
+      to(i, from.two_bytes(four, 0));
+      to(i + 1, from.two_bytes(four, 1));
     }
   }
   template <class Source, class Sink>
@@ -211,13 +229,16 @@ struct Q3_K {
   static constexpr bool kHasMin = false;
   static constexpr int kFieldsAt = 0;
   template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_factors(const Source& from, const Sink& to) {
+    to(from.half(108));
+  }
+  template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
-    const auto d = from.half(108);
     const auto words = from.words(96, 3);  // sixteen times four bits, then two
     for (int g = 0; g < 16; ++g) {
       const auto low4 = (words[g % 8 / 4] >> (8 * (g % 4) + g / 8 * 4)) & 15;
       const auto high2 = (words[2] >> (8 * (g % 4) + 2 * (g / 4))) & 3;
-      to(g, d * from.to_floats((low4 | high2 << 4) - 32));
+      to(g, (low4 | high2 << 4) - 32);
     }
   }
   template <class Source, class Sink>
@@ -307,10 +328,13 @@ struct Q6_K {
   static constexpr bool kHasMin = false;
   static constexpr int kFieldsAt = 0;
   template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_factors(const Source& from, const Sink& to) {
+    to(from.half(208));
+  }
+  template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
-    const auto d = from.half(208);
     const auto packed = from.words(192, 4);
-    for (int g = 0; g < 16; ++g) to(g, d * from.to_floats(from.signed_byte(packed[g / 4], g % 4)));
+    for (int g = 0; g < 16; ++g) to(g, from.signed_byte(packed[g / 4], g % 4));
   }
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {

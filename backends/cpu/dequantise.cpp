@@ -31,26 +31,53 @@ BlockSize block_size(device::BlockType type) {
   return size;
 }
 
+/// Scale and min of every group of a block.
 template <class Format>
-void dequantise_block(const std::uint8_t* block, float* values) {
-  constexpr int kGroups = Format::kElems / Format::kGroup;
-  std::uint8_t quants[Format::kElems] = {};
+struct GroupScales {
+  static constexpr int kGroups = Format::kElems / Format::kGroup;
   float scale[kGroups] = {};
   float min[kGroups] = {};
+
+  explicit GroupScales(const BlockSource& from) {
+    const auto set = [&](int group, float group_scale, auto... group_min) {
+      scale[group] = group_scale;
+      ((min[group] = group_min), ...);
+    };
+    if constexpr (Format::kGroup == 32) {
+      Format::unpack_scales(from, set);
+    } else {
+      Format::unpack_factors(from, [&](float block_scale, auto... block_min) {
+        Format::unpack_scales(from, [&](int group, std::uint32_t whole) {
+          set(group, block_scale * BlockSource::to_floats(whole));
+        });
+        (set_mins(from, block_min), ...);
+      });
+    }
+  }
+
+ private:
+  void set_mins(const BlockSource& from, float block_min) {
+    Format::unpack_mins(from, [&](int i, std::uint32_t whole) {
+      min[2 * i] = block_min * BlockSource::to_floats(whole & 0xffff);
+      min[2 * i + 1] = block_min * BlockSource::to_floats(whole >> 16);
+    });
+  }
+};
+
+template <class Format>
+void dequantise_block(const std::uint8_t* block, float* values) {
+  std::uint8_t quants[Format::kElems] = {};
   const BlockSource from{block};
+  const GroupScales<Format> groups(from);
   Format::unpack_quants(from, [&](int group, auto... sixteens) {
     std::uint8_t* to = quants + group * Format::kGroup;
     ((std::memcpy(to, &sixteens, sizeof sixteens), to += sizeof sixteens), ...);
   });
-  Format::unpack_scales(from, [&](int group, float group_scale, auto... group_min) {
-    scale[group] = group_scale;
-    ((min[group] = group_min), ...);
-  });
   for (int e = 0; e < Format::kElems; ++e) {
     const int g = e / Format::kGroup;
-    const float scaled = scale[g] * static_cast<float>(quants[e] - Format::kOffset);
+    const float scaled = groups.scale[g] * static_cast<float>(quants[e] - Format::kOffset);
     if constexpr (Format::kHasMin) {
-      values[e] = scaled + min[g];
+      values[e] = scaled + groups.min[g];
     } else {
       values[e] = scaled;
     }

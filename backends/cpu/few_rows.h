@@ -16,10 +16,32 @@
 namespace tandem::cpu {
 namespace {
 
-/// Adds kBlocks blocks of sixteen rows, block_at(0) and so on, times N activation rows, where they
-/// begin with group `first_group`, to `y`.
+/// The integer sums of a block of sixteen rows times N activation rows, where they begin with group
+/// `first_group`.
+template <class Format, int N, class Source>
+TANDEM_INLINE void multiply_block(const Source& from, int first_group, const PanelRow<KindOf<Format>>* x,
+                                  I32x16 (*sums)[N]) {
+  Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
+    I32x16 sum[N];
+    for (int n = 0; n < N; ++n) sum[n] = x[n].start(first_group + group);
+    int column = (first_group + group) * Format::kGroup;
+    // All rows in turn, so that no sum waits for the one before it.
+    const auto add_sixteen = [&](const LaneBytes& sixteen) {
+#pragma GCC unroll 4
+      for (int i = 0; i < LaneBytes::kFours; ++i, column += 4) {
+        for (int n = 0; n < N; ++n) {
+          sum[n] = dot4<KindOf<Format>>(sum[n], sixteen.four_columns(i), x[n].quants + column);
+        }
+      }
+    };
+    (add_sixteen(sixteens), ...);
+    for (int n = 0; n < N; ++n) sums[group][n] = sum[n];
+  });
+}
+
+/// Adds kBlocks blocks of sixteen rows with groups of 32, block_at(0) and so on, times N activation rows.
 template <class Format, int kBlocks, int N, class Blocks>
-TANDEM_INLINE void add_blocks(const Blocks& block_at, int first_group, const PanelRow<KindOf<Format>>* x,
+TANDEM_INLINE void add_groups(const Blocks& block_at, int first_group, const PanelRow<KindOf<Format>>* x,
                               F32x16 (&y)[N]) {
   constexpr int kBlockGroups = Format::kElems / Format::kGroup, kGroups = kBlocks * kBlockGroups;
   I32x16 sums[kGroups][N];
@@ -27,38 +49,69 @@ TANDEM_INLINE void add_blocks(const Blocks& block_at, int first_group, const Pan
 #pragma GCC unroll 4
   for (int block = 0; block < kBlocks; ++block) {
     const auto from = block_at(block);
-    Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
-      const int g = block * kBlockGroups + group;
-      I32x16 sum[N];
-      for (int n = 0; n < N; ++n) sum[n] = broadcast(x[n].starts[first_group + g]);
-      int column = (first_group + g) * Format::kGroup;
-      // All rows in turn, so that no sum waits for the one before it.
-      const auto add_sixteen = [&](const LaneBytes& sixteen) {
-#pragma GCC unroll 4
-        for (int i = 0; i < LaneBytes::kFours; ++i, column += 4) {
-          for (int n = 0; n < N; ++n) {
-            sum[n] = dot4<KindOf<Format>>(sum[n], sixteen.four_columns(i), x[n].quants + column);
-          }
-        }
-      };
-      (add_sixteen(sixteens), ...);
-      for (int n = 0; n < N; ++n) sums[g][n] = sum[n];
-    });
+    const int first = block * kBlockGroups;
+    multiply_block<Format, N>(from, first_group + first, x, sums + first);
     Format::unpack_scales(from, [&](int group, LaneFloats scale, auto... min) {
-      const int g = block * kBlockGroups + group;
-      scales[g] = __builtin_bit_cast(F32x16, scale);
-      ((mins[g] = __builtin_bit_cast(F32x16, min)), ...);
+      scales[first + group] = __builtin_bit_cast(F32x16, scale);
+      ((mins[first + group] = __builtin_bit_cast(F32x16, min)), ...);
     });
   }
   for (int g = 0; g < kGroups; ++g) {
     for (int n = 0; n < N; ++n) {
-      const F32x16 x_scale = broadcast(x[n].scale(first_group + g));
+      const F32x16 x_scale = broadcast(x[n].scales[first_group + g]);
       F32x16 term = mul(mul(scales[g], x_scale), to_float(sums[g][n]));
       if constexpr (Format::kHasMin) {
         term = add(term, mul(mins[g], broadcast(x[n].min_factors[first_group + g])));
       }
       y[n] = add(y[n], term);
     }
+  }
+}
+
+/// Adds the mins of a block of halves.
+template <class Format, int N, class Source>
+TANDEM_INLINE void add_mins(const Source& from, F32x16 factor, const PanelRow<KindOf<Format>>* x,
+                            F32x16 (&y)[N]) {
+  I32x16 mins[kPanelGroups];
+  Format::unpack_mins(from, [&](int i, LaneWords whole) { mins[i] = __builtin_bit_cast(I32x16, whole); });
+  const auto mins_of = [&mins](std::size_t g) { return mins[g]; };
+  for (int n = 0; n < N; ++n) {
+    y[n] = add(y[n], mul(factor, sum_of_mins(mins_of, x[n].sums, x[n].scales, 1)));
+  }
+}
+
+/// Adds a block of halves, a whole panel, times N activation rows.
+template <class Format, int N, class Source>
+TANDEM_INLINE void add_halves(const Source& from, const PanelRow<KindOf<Format>>* x, F32x16 (&y)[N]) {
+  I32x16 sums[2 * kPanelGroups][N];
+  multiply_block<Format, N>(from, 0, x, sums);
+  F32x16 block[N], scales[2 * kPanelGroups];
+  Format::unpack_scales(from, [&](int group, LaneWords whole) {
+    scales[group] = __builtin_bit_cast(F32x16, Source::to_floats(whole));
+  });
+  for (int n = 0; n < N; ++n) block[n] = broadcast(0.0f);
+  for (int g = 0; g < kPanelGroups; ++g) {
+    for (int n = 0; n < N; ++n) {
+      const F32x16 sum = sum_of_halves(scales[2 * g], sums[2 * g][n], scales[2 * g + 1], sums[2 * g + 1][n]);
+      block[n] = add(block[n], mul(sum, broadcast(x[n].scales[g])));
+    }
+  }
+  Format::unpack_factors(from, [&](LaneFloats factor, auto... min_factor) {
+    for (int n = 0; n < N; ++n) y[n] = add(y[n], mul(__builtin_bit_cast(F32x16, factor), block[n]));
+    (add_mins<Format, N>(from, __builtin_bit_cast(F32x16, min_factor), x, y), ...);
+  });
+}
+
+/// Adds kBlocks blocks of sixteen rows, block_at(0) and so on, times N activation rows, where they begin with
+/// group `first_group`, to `y`.
+template <class Format, int kBlocks, int N, class Blocks>
+TANDEM_INLINE void add_blocks(const Blocks& block_at, int first_group, const PanelRow<KindOf<Format>>* x,
+                              F32x16 (&y)[N]) {
+  if constexpr (KindOf<Format>::kHalves) {
+    static_assert(kBlocks == 1 && Format::kElems == kPanelColumns);
+    add_halves<Format, N>(block_at(0), x, y);
+  } else {
+    add_groups<Format, kBlocks, N>(block_at, first_group, x, y);
   }
 }
 

@@ -4,6 +4,13 @@
 //
 //     y[row] = sum over groups of (scale_w * scale_x) * (sum of quants * x) [+ min_w * (scale_x * sum of x)]
 //
+// and for block types with a scale s every 16 columns, half of what shares one of the activations,
+//
+//     y[row] = sum over blocks of scale_w * (sum over 32 columns of scale_x * (s1 * sum1 + s2 * sum2))
+//              [+ min_w * (sum over 32 columns of scale_x * (m1 * sum1 of x + m2 * sum2 of x))]
+//
+// where the innermost sums are whole numbers below 2^24, exact as integers and as floats.
+//
 // Integer sums are exact, and each lane adds its groups in column order: the result does not depend on how
 // many rows are multiplied together, nor on the instruction set.
 //

@@ -230,6 +230,20 @@ struct LaneNumbers {
     return (LaneWords)((LaneInts)(words << (24 - 8 * byte)) >> 24);
   }
 
+  /// Bytes 2 * `i` and 2 * `i` + 1 of each lane, sixteen bits each.
+  TANDEM_INLINE static LaneWords two_bytes(LaneWords words, int i) {
+#if defined(__AVX512VNNI__)
+    constexpr int kZero = 0x80;  // as an index
+    const int indices = (2 * i) | kZero << 8 | (2 * i + 1) << 16 | kZero << 24;
+    const __m512i lanes =
+        _mm512_setr4_epi32(indices, indices + 0x00040004, indices + 0x00080008, indices + 0x000c000c);
+    return (LaneWords)_mm512_shuffle_epi8((__m512i)words, lanes);
+#else
+    const LaneWords two = words >> (16 * i);
+    return (two & 255) | ((two & 0xff00) << 8);
+#endif
+  }
+
   /// Bits [16 * half, 16 * half + 16) of each lane, four for each four columns, become 0 or 16.
   TANDEM_INLINE static LaneBytes fifth_bits(LaneWords bits, int half) {
     constexpr int kPerFour = LaneBytes::kRegisters / LaneBytes::kFours;

@@ -12,9 +12,33 @@ namespace {
 /// Sixteen rows of W, up to 256 columns: lane = row, four columns a lane.
 struct Panel {
   alignas(64) std::uint8_t quants[kPanelColumns / 4][kTileOutputs][4];
-  alignas(64) float scales[kPanelColumns / 16][kTileOutputs];
-  alignas(64) float mins[kPanelColumns / 16][kTileOutputs];
+  alignas(64) float scales[kPanelColumns / 16][kTileOutputs];  ///< whole numbers with halves
+  alignas(64) float mins[kPanelGroups][kTileOutputs];          ///< of groups of 32
+  // A block of halves: what blocks.h calls mins and factors.
+  alignas(64) std::uint32_t whole_mins[kPanelGroups][kTileOutputs];
+  alignas(64) float factor[kTileOutputs];
+  alignas(64) float min_factor[kTileOutputs];
+
+  TANDEM_INLINE I32x16 mins_of(std::size_t g) const {
+    return load(reinterpret_cast<const std::uint8_t*>(whole_mins[g]));
+  }
 };
+
+template <class Format, class Source>
+TANDEM_INLINE void fill_whole_scales(const Source& from, Panel& panel) {
+  Format::unpack_factors(from, [&](LaneFloats factor, auto... min_factor) {
+    __builtin_memcpy(panel.factor, &factor, sizeof factor);
+    (__builtin_memcpy(panel.min_factor, &min_factor, sizeof min_factor), ...);
+  });
+  Format::unpack_scales(from, [&](int group, LaneWords whole) {
+    const LaneFloats scale = Source::to_floats(whole);
+    __builtin_memcpy(panel.scales[group], &scale, sizeof scale);
+  });
+  if constexpr (Format::kHasMin) {
+    Format::unpack_mins(
+        from, [&](int i, LaneWords whole) { __builtin_memcpy(panel.whole_mins[i], &whole, sizeof whole); });
+  }
+}
 
 /// A block of sixteen rows to the columns from `column` on.
 template <class Format, class Source>
@@ -27,11 +51,16 @@ TANDEM_INLINE void fill_block(const Source& from, int column, Panel& panel) {
     };
     (put(sixteens), ...);
   });
-  Format::unpack_scales(from, [&](int group, LaneFloats scale, auto... min) {
-    const int g = column / Format::kGroup + group;
-    __builtin_memcpy(panel.scales[g], &scale, sizeof scale);
-    (__builtin_memcpy(panel.mins[g], &min, sizeof min), ...);
-  });
+  if constexpr (KindOf<Format>::kHalves) {
+    static_assert(Format::kElems == kPanelColumns);
+    fill_whole_scales<Format>(from, panel);
+  } else {
+    Format::unpack_scales(from, [&](int group, LaneFloats scale, auto... min) {
+      const int g = column / Format::kGroup + group;
+      __builtin_memcpy(panel.scales[g], &scale, sizeof scale);
+      (__builtin_memcpy(panel.mins[g], &min, sizeof min), ...);
+    });
+  }
 }
 
 /// `columns` columns of sixteen rows, from `w` on and `stride` bytes apart.

@@ -10,9 +10,11 @@ namespace {
 
 /// What the arithmetic on unpacked quants depends on, whichever block type they come from: columns that share
 /// a scale, whether there are mins, and whether quants take more than six bits where that makes a difference.
+/// A type with mins has no offset.
 template <int kColumns, bool kMins, bool kWideQuants>
 struct Kind {
   static constexpr int kGroup = kColumns;
+  static constexpr bool kHalves = kColumns == 16;  ///< half of what shares a scale of the activations
   static constexpr bool kHasMin = kMins;
   static constexpr bool kWide = kWideQuants;
 };
@@ -74,17 +76,28 @@ TANDEM_INLINE I32x16 dot4(I32x16 sum, I32x16 weights, const std::int8_t* x) {
 /// Most columns that are unpacked at a time: one block of the largest block types.
 inline constexpr int kPanelColumns = 256;
 
+/// Groups of the activations, and of weights but for halves, in a panel.
+inline constexpr int kPanelGroups = kPanelColumns / int{kActivationGroup};
+
 /// Up to kPanelColumns columns of an activation row, with what every sixteen rows of W need of them computed
 /// once.  A few of these in an array are within reach of one pointer.
 template <class Kind>
 struct alignas(64) PanelRow {
   static constexpr int kGroups = kPanelColumns / Kind::kGroup;
   std::int8_t quants[kPanelColumns];
-  float scales[kPanelColumns / kActivationGroup];
-  std::int32_t starts[kGroups];                    ///< of integer sums: takes the type's offset back
-  float min_factors[Kind::kHasMin ? kGroups : 1];  ///< scale * sum of quants; with kHasMin only
+  float scales[kPanelGroups];
+  std::int32_t starts[Kind::kHasMin ? 1 : kGroups];  ///< of integer sums: takes the type's offset back
+  float min_factors[Kind::kHasMin && !Kind::kHalves ? kGroups : 1];      ///< scale * sum of quants
+  std::int32_t sums[Kind::kHasMin && Kind::kHalves ? kPanelGroups : 1];  ///< of both halves, int16 each
 
-  TANDEM_INLINE float scale(int g) const { return scales[g * Kind::kGroup / int{kActivationGroup}]; }
+  /// What the integer sum of group `g` begins with.
+  TANDEM_INLINE I32x16 start(int g) const {
+    if constexpr (Kind::kHasMin) {
+      return broadcast(0);
+    } else {
+      return broadcast(starts[g]);
+    }
+  }
 
   /// Columns [column, column + columns) of a row, for weights whose quants have `offset` added.
   void fill(const RowSlice& row, int column, int columns, int offset) {
@@ -99,15 +112,42 @@ struct alignas(64) PanelRow {
   TANDEM_INLINE void fill_groups(const RowSlice& row, int column, int columns, int offset) {
     __builtin_memcpy(quants, row.quants + column, static_cast<std::size_t>(columns));
     __builtin_memcpy(scales, row.scales + column / 32, static_cast<std::size_t>(columns) / 8);
-    const std::int16_t* sums = row.sums + column / 16;
+    const std::int16_t* row_sums = row.sums + column / 16;
+    if constexpr (Kind::kHasMin && Kind::kHalves) {
+      __builtin_memcpy(sums, row_sums, static_cast<std::size_t>(columns) / 8);
+      return;
+    }
     for (int g = 0; g < columns / Kind::kGroup; ++g) {
       const auto i = static_cast<std::size_t>(g);
-      const std::int32_t sum = Kind::kGroup == 16 ? sums[i] : sums[2 * i] + sums[2 * i + 1];
-      starts[g] = -offset * sum;
-      if constexpr (Kind::kHasMin) min_factors[g] = scale(g) * static_cast<float>(sum);
+      const std::int32_t sum = Kind::kHalves ? row_sums[i] : row_sums[2 * i] + row_sums[2 * i + 1];
+      if constexpr (Kind::kHasMin) {
+        min_factors[g] = scales[g] * static_cast<float>(sum);
+      } else {
+        starts[g] = -offset * sum;
+      }
     }
   }
 };
+
+/// s1 * sum1 + s2 * sum2 of the halves of 32 columns: whole numbers below 2^24 (16 * 32 * 127 * 128 at most
+/// each, Q6_K), so exact.
+TANDEM_INLINE F32x16 sum_of_halves(F32x16 s1, I32x16 sum1, F32x16 s2, I32x16 sum2) {
+  return add_exact_product(mul(s1, to_float(sum1)), s2, to_float(sum2));
+}
+
+/// What the mins of a block of halves add for one row, but for their factor: mins_of(g) are those of 32
+/// columns.  The row's sums and scales are `step` apart.
+template <class Mins>
+TANDEM_INLINE F32x16 sum_of_mins(const Mins& mins_of, const std::int32_t* x_sums, const float* x_scales,
+                                 std::size_t step) {
+  F32x16 sum = broadcast(0.0f);
+#pragma GCC unroll 8
+  for (std::size_t g = 0; g < kPanelGroups; ++g) {
+    const F32x16 product = to_float(dot2(mins_of(g), broadcast(x_sums[g * step])));
+    sum = add(sum, mul(product, broadcast(x_scales[g * step])));
+  }
+  return sum;
+}
 
 }  // namespace
 }  // namespace tandem::cpu

@@ -113,6 +113,10 @@ TANDEM_INLINE Pair<H> dot4_wide(Pair<H> sum, Pair<H> weights, Pair<H> x) {
   return {dot4_wide(sum.lo, weights.lo, x.lo), dot4_wide(sum.hi, weights.hi, x.hi)};
 }
 template <class H>
+TANDEM_INLINE Pair<H> dot2(Pair<H> a, Pair<H> b) {
+  return {dot2(a.lo, b.lo), dot2(a.hi, b.hi)};
+}
+template <class H>
 TANDEM_INLINE Pair<H> unpack_lo32(Pair<H> a, Pair<H> b) {
   return {unpack_lo32(a.lo, b.lo), unpack_lo32(a.hi, b.hi)};
 }

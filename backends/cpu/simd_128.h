@@ -85,6 +85,10 @@ TANDEM_INLINE __m128i dot4_wide(__m128i sum, __m128i weights, __m128i x) {
   const __m128i odd = _mm_madd_epi16(_mm_srli_epi16(weights, 8), _mm_srai_epi16(x, 8));
   return _mm_add_epi32(sum, _mm_add_epi32(even, odd));
 }
+/// In each lane, the sum of two products of int16.
+TANDEM_INLINE __m128i dot2(__m128i a, __m128i b) {
+  return _mm_madd_epi16(a, b);
+}
 TANDEM_INLINE __m128i unpack_lo32(__m128i a, __m128i b) {
   return _mm_unpacklo_epi32(a, b);
 }

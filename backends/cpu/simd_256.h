@@ -85,6 +85,9 @@ TANDEM_INLINE __m256i dot4_wide(__m256i sum, __m256i weights, __m256i x) {
   return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
 }
 #endif
+TANDEM_INLINE __m256i dot2(__m256i a, __m256i b) {
+  return _mm256_madd_epi16(a, b);
+}
 TANDEM_INLINE __m256i unpack_lo32(__m256i a, __m256i b) {
   return _mm256_unpacklo_epi32(a, b);
 }

@@ -77,6 +77,9 @@ TANDEM_INLINE __m512i dot4_narrow(__m512i sum, __m512i weights, __m512i x) {
 TANDEM_INLINE __m512i dot4_wide(__m512i sum, __m512i weights, __m512i x) {
   return _mm512_dpbusd_epi32(sum, weights, x);
 }
+TANDEM_INLINE __m512i dot2(__m512i a, __m512i b) {
+  return _mm512_madd_epi16(a, b);
+}
 TANDEM_INLINE __m512i unpack_lo32(__m512i a, __m512i b) {
   return _mm512_unpacklo_epi32(a, b);
 }

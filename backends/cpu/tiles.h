@@ -5,10 +5,10 @@
 // integer_multiply.h and what happens to them is the same in the same order: so are the results.
 //
 // Limit: while tiles are in use, a core multiplies, adds and converts vectors at three quarters of its rate
-// or less.  A group of sixteen rows by sixteen rows of W takes four such operations a row (six with mins), 48
-// cycles at best, and about 55 as it is; tile instructions, 25 to 33 cycles, go on beside them.  For that,
-// the sums of a group are stored two groups before they are scaled.  VPDPBUSD would take 64 cycles, at a
-// clock a sixth faster.
+// or less.  32 columns of sixteen rows by sixteen rows of W take four such operations a row (six with mins,
+// or with halves that have scales of their own), 48 cycles at best, and about 55 as it is; tile instructions,
+// 25 to 33 cycles, go on beside them.  For that, sums are stored two groups before they are scaled.  VPDPBUSD
+// would take 64 cycles, at a clock a sixth faster.
 //
 // Tried and lost: activations copied tile by tile, for 512 rows at once (writing them takes longer than
 // reading them where they lie); fused multiply and add; sums that start with a number which makes them floats
@@ -24,7 +24,7 @@ namespace {
 inline constexpr int kTileHeight = 16;
 
 /// The tile registers.
-inline constexpr int kSums = 0, kInput = 1, kWeights = 2;
+inline constexpr int kSums = 0, kInput = 1, kWeights = 2, kSecondSums = 3;
 
 /// What LDTILECFG reads.
 struct alignas(64) TileConfig {
@@ -47,6 +47,7 @@ class Tiles {
   Tiles() {
     TileConfig config;
     config.set(kSums, kTileHeight, 64);
+    config.set(kSecondSums, kTileHeight, 64);
     config.set(kInput, kTileHeight, kGroup);
     config.set(kWeights, kGroup / 4, 64);
     asm volatile("ldtilecfg %0" ::"m"(config));
@@ -64,13 +65,10 @@ struct alignas(64) RowTile {
 
   const std::int8_t* quants = nullptr;  ///< of the first row
   std::size_t stride = 0;               ///< bytes from row to row
-  alignas(64) float scales[kPanelColumns / kActivationGroup][kTileHeight] = {};
-  alignas(64) float min_factors[Kind::kHasMin ? kGroups : 1][kTileHeight] = {};
+  alignas(64) float scales[kPanelGroups][kTileHeight] = {};
+  alignas(64) float min_factors[Kind::kHasMin && !Kind::kHalves ? kGroups : 1][kTileHeight] = {};
+  alignas(64) std::int32_t sums[Kind::kHasMin && Kind::kHalves ? kPanelGroups : 1][kTileHeight] = {};
   alignas(64) std::int8_t padded[kTileHeight][kPanelColumns] = {};  ///< where there are fewer rows
-
-  TANDEM_INLINE const float* scales_of(int g) const {
-    return scales[g * Kind::kGroup / int{kActivationGroup}];
-  }
 
   /// Columns [column, column + columns) of `rows` <= kTileHeight rows from `first` on.  Of other rows, what
   /// was there before is multiplied in vain.
@@ -95,10 +93,13 @@ struct alignas(64) RowTile {
     const float* row_scales = row.scales + column / int{kActivationGroup};
     for (int i = 0; i < columns / int{kActivationGroup}; ++i) scales[i][r] = row_scales[i];
     if constexpr (Kind::kHasMin) {
-      const std::int16_t* sums = row.sums + column / 16;
-      for (int g = 0; g < columns / Kind::kGroup; ++g) {
-        const int sum = Kind::kGroup == 16 ? sums[g] : sums[2 * g] + sums[2 * g + 1];
-        min_factors[g][r] = scales_of(g)[r] * static_cast<float>(sum);
+      const std::int16_t* halves = row.sums + column / 16;
+      for (int g = 0; g < columns / int{kActivationGroup}; ++g) {
+        if constexpr (Kind::kHalves) {
+          __builtin_memcpy(&sums[g][r], halves + 2 * g, sizeof sums[g][r]);
+        } else {
+          min_factors[g][r] = scales[g][r] * static_cast<float>(halves[2 * g] + halves[2 * g + 1]);
+        }
       }
     }
   }
@@ -131,66 +132,120 @@ TANDEM_INLINE void load_tile(const void* from, std::size_t stride) {
 }
 
 /// Begins the sums of group `g`.
-template <class Kind>
+template <int kTile, class Kind>
 TANDEM_INLINE void multiply_tile(const RowTile<Kind>& x, const Panel& panel, int g) {
   load_tile<kInput>(x.quants + g * Kind::kGroup, x.stride);
   load_tile<kWeights>(panel.quants[g * Kind::kGroup / 4], 64);
-  asm volatile("tilezero %%tmm%c0" ::"i"(kSums));
-  asm volatile("tdpbssd %%tmm%c0, %%tmm%c1, %%tmm%c2" ::"i"(kWeights), "i"(kInput), "i"(kSums));
+  asm volatile("tilezero %%tmm%c0" ::"i"(kTile));
+  asm volatile("tdpbssd %%tmm%c0, %%tmm%c1, %%tmm%c2" ::"i"(kWeights), "i"(kInput), "i"(kTile));
 }
 
+template <int kTile>
 TANDEM_INLINE void store_tile(TileSums& sums) {
-  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(sums.of_row), "r"(std::size_t{64}), "i"(kSums)
+  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(sums.of_row), "r"(std::size_t{64}), "i"(kTile)
                : "memory");
+}
+
+/// Integer sums of 32 columns: of each half where they have scales of their own.
+template <class Kind>
+struct GroupSums {
+  TileSums halves[Kind::kHalves ? 2 : 1];
+
+  /// Stores what multiply_tiles has begun.
+  TANDEM_INLINE void store() {
+    store_tile<kSums>(halves[0]);
+    if constexpr (Kind::kHalves) store_tile<kSecondSums>(halves[1]);
+  }
+};
+
+/// Begins the sums of the 32 columns `g`.
+template <class Kind>
+TANDEM_INLINE void multiply_tiles_of_group(const RowTile<Kind>& x, const Panel& panel, int g) {
+  if constexpr (Kind::kHalves) {
+    multiply_tile<kSums>(x, panel, 2 * g);
+    multiply_tile<kSecondSums>(x, panel, 2 * g + 1);
+  } else {
+    multiply_tile<kSums>(x, panel, g);
+  }
 }
 
 /// Scales the sums of group `g` and adds them to y.
 template <class Kind>
-TANDEM_INLINE void add_group(const RowTile<Kind>& x, const Panel& panel, int g, const TileSums& sums,
+TANDEM_INLINE void add_group(const RowTile<Kind>& x, const Panel& panel, int g, const GroupSums<Kind>& sums,
                              F32x16 (&y)[kTileHeight]) {
-  const F32x16 scale = load(panel.scales[g]);
 #pragma GCC unroll 16
   for (int r = 0; r < kTileHeight; ++r) {
-    const F32x16 sum = to_float(_mm512_load_si512(sums.of_row[r]));
-    F32x16 term = mul(mul(scale, broadcast(x.scales_of(g)[r])), sum);
-    if constexpr (Kind::kHasMin) {
-      term = add(term, mul(load(panel.mins[g]), broadcast(x.min_factors[g][r])));
+    const F32x16 x_scale = broadcast(x.scales[g][r]);
+    const __m512i first = _mm512_load_si512(sums.halves[0].of_row[r]);
+    if constexpr (Kind::kHalves) {
+      const F32x16 sum = sum_of_halves(load(panel.scales[2 * g]), first, load(panel.scales[2 * g + 1]),
+                                       _mm512_load_si512(sums.halves[1].of_row[r]));
+      y[r] = add(y[r], mul(sum, x_scale));
+    } else {
+      F32x16 term = mul(mul(load(panel.scales[g]), x_scale), to_float(first));
+      if constexpr (Kind::kHasMin) {
+        term = add(term, mul(load(panel.mins[g]), broadcast(x.min_factors[g][r])));
+      }
+      y[r] = add(y[r], term);
     }
-    y[r] = add(y[r], term);
   }
 }
 
-/// Adds sixteen activation rows times panels, `groups` groups each, to their sums, and asks for the rows that
-/// come next meanwhile.
+/// Sums to which the groups of a panel are added, and, after them, what they are for y.
+template <class Kind>
+TANDEM_INLINE void begin_panel(const float (&y_sums)[kTileHeight][kTileOutputs], F32x16 (&y)[kTileHeight]) {
+#pragma GCC unroll 16
+  for (int r = 0; r < kTileHeight; ++r) y[r] = Kind::kHalves ? broadcast(0.0f) : load(y_sums[r]);
+}
+template <class Kind>
+TANDEM_INLINE void end_panel(const RowTile<Kind>& x, const Panel& panel, const F32x16 (&y)[kTileHeight],
+                             float (&y_sums)[kTileHeight][kTileOutputs]) {
+#pragma GCC unroll 16
+  for (int r = 0; r < kTileHeight; ++r) {
+    if constexpr (Kind::kHalves) {
+      store(y_sums[r], add(load(y_sums[r]), mul(load(panel.factor), y[r])));
+    } else {
+      store(y_sums[r], y[r]);
+    }
+  }
+  if constexpr (Kind::kHalves && Kind::kHasMin) {
+    const auto mins_of = [&panel](std::size_t g) { return panel.mins_of(g); };
+    for (int r = 0; r < kTileHeight; ++r) {
+      const F32x16 mins = sum_of_mins(mins_of, &x.sums[0][r], &x.scales[0][r], kTileHeight);
+      store(y_sums[r], add(load(y_sums[r]), mul(load(panel.min_factor), mins)));
+    }
+  }
+}
+
+/// Adds sixteen activation rows times panels, `groups` groups of 32 columns each, to their sums, and asks for
+/// the rows that come next meanwhile.
 template <class Kind>
 void multiply_row_tile(const RowTile<Kind>& x, const Panel* panels, std::uint32_t n_panels, int groups,
                        float (*y_sums)[kTileHeight][kTileOutputs], const RowsAhead& next) {
-  TileSums sums[2];
+  GroupSums<Kind> sums[2];
   std::uint32_t ahead = 0;
   int ahead_group = 0;
   const auto multiply_next = [&] {
-    multiply_tile<Kind>(x, panels[ahead], ahead_group);
+    multiply_tiles_of_group<Kind>(x, panels[ahead], ahead_group);
     if (++ahead_group < groups) return;
     ahead_group = 0;
     if (++ahead == n_panels) ahead = 0;  // in vain, twice
   };
-  for (TileSums& first : sums) {
+  for (GroupSums<Kind>& first : sums) {
     multiply_next();
-    store_tile(first);
+    first.store();
   }
   unsigned turn = 0;
   for (std::uint32_t p = 0; p < n_panels; ++p) {
     F32x16 y[kTileHeight];
-#pragma GCC unroll 16
-    for (int r = 0; r < kTileHeight; ++r) y[r] = load(y_sums[p][r]);
+    begin_panel<Kind>(y_sums[p], y);
     for (int g = 0; g < groups; ++g, ++turn) {
       multiply_next();
       if (turn % 4 == 0 && turn / 4 < kTileHeight) next.ask(static_cast<int>(turn / 4));
       add_group<Kind>(x, panels[p], g, sums[turn % 2], y);
-      store_tile(sums[turn % 2]);
+      sums[turn % 2].store();
     }
-#pragma GCC unroll 16
-    for (int r = 0; r < kTileHeight; ++r) store(y_sums[p][r], y[r]);
+    end_panel<Kind>(x, panels[p], y, y_sums[p]);
   }
 }
 
@@ -237,7 +292,8 @@ void multiply_panels_on_tiles(const Weights<Kind>& w, std::uint32_t first, std::
       asm volatile("" ::: "memory");  // the compiler does not know what tile instructions read
       const bool last = tile + 1 == tiles;
       const RowsAhead next{x, in, last ? 0 : row + kTileHeight, last ? column + kPanelColumns : column};
-      multiply_row_tile<Kind>(many.x, many.panels, n_panels, columns / Kind::kGroup, many.sums[tile], next);
+      multiply_row_tile<Kind>(many.x, many.panels, n_panels, columns / int{kActivationGroup}, many.sums[tile],
+                              next);
     }
   }
 }
