@@ -1,10 +1,13 @@
+#include <cstdio>
 #include <iostream>
+#include <string>
 #include <vector>
 
 #include "cli/commands.h"
 #include "ipc/service.h"
 #include "ipc/unix_socket.h"
 #include "model/error.h"
+#include "model/nearest.h"
 #include "planner/errors.h"
 
 namespace {
@@ -24,6 +27,17 @@ int run(const std::vector<tandem::cli::Command>& commands) {
   return tandem::cli::kUsage;
 }
 
+/// What was typed where a command belongs, if it is none.
+void refuse_unknown_command(const CLI::App& app, const std::vector<tandem::cli::Command>& commands) {
+  const auto typed = app.remaining();
+  if (typed.empty() || typed.front().starts_with('-')) return;
+  std::vector<std::string> names;
+  for (const auto& command : commands) names.push_back(command.app->get_name());
+  throw tandem::Error("there is no command \"" + typed.front() + "\"",
+                      "did you mean " + std::string(tandem::model::nearest(typed.front(), names)) +
+                          "?  tandem --help lists all");
+}
+
 int parse_and_run(int argc, char** argv) {
   CLI::App app("Plan, run and watch large models on one machine.", "tandem");
   app.set_version_flag("--version", TANDEM_VERSION, "print the version");
@@ -39,9 +53,20 @@ int parse_and_run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (error.get_name() == "RequiredError" && app.get_subcommands().empty()) {
+      refuse_unknown_command(app, commands);
+    }
     return app.exit(error) == 0 ? tandem::cli::kOk : tandem::cli::kUsage;
   }
   return run(commands);
+}
+
+/// What is printed goes to a buffer first: that it was not written, as on a full disk, shows at the end at
+/// last.
+void flush_output() {
+  std::cout.flush();
+  if (std::cout.good() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
+  throw tandem::Error("standard output could not be written to its end");
 }
 
 }  // namespace
@@ -49,7 +74,9 @@ int parse_and_run(int argc, char** argv) {
 /// Edge of the program: every error becomes a line and an exit code.
 int main(int argc, char** argv) {
   try {
-    return parse_and_run(argc, argv);
+    const int code = parse_and_run(argc, argv);
+    flush_output();
+    return code;
   } catch (const tandem::model::BadModel& error) {
     return report(error, tandem::cli::kBadModel);
   } catch (const tandem::model::UnsupportedModel& error) {

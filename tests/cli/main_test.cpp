@@ -1,0 +1,34 @@
+// What is the same for every command of `tandem`: words that are none, and output that cannot be written.
+
+#include <gtest/gtest.h>
+
+#include "tests/cli/run_tandem.h"
+
+namespace tandem::cli_test {
+namespace {
+
+TEST(TandemCommand, OneThatIsNoneIsNamedBesideTheNearest) {
+  for (const auto* typed : {"chta", "chta --socket x", "''"}) {
+    const auto run = run_tandem(typed);
+    EXPECT_EQ(run.exit_code, 1) << typed;
+    EXPECT_EQ(run.out, "") << typed;
+    EXPECT_EQ(run.err.rfind("tandem: there is no command \"", 0), 0U) << typed << ": " << run.err;
+  }
+  const auto run = run_tandem("chta");
+  EXPECT_NE(run.err.find("there is no command \"chta\""), std::string::npos) << run.err;
+  EXPECT_NE(run.err.find("did you mean chat?"), std::string::npos) << run.err;
+  EXPECT_EQ(run_tandem("--no-such-option").err.find("there is no command"), std::string::npos);
+}
+
+TEST(TandemCommand, OutputThatIsLostIsAFailure) {
+  for (const auto* command :
+       {"plan catalogue:gemma4-12b-qat-q4_0", "plan catalogue:gemma4-12b-qat-q4_0 --json",
+        "plan --machine list", "inspect catalogue:gemma4-12b-qat-q4_0", "completions bash", "manual"}) {
+    const auto run = run_tandem(std::string(command) + " >/dev/full");
+    EXPECT_EQ(run.exit_code, 1) << command;
+    EXPECT_EQ(run.err, "tandem: standard output could not be written to its end\n") << command;
+  }
+}
+
+}  // namespace
+}  // namespace tandem::cli_test
