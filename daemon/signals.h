@@ -6,8 +6,8 @@
 
 namespace tandem::daemon {
 
-/// SIGTERM and SIGINT as calls on a thread of their own.  Create it before any other thread: it blocks the
-/// signals for the process, so that only this thread takes them.
+/// SIGTERM, SIGINT and SIGHUP, unless that is ignored, as calls on a thread of their own.  Create it before
+/// any other thread: it blocks the signals for the process, so that only this thread takes them.
 class Signals {
  public:
   /// `on_signal` gets 1 for the first signal, 2 for the second ...

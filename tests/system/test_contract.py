@@ -87,12 +87,24 @@ def test_kv_at_32k_is_kv_at_4k_plus_the_global_layers():
             assert after["kv_bytes"] == 8 * before["kv_bytes"]
 
 
-def test_the_socket_is_private_and_goes_with_the_daemon():
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_the_socket_is_private_and_goes_with_the_daemon(end):
     with Daemon(MODEL) as daemon:
         assert stat.S_IMODE(os.stat(daemon.socket).st_mode) == 0o600
-        daemon.process.send_signal(signal.SIGTERM)
+        daemon.process.send_signal(end)
         assert daemon.process.wait(20) == 0
         assert not daemon.socket.exists()
+
+
+def test_a_closed_terminal_ends_no_daemon_that_was_told_to_ignore_it():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with Daemon(MODEL) as daemon:
+            daemon.process.send_signal(signal.SIGHUP)
+            assert daemon.complete(prompt="hello", max_tokens=3)["choices"]
+            assert daemon.process.poll() is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_stale_socket_is_replaced_and_a_live_one_refused():
