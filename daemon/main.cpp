@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <malloc.h>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -70,6 +71,13 @@ class StopRequest {
 
 /// Thrown where loading is given up because a signal came.
 struct Interrupted {};
+
+/// What a request took of large pieces, its body and its tokens, goes back to the system with it.  Else glibc
+/// learns from the first such piece to keep them all.
+void give_back_large_memory() {
+  constexpr int kLargeBytes = 1 << 18;
+  ::mallopt(M_MMAP_THRESHOLD, kLargeBytes);
+}
 
 void set_up_log(const std::string& level) {
   auto logger = spdlog::stderr_color_mt("tandemd");
@@ -184,6 +192,7 @@ void shut_down(const Config& config, DaemonService& service, engine::Engine& eng
 }
 
 void serve(const Config& config) {
+  give_back_large_memory();
   StopRequest stop;
   const Signals signals([&stop](int count) { stop.set(count); });
 

@@ -3,6 +3,7 @@
 Sanitizers keep memory of their own, so their builds do not run this.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -48,6 +49,18 @@ def test_resident_memory_is_the_weights_once_the_rest_of_the_ledger_and_little_e
         serve(daemon)
         beside = resident_bytes(daemon) - allocated(ledger(daemon))
         assert 0 < beside < 64 * MIB
+
+
+def test_large_requests_leave_nothing_behind():
+    with Daemon(EMBEDDED, "--devices", "cpu", *LOAD) as daemon:
+        serve(daemon)
+        before = daemon.rss_bytes()
+        for text in (" " * 7_000_000, "\N{GRINNING FACE}" * 1_500_000, " ".join(map(str, range(900_000)))):
+            body = json.dumps({"model": "x", "prompt": text}, ensure_ascii=False)
+            refused = daemon.client.post("/v1/completions", content=body.encode())
+            assert refused.status_code == 400
+        serve(daemon)
+        assert daemon.rss_bytes() < before + 16 * MIB
 
 
 @pytest.mark.parametrize("weights", ["repacked", "mapped"])
