@@ -1,11 +1,13 @@
 #include "daemon/config.h"
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "daemon/config_keys.h"
 #include "daemon/json_schema.h"
 #include "embedded/config_schema.h"
 #include "embedded/default_config.h"
@@ -22,7 +24,10 @@ json parse(std::string_view text, const std::string& source) {
   try {
     return json::parse(text, nullptr, true, /*ignore_comments=*/true);
   } catch (const json::exception& error) {  // parse_error, or out_of_range for 1e999
-    throw BadConfig(source + ": " + error.what());
+    const std::string_view message = error.what();
+    const auto tag_end = message.find("] ");  // of "[json.exception...] "
+    throw BadConfig(source + ": " +
+                    std::string(tag_end == std::string_view::npos ? message : message.substr(tag_end + 2)));
   }
 }
 
@@ -51,9 +56,32 @@ void refuse_unknown_keys(const json& given, const json& known, const std::string
   }
 }
 
+/// What `key` takes, in the words of the options and the manual.
+std::string what_it_takes(const ConfigKey& key) {
+  if (key.value.empty()) return "it holds keys: " + key.about;
+  const auto* const sizes = key.value == "SIZE" ? " (bytes, or text such as 12GiB or 500MB)" : "";
+  const std::string range = key.range.empty() ? "" : " " + key.range;
+  return "it takes " + key.value + sizes + range + ": " + key.about;
+}
+
+/// `given` holds what is refused, which may be an item of a list.
+[[noreturn]] void refuse_value(const json& given, const Refusal& refusal, const std::string& source) {
+  const json* value = &given;
+  std::string name;
+  const ConfigKey* key = nullptr;
+  for (const auto& step : refusal.path) {
+    value = value->is_array() ? &value->at(std::stoul(step)) : &value->at(step);
+    name += (name.empty() ? "" : ".") + step;
+    const auto found = std::ranges::find(config_keys(), name, &ConfigKey::name);
+    if (found != config_keys().end()) key = &*found;
+  }
+  if (key == nullptr) throw BadConfig(source + ": " + refusal.reason);
+  throw BadConfig(source + ": " + key->name + " cannot be " + value->dump(), what_it_takes(*key));
+}
+
 void validate(const json& given, const std::string& source) {
   static const JsonSchema schema(json::parse(embedded::config_schema));
-  if (const auto refusal = schema.refusal(given)) throw BadConfig(source + ": " + *refusal);
+  if (const auto refusal = schema.refusal(given)) refuse_value(given, *refusal, source);
 }
 
 void check(const json& given, const json& known, const std::string& source) {

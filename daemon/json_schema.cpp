@@ -30,16 +30,19 @@ bool JsonSchema::accepts(const json& value) const {
   return !refusal(value).has_value();
 }
 
-std::optional<std::string> JsonSchema::refusal(const json& value) const {
+std::optional<Refusal> JsonSchema::refusal(const json& value) const {
   valijson::ValidationResults results;
   if (valijson::Validator().validate(compiled_->schema, NlohmannJsonAdapter(value), &results))
     return std::nullopt;
   // The innermost finding is the first one; the outer ones only say that something within is wrong.
   valijson::ValidationResults::Error error;
-  if (!results.popError(error)) return "does not match the schema";
-  std::string where;
-  for (std::size_t i = 1; i < error.context.size(); ++i) where += error.context[i];
-  return where.empty() ? error.description : where + ": " + error.description;
+  if (!results.popError(error)) return Refusal{{}, "does not match the schema"};
+  Refusal refusal{{}, error.description};
+  for (std::size_t i = 1; i < error.context.size(); ++i) {  // the first is the root
+    const std::string& step = error.context[i];             // "[key]"
+    refusal.path.push_back(step.substr(1, step.size() - 2));
+  }
+  return refusal;
 }
 
 }  // namespace tandem::daemon

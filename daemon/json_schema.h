@@ -3,10 +3,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
 namespace tandem::daemon {
+
+/// What a schema does not accept.
+struct Refusal {
+  std::vector<std::string> path;  ///< keys and indices that lead to it; empty: the whole
+  std::string reason;
+};
 
 /// A JSON Schema (draft 7) as valijson understands it.
 class JsonSchema {
@@ -19,8 +26,8 @@ class JsonSchema {
 
   [[nodiscard]] bool accepts(const nlohmann::json& value) const;
 
-  /// What is wrong with `value`, and where; nothing if it is accepted.
-  [[nodiscard]] std::optional<std::string> refusal(const nlohmann::json& value) const;
+  /// The part of `value` that is wrong; nothing if all of it is accepted.
+  [[nodiscard]] std::optional<Refusal> refusal(const nlohmann::json& value) const;
 
  private:
   struct Compiled;

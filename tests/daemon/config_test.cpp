@@ -123,6 +123,21 @@ TEST(Config, ValuesOutOfRangeAreRefusedWithTheirKey) {
   for (const auto& [file, key] : cases) EXPECT_THAT(refusal(file), HasSubstr(key)) << file;
 }
 
+TEST(Config, AValueThatIsRefusedIsShownBesideWhatItsKeyTakes) {
+  EXPECT_THAT(refusal(kNothing, {{"devices", "gpu"}}),
+              AllOf(HasSubstr("command line: devices cannot be \"gpu\""),
+                    HasSubstr("it takes auto|cpu|cuda|cpu,cuda|emulated: what the plan may use")));
+  EXPECT_THAT(refusal({{"budget", {{"vram", "12G"}}}}),
+              AllOf(HasSubstr("budget.vram cannot be \"12G\""), HasSubstr("text such as 12GiB")));
+  EXPECT_THAT(refusal({{"emulated_vram", "12G"}}), HasSubstr("text such as 12GiB"));
+  EXPECT_THAT(refusal({{"workload", {{"sequences", 0}}}}),
+              AllOf(HasSubstr("workload.sequences cannot be 0"), HasSubstr("it takes COUNT [1 - 1024]")));
+  EXPECT_THAT(refusal({{"listen", {{"address", "127.0.0.1:1"}, {"hosts", {"a", "b c"}}}}}),
+              AllOf(HasSubstr("listen.hosts cannot be \"b c\""), HasSubstr("it takes [NAME, ...]")));
+  EXPECT_THAT(refusal({{"budget", "much"}}),
+              AllOf(HasSubstr("budget cannot be \"much\""), HasSubstr("memory allowed in total")));
+}
+
 TEST(Config, APlanExcludesBudgetAndWorkload) {
   EXPECT_THAT(refusal({{"plan", "p.json"}, {"workload", {{"context", 5}}}}), HasSubstr("plan"));
   EXPECT_THAT(refusal({{"plan", "p.json"}}, {{"budget", {{"ram", "1GiB"}}}}), HasSubstr("plan"));
