@@ -32,7 +32,8 @@ std::optional<planner::MachineProfile> known_machine(const hardware::Fingerprint
   }
 }
 
-planner::MachineProfile measure_now(const hardware::Fingerprint& fingerprint, const Config& config) {
+/// What was measured just now, kept for later starts where that is possible.
+planner::MachineProfile measure(const hardware::Fingerprint& fingerprint, const Config& config) {
   const auto effort = calibration::kShortEffort;
   spdlog::info("machine: never measured; this takes about {:.0f} s, once (--no-calibrate does without)",
                effort.limit_s);
@@ -48,6 +49,16 @@ planner::MachineProfile measure_now(const hardware::Fingerprint& fingerprint, co
     spdlog::warn("machine: measured for this start only: {}", error.what());
   }
   return planner::parse_machine(profile, path.string());
+}
+
+/// A start needs no measured machine: one that other work disturbs too much is measured at another time.
+planner::MachineProfile measure_now(const hardware::Fingerprint& fingerprint, const Config& config) {
+  try {
+    return measure(fingerprint, config);
+  } catch (const Error& error) {
+    spdlog::warn("machine: could not be measured, the profile default stands in for it: {}", error.what());
+    return planner::builtin_machine("default");
+  }
 }
 
 /// A line on a terminal that is overwritten; lines elsewhere.

@@ -26,30 +26,76 @@ constexpr std::array kBuiltins{
     Builtin{"rtx3060-12gb-ddr4", embedded::machine_rtx3060_12gb_ddr4},
 };
 
+struct RateRange {
+  std::string_view key;
+  double min;
+  double max;
+};
+
+/// Wide enough for any machine of the next years, narrow enough to catch a wrong unit.
+constexpr std::array kRateRanges{
+    RateRange{"ram_read_gb_per_s", 0.1, 1e5},
+    RateRange{"vram_read_gb_per_s", 0.1, 1e5},
+    RateRange{"cpu_int8_tops", 1e-3, 1e5},
+    RateRange{"cpu_float_tops", 1e-3, 1e5},
+    RateRange{"gpu_int8_tops", 1e-3, 1e5},
+    RateRange{"gpu_float_tops", 1e-3, 1e5},
+    RateRange{"pcie_gb_per_s", 0.01, 1e4},
+    RateRange{"gpu_launch_us", 0.0, 1e5},
+    RateRange{"cpu_unit_us", 0.0, 1e5},
+    RateRange{"crossing_us", 0.0, 1e6},
+    RateRange{"driver_bytes", 0.0, 64e9},
+    RateRange{"cpu_attention_gb_per_s", 0.01, 1e5},
+    RateRange{"cpu_attention_vector_gb_per_s", 0.01, 1e5},
+    RateRange{"cpu_attention_scores_g_per_s", 1e-3, 1e5},
+    RateRange{"cpu_attention_tops", 1e-3, 1e5},
+    RateRange{"cpu_threads", 1.0, 4096},
+    RateRange{"gpu_attention_gb_per_s", 0.01, 1e5},
+    RateRange{"gpu_attention_tops", 1e-3, 1e5},
+    RateRange{"cpu_unit_few_rows_us", 0.0, 1e5},
+    RateRange{"cpu_unit_many_rows_us", 0.0, 1e5},
+    RateRange{"cpu_mapped_slowdown", 1.0, 100.0},
+    RateRange{"cpu_stage_us", 0.0, 1e6},
+    RateRange{"gpu_stage_us", 0.0, 1e6},
+    RateRange{"stream_rows", 1.0, 1e6},
+    RateRange{"cpu_elems_g_per_s", 1e-3, 1e5},
+    RateRange{"cpu_head_elems_g_per_s", 1e-3, 1e5},
+    RateRange{"cpu_heads_g_per_s", 1e-6, 1e5},
+    RateRange{"cpu_geglu_elems_g_per_s", 1e-3, 1e5},
+    RateRange{"cpu_input_elems_g_per_s", 1e-3, 1e5},
+    RateRange{"cpu_output_elems_g_per_s", 1e-3, 1e5},
+    RateRange{"cpu_logit_elems_g_per_s", 1e-3, 1e5},
+};
+
+const RateRange* find_range(std::string_view key) noexcept {
+  const auto* const found = std::ranges::find(kRateRanges, key, &RateRange::key);
+  return found == kRateRanges.end() ? nullptr : found;
+}
+
 /// A rate's number; who says so must be there too.
-double read_rate(ObjectReader& rates, std::string_view key, double min, double max) {
+double read_rate(ObjectReader& rates, std::string_view key) {
+  const auto* const range = find_range(key);
   auto rate = rates.object(key);
-  const auto value = rate.number("value", min, max);
+  const auto value = rate.number("value", range->min, range->max);
   if (rate.text("source").empty()) rate.fail("source", "must say where the number comes from");
   rate.finish();
   return value;
 }
 
 /// A rate that a profile may leave out; 0 then.
-double read_optional(ObjectReader& rates, std::string_view key, double min, double max) {
-  return rates.has(key) ? read_rate(rates, key, min, max) : 0;
+double read_optional(ObjectReader& rates, std::string_view key) {
+  return rates.has(key) ? read_rate(rates, key) : 0;
 }
 
 ElementRates read_elements(ObjectReader& rates) {
-  const auto read = [&rates](std::string_view key) { return read_optional(rates, key, 1e-3, 1e5); };
   ElementRates elements;
-  elements.norms_g_per_s = read("cpu_elems_g_per_s");
-  elements.heads_g_per_s = read("cpu_head_elems_g_per_s");
-  elements.heads_begun_g_per_s = read_optional(rates, "cpu_heads_g_per_s", 1e-6, 1e5);
-  elements.geglu_g_per_s = read("cpu_geglu_elems_g_per_s");
-  elements.inputs_g_per_s = read("cpu_input_elems_g_per_s");
-  elements.outputs_g_per_s = read("cpu_output_elems_g_per_s");
-  elements.logits_g_per_s = read("cpu_logit_elems_g_per_s");
+  elements.norms_g_per_s = read_optional(rates, "cpu_elems_g_per_s");
+  elements.heads_g_per_s = read_optional(rates, "cpu_head_elems_g_per_s");
+  elements.heads_begun_g_per_s = read_optional(rates, "cpu_heads_g_per_s");
+  elements.geglu_g_per_s = read_optional(rates, "cpu_geglu_elems_g_per_s");
+  elements.inputs_g_per_s = read_optional(rates, "cpu_input_elems_g_per_s");
+  elements.outputs_g_per_s = read_optional(rates, "cpu_output_elems_g_per_s");
+  elements.logits_g_per_s = read_optional(rates, "cpu_logit_elems_g_per_s");
   return elements;
 }
 
@@ -82,8 +128,6 @@ std::vector<TypeRates> read_types(ObjectReader& devices, std::string_view key) {
   return types;
 }
 
-// Ranges a rate must be in: wide enough for any machine of the next years, narrow enough to catch a wrong
-// unit.
 MachineProfile read_profile(std::string_view text) {
   const auto document = parse_json(text);
   ObjectReader root(document, "");
@@ -94,31 +138,31 @@ MachineProfile read_profile(std::string_view text) {
   machine.name = root.text("name");
   machine.description = root.text("description");
   auto rates = root.object("rates");
-  machine.ram_read_gb_per_s = read_rate(rates, "ram_read_gb_per_s", 0.1, 1e5);
-  machine.vram_read_gb_per_s = read_rate(rates, "vram_read_gb_per_s", 0.1, 1e5);
-  machine.cpu_int8_tops = read_rate(rates, "cpu_int8_tops", 1e-3, 1e5);
-  machine.cpu_float_tops = read_rate(rates, "cpu_float_tops", 1e-3, 1e5);
-  machine.gpu_int8_tops = read_rate(rates, "gpu_int8_tops", 1e-3, 1e5);
-  machine.gpu_float_tops = read_rate(rates, "gpu_float_tops", 1e-3, 1e5);
-  machine.pcie_gb_per_s = read_rate(rates, "pcie_gb_per_s", 0.01, 1e4);
-  machine.gpu_launch_us = read_rate(rates, "gpu_launch_us", 0.0, 1e5);
-  machine.cpu_unit_us = read_rate(rates, "cpu_unit_us", 0.0, 1e5);
-  machine.crossing_us = read_rate(rates, "crossing_us", 0.0, 1e6);
-  machine.driver_bytes = static_cast<std::uint64_t>(read_rate(rates, "driver_bytes", 0.0, 64e9));
-  machine.cpu_attention_gb_per_s = read_optional(rates, "cpu_attention_gb_per_s", 0.01, 1e5);
-  machine.cpu_attention_vector_gb_per_s = read_optional(rates, "cpu_attention_vector_gb_per_s", 0.01, 1e5);
-  machine.cpu_attention_scores_g_per_s = read_optional(rates, "cpu_attention_scores_g_per_s", 1e-3, 1e5);
-  machine.cpu_attention_tops = read_optional(rates, "cpu_attention_tops", 1e-3, 1e5);
-  machine.cpu_threads = read_optional(rates, "cpu_threads", 1.0, 4096);
+  machine.ram_read_gb_per_s = read_rate(rates, "ram_read_gb_per_s");
+  machine.vram_read_gb_per_s = read_rate(rates, "vram_read_gb_per_s");
+  machine.cpu_int8_tops = read_rate(rates, "cpu_int8_tops");
+  machine.cpu_float_tops = read_rate(rates, "cpu_float_tops");
+  machine.gpu_int8_tops = read_rate(rates, "gpu_int8_tops");
+  machine.gpu_float_tops = read_rate(rates, "gpu_float_tops");
+  machine.pcie_gb_per_s = read_rate(rates, "pcie_gb_per_s");
+  machine.gpu_launch_us = read_rate(rates, "gpu_launch_us");
+  machine.cpu_unit_us = read_rate(rates, "cpu_unit_us");
+  machine.crossing_us = read_rate(rates, "crossing_us");
+  machine.driver_bytes = static_cast<std::uint64_t>(read_rate(rates, "driver_bytes"));
+  machine.cpu_attention_gb_per_s = read_optional(rates, "cpu_attention_gb_per_s");
+  machine.cpu_attention_vector_gb_per_s = read_optional(rates, "cpu_attention_vector_gb_per_s");
+  machine.cpu_attention_scores_g_per_s = read_optional(rates, "cpu_attention_scores_g_per_s");
+  machine.cpu_attention_tops = read_optional(rates, "cpu_attention_tops");
+  machine.cpu_threads = read_optional(rates, "cpu_threads");
   machine.cpu_elems = read_elements(rates);
-  machine.gpu_attention_gb_per_s = read_optional(rates, "gpu_attention_gb_per_s", 0.01, 1e5);
-  machine.gpu_attention_tops = read_optional(rates, "gpu_attention_tops", 1e-3, 1e5);
-  machine.cpu_unit_few_rows_us = read_optional(rates, "cpu_unit_few_rows_us", 0.0, 1e5);
-  machine.cpu_unit_many_rows_us = read_optional(rates, "cpu_unit_many_rows_us", 0.0, 1e5);
-  machine.cpu_mapped_slowdown = read_optional(rates, "cpu_mapped_slowdown", 1.0, 100.0);
-  machine.cpu_stage_us = read_optional(rates, "cpu_stage_us", 0.0, 1e6);
-  machine.gpu_stage_us = read_optional(rates, "gpu_stage_us", 0.0, 1e6);
-  machine.stream_rows = read_optional(rates, "stream_rows", 1.0, 1e6);
+  machine.gpu_attention_gb_per_s = read_optional(rates, "gpu_attention_gb_per_s");
+  machine.gpu_attention_tops = read_optional(rates, "gpu_attention_tops");
+  machine.cpu_unit_few_rows_us = read_optional(rates, "cpu_unit_few_rows_us");
+  machine.cpu_unit_many_rows_us = read_optional(rates, "cpu_unit_many_rows_us");
+  machine.cpu_mapped_slowdown = read_optional(rates, "cpu_mapped_slowdown");
+  machine.cpu_stage_us = read_optional(rates, "cpu_stage_us");
+  machine.gpu_stage_us = read_optional(rates, "gpu_stage_us");
+  machine.stream_rows = read_optional(rates, "stream_rows");
   rates.finish();
   if (root.has("block_types")) {
     auto devices = root.object("block_types");
@@ -139,6 +183,11 @@ MachineProfile parse_machine(std::string_view text, std::string_view origin) {
   } catch (const BadField& field) {
     throw BadProfile("machine profile " + std::string(origin) + ": " + field.what());
   }
+}
+
+bool is_credible_rate(std::string_view key, double value) noexcept {
+  const auto* const range = find_range(key);
+  return range != nullptr && value >= range->min && value <= range->max;
 }
 
 std::vector<std::string_view> machine_names() {

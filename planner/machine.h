@@ -85,6 +85,10 @@ struct MachineProfile {
 /// messages.
 MachineProfile parse_machine(std::string_view json, std::string_view origin);
 
+/// True if a profile may say `value` of its rate called `key`.  What is beyond is a wrong unit, or what noise
+/// has left of a difference of measured times.
+[[nodiscard]] bool is_credible_rate(std::string_view key, double value) noexcept;
+
 /// Names of the whole profiles in config/machines, which are built in.
 std::vector<std::string_view> machine_names();
 

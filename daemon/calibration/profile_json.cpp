@@ -29,14 +29,14 @@ std::string name_of(model::TensorType type) {
   return std::string(model::tensor_type_info(type).name);
 }
 
-/// Writes rates, those that are 0 left out where a profile may do without.
+/// Writes rates; where a profile may do without, those are left out that are 0 or not to be believed.
 class Rates {
  public:
   void add(const char* name, double value, const std::string& source) {
     json_[name] = {{"value", value}, {"source", source}};
   }
   void add_if_known(const char* name, double value, const std::string& source) {
-    if (value > 0) add(name, value, source);
+    if (value > 0 && planner::is_credible_rate(name, value)) add(name, value, source);
   }
   [[nodiscard]] const Json& json() const noexcept { return json_; }
 

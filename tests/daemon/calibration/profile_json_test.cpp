@@ -119,6 +119,22 @@ TEST(ProfileJson, WhatThereWasNoTimeForIsLeftOut) {
   EXPECT_EQ(planner::parse_machine(text, "test").cpu_elems, planner::ElementRates{});
 }
 
+TEST(ProfileJson, WhatNoiseMadeOfADifferenceIsLeftOut) {
+  for (const auto value : {1e-9, 1e9, std::numeric_limits<double>::infinity()}) {
+    auto speed = some_speed();
+    speed.elems.outputs_g_per_s = value;
+    speed.elems.heads_begun_g_per_s = value;
+    speed.attention.scores_g_per_s = value;
+    speed.mapped_slowdown = value;
+    const auto machine = planner::parse_machine(profile_json(speed, {}, kOccasion), "test");
+    EXPECT_EQ(machine.cpu_elems.outputs_g_per_s, 0) << value;
+    EXPECT_EQ(machine.cpu_elems.heads_begun_g_per_s, 0) << value;
+    EXPECT_EQ(machine.cpu_attention_scores_g_per_s, 0) << value;
+    EXPECT_EQ(machine.cpu_mapped_slowdown, 0) << value;
+    EXPECT_EQ(machine.cpu_elems.norms_g_per_s, speed.elems.norms_g_per_s);
+  }
+}
+
 TEST(ProfileJson, AbsurdMeasurementsMakeNoProfile) {
   for (const auto value :
        {0.0, -1.0, 1e9, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
