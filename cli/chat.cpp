@@ -183,7 +183,8 @@ class Chat {
     } catch (const ipc::RequestError& error) {
       answer.end();
       session_.undo();
-      tell(Error(error.what()));
+      const bool full = error.code() == "context_length_exceeded" && session_.size() > 0;
+      tell(Error(error.what(), full ? "/clear forgets what was said, /save keeps it before" : ""));
     } catch (const Error& error) {
       session_.undo();
       tell(error);

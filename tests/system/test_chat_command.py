@@ -76,6 +76,17 @@ def test_mistakes_are_told_and_change_nothing(daemon):
     assert "the name of a file is missing" in told.stderr
 
 
+def test_a_conversation_that_fills_the_context_can_be_cleared(daemon):
+    first = "/set max_tokens 1\n" + "word " * 1200 + "\n"
+    too_much = piped(daemon, first + "word " * 1200 + "\n")
+    assert "the context holds 2048" in too_much.stderr
+    assert "/clear forgets what was said" in too_much.stderr
+    alone = piped(daemon, "word " * 2400 + "\n")  # to which clearing would do nothing
+    assert "the context holds 2048" in alone.stderr
+    assert "/clear" not in alone.stderr
+    assert piped(daemon, first + "/clear\n" + "word " * 1200 + "\n").returncode == 0
+
+
 def test_the_end_and_bye_end_it(daemon):
     assert piped(daemon, "").returncode == 0
     assert piped(daemon, "/bye\n/nonsense\n").returncode == 0
