@@ -13,10 +13,13 @@ namespace {
 
 using Sides = std::vector<std::uint8_t>;
 
-constexpr std::size_t kPriceSteps = 24;   ///< halvings of the price of VRAM
+constexpr std::size_t kPriceSteps = 24;   ///< of the price of VRAM, at most
 constexpr std::size_t kRamSteps = 12;     ///< of the price of RAM
 constexpr std::size_t kWeightSteps = 14;  ///< of the golden section
 constexpr std::ptrdiff_t kFewBounds = 2;  ///< that are kept of one time alone
+constexpr double kLeastVramPrice = 1e-6;  ///< to begin with
+constexpr double kMostVramPrice = 1e12;
+constexpr double kRootPrecision = 1e-9;
 constexpr double kImpossible = std::numeric_limits<double>::infinity();
 
 /// Finds good prices for one case.
@@ -118,30 +121,52 @@ class PriceSearch {
     found_.push_back(std::move(*best_));
   }
 
-  /// Raises the price of VRAM until it is kept to; what the cheapest placement that does so takes.
+  /// The bound at a price of VRAM, and by how much the cheapest placement there takes more than there is:
+  /// the bound's slope.
+  struct Tangent {
+    double vram = 0;
+    double root = 0;
+    double slope = 0;
+    Spent spent;
+
+    [[nodiscard]] double at(double price) const { return root + slope * (price - vram); }
+    /// Of one that rises and one that does not.
+    [[nodiscard]] double meets(const Tangent& other) const {
+      return vram + (other.at(vram) - root) / (slope - other.slope);
+    }
+  };
+
+  /// Raises the price of VRAM until it is kept to, to where the bound is highest; what the cheapest placement
+  /// that keeps to it takes.  The bound is concave, and straight between few prices: so where the tangents at
+  /// a price too low and one too high meet, it soon is as high as they are.
   Spent search_vram(Bound::Prices prices) {
-    prices.vram = 0;
-    auto spent = evaluate(prices);
-    if (fits_vram(spent)) return spent;
-    auto high = 1.0;
-    prices.vram = high;
-    spent = evaluate(prices);
-    while (!fits_vram(spent) && high < 1e12) {
-      prices.vram = high *= 8;
-      spent = evaluate(prices);
+    auto low = tangent(prices, 0);
+    if (low.slope <= 0) return low.spent;
+    auto high = tangent(prices, vram_price_);
+    while (high.slope > 0 && high.vram < kMostVramPrice) {
+      low = high;
+      high = tangent(prices, 8 * low.vram);
     }
-    double low = 0;
-    for (std::size_t step = 0; step < kPriceSteps && high - low > 1e-5 * high; ++step) {
-      prices.vram = (low + high) / 2;
-      const auto between = evaluate(prices);
-      if (fits_vram(between)) spent = between;
-      (fits_vram(between) ? high : low) = prices.vram;
+    for (std::size_t step = 0; high.slope <= 0 && step < kPriceSteps; ++step) {
+      const auto between = tangent(prices, low.meets(high));
+      const bool is_highest = between.root >= low.at(between.vram) * (1 - kRootPrecision);
+      (between.slope > 0 ? low : high) = between;
+      if (is_highest) break;
     }
-    return spent;
+    vram_price_ = std::max(kLeastVramPrice, high.vram);
+    return high.spent;
+  }
+
+  Tangent tangent(Bound::Prices prices, double vram) {
+    prices.vram = vram;
+    const auto spent = evaluate(prices);
+    const auto limit = static_cast<double>(costs_.within->vram_limit_bytes);
+    return {vram, last_root_, static_cast<double>(spent.vram_bytes) - limit, spent};
   }
 
   Spent evaluate(const Bound::Prices& prices) {
     Bound bound(costs_, prices);
+    last_root_ = bound.root();
     if (bound.root() == kImpossible) {
       if (!best_) best_ = std::move(bound);
       return {};
@@ -163,6 +188,8 @@ class PriceSearch {
   const CaseCosts& costs_;
   Picoseconds known_ps_;
   std::vector<Sides>& tried_;
+  double vram_price_ = 1;  ///< the last one that was found
+  double last_root_ = 0;
   std::optional<Bound> best_;  ///< since the weights were last changed
   std::vector<Bound> found_;
 };

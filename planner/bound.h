@@ -140,16 +140,16 @@ class Bound {
   /// Nothing in the case is faster than `time`.
   [[nodiscard]] bool dismisses(Picoseconds time) const noexcept { return root_ > beaten_by(time); }
 
-  /// A placement whose units before `i`, the last one on `side`, have a higher price is not faster than
-  /// `time`.
-  [[nodiscard]] double most_before(std::size_t i, std::size_t side, Picoseconds time) const noexcept {
-    return beaten_by(time) + limits_ - rest_[i][side];
-  }
-
-  /// As most_before, of a whole placement.
+  /// A placement with a higher price is not faster than `time`.
   [[nodiscard]] double most_in_all(Picoseconds time) const noexcept {
     return beaten_by(time) + limits_ + always_;
   }
+
+  /// The least price of units from `i` on, the head and limits beside, where the one before `i` is on `side`.
+  [[nodiscard]] double rest(std::size_t i, std::size_t side) const { return rest_[i][side]; }
+
+  /// The least price of all.
+  [[nodiscard]] double whole() const noexcept { return rest_[0][CaseCosts::kStart] + always_; }
 
   /// By unit and its side: the least price of the units before it, and of coming from there.
   [[nodiscard]] std::vector<std::array<double, 2>> before() const;

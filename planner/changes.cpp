@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory_resource>
 #include <unordered_map>
 #include <utility>
 
@@ -32,7 +33,12 @@ class Arranger {
     }
   }
 
-  void add(const Changes::Line& line) { lines_.push_back(&line); }
+  void add(const Changes::Line& line) {
+    lines_.push_back(&line);
+    double counted = 0;
+    for (std::size_t k = 0; k < to_go_.size(); ++k) counted += line.each[k] * to_go_[k];
+    counted_.push_back(counted);
+  }
 
   std::optional<Sides> run(std::size_t first, std::size_t& tries_left) {
     tries_left_ = &tries_left;
@@ -63,11 +69,10 @@ class Arranger {
   }
 
   [[nodiscard]] bool promises(std::size_t i, std::size_t before, std::uint32_t changes) const {
-    return std::ranges::all_of(lines_, [&](const Changes::Line* line) {
-      auto least = changes + line->rest[i][before];
-      for (std::size_t k = 0; k < to_go_.size(); ++k) least -= line->each[k] * to_go_[k];
-      return least <= most_ + kPrecision;
-    });
+    for (std::size_t l = 0; l < lines_.size(); ++l) {
+      if (changes + lines_[l]->rest[i][before] - counted_[l] > most_ + kPrecision) return false;
+    }
+    return true;
   }
 
   /// Not reached before with as few changes.
@@ -81,10 +86,12 @@ class Arranger {
   void take(std::uint32_t kind) {
     --to_go_[kind];
     key_ += key_steps_[kind];
+    for (std::size_t l = 0; l < lines_.size(); ++l) counted_[l] -= lines_[l]->each[kind];
   }
   void give_back(std::uint32_t kind) {
     ++to_go_[kind];
     key_ -= key_steps_[kind];
+    for (std::size_t l = 0; l < lines_.size(); ++l) counted_[l] += lines_[l]->each[kind];
   }
 
   const CaseCosts& costs_;
@@ -94,9 +101,11 @@ class Arranger {
   std::uint32_t most_;
   Sides sides_;
   std::vector<const Changes::Line*> lines_;
+  std::vector<double> counted_;  ///< by line: what it takes off for the units that are still to go
   std::vector<std::uint64_t> key_steps_;
   std::uint64_t key_ = 0;  ///< what went to the GPU so far, as one number
-  std::unordered_map<std::uint64_t, std::uint32_t> fewest_;
+  std::pmr::monotonic_buffer_resource memory_;
+  std::pmr::unordered_map<std::uint64_t, std::uint32_t> fewest_{&memory_};
   std::size_t* tries_left_ = nullptr;
 };
 

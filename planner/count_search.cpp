@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "planner/changes.h"
+#include "planner/eight.h"
 #include "planner/unit_counts.h"
 
 namespace tandem::planner {
@@ -18,14 +19,18 @@ namespace {
 using Sides = std::vector<std::uint8_t>;
 
 /// Sums that must not exceed a limit each: bytes, and times with what changes add at least.
-constexpr std::size_t kSums = 7;
-using Sums = std::array<double, kSums>;
+using Sums = Eight;
 
-/// What one more unit of a kind on the GPU adds, and the kinds after it at least.
+constexpr double kNoLimit = 1e300;
+
+/// What one more unit of a kind on the GPU adds, and how many come into question: as many as a sum leaves
+/// room for, if each adds to it, and as few as make room, if each takes from it.
 struct Steps {
-  Sums each{};
-  Sums inverse{};  ///< 1 / each, 0 where that is 0
-  Sums least_rest{};
+  Sums each;
+  Sums most;  ///< that a sum may be without these units, whatever comes after them
+  Sums most_units_each;
+  Sums most_units_beside{kNoLimit};
+  Sums least_units_each;
 };
 
 /// Counts with no more changes than they need.
@@ -128,15 +133,17 @@ class CountSearch {
       const auto& kind = kinds_.kinds[order_[depth]];
       const auto each = worth(prices, kind) - change * line.each[order_[depth]];
       const auto [least, most_units] = range(kind);
-      steps_[depth].each[sum] = each;
-      steps_[depth].inverse[sum] = each == 0 ? 0 : 1 / each;
-      steps_[depth].least_rest[sum] = least_rest;
+      steps_[depth].each.set(sum, each);
+      steps_[depth].most.set(sum, -least_rest);
+      steps_[depth].most_units_each.set(sum, each > 0 ? 1 / each : each == 0 ? kNoLimit : 0);
+      steps_[depth].most_units_beside.set(sum, each < 0 ? kNoLimit : 0);
+      steps_[depth].least_units_each.set(sum, each < 0 ? 1 / each : 0);
       least_rest += std::min(least * each, most_units * each);
       start += kind.units * on_cpu(prices, kind);
       size += kind.units * (on_cpu(prices, kind) + std::abs(each));
     }
-    start_[sum] = start;
-    most_[sum] = most + kPrecision * size;
+    start_.set(sum, start);
+    for (auto& step : steps_) step.most.set(sum, step.most[sum] + most + kPrecision * (1 + size));
   }
 
   void set_limits() {
@@ -148,7 +155,6 @@ class CountSearch {
     const auto& priced = changes_.lines()[1];
     limits_ = 0;
     start_ = {};
-    most_ = {};
     steps_.assign(order_.size(), {});
     add_limit({1, 0, 0, 0, 0}, none, vram);
     if (costs_.space->ram_may_bind) add_limit({0, 1, 0, 0, 0}, none, ram);
@@ -186,19 +192,21 @@ class CountSearch {
     --left_.counts;
     if (depth == order_.size()) return offer();
     const auto& step = steps_[depth];
-    auto [least, most] = range(kinds_.kinds[order_[depth]]);
-    for (std::size_t i = 0; i < kSums; ++i) {
-      const auto room = most_[i] - step.least_rest[i] - sums[i];
-      if (step.each[i] == 0 && room < 0) return;
-      if (step.each[i] > 0) most = std::min(most, room * step.inverse[i]);
-      if (step.each[i] < 0) least = std::max(least, room * step.inverse[i]);
-    }
-    for (auto units = std::ceil(least); units <= most; ++units) {
+    const auto room = step.most - sums;
+    const auto [none_less, none_more] = range(kinds_.kinds[order_[depth]]);
+    const auto most = std::min(none_more, (room * step.most_units_each + step.most_units_beside).least());
+    const auto least = std::max(none_less, (room * step.least_units_each).most());
+    if (least > most) return;
+    for (auto units = rounded_up(least); units <= most; ++units) {
       counts_[order_[depth]] = static_cast<std::uint32_t>(units);
-      Sums with;
-      for (std::size_t i = 0; i < kSums; ++i) with[i] = sums[i] + units * step.each[i];
-      visit(depth + 1, with);
+      visit(depth + 1, sums + Sums(units) * step.each);
     }
+  }
+
+  /// Of what is no less than 0 and no more than there are units.
+  static double rounded_up(double units) {
+    const auto whole = static_cast<double>(static_cast<std::int64_t>(units));
+    return whole < units ? whole + 1 : whole;
   }
 
   void offer() {
@@ -262,8 +270,7 @@ class CountSearch {
   Changes changes_;
   std::vector<std::size_t> order_;  ///< in which kinds are gone through
   std::size_t limits_ = 0;
-  Sums start_{};
-  Sums most_{};
+  Sums start_;
   std::vector<Steps> steps_;  ///< in that order
   Counts counts_;
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue_;

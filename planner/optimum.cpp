@@ -42,7 +42,8 @@ std::vector<Mode> modes_of(const Workload& workload) {
   const auto all = std::uint64_t{workload.sequences};
   const StepShape together{1, workload.expected_context, all};
   if (all == 1) return {{together}};
-  return {{together}, {{1, workload.expected_context, (all + 1) / 2}, Timing::overlapped}};
+  // The shorter one first, as a rule: it soon dismisses the other.
+  return {{{1, workload.expected_context, (all + 1) / 2}, Timing::overlapped}, {together}};
 }
 
 /// The fastest placement over all cases and modes.
@@ -230,19 +231,32 @@ class Search {
   }
 
   /// With few labels abreast a time is found that is hard to beat, and then far fewer are in the way of all.
-  /// Where they are many all the same, counts may be fewer.
+  /// Where they are many all the same, counts may be fewer, or find a time with which labels are.
   Outcome search(const Open& entry) {
     std::function<SearchResult(LabelLimits&)> labels;
+    Picoseconds labels_to_beat_ps = 0;
+    const auto begin_labels = [&] {
+      labels_to_beat_ps = known_ps();
+      labels = label_search(entry.costs, entry.bounds, labels_to_beat_ps);
+    };
+    const auto begin_again = [&] {
+      const auto above = [&](Picoseconds time_ps) { return static_cast<double>(time_ps) - entry.root(); };
+      if (above(known_ps()) < kMuchNearer * above(labels_to_beat_ps)) begin_labels();
+    };
     const std::array<std::function<SearchResult()>, 4> ways{
         [&] {
-          return by_labels(label_search(entry.costs, entry.bounds, known_ps()), {kMostLabels, kFewAbreast});
+          begin_labels();
+          return by_labels(labels, {kMostLabels, kFewAbreast});
         },
         [&] {
-          labels = label_search(entry.costs, entry.bounds, known_ps());
+          begin_labels();
           return by_labels(labels, {kSomeLabels});
         },
         [&] { return by_counts(entry, kManyCounts); },
-        [&] { return by_labels(labels, {kMostLabels}); },
+        [&] {
+          begin_again();
+          return by_labels(labels, {kMostLabels});
+        },
     };
     for (const auto& way : ways) {
       if (is_dismissed(entry)) return Outcome::searched;
@@ -269,11 +283,12 @@ class Search {
   }
 
   static constexpr int kMostPasses = 4;
-  static constexpr std::size_t kFewAbreast = 300;
-  static constexpr std::size_t kSomeLabels = 150'000;
-  static constexpr std::size_t kFewCounts = 20'000;
+  static constexpr std::size_t kFewAbreast = 250;
+  static constexpr std::size_t kSomeLabels = 250'000;
+  static constexpr std::size_t kFewCounts = 10'000;
   static constexpr std::size_t kManyCounts = 500'000;
-  static constexpr std::size_t kCountsATry = 7;  ///< that take as long
+  static constexpr std::size_t kCountsATry = 10;  ///< that take as long
+  static constexpr double kMuchNearer = 0.9;      ///< to the bound
   static constexpr std::uint64_t kFewBytes = 1 << 20;
 
   const ModelInput& model_;

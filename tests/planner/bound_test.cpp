@@ -66,7 +66,9 @@ TEST(Bound, IsBelowEveryPlacementThatFitsAndBelowItsBeginnings) {
           for (std::size_t i = 0; i < sides.size(); ++i) {
             spent.add(costs, i, from, sides[i]);
             from = sides[i];
-            ASSERT_LE(bound.prices().of(spent), bound.most_before(i + 1, from, time_ps + 1)) << "unit " << i;
+            const auto above =
+                bound.prices().of(spent) + bound.rest(i + 1, from) - bound.rest(0, CaseCosts::kStart);
+            ASSERT_LE(above, bound.beaten_by(time_ps + 1) - bound.root()) << "unit " << i;
           }
         }
       }

@@ -5,6 +5,7 @@
 #include <random>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -17,21 +18,27 @@ using planner_test::pick;
 using PairFront = Front<2>;
 using Pairs = std::set<std::pair<std::int64_t, std::int64_t>>;  ///< of VRAM and time
 
-Sieve<2> sieve_of(std::int64_t most_vram, double most_price) {
+Sieve<2> sieve_of(std::int64_t most_vram) {
   Sieve<2> sieve;
   sieve.most_vram = most_vram;
-  sieve.most_price = {most_price};
   return sieve;
 }
 
+constexpr std::int64_t kMostPrice = 85;
+
+/// Its price is all it takes, and its excess such that a price above kMostPrice is too much.
 Label<2> label_of(std::int64_t vram, std::int64_t time) {
-  return {{vram, time}, {static_cast<double>(vram + time)}};
+  constexpr auto kParts = static_cast<std::int64_t>(Excess::kMost) / kMostPrice;
+  static_assert(kParts * (kMostPrice + 1) > static_cast<std::int64_t>(Excess::kMost));
+  Label<2> label{{vram, time}, {}};
+  label.excess.set(0, static_cast<double>(kParts * (vram + time)));
+  return label;
 }
 
 Pairs pairs_of(const PairFront& front) {
   Pairs pairs;
   for (std::size_t index = 0; index < front.size(); ++index)
-    pairs.emplace(front.amounts(kVram)[index], front.amounts(kSerial)[index]);
+    pairs.emplace(front[index].amounts[kVram], front[index].amounts[kSerial]);
   return pairs;
 }
 
@@ -69,6 +76,7 @@ struct Grown {
 TEST(Front, KeepsTheParetoFrontOfWhatPasses) {
   std::mt19937 random(97);
   std::size_t most = 0;
+  PairFront::Workspace work;
   for (int round = 0; round < 200; ++round) {
     Grown grown(random);
     for (int unit = 0; unit < 12; ++unit) {
@@ -77,34 +85,34 @@ TEST(Front, KeepsTheParetoFrontOfWhatPasses) {
       for (const std::size_t to : {0, 1}) {
         const PairFront::Steps steps{Grown::random_step(random), Grown::random_step(random)};
         const auto most_vram = static_cast<std::int64_t>(pick(random, 20, 60));
-        const auto most_price = static_cast<double>(pick(random, 50, 120));
-        EXPECT_TRUE(next[to].merge(grown.fronts, steps, sieve_of(most_vram, most_price), 100'000));
+        EXPECT_TRUE(next[to].merge(grown.fronts, steps, sieve_of(most_vram), 100'000, work));
         for (const std::size_t from : {0, 1}) {
           for (const auto& [vram, time] : grown.pairs[from]) {
             const auto with =
                 std::pair(vram + steps[from].amounts[kVram], time + steps[from].amounts[kSerial]);
-            const auto price = static_cast<double>(with.first + with.second);
-            if (with.first <= most_vram && price <= most_price) next_pairs[to].insert(with);
+            if (with.first <= most_vram && with.first + with.second <= kMostPrice)
+              next_pairs[to].insert(with);
           }
         }
         next_pairs[to] = pareto(next_pairs[to]);
         ASSERT_EQ(pareto(pairs_of(next[to])), next_pairs[to]) << "round " << round << ", unit " << unit;
-        const auto* vram = next[to].amounts(kVram);
-        const auto* time = next[to].amounts(kSerial);
-        ASSERT_TRUE(std::is_sorted(vram, vram + next[to].size()));
-        ASSERT_TRUE(std::is_sorted(time, time + next[to].size(), std::greater{}))
-            << "the more VRAM the less time";
         for (std::size_t index = 0; index < next[to].size(); ++index) {
+          const auto& label = next[to][index];
+          if (index > 0) {
+            const auto& before = next[to][index - 1];
+            ASSERT_LE(before.amounts[kVram], label.amounts[kVram]);
+            ASSERT_GT(before.amounts[kSerial], label.amounts[kSerial]) << "the more VRAM the less time";
+          }
           const auto origin = next[to].origins()[index];
-          const auto& from = grown.fronts[origin % 2];
-          ASSERT_EQ(next[to].amounts(kVram)[index],
-                    from.amounts(kVram)[origin / 2] + steps[origin % 2].amounts[kVram]);
-          ASSERT_EQ(next[to].prices(0)[index], from.prices(0)[origin / 2] + steps[origin % 2].prices[0]);
+          const auto& from = grown.fronts[origin % 2][origin / 2];
+          const auto& step = steps[origin % 2];
+          ASSERT_EQ(label.amounts[kVram], from.amounts[kVram] + step.amounts[kVram]);
+          ASSERT_EQ(label.excess, from.excess + step.excess);
         }
       }
-      grown.fronts = next;
+      grown.fronts = std::move(next);
       grown.pairs = next_pairs;
-      most = std::max(most, next[0].size());
+      most = std::max(most, grown.fronts[0].size());
     }
   }
   EXPECT_GT(most, 10U);
@@ -116,9 +124,10 @@ TEST(Front, KeepsTheCheapestWhereTooManyPass) {
   fronts[1].begin(label_of(4, 2));
   PairFront both(kVram);
   const PairFront::Steps none{};
-  EXPECT_TRUE(both.merge(fronts, none, sieve_of(100, 100), 2));
+  PairFront::Workspace work;
+  EXPECT_TRUE(both.merge(fronts, none, sieve_of(100), 2, work));
   EXPECT_EQ(pairs_of(both), (Pairs{{1, 8}, {4, 2}}));
-  EXPECT_FALSE(both.merge(fronts, none, sieve_of(100, 100), 1));
+  EXPECT_FALSE(both.merge(fronts, none, sieve_of(100), 1, work));
   EXPECT_EQ(pairs_of(both), (Pairs{{4, 2}}));
 }
 
@@ -128,11 +137,12 @@ TEST(Front, KeepsWhatIsOnTheGpuWhereSomethingMustBe) {
   fronts[0].begin(label_of(0, 5));
   fronts[1].begin(label_of(3, 7));
   PairFront both(kVram);
-  auto sieve = sieve_of(100, 100);
-  both.merge(fronts, {}, sieve, 10);
+  PairFront::Workspace work;
+  auto sieve = sieve_of(100);
+  both.merge(fronts, {}, sieve, 10, work);
   EXPECT_EQ(pairs_of(both), (Pairs{{0, 5}}));
   sieve.needs_gpu = true;
-  both.merge(fronts, {}, sieve, 10);
+  both.merge(fronts, {}, sieve, 10, work);
   EXPECT_EQ(pairs_of(both), (Pairs{{0, 5}, {3, 7}}));
 }
 
