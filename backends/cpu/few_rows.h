@@ -23,18 +23,13 @@ TANDEM_INLINE void multiply_block(const Source& from, int first_group, const Pan
                                   I32x16 (*sums)[N]) {
   Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
     I32x16 sum[N];
-    for (int n = 0; n < N; ++n) sum[n] = x[n].start(first_group + group);
+    for (int n = 0; n < N; ++n) sum[n] = x[n].template start<I32x16>(first_group + group);
     int column = (first_group + group) * Format::kGroup;
-    // All rows in turn, so that no sum waits for the one before it.
-    const auto add_sixteen = [&](const LaneBytes& sixteen) {
-#pragma GCC unroll 4
-      for (int i = 0; i < LaneBytes::kFours; ++i, column += 4) {
-        for (int n = 0; n < N; ++n) {
-          sum[n] = dot4<KindOf<Format>>(sum[n], sixteen.four_columns(i), x[n].quants + column);
-        }
-      }
+    const auto add = [&](const LaneBytes& sixteen) {
+      add_sixteen<N>([&](int i) { return sixteen.four_columns(i); }, x, column, sum);
+      column += 16;
     };
-    (add_sixteen(sixteens), ...);
+    (add(sixteens), ...);
     for (int n = 0; n < N; ++n) sums[group][n] = sum[n];
   });
 }
@@ -52,8 +47,8 @@ TANDEM_INLINE void add_groups(const Blocks& block_at, int first_group, const Pan
     const int first = block * kBlockGroups;
     multiply_block<Format, N>(from, first_group + first, x, sums + first);
     Format::unpack_scales(from, [&](int group, LaneFloats scale, auto... min) {
-      scales[first + group] = __builtin_bit_cast(F32x16, scale);
-      ((mins[first + group] = __builtin_bit_cast(F32x16, min)), ...);
+      scales[first + group] = in_registers(scale);
+      ((mins[first + group] = in_registers(min)), ...);
     });
   }
   for (int g = 0; g < kGroups; ++g) {
@@ -73,10 +68,10 @@ template <class Format, int N, class Source>
 TANDEM_INLINE void add_mins(const Source& from, F32x16 factor, const PanelRow<KindOf<Format>>* x,
                             F32x16 (&y)[N]) {
   I32x16 mins[kPanelGroups];
-  Format::unpack_mins(from, [&](int i, LaneWords whole) { mins[i] = __builtin_bit_cast(I32x16, whole); });
+  Format::unpack_mins(from, [&](int i, LaneWords whole) { mins[i] = in_registers(whole); });
   const auto mins_of = [&mins](std::size_t g) { return mins[g]; };
   for (int n = 0; n < N; ++n) {
-    y[n] = add(y[n], mul(factor, sum_of_mins(mins_of, x[n].sums, x[n].scales, 1)));
+    y[n] = add(y[n], mul(factor, sum_of_mins<F32x16>(mins_of, x[n].sums, x[n].scales, 1)));
   }
 }
 
@@ -86,9 +81,8 @@ TANDEM_INLINE void add_halves(const Source& from, const PanelRow<KindOf<Format>>
   I32x16 sums[2 * kPanelGroups][N];
   multiply_block<Format, N>(from, 0, x, sums);
   F32x16 block[N], scales[2 * kPanelGroups];
-  Format::unpack_scales(from, [&](int group, LaneWords whole) {
-    scales[group] = __builtin_bit_cast(F32x16, Source::to_floats(whole));
-  });
+  Format::unpack_scales(
+      from, [&](int group, LaneWords whole) { scales[group] = in_registers(Source::to_floats(whole)); });
   for (int n = 0; n < N; ++n) block[n] = broadcast(0.0f);
   for (int g = 0; g < kPanelGroups; ++g) {
     for (int n = 0; n < N; ++n) {
@@ -97,8 +91,8 @@ TANDEM_INLINE void add_halves(const Source& from, const PanelRow<KindOf<Format>>
     }
   }
   Format::unpack_factors(from, [&](LaneFloats factor, auto... min_factor) {
-    for (int n = 0; n < N; ++n) y[n] = add(y[n], mul(__builtin_bit_cast(F32x16, factor), block[n]));
-    (add_mins<Format, N>(from, __builtin_bit_cast(F32x16, min_factor), x, y), ...);
+    for (int n = 0; n < N; ++n) y[n] = add(y[n], mul(in_registers(factor), block[n]));
+    (add_mins<Format, N>(from, in_registers(min_factor), x, y), ...);
   });
 }
 

@@ -84,6 +84,9 @@ inline constexpr WeightFormat<KindOf<Format>> kWeightFormat = {
     Format::kBytes,
     Format::kOffset};
 
+static_assert(Q8_0::kOffset == 128 && IQ4_NL::kOffset == 128 && IQ4_XS::kOffset == 128,
+              "what Products::signed_bytes takes off");
+
 /// Rows of W as multiply kernels get them.
 template <class Kind>
 struct Weights {

@@ -19,13 +19,42 @@ using LaneFloats = float __attribute__((vector_size(64)));
 
 #if defined(__AVX512VNNI__)
 using Register = __m512i;
+using RegisterFloats = __m512;
 #elif defined(__AVX2__)
 using Register = __m256i;
+using RegisterFloats = __m256;
 #else
 using Register = __m128i;
+using RegisterFloats = __m128;
 #endif
 using RegisterBytes = std::uint8_t __attribute__((vector_size(sizeof(Register))));
 using RegisterWords = std::uint16_t __attribute__((vector_size(sizeof(Register))));
+
+/// Lanes as the registers that hold them, and back.  As a whole, a compiler would copy them sixteen bytes at
+/// a time, and then wait for those to meet in a register.
+TANDEM_INLINE F32x16 in_registers(const LaneFloats& lanes) {
+#if defined(__AVX512VNNI__)
+  return (__m512)lanes;
+#else
+  return load(reinterpret_cast<const float*>(&lanes));
+#endif
+}
+TANDEM_INLINE I32x16 in_registers(const LaneWords& lanes) {
+#if defined(__AVX512VNNI__)
+  return (__m512i)lanes;
+#else
+  return load(reinterpret_cast<const std::uint8_t*>(&lanes));
+#endif
+}
+TANDEM_INLINE LaneFloats in_lanes(F32x16 registers) {
+#if defined(__AVX512VNNI__)
+  return (LaneFloats)registers;
+#else
+  LaneFloats lanes;
+  store(reinterpret_cast<float*>(&lanes), registers);
+  return lanes;
+#endif
+}
 
 /// bytes[index] within each sixteen bytes.
 TANDEM_INLINE RegisterBytes shuffle(Register bytes, RegisterBytes indices) {
@@ -224,7 +253,7 @@ struct LaneNumbers {
     const auto halves = __builtin_convertvector(words, LaneHalves);
     std::uint16_t in_memory[kTileOutputs];
     __builtin_memcpy(in_memory, &halves, sizeof in_memory);
-    return __builtin_bit_cast(LaneFloats, load_half(in_memory));
+    return in_lanes(load_half(in_memory));
   }
   TANDEM_INLINE static LaneWords signed_byte(LaneWords words, int byte) {
     return (LaneWords)((LaneInts)(words << (24 - 8 * byte)) >> 24);
@@ -282,7 +311,10 @@ struct LaneSource : LaneNumbers {
   TANDEM_INLINE LaneSource(const LaneRows& lane_rows, std::size_t at, std::size_t bytes)
       : rows(lane_rows), block_at(at), block_bytes(bytes) {}
 
-  TANDEM_INLINE LaneBytes bytes(std::size_t offset) const { return interleave(rows, block_at + offset); }
+  TANDEM_INLINE LaneBytes bytes(std::size_t offset) const {
+    const LaneBytes all = interleave(rows, block_at + offset);
+    return LaneBytes::each([&all](int i) { return all.bytes[i]; });
+  }
 
   /// Sixteen words of four bytes.  AVX-512 machines gather in the time of the loads, beside all arithmetic.
   TANDEM_INLINE LaneWords word(std::size_t offset) const {

@@ -18,10 +18,6 @@ struct Panel {
   alignas(64) std::uint32_t whole_mins[kPanelGroups][kTileOutputs];
   alignas(64) float factor[kTileOutputs];
   alignas(64) float min_factor[kTileOutputs];
-
-  TANDEM_INLINE I32x16 mins_of(std::size_t g) const {
-    return load(reinterpret_cast<const std::uint8_t*>(whole_mins[g]));
-  }
 };
 
 template <class Format, class Source>

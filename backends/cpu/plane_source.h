@@ -74,7 +74,7 @@ class PlaneSource : public LaneNumbers {
   TANDEM_INLINE LaneFloats half(std::size_t offset) const {
     std::uint16_t halves[kTileOutputs];
     __builtin_memcpy(halves, small(offset), sizeof halves);
-    return __builtin_bit_cast(LaneFloats, load_half(halves));
+    return in_lanes(load_half(halves));
   }
   TANDEM_INLINE LaneWords word(std::size_t offset) const {
     return words(offset, 1)[0];

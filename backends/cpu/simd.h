@@ -104,13 +104,27 @@ template <class H>
 TANDEM_INLINE float reduce_max(Pair<H> a) {
   return reduce_max(max(a.lo, a.hi));
 }
+#if defined(__AVXVNNI__)
 template <class H>
-TANDEM_INLINE Pair<H> dot4_narrow(Pair<H> sum, Pair<H> weights, Pair<H> x) {
-  return {dot4_narrow(sum.lo, weights.lo, x.lo), dot4_narrow(sum.hi, weights.hi, x.hi)};
+TANDEM_INLINE Pair<H> dot4(Pair<H> sum, Pair<H> weights, Pair<H> x) {
+  return {dot4(sum.lo, weights.lo, x.lo), dot4(sum.hi, weights.hi, x.hi)};
+}
+#endif
+template <class H>
+TANDEM_INLINE Pair<H> multiply_bytes(Pair<H> weights, Pair<H> x) {
+  return {multiply_bytes(weights.lo, x.lo), multiply_bytes(weights.hi, x.hi)};
 }
 template <class H>
-TANDEM_INLINE Pair<H> dot4_wide(Pair<H> sum, Pair<H> weights, Pair<H> x) {
-  return {dot4_wide(sum.lo, weights.lo, x.lo), dot4_wide(sum.hi, weights.hi, x.hi)};
+TANDEM_INLINE Pair<H> multiply_flipped_bytes(Pair<H> weights, Pair<H> x) {
+  return {multiply_flipped_bytes(weights.lo, x.lo), multiply_flipped_bytes(weights.hi, x.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> add_words(Pair<H> a, Pair<H> b) {
+  return {add_words(a.lo, b.lo), add_words(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> add_both(Pair<H> sum, Pair<H> words) {
+  return {add_both(sum.lo, words.lo), add_both(sum.hi, words.hi)};
 }
 template <class H>
 TANDEM_INLINE Pair<H> dot2(Pair<H> a, Pair<H> b) {

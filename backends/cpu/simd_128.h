@@ -74,16 +74,21 @@ TANDEM_INLINE float reduce_max(__m128 a) {
   const __m128 pairs = _mm_max_ps(a, _mm_movehl_ps(a, a));
   return _mm_cvtss_f32(_mm_max_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)));
 }
-/// Four int32 sums of four products each: u8 weights of at most 6 bits (their pairs cannot overflow int16).
-TANDEM_INLINE __m128i dot4_narrow(__m128i sum, __m128i weights, __m128i x) {
-  return _mm_add_epi32(sum, _mm_madd_epi16(_mm_maddubs_epi16(weights, x), _mm_set1_epi16(1)));
+/// Products of bytes, each two neighbours added up to an int16: u8 weights of at most seven bits, or with
+/// their uppermost bit flipped as signed ones, times int8 in [-127, 127].
+TANDEM_INLINE __m128i multiply_bytes(__m128i weights, __m128i x) {
+  return _mm_maddubs_epi16(weights, x);
 }
-/// The same for any u8 weights.
-TANDEM_INLINE __m128i dot4_wide(__m128i sum, __m128i weights, __m128i x) {
-  const __m128i low = _mm_set1_epi16(0x00ff);
-  const __m128i even = _mm_madd_epi16(_mm_and_si128(weights, low), _mm_srai_epi16(_mm_slli_epi16(x, 8), 8));
-  const __m128i odd = _mm_madd_epi16(_mm_srli_epi16(weights, 8), _mm_srai_epi16(x, 8));
-  return _mm_add_epi32(sum, _mm_add_epi32(even, odd));
+TANDEM_INLINE __m128i multiply_flipped_bytes(__m128i weights, __m128i x) {
+  const __m128i as_signed = _mm_xor_si128(weights, _mm_set1_epi8(-128));
+  return _mm_maddubs_epi16(_mm_abs_epi8(as_signed), _mm_sign_epi8(x, as_signed));
+}
+TANDEM_INLINE __m128i add_words(__m128i a, __m128i b) {
+  return _mm_add_epi16(a, b);
+}
+/// sum + both int16 of each lane.
+TANDEM_INLINE __m128i add_both(__m128i sum, __m128i words) {
+  return _mm_add_epi32(sum, _mm_madd_epi16(words, _mm_set1_epi16(1)));
 }
 /// In each lane, the sum of two products of int16.
 TANDEM_INLINE __m128i dot2(__m128i a, __m128i b) {

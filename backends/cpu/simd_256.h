@@ -67,24 +67,23 @@ TANDEM_INLINE float reduce_max(__m256 a) {
   return reduce_max(_mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
 }
 #if defined(__AVXVNNI__)
-TANDEM_INLINE __m256i dot4_narrow(__m256i sum, __m256i weights, __m256i x) {
+TANDEM_INLINE __m256i dot4(__m256i sum, __m256i weights, __m256i x) {
   return _mm256_dpbusd_avx_epi32(sum, weights, x);
-}
-TANDEM_INLINE __m256i dot4_wide(__m256i sum, __m256i weights, __m256i x) {
-  return _mm256_dpbusd_avx_epi32(sum, weights, x);
-}
-#else
-TANDEM_INLINE __m256i dot4_narrow(__m256i sum, __m256i weights, __m256i x) {
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(weights, x), _mm256_set1_epi16(1)));
-}
-TANDEM_INLINE __m256i dot4_wide(__m256i sum, __m256i weights, __m256i x) {
-  const __m256i low = _mm256_set1_epi16(0x00ff);
-  const __m256i even =
-      _mm256_madd_epi16(_mm256_and_si256(weights, low), _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8));
-  const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(weights, 8), _mm256_srai_epi16(x, 8));
-  return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
 }
 #endif
+TANDEM_INLINE __m256i multiply_bytes(__m256i weights, __m256i x) {
+  return _mm256_maddubs_epi16(weights, x);
+}
+TANDEM_INLINE __m256i multiply_flipped_bytes(__m256i weights, __m256i x) {
+  const __m256i as_signed = _mm256_xor_si256(weights, _mm256_set1_epi8(-128));
+  return _mm256_maddubs_epi16(_mm256_abs_epi8(as_signed), _mm256_sign_epi8(x, as_signed));
+}
+TANDEM_INLINE __m256i add_words(__m256i a, __m256i b) {
+  return _mm256_add_epi16(a, b);
+}
+TANDEM_INLINE __m256i add_both(__m256i sum, __m256i words) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(words, _mm256_set1_epi16(1)));
+}
 TANDEM_INLINE __m256i dot2(__m256i a, __m256i b) {
   return _mm256_madd_epi16(a, b);
 }

@@ -71,12 +71,6 @@ TANDEM_INLINE float reduce_max(__m512 a) {
   const __m256 half = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
   return reduce_max(_mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
-TANDEM_INLINE __m512i dot4_narrow(__m512i sum, __m512i weights, __m512i x) {
-  return _mm512_dpbusd_epi32(sum, weights, x);
-}
-TANDEM_INLINE __m512i dot4_wide(__m512i sum, __m512i weights, __m512i x) {
-  return _mm512_dpbusd_epi32(sum, weights, x);
-}
 TANDEM_INLINE __m512i dot2(__m512i a, __m512i b) {
   return _mm512_madd_epi16(a, b);
 }

@@ -209,9 +209,9 @@ TANDEM_INLINE void end_panel(const RowTile<Kind>& x, const Panel& panel, const F
     }
   }
   if constexpr (Kind::kHalves && Kind::kHasMin) {
-    const auto mins_of = [&panel](std::size_t g) { return panel.mins_of(g); };
+    const auto mins_of = [&panel](std::size_t g) { return _mm512_load_si512(panel.whole_mins[g]); };
     for (int r = 0; r < kTileHeight; ++r) {
-      const F32x16 mins = sum_of_mins(mins_of, &x.sums[0][r], &x.scales[0][r], kTileHeight);
+      const F32x16 mins = sum_of_mins<F32x16>(mins_of, &x.sums[0][r], &x.scales[0][r], kTileHeight);
       store(y_sums[r], add(load(y_sums[r]), mul(load(panel.min_factor), mins)));
     }
   }
