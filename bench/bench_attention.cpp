@@ -22,6 +22,8 @@ using device::KvLayout;
 
 constexpr std::uint64_t kKvBytes = std::uint64_t{512} << 20;  // of all layers that are measured together
 
+constexpr std::uint32_t kMicroBatch = 512;  // rows that there is scratch for, as by default
+
 struct Layer {
   const char* name;
   AttentionShape shape;
@@ -42,7 +44,7 @@ void measure(const Layer& layer, std::uint32_t context, std::uint32_t rows, unsi
   const std::uint64_t vectors = shape.layout == KvLayout::separate ? 2 : 1;
   const auto kv_bytes = vectors * shape.kv_heads * shape.head_dim * sizeof(std::uint16_t) * context;
   const auto count = rows == 1 ? std::max<std::uint64_t>(1, kKvBytes / kv_bytes) : 1;
-  const AttentionHalves halves(shape, count, rows);
+  const AttentionHalves halves(shape, count, kMicroBatch);
   calibration::Pace pace({20, 1, 5, 0.1}, [](const auto&, double) {});
   pace.begin(layer.name);
   cpu::Team team(threads);

@@ -19,15 +19,57 @@ inline constexpr std::uint32_t kKeyBlock = 16;
 /// cache.
 inline constexpr std::uint32_t kTileStride = kMaxHeadDim + 16;
 
+/// e^x of one number.
+TANDEM_INLINE float exp_of(float x) {
+  alignas(64) float lanes[16];
+  store(lanes, exp(broadcast(x)));
+  return lanes[0];
+}
+
+/// Takes what a piece of the keys gave a query into what the pieces before it gave: both are sums of
+/// weight * value beside their state.  A piece of which the query sees nothing changes nothing.
+TANDEM_INLINE void take_piece(AttendState piece, const float* piece_sums, std::uint32_t n, AttendState& total,
+                              float* sums) {
+  if (piece.peak == -__builtin_inff()) return;
+  if (total.peak == -__builtin_inff()) {
+    total = piece;
+    __builtin_memcpy(sums, piece_sums, n * sizeof(float));
+    return;
+  }
+  const float peak = piece.peak > total.peak ? piece.peak : total.peak;
+  const float old_scale = exp_of(total.peak - peak);
+  const float new_scale = exp_of(piece.peak - peak);
+  total = {peak, total.weight * old_scale + piece.weight * new_scale};
+  for_lanes<2>({sums, piece_sums}, n, sums, [&](const F32x16* in) {
+    return add(mul(in[0], broadcast(old_scale)), mul(in[1], broadcast(new_scale)));
+  });
+}
+
 /// fp32 copies of a key block and the state of up to kTileQueries queries.  Rows are padded to sixteen lanes.
 struct AttendTile {
   alignas(64) float keys[kKeyBlock][kTileStride];
   alignas(64) float values[kKeyBlock][kTileStride];
   alignas(64) float queries[kTileQueries][kTileStride];
-  alignas(64) float sums[kTileQueries][kTileStride];  ///< of weight * value
-  alignas(64) float scores[kTileQueries][kKeyBlock];  ///< of the block at hand; then its softmax weights
-  float peak[kTileQueries];                           ///< largest score so far
-  float weight[kTileQueries];                         ///< sum of e^(score - peak)
+  alignas(64) float sums[kTileQueries][kTileStride];    ///< of weight * value
+  alignas(64) float scores[kTileQueries][kKeyBlock];    ///< of the block at hand; then its softmax weights
+  AttendState state[kTileQueries];                      ///< of the piece at hand, as `sums`
+  alignas(64) float totals[kTileQueries][kTileStride];  ///< sums of all pieces before
+  AttendState total[kTileQueries];
+};
+
+/// Keys and values of a block as floats, in a tile.
+struct FloatRows {
+  const float (*rows)[kTileStride];
+
+  TANDEM_INLINE F32x16 load16(std::uint32_t slot, std::size_t i) const { return load(rows[slot] + i); }
+};
+
+/// The same as fp16 where they lie in the cache.  Converted as often as they are read, they still come sooner
+/// than floats of a tile, which fills the nearest cache.
+struct HalfRows {
+  const std::uint16_t* rows[kKeyBlock];
+
+  TANDEM_INLINE F32x16 load16(std::uint32_t slot, std::size_t i) const { return load_half(rows[slot] + i); }
 };
 
 /// Queries that share what is loaded of keys and values, as many as registers hold sums of.
@@ -54,8 +96,8 @@ TANDEM_INLINE void for_queries_together(QueryRange range, Body body) {
 }
 
 /// Scores of N queries against kKeys slots from `slot` on.
-template <std::uint32_t N, std::uint32_t kKeys, bool kExactProducts>
-TANDEM_INLINE void score_slots(AttendTile& tile, std::uint32_t query, std::uint32_t slot,
+template <std::uint32_t N, std::uint32_t kKeys, bool kExactProducts, class Rows>
+TANDEM_INLINE void score_slots(const Rows& keys, AttendTile& tile, std::uint32_t query, std::uint32_t slot,
                                std::uint32_t padded) {
   F32x16 sums[N][kKeys];
   for (auto& of_query : sums) {
@@ -65,7 +107,7 @@ TANDEM_INLINE void score_slots(AttendTile& tile, std::uint32_t query, std::uint3
     F32x16 q[N];
     for (std::uint32_t n = 0; n < N; ++n) q[n] = load(tile.queries[query + n] + i);
     for (std::uint32_t k = 0; k < kKeys; ++k) {
-      const F32x16 key = load(tile.keys[slot + k] + i);
+      const F32x16 key = keys.load16(slot + k, i);
       for (std::uint32_t n = 0; n < N; ++n) {
         sums[n][k] =
             kExactProducts ? add_exact_product(sums[n][k], q[n], key) : add(sums[n][k], mul(q[n], key));
@@ -89,18 +131,26 @@ TANDEM_INLINE void score_slots(AttendTile& tile, std::uint32_t query, std::uint3
 }
 
 /// Scores of the queries against all slots.
-template <bool kExactProducts>
-void score_block(AttendTile& tile, QueryRange queries, std::uint32_t padded) {
+template <bool kExactProducts, class Rows>
+void score_block(const Rows& keys, AttendTile& tile, QueryRange queries, std::uint32_t padded) {
   for_queries_together(queries, [&](auto together, std::uint32_t query) {
     constexpr std::uint32_t kKeys = kSumsInRegisters / together;
     for (std::uint32_t slot = 0; slot < kKeyBlock; slot += kKeys) {
-      score_slots<together, kKeys, kExactProducts>(tile, query, slot, padded);
+      score_slots<together, kKeys, kExactProducts>(keys, tile, query, slot, padded);
     }
   });
 }
 
+/// To thirteen significant bits, 0 if tiny: times an fp16 number that is exact in fp32.
+TANDEM_INLINE F32x16 round_to_13_bits(F32x16 x) {
+  const F32x16 shifted = mul(x, broadcast(2049.0f));  // 2^11 + 1
+  const F32x16 rounded = sub(shifted, sub(shifted, x));
+  return less_select(abs(x), broadcast(0x1p-100f), broadcast(0.0f), rounded);
+}
+
 /// Takes the scores of the slots [begin, end) into one query's running softmax and makes them weights, those
 /// of other slots 0.
+template <bool kExactProducts>
 TANDEM_INLINE void weigh_block(AttendTile& tile, std::uint32_t query, std::uint32_t padded,
                                std::uint32_t begin, std::uint32_t end) {
   float* scores = tile.scores[query];
@@ -111,33 +161,36 @@ TANDEM_INLINE void weigh_block(AttendTile& tile, std::uint32_t query, std::uint3
   for (std::uint32_t slot = 0; slot < kKeyBlock; ++slot) {
     if (slot < begin || slot >= end) scores[slot] = -__builtin_inff();
   }
+  AttendState& state = tile.state[query];
   const F32x16 lanes = load(scores);
   const float block_peak = reduce_max(lanes);
-  const float peak = block_peak > tile.peak[query] ? block_peak : tile.peak[query];
-  const F32x16 weights = exp(sub(lanes, broadcast(peak)));
+  const float peak = block_peak > state.peak ? block_peak : state.peak;
+  F32x16 weights = exp(sub(lanes, broadcast(peak)));
+  if (kExactProducts) weights = round_to_13_bits(weights);
   store(scores, weights);
-  if (peak != tile.peak[query]) {  // else e^0 = 1 rescales nothing
-    alignas(64) float rescale_lanes[16];
-    store(rescale_lanes, exp(broadcast(tile.peak[query] - peak)));
-    const F32x16 rescale = broadcast(rescale_lanes[0]);
-    tile.peak[query] = peak;
-    tile.weight[query] *= rescale_lanes[0];
+  if (peak != state.peak) {  // else e^0 = 1 rescales nothing
+    const float rescale = exp_of(state.peak - peak);
+    state.peak = peak;
+    state.weight *= rescale;
     float* sums = tile.sums[query];
-    for (std::size_t i = 0; i < padded; i += 16) store(sums + i, mul(load(sums + i), rescale));
+    for (std::size_t i = 0; i < padded; i += 16) store(sums + i, mul(load(sums + i), broadcast(rescale)));
   }
-  tile.weight[query] += reduce_add(weights);
+  state.weight += reduce_add(weights);
 }
 
 /// Adds the block's values, by their weights, to the sums of the queries.
-void add_values(AttendTile& tile, QueryRange queries, std::uint32_t padded) {
+template <bool kExactProducts, class Rows>
+void add_values(const Rows& values, AttendTile& tile, QueryRange queries, std::uint32_t padded) {
   for (std::size_t i = 0; i < padded; i += 16) {
     for_queries_together(queries, [&](auto together, std::uint32_t query) {
       F32x16 sums[together];
       for (std::uint32_t k = 0; k < together; ++k) sums[k] = load(tile.sums[query + k] + i);
       for (std::uint32_t slot = 0; slot < kKeyBlock; ++slot) {
-        const F32x16 value = load(tile.values[slot] + i);
+        const F32x16 value = values.load16(slot, i);
         for (std::uint32_t k = 0; k < together; ++k) {
-          sums[k] = add(sums[k], mul(broadcast(tile.scores[query + k][slot]), value));
+          const F32x16 weight = broadcast(tile.scores[query + k][slot]);
+          sums[k] =
+              kExactProducts ? add_exact_product(sums[k], weight, value) : add(sums[k], mul(weight, value));
         }
       }
       for (std::uint32_t k = 0; k < together; ++k) store(tile.sums[query + k] + i, sums[k]);

@@ -32,6 +32,16 @@ struct Activations {
 using MultiplyKernel = void (*)(const device::Matrix& w, std::uint32_t first_out, std::uint32_t n_out,
                                 const Activations& x, float* y, std::size_t y_stride) noexcept;
 
+/// Keys of a piece: positions from a multiple of this on.  Each piece has a softmax of its own, and their
+/// results are merged oldest first, whichever thread they come from.
+inline constexpr std::uint32_t kPieceTok = 256;
+
+/// A query's softmax so far, beside the sum of e^(score - peak) * value.
+struct AttendState {
+  float peak = -__builtin_inff();  ///< largest score; -inf if no key was seen
+  float weight = 0;                ///< sum of e^(score - peak)
+};
+
 /// Queries of one sequence: rows [first_row, first_row + n_rows) of it, and of each KV head in
 /// [kv_head, kv_head + n_kv_heads) as many heads as in [first_head, first_head + n_heads), which are the
 /// first one's; all of them if there are several KV heads.  n_kv_heads * n_rows * n_heads <= kTileQueries.
@@ -47,7 +57,22 @@ struct AttendTask {
   std::uint32_t n_rows = 0;
   std::uint32_t first_head = 0;
   std::uint32_t n_heads = 0;
-  std::uint32_t rotated_pairs = 0;  ///< pairs of a head beyond these have inv_freq 0
+  std::uint32_t rotated_pairs = 0;            ///< pairs of a head beyond these have inv_freq 0
+  std::uint64_t first_key = 0;                ///< older keys are other tasks'
+  std::uint64_t end_key = ~std::uint64_t{0};  ///< so are these and newer ones
+  AttendState* states = nullptr;  ///< (micro-batch rows, heads): the keys are within one piece, and `out`
+                                  ///< gets sums that are not divided yet.  Null: the keys are all there are
+};
+
+/// What the pieces of some keys gave one query: piece p at sums + p * sums_stride and states[p *
+/// states_stride].
+struct AttendPieces {
+  float* sums = nullptr;
+  std::size_t sums_stride = 0;
+  AttendState* states = nullptr;
+  std::size_t states_stride = 0;
+  std::size_t count = 0;
+  std::uint32_t head_dim = 0;
 };
 
 /// The arithmetic of the CPU for one instruction set.  All sets give the same results to the bit; the tests
@@ -92,8 +117,12 @@ struct KernelSet {
   /// `n` elements to the KV type; q8_0 takes multiples of 32.
   void (*encode_kv)(const float* x, std::uint32_t n, device::KvType type, std::byte* to) noexcept = nullptr;
 
-  /// Softmax attention over the visible keys, in key blocks aligned to absolute positions (model-spec 2.4).
+  /// Softmax attention over the visible keys, in key blocks and pieces aligned to absolute positions
+  /// (model-spec 2.4).
   void (*attend)(const AttendTask& task) noexcept = nullptr;
+
+  /// Takes the later pieces, in order, into the first one.
+  void (*merge_pieces)(const AttendPieces& pieces) noexcept = nullptr;
 };
 
 /// The sets this machine can run, the most capable first; the last one runs on any x86-64-v2 (SSE4.1).

@@ -37,6 +37,7 @@ constexpr KernelSet make_set(const char* name) {
   set.round_query = round_query;
   set.encode_kv = encode_kv;
   set.attend = attend;
+  set.merge_pieces = merge_pieces;
   return set;
 }
 

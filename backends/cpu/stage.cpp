@@ -9,6 +9,7 @@
 #include "backends/cpu/kv_rows.h"
 #include "backends/cpu/mutant.h"
 #include "backends/cpu/operations.h"
+#include "backends/cpu/query_tiles.h"
 #include "backends/unit_checks.h"
 
 namespace tandem::cpu {
@@ -51,71 +52,6 @@ const SequenceRows& sequence_of(const MicroBatch& batch, std::size_t row) {
 std::uint64_t position_of(const SequenceRows& sequence, std::size_t row) {
   return sequence.first_position + (row - sequence.first_row);
 }
-
-/// How the queries of a batch are cut into attend tasks: tiles of rows times tiles of the heads of a KV head,
-/// or of all heads of several.
-struct QueryTiles {
-  std::uint32_t rows_together = 1;
-  std::uint32_t kv_heads_together = 1;
-  std::uint32_t heads_together = 1;
-  std::uint32_t head_tiles = 1;  ///< of one KV head
-  std::size_t tasks = 0;
-
-  QueryTiles(const AttentionHalf& half, const MicroBatch& batch, unsigned threads) {
-    // Queries that share keys share their loading; but every thread should have something to do.
-    const std::uint32_t group = half.heads / half.kv_heads;
-    const auto tasks_for = [&](std::uint32_t heads) {
-      return std::size_t{batch.rows} * half.kv_heads * ((group + heads - 1) / heads);
-    };
-    heads_together = std::min(group, kTileQueries);
-    while (heads_together > 1 && tasks_for(heads_together) < threads)
-      heads_together = (heads_together + 1) / 2;
-    if (mutant(Mutant::kv_head_by_remainder)) heads_together = 1;
-    head_tiles = (group + heads_together - 1) / heads_together;
-    const std::size_t rows = tasks_for(heads_together) / (std::size_t{threads} * 4);
-    const std::uint32_t most_rows = std::min(longest(batch), std::max(1u, kTileQueries / heads_together));
-    rows_together = static_cast<std::uint32_t>(std::clamp<std::size_t>(rows, 1, most_rows));
-    // Keys of neighbouring heads lie side by side; but every thread should have as much to do as the others.
-    const auto can_double = [&] {
-      const std::uint32_t doubled = 2 * kv_heads_together;
-      return head_tiles == 1 && rows_together == 1 && doubled * heads_together <= kTileQueries &&
-             half.kv_heads % (std::size_t{doubled} * threads) == 0;
-    };
-    while (can_double()) kv_heads_together *= 2;
-    for (std::uint32_t s = 0; s < batch.n_sequences; ++s) tasks += tasks_of(half, batch.sequences[s]);
-  }
-
-  static std::uint32_t longest(const MicroBatch& batch) {
-    std::uint32_t rows = 1;
-    for (std::uint32_t s = 0; s < batch.n_sequences; ++s) rows = std::max(rows, batch.sequences[s].rows);
-    return rows;
-  }
-
-  std::size_t tasks_of(const AttentionHalf& half, const SequenceRows& sequence) const {
-    const std::size_t row_tiles = (std::size_t{sequence.rows} + rows_together - 1) / rows_together;
-    return row_tiles * (half.kv_heads / kv_heads_together) * head_tiles;
-  }
-
-  /// Task number `i` of the batch.
-  AttendTask task(const AttentionHalf& half, const MicroBatch& batch, std::size_t i) const {
-    const SequenceRows* sequence = batch.sequences;
-    for (; i >= tasks_of(half, *sequence); ++sequence) i -= tasks_of(half, *sequence);
-    const std::uint32_t group = half.heads / half.kv_heads;
-    const auto head_tile = static_cast<std::uint32_t>(i % head_tiles);
-    AttendTask task;
-    task.half = &half;
-    task.sequence = sequence;
-    const std::uint32_t kv_tiles = half.kv_heads / kv_heads_together;
-    task.kv_head = static_cast<std::uint32_t>(i / head_tiles % kv_tiles) * kv_heads_together;
-    task.n_kv_heads = kv_heads_together;
-    task.first_row = static_cast<std::uint32_t>(i / head_tiles / kv_tiles) * rows_together;
-    task.n_rows = std::min(rows_together, sequence->rows - task.first_row);
-    task.first_head = task.kv_head * group + head_tile * heads_together;
-    task.n_heads = std::min(heads_together, group - head_tile * heads_together);
-    if (mutant(Mutant::kv_head_by_remainder)) task.kv_head = task.first_head % half.kv_heads;
-    return task;
-  }
-};
 
 class CpuStage final : public device::Stage {
  public:
@@ -186,15 +122,7 @@ class CpuStage final : public device::Stage {
     if (mutant(Mutant::commit_before_attention)) {
       member.for_each(batch.rows, [&](std::size_t r) { commit_row(half, batch, r); });
     }
-    const QueryTiles tiles(half, batch, member.count());
-    member.for_each(tiles.tasks, [&](std::size_t i) {
-      AttendTask task = tiles.task(half, batch, i);
-      task.staging = scratch_.kv_staging;
-      task.q = scratch_.q;
-      task.out = scratch_.attended;
-      task.rotated_pairs = prepared.rotated_pairs;
-      kernels_.attend(task);
-    });
+    attend(member, prepared, batch);
     const std::uint32_t attended = half.heads * half.head_dim;
     if (prepared.quantise_inner) {
       member.for_each(batch.rows,
@@ -202,6 +130,43 @@ class CpuStage final : public device::Stage {
     }
     const Product out{&half.out, scratch_.projected};
     multiply_all(member, kernels_, {scratch_.attended, scratch_.quantised, attended, batch.rows}, {&out, 1});
+  }
+
+  /// Softmax attention of all queries.  Sums of the first slot of pieces are where the result goes, those of
+  /// the others in the rows of that buffer which the batch leaves free; their states in K's, which is in
+  /// staging by now.
+  void attend(Team::Member& member, const PreparedUnit& prepared, const MicroBatch& batch) const noexcept {
+    const AttentionHalf& half = prepared.unit.attention;
+    const std::size_t row_states = std::size_t{half.heads} * 2;  // in floats
+    const bool has_room = row_states <= std::size_t{half.kv_heads} * half.head_dim;
+    const QueryTiles tiles(half, batch, member.count(), has_room ? shape_.max_rows / batch.rows : 1);
+    auto* const states = reinterpret_cast<AttendState*>(scratch_.k);
+    const std::size_t slot_states = std::size_t{batch.rows} * half.heads;
+    const std::size_t slot_sums = slot_states * half.head_dim;
+    const KeyPieces& pieces = tiles.pieces();
+    for (std::size_t round = 0; tiles.tasks(round) != 0; ++round) {
+      member.for_each(tiles.tasks(round), [&](std::size_t i) {
+        auto [task, slot] = tiles.task(round, i);
+        task.staging = scratch_.kv_staging;
+        task.q = scratch_.q;
+        task.out = scratch_.attended + slot * slot_sums;
+        if (pieces.are_apart()) task.states = states + slot * slot_states;
+        task.rotated_pairs = prepared.rotated_pairs;
+        kernels_.attend(task);
+      });
+      if (!pieces.are_apart()) return;
+      member.for_each(slot_states, [&](std::size_t i) {
+        const std::size_t count = KeyPieces::count(half, sequence_of(batch, i / half.heads));
+        const std::size_t fresh = pieces.in_round(count, round);
+        if (fresh == 0) return;
+        float* const sums = scratch_.attended + i * half.head_dim;
+        kernels_.merge_pieces(
+            {sums, slot_sums, states + i, slot_states, KeyPieces::first_slot(round) + fresh, half.head_dim});
+        if (count > pieces.end(round)) return;
+        const float weight = states[i].weight;
+        for (std::size_t k = 0; k < half.head_dim; ++k) sums[k] /= weight;
+      });
+    }
   }
 
   /// Norms and rotates one KV head of a row and the query heads that read it; K and V go to staging in the KV

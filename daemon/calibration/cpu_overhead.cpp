@@ -56,7 +56,7 @@ class Layers {
   double step_us(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, std::size_t layers,
                  std::uint32_t rows) const {
     const std::vector some(units_.begin(), units_.begin() + static_cast<std::ptrdiff_t>(2 * layers));
-    return step_s(pace, team, kernels, some, shape_.width, scratch_, rows, rows) * 1e6;
+    return step_s(pace, team, kernels, some, shape_.width, scratch_, shape_.context, rows, rows) * 1e6;
   }
 
  private:

@@ -8,8 +8,8 @@
 namespace tandem::calibration {
 double step_s(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
               const std::vector<device::Unit>& units, std::uint32_t width, const device::Scratch& scratch,
-              std::uint32_t rows, std::uint64_t context) {
-  const device::StageShape shape{width, 1e-6f, rows};
+              std::uint32_t most_rows, std::uint32_t rows, std::uint64_t context) {
+  const device::StageShape shape{width, 1e-6f, most_rows};
   const auto stage = cpu::make_stage(units, shape, scratch, team, kernels);
   const OneSequence sequence(rows, context);
   const std::vector<float> before(std::size_t{rows} * width, 1.0f);
@@ -26,7 +26,7 @@ UnitMemory HostMemory::view(const device::Repacker* repacker) {
 }
 
 AttentionHalves::AttentionHalves(const AttentionShape& shape, std::size_t halves, std::uint32_t most_rows)
-    : shape_(shape) {
+    : shape_(shape), most_rows_(most_rows) {
   for (std::size_t i = 0; i < halves; ++i) units_.push_back(attention_unit(shape, memory_.view()));
   scratch_ = scratch_for(units_, shape.width, most_rows, memory_.view());
 }
@@ -35,7 +35,7 @@ double AttentionHalves::seconds(Pace& pace, cpu::Team& team, const cpu::KernelSe
                                 std::uint32_t rows, std::size_t halves) const {
   const std::vector some(units_.begin(), units_.begin() + static_cast<std::ptrdiff_t>(halves));
   const auto at = [&](std::uint64_t end) {
-    return step_s(pace, team, kernels, some, shape_.width, scratch_, rows, end);
+    return step_s(pace, team, kernels, some, shape_.width, scratch_, most_rows_, rows, end);
   };
   return std::max(at(shape_.context) - at(rows), 1e-9);
 }

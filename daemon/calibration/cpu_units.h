@@ -21,10 +21,10 @@ class HostMemory {
   std::deque<WeightBlock> blocks_;
 };
 
-/// Seconds of a step over `units`, `rows` rows that end at `context`.
+/// Seconds of a step over `units`, `rows` rows that end at `context`, with scratch for `most_rows`.
 double step_s(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
               const std::vector<device::Unit>& units, std::uint32_t width, const device::Scratch& scratch,
-              std::uint32_t rows, std::uint64_t context);
+              std::uint32_t most_rows, std::uint32_t rows, std::uint64_t context);
 
 /// Attention halves that are nothing but attention, each with KV of its own.
 class AttentionHalves {
@@ -41,6 +41,7 @@ class AttentionHalves {
 
  private:
   AttentionShape shape_;
+  std::uint32_t most_rows_;
   HostMemory memory_;
   std::vector<device::Unit> units_;
   device::Scratch scratch_;

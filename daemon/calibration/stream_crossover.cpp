@@ -19,7 +19,7 @@ std::vector<ChunkTime> chunk_times(Pace& pace, unsigned threads, const FfnShape&
   std::vector<ChunkTime> times;
   for (const auto n : rows) {
     if (!pace.begin("a chunk of " + std::to_string(n) + " rows on the CPU")) break;
-    times.push_back({n, step_s(pace, team, cpu::best_kernel_set(), units, shape.width, scratch, n, n)});
+    times.push_back({n, step_s(pace, team, cpu::best_kernel_set(), units, shape.width, scratch, n, n, n)});
   }
   return times;
 }

@@ -71,6 +71,37 @@ TEST_P(Determinism, OverChunkings) {
   }
 }
 
+TEST_P(Determinism, OverPiecesOfALongContext) {
+  constexpr std::size_t kBefore = 2 * kPieceTok, kTail = 8;
+  std::vector<std::int32_t> tokens;
+  while (tokens.size() < kBefore + kTail) tokens.insert(tokens.end(), longest().begin(), longest().end());
+  tokens.resize(kBefore + kTail);
+  options_.max_seq_len = kBefore + kTail;
+  const std::vector<float> whole = make_model().run(tokens, 64);
+  options_.threads = 2;
+  struct Steps {
+    std::uint32_t micro_batch;
+    std::size_t chunk;
+  };
+  // Room for all pieces of a step, and for one beside what those before gave.
+  for (const auto& [micro_batch, chunk] : {Steps{64, 1}, Steps{8, 4}}) {
+    options_.micro_batch = micro_batch;
+    CpuModel model = make_model();
+    const auto step = [&](std::size_t at, std::size_t n) {
+      const Chunk rows{0, at, std::span(tokens).subspan(at, n)};
+      return model.step({&rows, 1});
+    };
+    for (std::size_t at = 0; at < kBefore; at += micro_batch) step(at, micro_batch);
+    std::vector<float> tail;
+    for (std::size_t at = kBefore; at < tokens.size(); at += chunk) {
+      const std::vector<float> logits = step(at, chunk);
+      tail.insert(tail.end(), logits.begin(), logits.end());
+    }
+    EXPECT_TRUE(same_bits(tail, std::span(whole).last(kTail * model.hyper().vocab)))
+        << "chunks of " << chunk << " in micro-batches of " << micro_batch;
+  }
+}
+
 TEST_P(Determinism, OverBatchCompany) {
   // All five sequences together, the longest in the middle and in chunks of its own, against each of them
   // alone.
