@@ -193,6 +193,7 @@ void shut_down(const Config& config, DaemonService& service, engine::Engine& eng
 
 void serve(const Config& config) {
   give_back_large_memory();
+  explain_bus_errors();
   StopRequest stop;
   const Signals signals([&stop](int count) { stop.set(count); });
 

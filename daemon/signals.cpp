@@ -2,6 +2,8 @@
 
 #include <csignal>
 #include <pthread.h>
+#include <string_view>
+#include <unistd.h>
 #include <utility>
 
 namespace tandem::daemon {
@@ -20,7 +22,21 @@ sigset_t ending_signals() noexcept {
   return set;
 }
 
+void tell_of_bus_error(int) {
+  constexpr std::string_view kText =
+      "tandemd: a file in use was cut short (SIGBUS), most likely the model's; "
+      "put a new one in its place with mv, never write into it\n";
+  static_cast<void>(!::write(STDERR_FILENO, kText.data(), kText.size()));
+}
+
 }  // namespace
+
+void explain_bus_errors() noexcept {
+  struct sigaction action {};
+  action.sa_handler = tell_of_bus_error;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);  // the access is tried again, and ends the process
+  ::sigaction(SIGBUS, &action, nullptr);
+}
 
 Signals::Signals(std::function<void(int count)> on_signal) : on_signal_(std::move(on_signal)) {
   const auto set = ending_signals();

@@ -22,4 +22,8 @@ class Signals {
   std::thread thread_;
 };
 
+/// From now on a process that ends because a mapped file was cut short, which raises SIGBUS, says so first on
+/// standard error.
+void explain_bus_errors() noexcept;
+
 }  // namespace tandem::daemon

@@ -42,12 +42,14 @@ using boost::system::error_code;
 constexpr std::size_t kRefusedConnections = 64;  // told so at the same time; more are closed without a word
 constexpr std::chrono::milliseconds kAcceptPause{100};
 
-/// Threads made while this lives take no signals: those are the main thread's.
+/// Threads made while this lives take no signals, those are the main thread's, but for what they do wrong
+/// themselves.
 class SignalBlock {
  public:
   SignalBlock() {
     sigset_t all;
     sigfillset(&all);
+    for (const int own : {SIGBUS, SIGFPE, SIGILL, SIGSEGV}) sigdelset(&all, own);
     pthread_sigmask(SIG_BLOCK, &all, &before_);
   }
   ~SignalBlock() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }

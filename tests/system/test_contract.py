@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -9,6 +10,7 @@ import subprocess
 import threading
 import time
 
+import httpx
 import pytest
 
 from daemon import BUILD, REFERENCE, Daemon, tandem
@@ -193,6 +195,17 @@ def test_sigterm_lets_running_requests_finish():
         assert answers[0].status_code == 200
         assert answers[0].json()["choices"][0]["finish_reason"] in ("stop", "length")
         assert daemon.process.wait(20) == 0
+
+
+def test_the_end_by_a_file_that_was_cut_short_is_explained(tmp_path):
+    model = tmp_path / "model.gguf"
+    shutil.copy(MODEL, model)
+    with Daemon(model, "--cpu-weights", "mapped") as daemon:
+        os.truncate(model, 4096)
+        with pytest.raises(httpx.TransportError):
+            daemon.complete(prompt="hello", max_tokens=3)
+        assert daemon.process.wait(20) == -signal.SIGBUS
+        assert "was cut short" in daemon.log.read_text()
 
 
 def test_delete_cancels_a_request():
