@@ -43,8 +43,9 @@ std::string heading(const Plan& plan) {
                                          std::to_string(workload.micro_batch) + " rows, KV in " +
                                          std::string(to_string(workload.kv_type)));
   text += wrapped(label("global KV"),
-                  grouped(plan.kv_pages.pages) + " pages of " + std::to_string(plan.kv_pages.page_tok) +
-                      " tokens; rounding takes " + grouped(plan.kv_pages.rounding_bytes) + " bytes");
+                  grouped(plan.kv_pages.pages) + (plan.kv_pages.pages == 1 ? " page of " : " pages of ") +
+                      std::to_string(plan.kv_pages.page_tok) + " tokens; rounding takes " +
+                      grouped(plan.kv_pages.rounding_bytes) + " bytes");
   text += wrapped(label("machine"), plan.machine);
   return text;
 }

@@ -220,8 +220,8 @@ void add_embedding(Lines& lines, const Plan& plan) {
 void add_single_vectors(Lines& lines, const Plan& plan) {
   const auto layers = std::ranges::count(plan.layers, KvLayout::vector, &LayerPlan::kv_layout);
   if (layers == 0) return;
-  lines.push_back(std::to_string(layers) +
-                  " layers without V projection cache one vector a token instead of two");
+  lines.push_back(std::to_string(layers) + (layers == 1 ? " layer" : " layers") + " without V projection " +
+                  (layers == 1 ? "caches" : "cache") + " one vector a token instead of two");
 }
 
 void add_file(Lines& lines, const Plan& plan, const ModelInput& model) {

@@ -133,6 +133,13 @@ TEST(TandemPlan, ExitsWith1OnUsage) {
   EXPECT_EQ(run_tandem("plan --help").exit_code, 0);
 }
 
+TEST(TandemPlan, CountsOneThingAsOne) {
+  const auto run = run_tandem("plan " TANDEM_SOURCE_DIR
+                              "/config/embedded/tandem-tiny-q4_0.gguf --context 9 --sequences 1");
+  EXPECT_NE(run.out.find("1 page of 64 tokens"), std::string::npos) << run.out;
+  EXPECT_NE(run.out.find("- 1 layer without V projection caches one"), std::string::npos) << run.out;
+}
+
 TEST(TandemPlan, ExitsWith3OnABadModel) {
   const test_support::TempDir directory;
   const auto garbage = directory.write("garbage.gguf", "this is no model");
