@@ -21,6 +21,13 @@ std::optional<fs::path> folder_of(const Environment& environment, const char* na
   return value;
 }
 
+/// Into what is no file, as a pipe or /dev/stdout: to replace that would be to destroy it.
+void write_into(std::string_view profile, const fs::path& path) {
+  std::ofstream stream(path, std::ios::binary);
+  stream << profile << std::flush;
+  if (!stream) throw Error("cannot write " + path.string());
+}
+
 }  // namespace
 
 std::vector<fs::path> cache_folders(const Environment& environment, bool is_root) {
@@ -68,6 +75,7 @@ void write_profile(std::string_view profile, const fs::path& path) {
   planner::parse_machine(profile, path.string());
   std::error_code error;
   if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
+  if (fs::exists(path, error) && !fs::is_regular_file(path, error)) return write_into(profile, path);
   auto unfinished = path;
   unfinished += "." + std::to_string(::getpid());
   std::ofstream file(unfinished, std::ios::binary | std::ios::trunc);

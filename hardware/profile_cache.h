@@ -37,8 +37,8 @@ std::optional<CachedProfile> find_profile(const Fingerprint& fingerprint,
 /// Reads a profile from a file.  Throws planner::BadProfile.
 planner::MachineProfile read_profile(const std::filesystem::path& path);
 
-/// Writes `profile` (JSON) to `path` as a whole or not at all, folders included.  Throws planner::BadProfile
-/// if it is none, Error if it cannot be written.
+/// Writes `profile` (JSON) to `path` as a whole or not at all, folders included; into what is there, if that
+/// is no file.  Throws planner::BadProfile if it is none, Error if it cannot be written.
 void write_profile(std::string_view profile, const std::filesystem::path& path);
 
 }  // namespace tandem::hardware

@@ -1,8 +1,11 @@
 #include "hardware/profile_cache.h"
 
+#include <fcntl.h>
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -99,6 +102,22 @@ TEST(ProfileCache, AFailedWriteLeavesTheOldProfileAndNothingElse) {
   const std::filesystem::directory_iterator entries(folder.path());
   EXPECT_EQ(std::distance(begin(entries), end(entries)), 1);
   EXPECT_THROW(write_profile(some_profile(), folder.path() / "p.json/full/p.json"), Error);
+}
+
+TEST(ProfileCache, WhatIsNoFileIsWrittenIntoAndStays) {
+  const test_support::TempDir folder;
+  const auto pipe = folder.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  write_profile(some_profile(), pipe);  // fits a pipe
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  std::string read(some_profile().size() + 1, '\0');
+  const auto size = ::read(reader, read.data(), read.size());
+  ::close(reader);
+  ASSERT_GE(size, 0);
+  read.resize(static_cast<std::size_t>(size));
+  EXPECT_EQ(read, some_profile());
 }
 
 }  // namespace
