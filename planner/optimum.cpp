@@ -42,8 +42,7 @@ std::vector<Mode> modes_of(const Workload& workload) {
   const auto all = std::uint64_t{workload.sequences};
   const StepShape together{1, workload.expected_context, all};
   if (all == 1) return {{together}};
-  // The shorter one first, as a rule: it soon dismisses the other.
-  return {{{1, workload.expected_context, (all + 1) / 2}, Timing::overlapped}, {together}};
+  return {{together}, {{1, workload.expected_context, (all + 1) / 2}, Timing::overlapped}};
 }
 
 /// The fastest placement over all cases and modes.
@@ -62,8 +61,16 @@ class Search {
   std::optional<Choice> run() {
     if (!space_.exact) bound_ps_ = 0;
     for (const auto& placement : space_.few_crossings) offer(placement);
+    std::vector<Open> open;
     for (const auto& mode : modes_of(workload_)) {
-      search_mode(costs_of(mode), mode.timing);
+      const auto& costs = costs_.emplace_back(costs_of(mode));
+      std::ranges::move(joined(open_cases(costs, mode.timing)), std::back_inserter(open));
+    }
+    // A time near a low bound dismisses what has a higher one.
+    std::ranges::stable_sort(open, {}, &Open::root);
+    for (std::size_t at = 0; at < open.size(); ++at) {
+      const auto entry = std::move(open[at]);
+      if (search(entry) == Outcome::apart) std::ranges::copy(entry.parts, std::back_inserter(open));
     }
     if (best_) best_->bound_ps = std::min(best_->time_ps, bound_ps_);
     return best_;
@@ -206,14 +213,6 @@ class Search {
     within.ram_fixed_bytes = std::min(within.ram_fixed_bytes, other.ram_fixed_bytes);
   }
 
-  void search_mode(const std::array<StepCosts, 2>& costs, Timing timing) {
-    auto open = joined(open_cases(costs, timing));
-    for (std::size_t at = 0; at < open.size(); ++at) {
-      const auto entry = std::move(open[at]);
-      if (search(entry) == Outcome::apart) std::ranges::copy(entry.parts, std::back_inserter(open));
-    }
-  }
-
   enum class Outcome {
     open,      ///< something faster may be left
     searched,  ///< nothing is
@@ -230,8 +229,8 @@ class Search {
     return result.complete ? Outcome::searched : Outcome::open;
   }
 
-  /// With few labels abreast a time is found that is hard to beat, and then far fewer are in the way of all.
-  /// Where they are many all the same, counts may be fewer, or find a time with which labels are.
+  /// With few labels abreast a time is found that is hard to beat, and then few counts or far fewer labels
+  /// may do. Where labels are many all the same, counts may be fewer, or find a time with which labels are.
   Outcome search(const Open& entry) {
     std::function<SearchResult(LabelLimits&)> labels;
     Picoseconds labels_to_beat_ps = 0;
@@ -243,11 +242,12 @@ class Search {
       const auto above = [&](Picoseconds time_ps) { return static_cast<double>(time_ps) - entry.root(); };
       if (above(known_ps()) < kMuchNearer * above(labels_to_beat_ps)) begin_labels();
     };
-    const std::array<std::function<SearchResult()>, 4> ways{
+    const std::array<std::function<SearchResult()>, 5> ways{
         [&] {
           begin_labels();
           return by_labels(labels, {kMostLabels, kFewAbreast});
         },
+        [&] { return by_counts(entry, kSomeCounts); },
         [&] {
           begin_labels();
           return by_labels(labels, {kSomeLabels});
@@ -286,6 +286,7 @@ class Search {
   static constexpr std::size_t kFewAbreast = 250;
   static constexpr std::size_t kSomeLabels = 250'000;
   static constexpr std::size_t kFewCounts = 10'000;
+  static constexpr std::size_t kSomeCounts = 20'000;
   static constexpr std::size_t kManyCounts = 500'000;
   static constexpr std::size_t kCountsATry = 10;  ///< that take as long
   static constexpr double kMuchNearer = 0.9;      ///< to the bound
@@ -299,6 +300,7 @@ class Search {
   std::optional<Choice> best_;
   std::size_t most_counts_;
   std::size_t labels_left_;
+  std::list<std::array<StepCosts, 2>> costs_;  ///< by mode
   std::list<SearchCase> joined_;
   Picoseconds bound_ps_ = std::numeric_limits<Picoseconds>::max();  ///< of cases not searched to the end
 };
