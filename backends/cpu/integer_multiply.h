@@ -65,7 +65,8 @@ inline constexpr WeightFormat<KindOf<Format>> kWeightFormat = {
     {nullptr, multiply_few_rows<Format, 1>, multiply_few_rows<Format, 2>, nullptr,
      multiply_few_rows<Format, 4>},
 #elif defined(__AVX2__)
-    {nullptr, multiply_few_rows<Format, 1>, nullptr, nullptr, nullptr},
+    {nullptr, multiply_few_rows<Format, 1>, multiply_few_rows<Format, 2>, nullptr,
+     multiply_few_rows<Format, 4>},
 #else
     {},
 #endif

@@ -342,7 +342,14 @@ struct LaneSource : LaneNumbers {
 
  private:
   TANDEM_INLINE Words words_at(std::size_t offset) const {
-    return __builtin_bit_cast(Words, interleave(rows, block_at + offset));
+    const LaneBytes all = interleave(rows, block_at + offset);
+    Words result;
+#pragma GCC unroll 16
+    for (int i = 0; i < LaneBytes::kRegisters; ++i) {
+      __builtin_memcpy(reinterpret_cast<char*>(result.words) + i * sizeof(Register), &all.bytes[i],
+                       sizeof(Register));
+    }
+    return result;
   }
 };
 
