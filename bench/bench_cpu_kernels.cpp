@@ -129,12 +129,30 @@ double read_bandwidth(std::span<const std::byte> data, std::uint32_t threads) {
   return static_cast<double>(data.size()) / seconds_since(begin) / 1e9;
 }
 
+/// What a benchmark reports; 0 where it means nothing.
+struct Rates {
+  double gb_per_s = 0;
+  double gmac_per_s = 0;
+  double memory_gb_per_s = 0;       ///< only read
+  double registers_gmac_per_s = 0;  ///< of all threads
+  double share = 0;                 ///< of what limits it
+};
+
+/// All of them, whatever the benchmark: a file of CSV has the same columns for all.
+void report(benchmark::State& state, const Rates& rates) {
+  state.counters["GB/s"] = rates.gb_per_s;
+  state.counters["GMAC/s"] = rates.gmac_per_s;
+  state.counters["memory_GB/s"] = rates.memory_gb_per_s;
+  state.counters["registers_GMAC/s"] = rates.registers_gmac_per_s;
+  state.counters["share"] = rates.share;
+}
+
 void read_memory(benchmark::State& state) {
   const WeightMemory data(std::size_t{400} << 20);
   std::ranges::fill(data.bytes(), std::byte{1});
   double sum = 0;
   for (auto _ : state) sum += read_bandwidth(data.bytes(), static_cast<std::uint32_t>(state.range(0)));
-  state.counters["GB/s"] = sum / static_cast<double>(state.iterations());
+  report(state, {.gb_per_s = sum / static_cast<double>(state.iterations())});
 }
 
 /// What dot products of bytes in registers give one thread, GMAC/s: twelve independent sums, VPDPBUSD; 0
@@ -166,7 +184,7 @@ void dot_in_registers(benchmark::State& state) {
   }
   double sum = 0;
   for (auto _ : state) sum += dot_rate();
-  state.counters["GMAC/s"] = sum / static_cast<double>(state.iterations());
+  report(state, {.gmac_per_s = sum / static_cast<double>(state.iterations())});
 }
 
 void multiply(benchmark::State& state, BlockType type) {
@@ -205,16 +223,13 @@ void multiply(benchmark::State& state, BlockType type) {
   const auto products = static_cast<double>(state.iterations());
   const double gigabytes = products * static_cast<double>(weights.size()) / 1e9;
   const double gmacs = products * rows * (double{kIn} * kOut / 1e9);
-  state.counters["GB/s"] = gigabytes / seconds;
-  state.counters["GMAC/s"] = gmacs / seconds;
-  state.counters["memory_GB/s"] = bandwidth;
-  if (floats) {
-    if (rows <= 8) state.counters["share"] = gigabytes / bandwidth / seconds;
-    return;
+  Rates rates{gigabytes / seconds, gmacs / seconds, bandwidth};
+  rates.registers_gmac_per_s = floats ? 0 : dot_rate() * threads;
+  if (!floats || rows <= 8) rates.share = rates.gb_per_s / bandwidth;
+  if (rates.registers_gmac_per_s > 0) {
+    rates.share = std::max(rates.share, rates.gmac_per_s / rates.registers_gmac_per_s);
   }
-  const double dots = dot_rate() * threads;
-  state.counters["registers_GMAC/s"] = dots;
-  state.counters["share"] = std::max(gigabytes / bandwidth, dots > 0 ? gmacs / dots : 0) / seconds;
+  report(state, rates);
 }
 
 void rows_and_threads(benchmark::internal::Benchmark* bench) {

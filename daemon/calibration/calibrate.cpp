@@ -40,8 +40,12 @@ std::string calibrate(const Effort& effort, const hardware::Fingerprint& fingerp
                                         gpu.work.types.front(), gpu.work.stream_rows);
     gpu_speed.stream_rows = crossover_rows(on_cpu, gpu_speed.streamed);
   }
-  const auto cpu_speed = measure_cpu(pace, fingerprint.threads);
-  return profile_json(cpu_speed, gpu_speed, {fingerprint, utc_now(), pace.elapsed_s()});
+  return usable_profile([&] {
+    const auto cpu_speed = measure_cpu(pace, fingerprint.threads);
+    auto profile = profile_json(cpu_speed, gpu_speed, {fingerprint, utc_now(), pace.elapsed_s()});
+    pace.begin_anew();  // in case that is needed
+    return profile;
+  });
 }
 
 }  // namespace tandem::calibration

@@ -18,7 +18,8 @@ struct GpuToMeasure {
 
 /// Measures this machine with the threads of `fingerprint` and returns a profile as JSON (profile_json.h).
 /// Nothing of a model is run: kernels work on made-up matrices of real shapes.  A GPU has the first part of
-/// the time.  Throws Error, and std::runtime_error if the GPU fails.
+/// the time.  The CPU is measured once more where the profile would be none (usable_profile).  Throws Error,
+/// and std::runtime_error if the GPU fails.
 std::string calibrate(const Effort& effort, const hardware::Fingerprint& fingerprint,
                       const Progress& progress, const GpuToMeasure& gpu);
 

@@ -43,6 +43,13 @@ class Pace {
  public:
   Pace(const Effort& effort, Progress progress) : effort_(effort), progress_(std::move(progress)) {}
 
+  /// All time is left again, and no sample is known.
+  void begin_anew() {
+    start_ = Clock::now();
+    paused_s_ = 0;
+    samples_.clear();
+  }
+
   /// False once the time is used up.  Says what comes next where it is not.  What is measured until the next
   /// call is named by `what` and its number since.
   bool begin(const std::string& what) {

@@ -1,11 +1,13 @@
 #include "daemon/calibration/profile_json.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
 #include "daemon/calibration/cpu_products.h"
 #include "model/error.h"
+#include "planner/errors.h"
 #include "planner/machine.h"
 #include "planner/size_text.h"
 
@@ -175,6 +177,24 @@ std::string profile_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const
        {{"cpu", types_json(cpu.types, "; repacked where it can be")}, {"gpu", types_json(gpu.types, "")}}},
       {"measured", measured_json(cpu, gpu, occasion)}};
   return profile.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string usable_profile(const std::function<std::string()>& measure) {
+  const auto problem_of = [](const std::string& profile) -> std::optional<std::string> {
+    try {
+      static_cast<void>(planner::parse_machine(profile, "as measured"));
+      return std::nullopt;
+    } catch (const planner::BadProfile& bad) {
+      return bad.what();
+    }
+  };
+  if (auto profile = measure(); !problem_of(profile)) return profile;
+  auto again = measure();
+  if (const auto problem = problem_of(again)) {
+    throw Error("calibration: measured twice, and no profile came of it: " + *problem,
+                "was the process stopped, or the machine asleep? try again when it is at rest");
+  }
+  return again;
 }
 
 }  // namespace tandem::calibration

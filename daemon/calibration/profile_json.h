@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "daemon/calibration/accelerator_speed.h"
@@ -20,5 +21,10 @@ struct Occasion {
 /// not measured of a GPU, all of it where there is none, is as in the built-in profile `default`, and says
 /// so.  Throws Error where what a profile needs of the CPU was not measured.
 std::string profile_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const Occasion& occasion);
+
+/// What `measure` gives, a profile; what it gives the next time if no plan can be counted with that, as where
+/// the process stood still while something was timed: rates near 0 are out of range.  Throws Error if that is
+/// no better.
+std::string usable_profile(const std::function<std::string()>& measure);
 
 }  // namespace tandem::calibration

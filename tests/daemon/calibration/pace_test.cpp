@@ -94,6 +94,16 @@ TEST(Pace, ProgressTakesNoneOfTheTime) {
   EXPECT_FALSE(pace.has(0.5));
 }
 
+TEST(Pace, BegunAnewHasAllItsTimeAndNoSamples) {
+  Pace pace({0.5, 1, 1, 0}, [](const std::string&, double) {});
+  pace.begin("sleep");
+  slept_s(pace, {600});
+  EXPECT_FALSE(pace.begin("sleep"));
+  pace.begin_anew();
+  EXPECT_TRUE(pace.begin("sleep"));
+  EXPECT_LT(slept_s(pace, {0}), 0.3);
+}
+
 TEST(Median, IsInTheMiddle) {
   EXPECT_EQ(median({3}), 3);
   EXPECT_EQ(median({9, 1, 3}), 3);

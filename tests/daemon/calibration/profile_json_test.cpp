@@ -158,5 +158,38 @@ TEST(ProfileJson, NothingIsMadeUpForWhatIsMissing) {
   EXPECT_THROW(profile_json(speed, {}, kOccasion), Error);
 }
 
+/// What a process measured that stood still while it did.
+std::string stood_still() {
+  auto speed = some_speed();
+  speed.types[0].read_gb_per_s[2] = 0.0004;
+  return profile_json(speed, {}, kOccasion);
+}
+
+TEST(UsableProfile, IsTheFirstThatIsInRange) {
+  const auto good = profile_json(some_speed(), {}, kOccasion);
+  for (const std::vector<std::string>& measured : {std::vector{good}, std::vector{stood_still(), good}}) {
+    std::size_t measurements = 0;
+    EXPECT_EQ(usable_profile([&] { return measured.at(measurements++); }), good);
+    EXPECT_EQ(measurements, measured.size());
+  }
+}
+
+TEST(UsableProfile, IsRefusedWhereMeasuringAgainDoesNotHelp) {
+  unsigned measurements = 0;
+  const auto measure = [&] {
+    ++measurements;
+    return stood_still();
+  };
+  try {
+    usable_profile(measure);
+    FAIL() << "a rate of 0.0004 GB/s";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("measured twice"));
+    EXPECT_THAT(error.what(), HasSubstr("read_gb_per_s"));
+    EXPECT_THAT(error.hint(), HasSubstr("try again"));
+  }
+  EXPECT_EQ(measurements, 2U);
+}
+
 }  // namespace
 }  // namespace tandem::calibration
