@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <functional>
+#include <future>
 #include <malloc.h>
 #include <memory>
 #include <mutex>
@@ -121,6 +123,19 @@ std::optional<memory::VramUse> measured_vram(const memory::BoundPlan& bound) {
   return use;
 }
 
+/// Has `load` done where the team of `threads` will read: on its cores, with memory of all its nodes.
+void load_for_team(unsigned threads, const std::function<void()>& load) {
+  // On a thread of its own, so that nothing else is bound.
+  std::async(std::launch::async, [&] {
+    const cpu::Cores cores;
+    cores.keep_this_thread_with_team(threads);
+    if (cores.spread_memory_over_team(threads)) {
+      spdlog::info("loading: memory is spread over {} NUMA nodes", cores.nodes_of_team(threads).size());
+    }
+    load();
+  }).get();
+}
+
 /// Reads the weights in with as many threads as compute later, telling clients and the log how far it is.
 const memory::BoundPlan& read_in(memory::BoundPlan& bound, const Config& config, DaemonService& service,
                                  const StopRequest& stop) {
@@ -137,7 +152,7 @@ const memory::BoundPlan& read_in(memory::BoundPlan& bound, const Config& config,
       spdlog::info("loading: {}%", tenths * 10);
     }
   };
-  bound.load(report, threads);
+  load_for_team(threads, [&] { bound.load(report, threads); });
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   spdlog::info("loaded {} bytes in {:.2f} s, {} of them repacked for the CPU",
                planner::grouped(bound.plan().model.tensor_bytes), took.count(),

@@ -35,6 +35,21 @@ struct Cores::Impl {
   Topology topology;
   std::vector<Bitmap> places;  ///< one hardware thread of each core
   unsigned quota = cpu_quota();
+
+  /// Those of a team's threads.
+  [[nodiscard]] Bitmap places_of_team(unsigned threads) const {
+    Bitmap all(hwloc_bitmap_alloc());
+    for (std::size_t i = 0; i < std::min<std::size_t>(threads, places.size()); ++i) {
+      hwloc_bitmap_or(all.get(), all.get(), places[i].get());
+    }
+    return all;
+  }
+
+  [[nodiscard]] Bitmap nodes_of_team(unsigned threads) const {
+    Bitmap nodes(hwloc_bitmap_alloc());
+    if (topology) hwloc_cpuset_to_nodeset(topology.get(), places_of_team(threads).get(), nodes.get());
+    return nodes;
+  }
 };
 
 Cores::Cores() : impl_(std::make_unique<Impl>()) {
@@ -68,6 +83,33 @@ bool Cores::pin_this_thread(unsigned index) const noexcept {
   if (impl_->places.empty()) return false;
   const Bitmap& place = impl_->places[index % impl_->places.size()];
   return hwloc_set_cpubind(impl_->topology.get(), place.get(), HWLOC_CPUBIND_THREAD) == 0;
+}
+
+bool Cores::keep_this_thread_with_team(unsigned threads) const noexcept {
+  if (impl_->places.empty()) return false;
+  const auto places = impl_->places_of_team(threads);
+  return hwloc_set_cpubind(impl_->topology.get(), places.get(), HWLOC_CPUBIND_THREAD) == 0;
+}
+
+bool Cores::spread_memory_over_team(unsigned threads) const noexcept {
+  const auto nodes = impl_->nodes_of_team(threads);
+  if (hwloc_bitmap_weight(nodes.get()) < 2) return false;
+  constexpr int kThread = HWLOC_MEMBIND_THREAD | HWLOC_MEMBIND_BYNODESET;
+  hwloc_topology_t topology = impl_->topology.get();
+  const Bitmap known(hwloc_bitmap_alloc());
+  hwloc_membind_policy_t policy = HWLOC_MEMBIND_MIXED;
+  if (hwloc_get_membind(topology, known.get(), &policy, kThread) != 0) return false;
+  if (policy != HWLOC_MEMBIND_DEFAULT && policy != HWLOC_MEMBIND_FIRSTTOUCH) return false;
+  return hwloc_set_membind(topology, nodes.get(), HWLOC_MEMBIND_INTERLEAVE, kThread) == 0;
+}
+
+std::vector<unsigned> Cores::nodes_of_team(unsigned threads) const {
+  const auto nodes = impl_->nodes_of_team(threads);
+  std::vector<unsigned> numbers;
+  for (int node = hwloc_bitmap_first(nodes.get()); node >= 0; node = hwloc_bitmap_next(nodes.get(), node)) {
+    numbers.push_back(static_cast<unsigned>(node));
+  }
+  return numbers;
 }
 
 }  // namespace tandem::cpu

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 namespace tandem::cpu {
 
@@ -19,6 +20,20 @@ class Cores {
   /// Binds the calling thread to one hardware thread of core `index` (modulo the cores).  False if the
   /// machine or its settings do not allow it.
   bool pin_this_thread(unsigned index) const noexcept;
+
+  /// Keeps the calling thread, and those that it starts from now on, to the cores that a team of `threads` is
+  /// pinned to.  False as above.
+  bool keep_this_thread_with_team(unsigned threads) const noexcept;
+
+  /// Spreads what the calling thread, and those that it starts from now on, touch or read first, page by page
+  /// over `nodes_of_team`: its own memory, and pages of mapped files that were not in memory yet.  A team's
+  /// threads claim pieces as they become free, so no piece has a thread, and no node, that it belongs to;
+  /// what a step reads has to come from all nodes at once.  False where there is one node, where somebody has
+  /// said already where memory is to come from, and as above.
+  bool spread_memory_over_team(unsigned threads) const noexcept;
+
+  /// The system's numbers of the NUMA nodes next to the cores of a team of `threads`, ascending.
+  [[nodiscard]] std::vector<unsigned> nodes_of_team(unsigned threads) const;
 
  private:
   struct Impl;
