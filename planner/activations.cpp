@@ -18,6 +18,15 @@ std::uint64_t quantised_rows(std::uint64_t rows, std::uint64_t elems) {
   return (ByteCount(rows) * blocks * kQuantisedBlockBytes).aligned(kBufferAlignmentBytes).value();
 }
 
+/// Whether rows that decode attend to parts of their keys at once: results of three parts or more find room
+/// where Wo's product goes afterwards, each with two floats of its own.
+bool cuts_keys(const ModelInput& model, const Workload& workload, const model::LayerSpec& layer) {
+  constexpr std::uint64_t kFewestParts = 3;
+  constexpr std::uint64_t kMostRows = 8;
+  const auto part_floats = kMostRows * layer.heads * (std::uint64_t{layer.head_dim} + 2);
+  return std::uint64_t{workload.micro_batch} * model.hyper.width >= kFewestParts * part_floats;
+}
+
 }  // namespace
 
 void RowWidths::include(const ModelInput& model, UnitRef unit, Device device) noexcept {
@@ -149,6 +158,19 @@ std::uint64_t recorded_steps(const Workload& workload) noexcept {
   const auto rows_shapes = steps;
   for (auto context = kSmallestContext; context < workload.max_seq_len; context *= 2) steps += rows_shapes;
   return std::min(steps, kMostRecordedSteps);
+}
+
+std::uint64_t recorded_operations(const ModelInput& model, const Workload& workload, UnitRef half) noexcept {
+  constexpr std::uint64_t kOfFfn = 5;        // gate, up, GeGLU, down, the next norm
+  constexpr std::uint64_t kOfAttention = 7;  // Q, K, heads, attention, rows to the cache, Wo, the next norm
+  if (half.kind == UnitKind::ffn) return kOfFfn;
+  const auto& layer = model.hyper.layers[half.layer];
+  auto operations = kOfAttention;
+  if (layer.has_v) ++operations;
+  if (workload.draft_rows > 0) ++operations;                                 // accepted ones to the cache
+  if (model.layers[half.layer].attention.quantised_elems > 0) ++operations;  // what Wo takes as integers
+  if (cuts_keys(model, workload, layer)) ++operations;                       // the parts' results become one
+  return operations;
 }
 
 std::uint32_t logit_rows(const Workload& workload) noexcept {

@@ -99,11 +99,13 @@ StepCounts most_step_counts(const Plan& plan) noexcept;
 std::uint64_t recorded_steps(const Workload& workload) noexcept;
 inline constexpr std::uint64_t kMostRecordedSteps = 64;
 
-/// Device memory set aside for what is recorded of one operation, and the most operations that a half takes.
-/// The emulated device charges just that; on others as many steps are recorded as fit.
+/// Device memory set aside for what is recorded of one operation.  The emulated device charges just that; on
+/// others as many steps are recorded as fit.
 inline constexpr std::uint64_t kGraphOperationBytes = 1024;
-inline constexpr std::uint64_t kAttentionOperations = 11;
-inline constexpr std::uint64_t kFfnOperations = 6;
+
+/// Operations of a half in a recorded step (backends/cuda/stage.cpp).  The norm before a half belongs to the
+/// one before it; before a stage's first half it is not recorded, so that stages need nothing of their own.
+std::uint64_t recorded_operations(const ModelInput& model, const Workload& workload, UnitRef half) noexcept;
 
 /// Pinned memory through which weights go to an accelerator when they are loaded: in two halves,
 /// of which one is copied while the other is filled.  Where the head is stored in another type on the way,

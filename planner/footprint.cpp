@@ -86,12 +86,12 @@ void DeviceLoad::add(UnitRef unit) {
   switch (unit.kind) {
     case UnitKind::attention:
       tensors_ += size(model_->layers[unit.layer].attention);
-      operations_ += kAttentionOperations;
+      operations_ += recorded_operations(*model_, *workload_, unit);
       add_attention(unit.layer);
       return;
     case UnitKind::ffn:
       tensors_ += size(model_->layers[unit.layer].ffn);
-      operations_ += kFfnOperations;
+      operations_ += recorded_operations(*model_, *workload_, unit);
       return;
     case UnitKind::head:
       head_ += size(model_->head);

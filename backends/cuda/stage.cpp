@@ -69,10 +69,14 @@ class CudaStage final : public device::Stage {
   void step(const device::MicroBatch& batch, float* x) override {
     if (units_.empty() || batch.rows == 0) return;
     step_ = rows_;
-    if (batch.rows > kDecodeRows || !graphs_.enabled() || streams_) return enqueue(x);
+    if (batch.rows > kDecodeRows || !graphs_.enabled() || streams_) {
+      begin_first(x);
+      return enqueue(x);
+    }
     step_.n_rows = row_class(batch.rows, shape_.max_rows);
     const std::size_t missing = std::size_t{step_.n_rows - batch.rows} * shape_.width * sizeof(float);
     if (missing > 0) stream_.fill(x + std::size_t{batch.rows} * shape_.width, 0, missing);
+    begin_first(x);
     graphs_.run(stream_, {x, step_.n_rows, step_.context_tok}, [this, x] { enqueue(x); });
   }
 
@@ -92,9 +96,8 @@ class CudaStage final : public device::Stage {
   }
 
  private:
-  /// All units, for the rows of step_.
+  /// All units, for the rows of step_, after `begin_first`.
   void enqueue(float* x) {
-    begin_first(x);
     for (std::size_t u = 0; u < units_.size(); ++u) {
       if (units_[u].unit.kind == UnitKind::attention) {
         attention(units_[u]);
@@ -136,6 +139,8 @@ class CudaStage final : public device::Stage {
     step.quantised = quantised(next.quantise_input, shape_.width);
   }
 
+  /// The norm before the first unit.  No graph has it: so what is recorded of a unit does not depend on
+  /// where stages begin, and a plan can count it unit by unit.
   void begin_first(float* x) {
     RowStep step;
     step.x = x;

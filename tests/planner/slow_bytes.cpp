@@ -260,6 +260,23 @@ struct Counter {
     }
   }
 
+  /// Of a decode step, one after another.
+  [[nodiscard]] std::uint64_t attention_operations(std::size_t layer) const {
+    const auto find = [&](const char* stem) {
+      return header.find_tensor("blk." + std::to_string(layer) + "." + stem + ".weight");
+    };
+    std::vector<const char*> operations{"q", "k", "heads", "attend", "commit", "out", "norm"};
+    if (find("attn_v") != nullptr) operations.push_back("v");
+    if (workload.draft_rows > 0) operations.push_back("accepted drafts");
+    if (!model::is_float(find("attn_output")->type)) operations.push_back("quantise");
+    const auto& query = *find("attn_q");
+    const auto head_dim = find("attn_q_norm")->dims[0];
+    const auto heads = query.dims[1] / head_dim;
+    const auto room = std::uint64_t{workload.micro_batch} * query.dims[0];
+    if (room / (8 * heads * (head_dim + 2)) >= 3) operations.push_back("merge");
+    return operations.size();
+  }
+
   /// Records of decode steps of every shape, one after another.
   void count_graphs() {
     const auto up_to_power = [](std::uint64_t n) {
@@ -280,8 +297,8 @@ struct Counter {
     for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
       for (std::size_t shape = 0; shape < shapes; ++shape) {
         if (placement.attention[i] != Device::cpu)
-          bytes[{placement.attention[i], Purpose::graphs}] += 11 * 1024;
-        if (placement.ffn[i] != Device::cpu) bytes[{placement.ffn[i], Purpose::graphs}] += 6 * 1024;
+          bytes[{placement.attention[i], Purpose::graphs}] += attention_operations(i) * 1024;
+        if (placement.ffn[i] != Device::cpu) bytes[{placement.ffn[i], Purpose::graphs}] += 5 * 1024;
       }
     }
   }

@@ -124,6 +124,18 @@ void SlowWalk::add_kv(Unit& unit) const {
   unit.kv_bytes = up_to_64(workload_.sequences * cells * unit.kv_row_bytes);
 }
 
+/// Kernels of a half that decodes, each with what comes before it in the half or after it.
+std::uint64_t SlowWalk::operations_of(const Unit& unit) const {
+  if (!unit.attends) return 5;
+  const auto parts_floats = 8 * (unit.q_elems + 2 * (unit.q_elems / unit.head_elems));
+  std::uint64_t operations = 7;
+  operations += unit.v_elems > 0 ? 1 : 0;
+  operations += workload_.draft_rows > 0 ? 1 : 0;
+  operations += unit.integer_elems > 0 ? 1 : 0;
+  operations += workload_.micro_batch * width_ / parts_floats > 2 ? 1 : 0;
+  return operations;
+}
+
 double SlowWalk::share_s(const Share& share, double rows, bool on_gpu) const {
   const auto& measured = on_gpu ? machine_.gpu_types : machine_.cpu_types;
   const auto ops = 2 * rows * share.elems;
@@ -271,7 +283,7 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
     side.largest_bytes = std::max(side.largest_bytes, unit.largest_bytes);
     side.bytes += on_gpu ? unit.copied_bytes : unit.mapped_bytes;
     side.ffn = std::max(side.ffn, unit.ffn_elems);
-    if (on_gpu && !is_head) side.bytes += recorded_steps_ * (unit.attends ? 11 : 6) * 1024;
+    if (on_gpu && !is_head) side.bytes += recorded_steps_ * operations_of(unit) * 1024;
     if (!unit.attends) return;
     side.bytes += unit.kv_bytes;
     side.drafts += unit.kv_row_bytes * workload_.sequences * workload_.draft_rows;

@@ -74,6 +74,7 @@ class SlowWalk {
     std::uint64_t largest_bytes = 0;  ///< tensor
   };
 
+  [[nodiscard]] std::uint64_t operations_of(const Unit& unit) const;
   [[nodiscard]] double share_s(const Share& share, double rows, bool on_gpu) const;
   [[nodiscard]] double rows_s(const Unit& unit, bool is_head, double rows) const;
   [[nodiscard]] double threads_attention_s(const Unit& unit, std::uint64_t rows, std::uint64_t sequences,

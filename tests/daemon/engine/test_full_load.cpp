@@ -191,7 +191,10 @@ void expect_all_used(const std::filesystem::path& file, const planner::Workload&
   const auto changed = changed_by_arena(bound);
   for (const auto& line : executor.ledger()) {
     const auto name = name_of(line.device, line.purpose);
-    if (line.purpose == Purpose::graphs) continue;  // the driver's
+    if (line.purpose == Purpose::graphs) {  // the driver's
+      EXPECT_EQ(device->graph_bytes(), line.planned_bytes);
+      continue;
+    }
     std::cout << "  " << name << ": " << planner::grouped(line.high_water_bytes) << " of "
               << planner::grouped(line.planned_bytes) << " bytes used\n";
     EXPECT_GE(line.high_water_bytes * 100, line.planned_bytes * kEnough) << name;
