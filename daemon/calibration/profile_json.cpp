@@ -105,7 +105,7 @@ double most(const std::vector<planner::TypeRates>& types, const Value& value) {
 void add_gpu(const AcceleratorSpeed& gpu, Rates& rates) {
   const auto assumed = planner::builtin_machine("default");
   const auto add = [&rates](const char* name, double measured, double otherwise, const char* how) {
-    if (measured > 0) {
+    if (measured > 0 && planner::is_credible_rate(name, measured)) {
       rates.add(name, measured, std::string("measured: ") + how);
     } else {
       rates.add(name, otherwise, "not measured: as in the profile default");

@@ -18,8 +18,8 @@ struct Occasion {
 
 /// Profile JSON as planner/machine.h reads it, every number with its source.  Its "measured" object has the
 /// occasion, the reading speeds by threads and by NUMA node, and those of copies to a GPU and back.  What was
-/// not measured of a GPU, all of it where there is none, is as in the built-in profile `default`, and says
-/// so.  Throws Error where what a profile needs of the CPU was not measured.
+/// not measured of a GPU, or is not to be believed, all of it where there is none, is as in the built-in
+/// profile `default`, and says so.  Throws Error where what a profile needs of the CPU was not measured.
 std::string profile_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const Occasion& occasion);
 
 /// What `measure` gives, a profile; what it gives the next time if no plan can be counted with that, as where
