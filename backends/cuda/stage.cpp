@@ -82,6 +82,7 @@ class CudaStage final : public device::Stage {
 
   void record(float* x, std::uint32_t rows, std::uint64_t context_tok) override {
     const std::uint32_t most_rows = std::min(rows, kDecodeRows);
+    if (most_rows == 0) graphs_.close();
     if (units_.empty() || streams_ || most_rows == 0) return;
     step_ = rows_;
     for (step_.context_tok = kSmallestContext;; step_.context_tok *= 2) {

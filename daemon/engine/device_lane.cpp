@@ -143,15 +143,17 @@ class AcceleratorLane final : public DeviceLane {
     });
   }
 
-  /// So that no step that is served has to.
+  /// So that no step that is served has to.  The way of streamed weights comes last, and nobody decodes on
+  /// it.
   void record_steps() {
     const auto& plan = plan_.plan();
     device_.set_graph_limit(plan.arena_bytes(*planner::gpu_of(plan), planner::Purpose::graphs));
-    for (const auto& segment : segments_) {
-      if (!segment.stage) continue;
-      segment.stage->record(plan_.on_accelerator().residual.data(),
-                            plan.workload.sequences * (plan.workload.draft_rows + 1),
-                            plan.workload.max_seq_len);
+    const auto in_place = segments_of(plan).size();
+    const auto decoding = plan.workload.sequences * (plan.workload.draft_rows + 1);
+    for (std::size_t i = 0; i < segments_.size(); ++i) {
+      if (!segments_[i].stage) continue;
+      segments_[i].stage->record(plan_.on_accelerator().residual.data(), i < in_place ? decoding : 0,
+                                 plan.workload.max_seq_len);
     }
   }
 
