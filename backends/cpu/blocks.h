@@ -404,9 +404,10 @@ struct MXFP4 {
   static constexpr std::uint8_t kLevels[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_scales(const Source& from, const Sink& to) {
-    // 2^(e - 128); below e = 2 that is a subnormal.
+    // 2^(e - 128); below e = 2 that is a subnormal.  No comparison: lanes would be taken apart for it.
     const auto e = from.byte(0);
-    to(0, from.as_floats(e < 2 ? (e & 1) * 0x00200000 + 0x00200000 : (e - 1) << 23));
+    const auto subnormal = 0 - ((e - 2) >> 31);  // all bits or none
+    to(0, from.as_floats((subnormal & ((e + 1) << 21)) | (~subnormal & ((e - 1) << 23))));
   }
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
