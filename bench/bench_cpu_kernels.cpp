@@ -1,6 +1,7 @@
 // Speed of the CPU multiply kernels: GB/s of weights read, by block type, rows and threads, from a matrix far
 // larger than the caches, and the share of the bound: the larger of the time to read the weights, measured
-// just before and after each product on the same bytes, and the time of its dot products in registers.
+// just before and after each product on the same bytes, and the time of its dot products in registers, by the
+// best instructions of the same kernel set (dot_rate.h).
 // Weights are repacked where they can be (planes.h), unless TANDEM_WEIGHTS=rows.
 // TANDEM_KERNELS=sse41|avx2|avx-vnni|avx512-vnni|amx-int8 picks a kernel set; the best one is the default.
 
@@ -22,6 +23,7 @@
 #include "backends/cpu/kernel_set.h"
 #include "backends/cpu/planes.h"
 #include "backends/cpu/quantised_row.h"
+#include "bench/dot_rate.h"
 #include "bench/random_blocks.h"
 
 namespace {
@@ -155,35 +157,9 @@ void read_memory(benchmark::State& state) {
   report(state, {.gb_per_s = sum / static_cast<double>(state.iterations())});
 }
 
-/// What dot products of bytes in registers give one thread, GMAC/s: twelve independent sums, VPDPBUSD; 0
-/// without AVX-512 VNNI.
-double dot_rate() {
-  if (!__builtin_cpu_supports("avx512vnni")) return 0;
-  constexpr int kRounds = 1 << 22, kSums = 12, kProducts = 64;
-  const auto begin = std::chrono::steady_clock::now();
-  int rounds = kRounds;
-  asm volatile(
-      "1:\n"
-      "vpdpbusd %%zmm30, %%zmm31, %%zmm16\nvpdpbusd %%zmm30, %%zmm31, %%zmm17\n"
-      "vpdpbusd %%zmm30, %%zmm31, %%zmm18\nvpdpbusd %%zmm30, %%zmm31, %%zmm19\n"
-      "vpdpbusd %%zmm30, %%zmm31, %%zmm20\nvpdpbusd %%zmm30, %%zmm31, %%zmm21\n"
-      "vpdpbusd %%zmm30, %%zmm31, %%zmm22\nvpdpbusd %%zmm30, %%zmm31, %%zmm23\n"
-      "vpdpbusd %%zmm30, %%zmm31, %%zmm24\nvpdpbusd %%zmm30, %%zmm31, %%zmm25\n"
-      "vpdpbusd %%zmm30, %%zmm31, %%zmm26\nvpdpbusd %%zmm30, %%zmm31, %%zmm27\n"
-      "dec %0\njnz 1b\n"
-      : "+r"(rounds)
-      :
-      : "cc");
-  return double{kRounds} * kSums * kProducts / seconds_since(begin) / 1e9;
-}
-
 void dot_in_registers(benchmark::State& state) {
-  if (dot_rate() == 0) {
-    state.SkipWithError("needs AVX-512 VNNI");
-    return;
-  }
   double sum = 0;
-  for (auto _ : state) sum += dot_rate();
+  for (auto _ : state) sum += tandem::bench::dot_rate(chosen_set().name);
   report(state, {.gmac_per_s = sum / static_cast<double>(state.iterations())});
 }
 
@@ -224,7 +200,7 @@ void multiply(benchmark::State& state, BlockType type) {
   const double gigabytes = products * static_cast<double>(weights.size()) / 1e9;
   const double gmacs = products * rows * (double{kIn} * kOut / 1e9);
   Rates rates{gigabytes / seconds, gmacs / seconds, bandwidth};
-  rates.registers_gmac_per_s = floats ? 0 : dot_rate() * threads;
+  rates.registers_gmac_per_s = floats ? 0 : tandem::bench::dot_rate(kernels.name) * threads;
   if (!floats || rows <= 8) rates.share = rates.gb_per_s / bandwidth;
   if (rates.registers_gmac_per_s > 0) {
     rates.share = std::max(rates.share, rates.gmac_per_s / rates.registers_gmac_per_s);
