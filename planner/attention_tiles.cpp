@@ -7,6 +7,7 @@ namespace tandem::planner {
 namespace {
 
 constexpr double kTileQueries = 16;
+constexpr double kTasksOfAThread = 4;
 
 }  // namespace
 
@@ -16,11 +17,12 @@ AttentionTiles attention_tiles(const model::LayerSpec& layer, std::uint64_t rows
   const double kv_heads = layer.kv_heads;
   const double group = layer.heads / kv_heads;
   const auto tasks_for = [&](double heads) { return all_rows * kv_heads * std::ceil(group / heads); };
-  // Every thread should have something to do; then, the more queries together, the better.
-  auto heads = std::min(group, kTileQueries);
-  while (heads > 1 && tasks_for(heads) < threads) heads = std::floor((heads + 1) / 2);
+  const auto heads = std::min(group, kTileQueries);
+  // Few tasks: the keys are cut too, evenly.
+  if (threads > 1 && tasks_for(heads) < kTasksOfAThread * threads) return {std::ceil(group / heads), 1};
   const auto most_rows = std::max(1.0, std::floor(kTileQueries / heads));
-  const auto wanted_rows = std::clamp(std::floor(tasks_for(heads) / (threads * 4)), 1.0, most_rows);
+  const auto wanted_rows =
+      std::clamp(std::floor(tasks_for(heads) / (threads * kTasksOfAThread)), 1.0, most_rows);
   const auto tile_rows = std::min(wanted_rows, static_cast<double>(rows));
   const auto row_tiles = static_cast<double>(sequences) * std::ceil(static_cast<double>(rows) / tile_rows);
   const auto tasks = row_tiles * kv_heads * std::ceil(group / heads);

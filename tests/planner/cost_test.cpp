@@ -104,16 +104,15 @@ TEST_F(Cost, AttentionOfKnownThreadsIsLoadsAndOperationsTogether) {
   machine_.cpu_attention_gb_per_s = 16;
   machine_.cpu_attention_tops = 0.08;
   const auto us = [&](StepShape step) { return unit_us(Device::cpu, attention, step); };
-  // 16 heads on one KV head, for two threads: two tasks of eight heads that both load 1 KiB a key.
-  const double key_us = 2 * 1024 / 16e9 * 1e6 + 4 * 16 * 512 / 0.08e12 * 1e6;
+  // 16 heads on one KV head are one task, of which both threads take keys: each key, 1 KiB, is loaded once.
+  const double key_us = 1024 / 16e9 * 1e6 + 4 * 16 * 512 / 0.08e12 * 1e6;
   EXPECT_NEAR(us({1, 20'000}) - us({1, 10'000}), 10'000 * key_us, kRounding);
-  // Two sequences are two tasks already: each loads a key once for all heads.
+  // Two sequences are two tasks, for which the same holds.
   const double pair_us = 2 * (1024 / 16e9 * 1e6 + 4 * 16 * 512 / 0.08e12 * 1e6);
   EXPECT_NEAR(us({1, 20'000, 2}) - us({1, 10'000, 2}), 10'000 * pair_us, kRounding);
-  // With three threads heads are halved until there are four tasks of four heads, in two rounds of 4/3.
+  // With three threads no one waits either.
   machine_.cpu_threads = 3;
-  const double three_us = 1.5 * (4 * 1024 / 16e9 * 1e6 + 4 * 16 * 512 / 0.08e12 * 1e6);
-  EXPECT_NEAR(us({1, 20'000}) - us({1, 10'000}), 10'000 * three_us, kRounding);
+  EXPECT_NEAR(us({1, 20'000}) - us({1, 10'000}), 10'000 * key_us, kRounding);
   EXPECT_GT(us({1, 1}), plain_us);
 }
 
@@ -126,8 +125,8 @@ TEST_F(Cost, ScoresAndVectorsThatMakeKeysHaveRatesOfTheirOwn) {
   const auto us = [&](std::uint32_t layer, std::uint64_t context) {
     return unit_us(Device::cpu, {UnitKind::attention, layer}, {1, context});
   };
-  // Layer 5 caches one vector of 512 halves, loaded by both threads; 16 heads have a score for each key.
-  const double vector_us = (2 * 1024 / 4e9 + 4 * 16 * 512 / 0.08e12 + 16 / 0.5e9) * 1e6;
+  // Layer 5 caches one vector of 512 halves; 16 heads have a score for each key.
+  const double vector_us = (1024 / 4e9 + 4 * 16 * 512 / 0.08e12 + 16 / 0.5e9) * 1e6;
   EXPECT_NEAR(us(5, 20'000) - us(5, 10'000), 10'000 * vector_us, kRounding);
   // Layer 0 caches K and V of 8 heads of 256.
   const double separate_us = (8192 / 16e9 + 4 * 16 * 256 / 0.08e12 + 16 / 0.5e9) * 1e6;
@@ -188,11 +187,11 @@ TEST_F(Cost, ThreadsWaitForTheOneWithMostTasks) {
   machine_.cpu_threads = 5;
   machine_.cpu_attention_gb_per_s = 16;
   machine_.cpu_attention_tops = 0.08;
-  // Layer 0 has 8 KV heads of two heads each: one row is 8 tasks for 5 threads, two rounds of 1.6.
+  // Layer 0 has 8 KV heads of two heads each: three rows are 24 tasks for 5 threads, five rounds of 4.8.
   const auto us = [&](std::uint64_t context) {
-    return unit_us(Device::cpu, {UnitKind::attention, 0}, {1, context});
+    return unit_us(Device::cpu, {UnitKind::attention, 0}, {3, context});
   };
-  const double key_us = (8192 / 16e9 + 4 * 16 * 256 / 0.08e12) * 1e6 * 2 / 1.6;
+  const double key_us = 3 * (8192 / 16e9 + 4 * 16 * 256 / 0.08e12) * 1e6 * 5 / 4.8;
   EXPECT_NEAR(us(1000) - us(500), 500 * key_us, kRounding);
 }
 

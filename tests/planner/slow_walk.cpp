@@ -183,17 +183,18 @@ double SlowWalk::rows_s(const Unit& unit, bool is_head, double rows) const {
 }
 
 /// Tasks of some rows and heads of one KV head, dealt out one to each thread in turn: as long as the first
-/// thread takes.  `pairs` are of a row and a key it sees, in one sequence.
+/// thread takes; evenly where they are so few that keys are cut.  `pairs` are of a row and a key it sees, in
+/// one sequence.
 double SlowWalk::threads_attention_s(const Unit& unit, std::uint64_t rows, std::uint64_t sequences,
                                      std::uint64_t pairs) const {
   const auto threads = static_cast<std::uint64_t>(machine_.cpu_threads);
   const auto kv_heads = unit.k_elems / unit.head_elems;
   const auto heads_each = unit.q_elems / unit.k_elems;
-  std::uint64_t together = std::min<std::uint64_t>(16, heads_each);
+  const auto together = std::min<std::uint64_t>(16, heads_each);
   const auto single_rows = [&] {
     return rows * sequences * kv_heads * ((heads_each + together - 1) / together);
   };
-  while (together > 1 && single_rows() < threads) together -= together / 2;
+  const bool keys_are_cut = threads > 1 && single_rows() < 4 * threads;
   auto task_rows = std::min(single_rows() / (4 * threads), 16 / together);
   task_rows = std::min(rows, std::max<std::uint64_t>(1, task_rows));
   const auto head_tasks = (heads_each + together - 1) / together;
@@ -213,6 +214,7 @@ double SlowWalk::threads_attention_s(const Unit& unit, std::uint64_t rows, std::
   const auto scores = static_cast<double>(heads) * all_pairs;
   if (machine_.cpu_attention_scores_g_per_s > 0)
     seconds += scores / (machine_.cpu_attention_scores_g_per_s * 1e9);
+  if (keys_are_cut) return seconds;
   return seconds / static_cast<double>(tasks) * static_cast<double>(threads * of_the_first);
 }
 
