@@ -94,7 +94,8 @@ Spent spent_by(const CaseCosts& costs, const std::vector<std::uint8_t>& sides);
 struct SearchResult {
   std::optional<std::vector<std::uint8_t>> sides;  ///< faster than what was known; nothing if none is
   Picoseconds time_ps = 0;
-  bool complete = true;  ///< false: stopped before the end
+  bool complete = true;          ///< false: stopped before the end
+  std::size_t labels_to_go = 0;  ///< where it stopped for want of labels: about how many more it would take
 };
 
 /// A lower bound to the time of every placement of a case that fits: prices on bytes instead of limits to

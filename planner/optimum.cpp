@@ -250,7 +250,9 @@ class Search {
         [&] { return by_counts(entry, kSomeCounts); },
         [&] {
           begin_labels();
-          return by_labels(labels, {kSomeLabels});
+          const auto result = by_labels(labels, {kSomeLabels});
+          const bool is_near = !result.complete && result.labels_to_go <= kFewToGo;
+          return is_near ? by_labels(labels, {kMostLabels}) : result;
         },
         [&] { return by_counts(entry, kManyCounts); },
         [&] {
@@ -284,7 +286,8 @@ class Search {
 
   static constexpr int kMostPasses = 4;
   static constexpr std::size_t kFewAbreast = 250;
-  static constexpr std::size_t kSomeLabels = 250'000;
+  static constexpr std::size_t kSomeLabels = 125'000;
+  static constexpr std::size_t kFewToGo = 200'000;
   static constexpr std::size_t kFewCounts = 10'000;
   static constexpr std::size_t kSomeCounts = 20'000;
   static constexpr std::size_t kManyCounts = 500'000;
