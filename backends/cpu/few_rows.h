@@ -3,12 +3,14 @@
 // Block types times few activation rows, as in decoding: quants go from sixteen rows of W straight into dot
 // products, nothing unpacked is written to memory.
 //
-// Limit: one row waits for memory, more rows for the two ports of 512-bit arithmetic and the two of 512-bit
-// loads, which broadcasts of activations keep as busy.  Unpacking and waiting overlap only if memory is asked
-// ahead: a core has too few instructions in flight to do both.  Tried and lost: asking further ahead (what is
-// asked beyond the end of a stream is wasted), and asking into the second-level cache only; multiplying a
-// group after unpacking the next one; eight rows of weights that are not repacked (a panel is as fast, or
-// faster).
+// Limit: one row waits for memory, but for Q2_K and Q3_K, whose few bytes take more instructions; more rows
+// wait for the two ports of 512-bit arithmetic (eight rows of Q4_0: 106 instructions for 32 columns) and the
+// two of 512-bit loads, which broadcasts of activations keep as busy.  Unpacking and waiting overlap only if
+// memory is asked ahead: a core has too few instructions in flight to do both.  Without VNNI, products of up
+// to sixteen columns are added up in int16.  Tried and lost: asking further ahead (what is asked beyond the
+// end of a stream is wasted), and asking into the second-level cache only; multiplying a group after
+// unpacking the next one; eight rows of weights that are not repacked (a panel is as fast, or faster); one
+// block at a time instead of two for four and eight rows.
 
 #include "backends/cpu/panel_row.h"
 #include "backends/cpu/plane_source.h"
