@@ -41,7 +41,7 @@ class LabelSearch {
   /// Goes on until no labels are left.
   SearchResult run(LabelLimits& left) {
     while (const auto units = costs_.units() - first_.reached() - last_.reached()) {
-      if (left.labels == 0) return {std::nullopt, 0, false, units * std::min(first_.size(), last_.size())};
+      if (left.labels == 0) return {std::nullopt, 0, false, units * std::max(first_.size(), last_.size())};
       (first_.size() <= last_.size() ? first_ : last_).extend(left, work_);
     }
     if (kAmounts == 2 && first_.front(kOnCpu).order() == kVram && !costs_.lacks_gpu(0)) {

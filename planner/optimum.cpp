@@ -252,7 +252,7 @@ class Search {
           begin_labels();
           const auto result = by_labels(labels, {kSomeLabels});
           const bool is_near = !result.complete && result.labels_to_go <= kFewToGo;
-          return is_near ? by_labels(labels, {kMostLabels}) : result;
+          return is_near ? by_labels(labels, {2 * kFewToGo}) : result;
         },
         [&] { return by_counts(entry, kManyCounts); },
         [&] {
