@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "planner/bound.h"
@@ -31,6 +32,13 @@ inline std::int64_t room(std::uint64_t limit, std::uint64_t else_there) {
   return limit > else_there ? static_cast<std::int64_t>(std::min(kMost, limit - else_there)) : 0;
 }
 
+/// What both halves extend their labels in.
+template <std::size_t kAmounts>
+struct LabelWork {
+  std::array<PassedLabels, 2> passed;
+  std::array<Front<kAmounts>, 2> next;  ///< labels of one unit more, by side
+};
+
 /// Labels of the first units, or of the last ones and the head, one unit more at a time.
 template <std::size_t kAmounts>
 class HalfSearch {
@@ -40,10 +48,14 @@ class HalfSearch {
         bounds_(bounds),
         known_ps_(known_ps),
         steps_(costs, bounds, known_ps, half),
-        fronts_{Fronts{Front<kAmounts>(order()), Front<kAmounts>(order())},
-                Fronts{Front<kAmounts>(order()), Front<kAmounts>(order())}} {
+        fronts_{Front<kAmounts>(order(bounds)), Front<kAmounts>(order(bounds))} {
     for (const auto side : {kOnCpu, kOnGpu}) begin(side);
     reached_ = 1;
+  }
+
+  /// What labels are ordered by: what is scarce.
+  [[nodiscard]] static Amount order(const std::vector<Bound>& bounds) {
+    return bounds.front().prices().vram > 0 ? kVram : kSerial;
   }
 
   /// Units in labels.
@@ -51,20 +63,20 @@ class HalfSearch {
   /// None was dropped that might come to something.
   [[nodiscard]] bool complete() const noexcept { return complete_; }
   /// Labels whose newest unit is on `side`.
-  [[nodiscard]] const Front<kAmounts>& front(std::size_t side) const noexcept { return fronts_[now_][side]; }
+  [[nodiscard]] const Front<kAmounts>& front(std::size_t side) const noexcept { return fronts_[side]; }
   [[nodiscard]] std::size_t size() const noexcept { return front(kOnCpu).size() + front(kOnGpu).size(); }
 
   /// Labels of one unit more.
-  void extend(LabelLimits& left, typename Front<kAmounts>::Workspace& work) {
+  void extend(LabelLimits& left, LabelWork<kAmounts>& work) {
     const auto i = steps_.unit(reached_);
-    auto& after = fronts_[1 - now_];
     for (const auto to : {kOnCpu, kOnGpu}) {
-      after[to].clear();
+      auto& next = work.next[to];
+      next.clear();
       if (!costs_.allows(i, to)) continue;
       complete_ &=
-          after[to].merge(fronts_[now_], {step(kOnCpu, to), step(kOnGpu, to)}, sieve(), left.abreast, work);
+          next.merge(fronts_, {step(kOnCpu, to), step(kOnGpu, to)}, sieve(), left.abreast, work.passed);
     }
-    now_ = 1 - now_;
+    std::swap(fronts_, work.next);
     ++reached_;
     auto& origins = origins_.emplace_back();
     for (const auto side : {kOnCpu, kOnGpu}) {
@@ -86,11 +98,6 @@ class HalfSearch {
   }
 
  private:
-  using Fronts = std::array<Front<kAmounts>, 2>;
-
-  /// What labels are ordered by: what is scarce.
-  [[nodiscard]] Amount order() const { return bounds_.front().prices().vram > 0 ? kVram : kSerial; }
-
   /// For labels with one unit more.
   [[nodiscard]] Sieve<kAmounts> sieve() const {
     Sieve<kAmounts> sieve;
@@ -126,7 +133,7 @@ class HalfSearch {
   void begin(std::size_t side) {
     if (!costs_.allows(steps_.unit(0), side)) return;
     const auto label = step(side, side);
-    if (sieve().passes(label)) fronts_[now_][side].begin(label);
+    if (sieve().passes(label)) fronts_[side].begin(label);
   }
 
   const CaseCosts& costs_;
@@ -135,8 +142,7 @@ class HalfSearch {
   HalfSteps steps_;
   std::size_t reached_ = 0;
   bool complete_ = true;
-  std::array<Fronts, 2> fronts_;  ///< by turns now and next
-  std::size_t now_ = 0;
+  std::array<Front<kAmounts>, 2> fronts_;                           ///< by side
   std::vector<std::array<std::vector<std::uint32_t>, 2>> origins_;  ///< of each unit but the first, by side
 };
 

@@ -49,7 +49,8 @@ struct Sieve {
   }
 };
 
-/// Room for values that are written before they are read; what is there is not kept when it grows.
+/// Room for values that are written before they are read; what is there is not kept when it grows.  That is
+/// seldom: room that nothing was written to costs nothing, but fresh memory that is, a good deal.
 template <typename Value>
 class ScratchArray {
  public:
@@ -67,19 +68,18 @@ class ScratchArray {
   std::size_t count_ = 0;
 };
 
+/// Labels of a front that pass, by index, and their order with the step.
+struct PassedLabels {
+  ScratchArray<std::uint32_t> indices;
+  ScratchArray<std::int64_t> orders;
+  std::size_t size = 0;
+};
+
 /// Labels that end with the same unit on the same side, in the order of one amount.
 template <std::size_t kAmounts>
 class Front {
  public:
   using Steps = std::array<Label<kAmounts>, 2>;
-
-  /// Labels that pass, by index, and their order with the step, of the front on either side.
-  struct Passed {
-    ScratchArray<std::uint32_t> indices;
-    ScratchArray<std::int64_t> orders;
-    std::size_t size = 0;
-  };
-  using Workspace = std::array<Passed, 2>;
 
   explicit Front(Amount order) : order_(order) { reserve(1); }
 
@@ -105,7 +105,7 @@ class Front {
   /// Either step adds the same to a whole front, so both stay sorted and are merged.  Whether none was left
   /// out that passed.
   bool merge(const std::array<Front, 2>& fronts, const Steps& steps, const Sieve<kAmounts>& sieve,
-             std::size_t abreast, Workspace& work) {
+             std::size_t abreast, std::array<PassedLabels, 2>& work) {
     for (const std::size_t from : {0, 1}) fronts[from].sift(steps[from], sieve, work[from]);
     const auto passed = work[0].size + work[1].size;
     if (passed > abreast) {
@@ -126,7 +126,7 @@ class Front {
   static constexpr std::size_t kBack = kAmounts == 2 ? 1 : 2;  ///< neighbours looked at
 
   /// Half of all labels pass, in no order that a processor could foresee: so it is decided without branches.
-  void sift(const Label<kAmounts>& step, const Sieve<kAmounts>& sieve, Passed& passed) const {
+  void sift(const Label<kAmounts>& step, const Sieve<kAmounts>& sieve, PassedLabels& passed) const {
     passed.indices.reserve(size_ + 1);
     passed.orders.reserve(size_ + 1);
     const auto* labels = labels_.data() + kBefore;
@@ -146,7 +146,7 @@ class Front {
   }
 
   /// Those of them whose first excess is at most `most`.
-  void keep_nearest(const Label<kAmounts>& step, std::uint32_t most, Passed& passed) const {
+  void keep_nearest(const Label<kAmounts>& step, std::uint32_t most, PassedLabels& passed) const {
     auto* indices = passed.indices.data();
     auto* orders = passed.orders.data();
     std::size_t kept = 0;
@@ -158,7 +158,7 @@ class Front {
     end(passed, kept);
   }
 
-  static void end(Passed& passed, std::size_t count) {
+  static void end(PassedLabels& passed, std::size_t count) {
     passed.indices.data()[count] = 0;
     passed.orders.data()[count] = std::numeric_limits<std::int64_t>::max();  // comes after all
     passed.size = count;
@@ -173,7 +173,8 @@ class Front {
 
   /// The first excess that `count` of those that passed do not exceed.
   [[nodiscard]] static std::uint32_t first_excess_of(std::size_t count, const std::array<Front, 2>& fronts,
-                                                     const Steps& steps, const Workspace& work) {
+                                                     const Steps& steps,
+                                                     const std::array<PassedLabels, 2>& work) {
     std::vector<std::uint32_t> firsts;
     firsts.reserve(work[0].size + work[1].size);
     for (const std::size_t from : {0, 1}) {
@@ -187,7 +188,7 @@ class Front {
 
   template <bool kNeedsGpu>
   void merge_passed(const std::array<Front, 2>& fronts, const Steps& steps, const Sieve<kAmounts>& sieve,
-                    const Workspace& work) {
+                    const std::array<PassedLabels, 2>& work) {
     const std::array in{&fronts[0][0], &fronts[1][0]};
     std::array orders{work[0].orders.data(), work[1].orders.data()};
     std::array indices{work[0].indices.data(), work[1].indices.data()};

@@ -36,7 +36,10 @@ class LabelSearch {
         bounds_(bounds),
         known_ps_(known_ps),
         first_(costs, bounds, known_ps, Half::first),
-        last_(costs, bounds, known_ps, Half::last) {}
+        last_(costs, bounds, known_ps, Half::last),
+        work_{{},
+              {Front<kAmounts>(HalfSearch<kAmounts>::order(bounds)),
+               Front<kAmounts>(HalfSearch<kAmounts>::order(bounds))}} {}
 
   /// Goes on until no labels are left.
   SearchResult run(LabelLimits& left) {
@@ -196,7 +199,7 @@ class LabelSearch {
   Picoseconds known_ps_;
   HalfSearch<kAmounts> first_;
   HalfSearch<kAmounts> last_;
-  typename Front<kAmounts>::Workspace work_;
+  LabelWork<kAmounts> work_;
   std::optional<Sides> best_;
 };
 

@@ -1,6 +1,7 @@
 #include "planner/label_front.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <random>
 #include <set>
@@ -76,7 +77,7 @@ struct Grown {
 TEST(Front, KeepsTheParetoFrontOfWhatPasses) {
   std::mt19937 random(97);
   std::size_t most = 0;
-  PairFront::Workspace work;
+  std::array<PassedLabels, 2> work;
   for (int round = 0; round < 200; ++round) {
     Grown grown(random);
     for (int unit = 0; unit < 12; ++unit) {
@@ -124,7 +125,7 @@ TEST(Front, KeepsTheCheapestWhereTooManyPass) {
   fronts[1].begin(label_of(4, 2));
   PairFront both(kVram);
   const PairFront::Steps none{};
-  PairFront::Workspace work;
+  std::array<PassedLabels, 2> work;
   EXPECT_TRUE(both.merge(fronts, none, sieve_of(100), 2, work));
   EXPECT_EQ(pairs_of(both), (Pairs{{1, 8}, {4, 2}}));
   EXPECT_FALSE(both.merge(fronts, none, sieve_of(100), 1, work));
@@ -137,7 +138,7 @@ TEST(Front, KeepsWhatIsOnTheGpuWhereSomethingMustBe) {
   fronts[0].begin(label_of(0, 5));
   fronts[1].begin(label_of(3, 7));
   PairFront both(kVram);
-  PairFront::Workspace work;
+  std::array<PassedLabels, 2> work;
   auto sieve = sieve_of(100);
   both.merge(fronts, {}, sieve, 10, work);
   EXPECT_EQ(pairs_of(both), (Pairs{{0, 5}}));
