@@ -55,14 +55,22 @@ double or_general(double rate, double general) {
   return rate > 0 ? rate : general;
 }
 
-Rates rates_of(const MachineProfile& machine, Device device) {
+/// Whether what a step reads on the CPU is in its cache still since the step before.
+enum class KvFrom { memory, cache };
+
+Rates rates_of(const MachineProfile& machine, Device device, KvFrom kv_from) {
   if (device == Device::cpu) {
-    const auto attention_gb_per_s = or_general(machine.cpu_attention_gb_per_s, machine.ram_read_gb_per_s);
+    auto attention_gb_per_s = or_general(machine.cpu_attention_gb_per_s, machine.ram_read_gb_per_s);
+    auto vector_gb_per_s = or_general(machine.cpu_attention_vector_gb_per_s, attention_gb_per_s);
+    if (kv_from == KvFrom::cache) {
+      attention_gb_per_s = or_general(machine.cpu_cached_attention_gb_per_s, attention_gb_per_s);
+      vector_gb_per_s = or_general(machine.cpu_cached_attention_vector_gb_per_s, vector_gb_per_s);
+    }
     return {machine.ram_read_gb_per_s,
             machine.cpu_int8_tops,
             machine.cpu_float_tops,
             attention_gb_per_s,
-            or_general(machine.cpu_attention_vector_gb_per_s, attention_gb_per_s),
+            vector_gb_per_s,
             or_general(machine.cpu_attention_tops, machine.cpu_float_tops),
             machine.cpu_attention_scores_g_per_s,
             machine.cpu_unit_us,
@@ -143,6 +151,16 @@ double kv_bytes(const model::LayerSpec& layer, KvLayout layout, KvType kv_type, 
          static_cast<double>(kv_row_bytes(layer, layout, kv_type));
 }
 
+/// Weights count whole, wherever they are placed: what a unit takes must not hang on where others are.
+KvFrom kv_from(const ModelInput& model, KvType kv_type, const MachineProfile& machine, StepShape step) {
+  auto bytes = static_cast<double>(model.head.bytes);
+  for (const auto& layer : model.layers)
+    bytes += static_cast<double>(layer.attention.bytes + layer.ffn.bytes);
+  if (bytes > machine.cpu_cache_bytes) return KvFrom::memory;
+  for (const auto& layer : model.hyper.layers) bytes += kv_bytes(layer, kv_layout(layer), kv_type, step);
+  return bytes > machine.cpu_cache_bytes ? KvFrom::memory : KvFrom::cache;
+}
+
 /// Time of attention whose work is cut into tiles.
 double tiled_attention_us(const model::LayerSpec& layer, KvLayout layout, KvType kv_type, const Rates& rates,
                           StepShape step) {
@@ -197,7 +215,7 @@ StepShape prefill_step(const Workload& workload) noexcept {
 
 Picoseconds unit_ps(const ModelInput& model, KvType kv_type, const MachineProfile& machine, Device device,
                     UnitRef unit, StepShape step) {
-  const auto rates = rates_of(machine, device);
+  const auto rates = rates_of(machine, device, kv_from(model, kv_type, machine, step));
   const auto rows_each = unit.kind == UnitKind::head ? 1 : step.rows;
   const auto rows = static_cast<double>(rows_each) * static_cast<double>(step.sequences);
   auto total_us = overhead_us(rates, rows);
@@ -216,7 +234,7 @@ Picoseconds unit_ps(const ModelInput& model, KvType kv_type, const MachineProfil
 
 Picoseconds attention_ps(const ModelInput& model, KvType kv_type, const MachineProfile& machine,
                          Device device, std::uint32_t layer, KvLayout layout, StepShape step) {
-  const auto rates = rates_of(machine, device);
+  const auto rates = rates_of(machine, device, kv_from(model, kv_type, machine, step));
   return picoseconds(attention_us(model.hyper.layers[layer], layout, kv_type, rates, step));
 }
 

@@ -42,7 +42,8 @@ StepShape prefill_step(const Workload& workload) noexcept;
 ///  - attention: the KV rows that are seen (those of sliding layers end at the window); 4 * heads * head_dim
 ///    operations for each row and each key it sees.  On a CPU whose threads are known it is the sum of both
 ///    and of a score for each head, row and key, KV rows count as often as tiles of queries load them, and
-///    all threads wait for the one with most tiles (planner/attention_tiles.h);
+///    all threads wait for the one with most tiles (planner/attention_tiles.h).  Where all weights and the KV
+///    of a step fit in the CPU's cache, KV comes from there;
 ///  - on a CPU whose cpu_elems are known: every element of a row beside its products (planner/row_work.h).
 /// On a CPU the head, and the embedding that is the same matrix, begin like stages of their own
 /// (cpu_stage_us). A prompt's chunk has one row that matters to the head: the one whose next token is wanted.

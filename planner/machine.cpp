@@ -47,6 +47,9 @@ constexpr std::array kRateRanges{
     RateRange{"driver_bytes", 0.0, 64e9},
     RateRange{"cpu_attention_gb_per_s", 0.01, 1e5},
     RateRange{"cpu_attention_vector_gb_per_s", 0.01, 1e5},
+    RateRange{"cpu_cached_attention_gb_per_s", 0.01, 1e5},
+    RateRange{"cpu_cached_attention_vector_gb_per_s", 0.01, 1e5},
+    RateRange{"cpu_cache_bytes", 1.0, 1e12},
     RateRange{"cpu_attention_scores_g_per_s", 1e-3, 1e5},
     RateRange{"cpu_attention_tops", 1e-3, 1e5},
     RateRange{"cpu_threads", 1.0, 4096},
@@ -151,6 +154,9 @@ MachineProfile read_profile(std::string_view text) {
   machine.driver_bytes = static_cast<std::uint64_t>(read_rate(rates, "driver_bytes"));
   machine.cpu_attention_gb_per_s = read_optional(rates, "cpu_attention_gb_per_s");
   machine.cpu_attention_vector_gb_per_s = read_optional(rates, "cpu_attention_vector_gb_per_s");
+  machine.cpu_cached_attention_gb_per_s = read_optional(rates, "cpu_cached_attention_gb_per_s");
+  machine.cpu_cached_attention_vector_gb_per_s = read_optional(rates, "cpu_cached_attention_vector_gb_per_s");
+  machine.cpu_cache_bytes = read_optional(rates, "cpu_cache_bytes");
   machine.cpu_attention_scores_g_per_s = read_optional(rates, "cpu_attention_scores_g_per_s");
   machine.cpu_attention_tops = read_optional(rates, "cpu_attention_tops");
   machine.cpu_threads = read_optional(rates, "cpu_threads");

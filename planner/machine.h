@@ -57,9 +57,12 @@ struct MachineProfile {
   // Optional in a profile.  0 of a rate: as the general rate above; 0 of a cost: in the costs above.
   double cpu_attention_gb_per_s = 0;         ///< KV that one row's attention reads; 0: ram_read_gb_per_s
   double cpu_attention_vector_gb_per_s = 0;  ///< where one vector makes K and V; 0: as the one above
-  double cpu_attention_scores_g_per_s = 0;   ///< scores and weights of keys; 0: in cpu_attention_tops
-  double cpu_attention_tops = 0;             ///< attention of many rows; 0: cpu_float_tops
-  double cpu_threads = 0;                    ///< of a stage; 0: unknown, attention shares its work out evenly
+  double cpu_cached_attention_gb_per_s = 0;  ///< the same two, where KV is in a cache; 0: as from memory
+  double cpu_cached_attention_vector_gb_per_s = 0;
+  double cpu_cache_bytes = 0;               ///< largest cache; 0: unknown, everything comes from memory
+  double cpu_attention_scores_g_per_s = 0;  ///< scores and weights of keys; 0: in cpu_attention_tops
+  double cpu_attention_tops = 0;            ///< attention of many rows; 0: cpu_float_tops
+  double cpu_threads = 0;                   ///< of a stage; 0: unknown, attention shares its work out evenly
   ElementRates cpu_elems;
   double gpu_attention_gb_per_s = 0;  ///< 0: vram_read_gb_per_s
   double gpu_attention_tops = 0;      ///< 0: gpu_float_tops

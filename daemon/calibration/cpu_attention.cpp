@@ -82,10 +82,18 @@ AttentionRates AttentionProbe::rates(Pace& pace, cpu::Team& team, const cpu::Ker
       seconds_each(one, work(wide_, kManyRows, 1), work(narrow_, kManyRows, 1));
   const bool told_apart = byte_s > 0 && op_s > 0 && score_s > 0;
   if (!told_apart) return {};
-  AttentionRates rates{1 / byte_s / 1e9, 0, 1 / op_s / 1e12, 1 / score_s / 1e9};
-  const auto vectors = work(vector_, 1, vector_.count());
-  const auto load_s = vectors.seconds - vectors.ops * op_s - vectors.scores * score_s;
-  if (load_s > 0) rates.vector_gb_per_s = vectors.bytes / load_s / 1e9;
+  AttentionRates rates;
+  rates.gb_per_s = 1 / byte_s / 1e9;
+  rates.tops = 1 / op_s / 1e12;
+  rates.scores_g_per_s = 1 / score_s / 1e9;
+  const auto loaded_gb_per_s = [&, op_s = op_s, score_s = score_s](const Work& done) {
+    const auto load_s = done.seconds - done.ops * op_s - done.scores * score_s;
+    return load_s > 0 ? done.bytes / load_s / 1e9 : 0;
+  };
+  rates.vector_gb_per_s = loaded_gb_per_s(work(vector_, 1, vector_.count()));
+  // The KV of one half is in the caches after its first step.
+  rates.cached_gb_per_s = loaded_gb_per_s(work(wide_, 1, 1));
+  rates.cached_vector_gb_per_s = loaded_gb_per_s(work(vector_, 1, 1));
   return rates;
 }
 

@@ -14,6 +14,8 @@ struct AttentionRates {
   double vector_gb_per_s = 0;  ///< those of one vector that makes K and V
   double tops = 0;
   double scores_g_per_s = 0;
+  double cached_gb_per_s = 0;         ///< as gb_per_s, from caches
+  double cached_vector_gb_per_s = 0;  ///< as vector_gb_per_s, from caches
 };
 
 /// Measures attention over KV that it holds.

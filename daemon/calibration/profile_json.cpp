@@ -46,7 +46,7 @@ class Rates {
   Json json_;
 };
 
-void add_cpu(const CpuSpeed& cpu, Rates& rates) {
+void add_cpu(const CpuSpeed& cpu, const hardware::Fingerprint& fingerprint, Rates& rates) {
   const auto threads = std::to_string(cpu.threads) + " threads, kernels " + cpu.kernels;
   const auto& integers = fastest(cpu, false);
   const auto& floats = fastest(cpu, true);
@@ -76,6 +76,15 @@ void add_cpu(const CpuSpeed& cpu, Rates& rates) {
                      "measured: as cpu_attention_gb_per_s");
   rates.add_if_known("cpu_attention_vector_gb_per_s", attention.vector_gb_per_s,
                      "measured: 1 row at 4,096 keys, 16 heads of 512 on 1, less operations and scores");
+  rates.add_if_known("cpu_cached_attention_gb_per_s", attention.cached_gb_per_s,
+                     "measured: 1 row at 4,096 keys, 16 heads of 256 on 8, the same KV again and again, less "
+                     "operations and scores");
+  rates.add_if_known("cpu_cached_attention_vector_gb_per_s", attention.cached_vector_gb_per_s,
+                     "measured: as cpu_attention_vector_gb_per_s, the same KV again and again");
+  const auto& caches = fingerprint.cache_bytes;
+  if (!caches.empty()) {
+    rates.add_if_known("cpu_cache_bytes", static_cast<double>(std::ranges::max(caches)), "the largest cache");
+  }
   const auto& elems = cpu.elems;
   rates.add_if_known("cpu_elems_g_per_s", elems.norms_g_per_s,
                      "measured: sum, norms and conversion of 64 rows of 3,840");
@@ -163,7 +172,7 @@ Json measured_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const Occas
 
 std::string profile_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const Occasion& occasion) {
   Rates rates;
-  add_cpu(cpu, rates);
+  add_cpu(cpu, occasion.fingerprint, rates);
   add_gpu(gpu, rates);
   const auto& fingerprint = occasion.fingerprint;
   const auto description = fingerprint.cpu + ", " + std::to_string(cpu.threads) + " threads, measured " +

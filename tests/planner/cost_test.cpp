@@ -133,6 +133,27 @@ TEST_F(Cost, ScoresAndVectorsThatMakeKeysHaveRatesOfTheirOwn) {
   EXPECT_NEAR(us(0, 1000) - us(0, 500), 500 * separate_us, kRounding);
 }
 
+TEST_F(Cost, KvComesFromTheCacheWhereWeightsAndAllOfItFit) {
+  machine_.cpu_threads = 2;
+  machine_.cpu_attention_gb_per_s = 16;
+  machine_.cpu_attention_vector_gb_per_s = 4;
+  machine_.cpu_cached_attention_gb_per_s = 64;
+  machine_.cpu_cached_attention_vector_gb_per_s = 8;
+  const auto key_us = [&](std::uint32_t layer) {
+    const UnitRef attention{UnitKind::attention, layer};
+    return (unit_us(Device::cpu, attention, {1, 1000}) - unit_us(Device::cpu, attention, {1, 500})) / 500;
+  };
+  const auto vector_us = key_us(5);
+  const auto separate_us = key_us(0);
+  machine_.cpu_cache_bytes = 1e9;  // less than the weights
+  EXPECT_EQ(key_us(5), vector_us);
+  machine_.cpu_cache_bytes = 1e12;
+  EXPECT_NEAR(vector_us - key_us(5), (1024 / 4e9 - 1024 / 8e9) * 1e6, kRounding);
+  EXPECT_NEAR(separate_us - key_us(0), (8192 / 16e9 - 8192 / 64e9) * 1e6, kRounding);
+  machine_.cpu_cached_attention_gb_per_s = 0;
+  EXPECT_EQ(key_us(0), separate_us) << "not measured: as from memory";
+}
+
 /// Every machine that Tandem knows: whole profiles, and every card with every processor.
 std::vector<MachineProfile> known_machines() {
   std::vector<MachineProfile> machines;

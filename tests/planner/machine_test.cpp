@@ -112,7 +112,10 @@ constexpr std::array kOptionalRates{"cpu_attention_gb_per_s",
                                     "cpu_logit_elems_g_per_s",
                                     "cpu_unit_few_rows_us",
                                     "cpu_unit_many_rows_us",
-                                    "cpu_mapped_slowdown"};
+                                    "cpu_mapped_slowdown",
+                                    "cpu_cached_attention_gb_per_s",
+                                    "cpu_cached_attention_vector_gb_per_s",
+                                    "cpu_cache_bytes"};
 
 /// A profile with everything that may be left out.
 json full_profile() {
@@ -144,6 +147,9 @@ TEST(Machine, ReadsWhatMayBeLeftOut) {
   EXPECT_EQ(full.cpu_unit_few_rows_us, 19);
   EXPECT_EQ(full.cpu_unit_many_rows_us, 20);
   EXPECT_EQ(full.cpu_mapped_slowdown, 21);
+  EXPECT_EQ(full.cpu_cached_attention_gb_per_s, 22);
+  EXPECT_EQ(full.cpu_cached_attention_vector_gb_per_s, 23);
+  EXPECT_EQ(full.cpu_cache_bytes, 24);
   EXPECT_EQ(full.cpu_types, (std::vector<TypeRates>{{model::TensorType::q4_0, {40, 39, 30, 20.5}, 1.5}}));
   EXPECT_EQ(full.gpu_types, (std::vector<TypeRates>{{model::TensorType::q6_k, {300, 299, 298, 297}, 20}}));
 }

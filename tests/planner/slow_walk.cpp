@@ -182,11 +182,36 @@ double SlowWalk::rows_s(const Unit& unit, bool is_head, double rows) const {
   return norms + rows * seconds;
 }
 
+/// Tokens that some of the last `rows` rows sees.
+std::uint64_t SlowWalk::cells(const Unit& unit, std::uint64_t rows, std::uint64_t context) {
+  std::uint64_t cells = 0;
+  for (auto position = context - rows; position < context; ++position) {
+    const auto sees = unit.slides ? std::min(position + 1, unit.window) : position + 1;
+    cells = position == context - rows ? sees : cells + 1;
+  }
+  return cells;
+}
+
+/// All weights and what a step sees of KV, in the CPU's cache.
+bool SlowWalk::is_cached(std::uint64_t rows, std::uint64_t context, std::uint64_t sequences) const {
+  std::uint64_t bytes = 0;
+  const auto add_weights = [&bytes](const Unit& unit) {
+    for (const auto& share : unit.shares) bytes += share.bytes;
+  };
+  add_weights(head_);
+  for (const auto& [attention, ffn] : layers_) {
+    add_weights(attention);
+    add_weights(ffn);
+    bytes += sequences * cells(attention, rows, context) * attention.kv_row_bytes;
+  }
+  return static_cast<double>(bytes) <= machine_.cpu_cache_bytes;
+}
+
 /// Tasks of some rows and heads of one KV head, dealt out one to each thread in turn: as long as the first
 /// thread takes; evenly where they are so few that keys are cut.  `pairs` are of a row and a key it sees, in
 /// one sequence.
 double SlowWalk::threads_attention_s(const Unit& unit, std::uint64_t rows, std::uint64_t sequences,
-                                     std::uint64_t pairs) const {
+                                     std::uint64_t pairs, bool cached) const {
   const auto threads = static_cast<std::uint64_t>(machine_.cpu_threads);
   const auto kv_heads = unit.k_elems / unit.head_elems;
   const auto heads_each = unit.q_elems / unit.k_elems;
@@ -204,6 +229,11 @@ double SlowWalk::threads_attention_s(const Unit& unit, std::uint64_t rows, std::
   const auto or_else = [](double rate, double general) { return rate > 0 ? rate : general; };
   auto bandwidth = or_else(machine_.cpu_attention_gb_per_s, machine_.ram_read_gb_per_s);
   if (unit.v_elems == 0) bandwidth = or_else(machine_.cpu_attention_vector_gb_per_s, bandwidth);
+  if (cached) {
+    const auto from_cache = unit.v_elems == 0 ? machine_.cpu_cached_attention_vector_gb_per_s
+                                              : machine_.cpu_cached_attention_gb_per_s;
+    bandwidth = or_else(from_cache, bandwidth);
+  }
   const auto all_pairs = static_cast<double>(sequences * pairs);
   const auto loaded = all_pairs * static_cast<double>(unit.kv_row_bytes) * static_cast<double>(head_tasks) /
                       static_cast<double>(task_rows);
@@ -230,21 +260,20 @@ std::uint64_t SlowWalk::unit_ps(const Unit& unit, bool is_head, bool on_gpu, std
   if (!on_gpu && is_head) seconds += machine_.cpu_stage_us * 1e-6 * (own_embedding_bytes_ == 0 ? 2 : 1);
   if (unit.attends) {
     std::uint64_t pairs = 0;  // of a row and a key it sees
-    std::uint64_t cells = 0;  // that some row sees
-    for (auto position = context - rows; position < context; ++position) {
-      const auto sees = unit.slides ? std::min(position + 1, unit.window) : position + 1;
-      pairs += sees;
-      cells = position == context - rows ? sees : cells + 1;
-    }
+    for (auto position = context - rows; position < context; ++position)
+      pairs += unit.slides ? std::min(position + 1, unit.window) : position + 1;
     if (!on_gpu && machine_.cpu_threads > 0) {
-      seconds += threads_attention_s(unit, rows, sequences, pairs);
+      seconds += threads_attention_s(unit, rows, sequences, pairs, is_cached(rows, context, sequences));
       return static_cast<std::uint64_t>(std::llround(seconds * 1e12));
     }
     auto bandwidth = on_gpu ? machine_.gpu_attention_gb_per_s : machine_.cpu_attention_gb_per_s;
+    const auto cached_bandwidth = machine_.cpu_cached_attention_gb_per_s;
+    if (!on_gpu && cached_bandwidth > 0 && is_cached(rows, context, sequences)) bandwidth = cached_bandwidth;
     auto tops = on_gpu ? machine_.gpu_attention_tops : machine_.cpu_attention_tops;
     if (bandwidth == 0) bandwidth = on_gpu ? machine_.vram_read_gb_per_s : machine_.ram_read_gb_per_s;
     if (tops == 0) tops = on_gpu ? machine_.gpu_float_tops : machine_.cpu_float_tops;
-    const auto read_s = static_cast<double>(sequences * cells * unit.kv_row_bytes) / (bandwidth * 1e9);
+    const auto read_s =
+        static_cast<double>(sequences * cells(unit, rows, context) * unit.kv_row_bytes) / (bandwidth * 1e9);
     const auto ops = 4.0 * static_cast<double>(unit.q_elems) * static_cast<double>(sequences * pairs);
     seconds += std::max(read_s, ops / (tops * 1e12));
   }

@@ -77,8 +77,10 @@ class SlowWalk {
   [[nodiscard]] std::uint64_t operations_of(const Unit& unit) const;
   [[nodiscard]] double share_s(const Share& share, double rows, bool on_gpu) const;
   [[nodiscard]] double rows_s(const Unit& unit, bool is_head, double rows) const;
+  [[nodiscard]] static std::uint64_t cells(const Unit& unit, std::uint64_t rows, std::uint64_t context);
+  [[nodiscard]] bool is_cached(std::uint64_t rows, std::uint64_t context, std::uint64_t sequences) const;
   [[nodiscard]] double threads_attention_s(const Unit& unit, std::uint64_t rows, std::uint64_t sequences,
-                                           std::uint64_t pairs) const;
+                                           std::uint64_t pairs, bool cached) const;
   [[nodiscard]] std::uint64_t unit_ps(const Unit& unit, bool is_head, bool on_gpu, std::uint64_t rows,
                                       std::uint64_t context, std::uint64_t sequences) const;
   void add_kv(Unit& unit) const;

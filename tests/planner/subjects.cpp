@@ -120,6 +120,10 @@ planner::MachineProfile random_machine(std::mt19937& random) {
   machine.cpu_threads = pick(random, 0, 1) == 0 ? 0 : static_cast<double>(pick(random, 1, 40));
   machine.cpu_attention_vector_gb_per_s = cost(0.5);
   machine.cpu_attention_scores_g_per_s = cost(0.001);
+  machine.cpu_cached_attention_gb_per_s = cost(0.5);
+  machine.cpu_cached_attention_vector_gb_per_s = cost(0.5);
+  machine.cpu_cache_bytes =
+      static_cast<double>(pick(random, 0, 1) * (std::uint64_t{1} << pick(random, 12, 30)));
   if (pick(random, 0, 2) == 0) {
     machine.cpu_types = {{random_type(random), {rate(1), rate(1), rate(1), rate(1)}, rate(0.001)}};
     machine.gpu_types = {{random_type(random), {rate(2), rate(2), rate(2), rate(2)}, rate(0.002)}};

@@ -24,13 +24,14 @@ CpuSpeed some_speed() {
   speed.types = {{model::TensorType::q4_0, {34, 33, 30, 24}, 1.0},
                  {model::TensorType::f16, {36, 30, 28, 20}, 0.2},
                  {model::TensorType::q8_0, {35, 34, 33, 32}, 1.1}};
-  speed.attention = {30, 20, 0.15, 0.9};
+  speed.attention = {30, 20, 0.15, 0.9, 90, 40};
   speed.elems = {8, 2, 0.05, 1.6, 3, 2.5, 4};
   speed.overhead = {3, 0.5, 0.125, 1};
   return speed;
 }
 
-const Occasion kOccasion{{"A Processor", 4, 0, {}, 16, {}, {}, "0.1.0"}, "2026-11-21T08:00:00Z", 12.5};
+const Occasion kOccasion{
+    {"A Processor", 4, 0, {32768, 1000000, 33000000}, 16, {}, {}, "0.1.0"}, "2026-11-21T08:00:00Z", 12.5};
 
 TEST(ProfileJson, IsAProfileWithWhatWasMeasured) {
   const auto machine = planner::parse_machine(profile_json(some_speed(), {}, kOccasion), "test");
@@ -43,6 +44,9 @@ TEST(ProfileJson, IsAProfileWithWhatWasMeasured) {
   EXPECT_EQ(machine.cpu_attention_vector_gb_per_s, 20);
   EXPECT_EQ(machine.cpu_attention_tops, 0.15);
   EXPECT_EQ(machine.cpu_attention_scores_g_per_s, 0.9);
+  EXPECT_EQ(machine.cpu_cached_attention_gb_per_s, 90);
+  EXPECT_EQ(machine.cpu_cached_attention_vector_gb_per_s, 40);
+  EXPECT_EQ(machine.cpu_cache_bytes, 33e6);
   EXPECT_EQ(machine.cpu_elems, some_speed().elems);
   EXPECT_EQ(machine.cpu_threads, 4);
   EXPECT_EQ(machine.cpu_unit_us, 3);
