@@ -45,7 +45,7 @@ struct Sieve {
   bool needs_gpu = false;        ///< what has nothing on the GPU may come to nothing
 
   [[nodiscard]] bool passes(const Label<kAmounts>& label) const noexcept {
-    return (label.amounts[kVram] <= most_vram) & label.excess.may_do();
+    return label.amounts[kVram] <= most_vram && label.excess.may_do();
   }
 };
 
@@ -137,10 +137,11 @@ class Front {
     std::size_t count = 0;
     for (std::size_t index = 0; index < size_; ++index) {
       const auto& label = labels[index];
-      const bool passes = (label.amounts[kVram] <= most_vram) & (label.excess + step.excess).may_do();
+      const std::size_t fits = label.amounts[kVram] <= most_vram ? 1 : 0;
+      const std::size_t may_do = (label.excess + step.excess).may_do() ? 1 : 0;
       indices[count] = static_cast<std::uint32_t>(index);
       orders[count] = label.amounts[order_] + order_step;
-      count += passes ? 1 : 0;
+      count += fits & may_do;
     }
     end(passed, count);
   }
@@ -220,7 +221,7 @@ class Front {
         bool comes_to_more = less[back];
         if constexpr (kNeedsGpu) {
           const auto before = out[-1 - static_cast<std::ptrdiff_t>(back)].amounts[kVram];
-          comes_to_more |= (before == 0) & (out->amounts[kVram] != 0);
+          comes_to_more |= before == 0 && out->amounts[kVram] != 0;
         }
         is_new &= comes_to_more;
       });

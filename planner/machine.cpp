@@ -30,7 +30,13 @@ struct RateRange {
   std::string_view key;
   double min;
   double max;
+
+  [[nodiscard]] constexpr bool holds(double value) const noexcept { return value >= min && value <= max; }
 };
+
+/// Of a block type.
+constexpr RateRange kTypeTops{"tops", 1e-3, 1e5};
+constexpr RateRange kTypeReads{"read_gb_per_s", 0.01, 1e5};
 
 /// Wide enough for any machine of the next years, narrow enough to catch a wrong unit.
 constexpr std::array kRateRanges{
@@ -103,14 +109,13 @@ ElementRates read_elements(ObjectReader& rates) {
 }
 
 TypeRates read_type(ObjectReader reader, model::TensorType type) {
-  TypeRates rates{type, {}, reader.number("tops", 1e-3, 1e5)};
+  TypeRates rates{type, {}, reader.number("tops", kTypeTops.min, kTypeTops.max)};
   const auto& measured = reader.array("read_gb_per_s");
   if (measured.size() != rates.read_gb_per_s.size()) {
     reader.fail("read_gb_per_s", "must be 4 numbers, for steps of 1, 2, 4 and 8 rows");
   }
   for (std::size_t i = 0; i < measured.size(); ++i) {
-    const bool in_range =
-        measured[i].is_number() && measured[i].get<double>() >= 0.01 && measured[i].get<double>() <= 1e5;
+    const bool in_range = measured[i].is_number() && kTypeReads.holds(measured[i].get<double>());
     if (!in_range) reader.fail("read_gb_per_s", "must be numbers of 0.01 to 100000");
     rates.read_gb_per_s[i] = measured[i].get<double>();
   }
@@ -191,9 +196,14 @@ MachineProfile parse_machine(std::string_view text, std::string_view origin) {
   }
 }
 
+bool is_credible(const TypeRates& rates) noexcept {
+  return kTypeTops.holds(rates.tops) &&
+         std::ranges::all_of(rates.read_gb_per_s, [](double gb_per_s) { return kTypeReads.holds(gb_per_s); });
+}
+
 bool is_credible_rate(std::string_view key, double value) noexcept {
   const auto* const range = find_range(key);
-  return range != nullptr && value >= range->min && value <= range->max;
+  return range != nullptr && range->holds(value);
 }
 
 std::vector<std::string_view> machine_names() {

@@ -92,6 +92,9 @@ MachineProfile parse_machine(std::string_view json, std::string_view origin);
 /// has left of a difference of measured times.
 [[nodiscard]] bool is_credible_rate(std::string_view key, double value) noexcept;
 
+/// The same of what it may say of a block type.
+[[nodiscard]] bool is_credible(const TypeRates& rates) noexcept;
+
 /// Names of the whole profiles in config/machines, which are built in.
 std::vector<std::string_view> machine_names();
 

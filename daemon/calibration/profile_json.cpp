@@ -1,6 +1,7 @@
 #include "daemon/calibration/profile_json.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 
 #include <nlohmann/json.hpp>
@@ -140,6 +141,13 @@ void add_gpu(const AcceleratorSpeed& gpu, Rates& rates) {
   rates.add_if_known("gpu_attention_tops", gpu.attention_tops, "measured: many rows");
 }
 
+/// A GPU is measured once: a type whose rates are not to be believed is one for which there was no time.
+std::vector<planner::TypeRates> credible(const std::vector<planner::TypeRates>& measured) {
+  std::vector<planner::TypeRates> types;
+  std::ranges::copy_if(measured, std::back_inserter(types), planner::is_credible);
+  return types;
+}
+
 Json types_json(const std::vector<planner::TypeRates>& measured, const std::string& how) {
   Json types = Json::object();
   for (const auto& rates : measured) {
@@ -177,14 +185,14 @@ std::string profile_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const
   const auto& fingerprint = occasion.fingerprint;
   const auto description = fingerprint.cpu + ", " + std::to_string(cpu.threads) + " threads, measured " +
                            occasion.utc + (gpu.types.empty() ? "; GPU figures of the profile default" : "");
-  const Json profile{
-      {"schema", "tandem.machine/1"},
-      {"name", "this machine"},
-      {"description", description},
-      {"rates", rates.json()},
-      {"block_types",
-       {{"cpu", types_json(cpu.types, "; repacked where it can be")}, {"gpu", types_json(gpu.types, "")}}},
-      {"measured", measured_json(cpu, gpu, occasion)}};
+  const Json profile{{"schema", "tandem.machine/1"},
+                     {"name", "this machine"},
+                     {"description", description},
+                     {"rates", rates.json()},
+                     {"block_types",
+                      {{"cpu", types_json(cpu.types, "; repacked where it can be")},
+                       {"gpu", types_json(credible(gpu.types), "")}}},
+                     {"measured", measured_json(cpu, gpu, occasion)}};
   return profile.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

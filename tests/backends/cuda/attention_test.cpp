@@ -127,16 +127,38 @@ struct Fixture {
 
   [[nodiscard]] std::uint32_t rotated_pairs() const { return half.head_dim * 3 / 8; }
 
-  /// Attention by the CPU backend, a query at a time.
+  /// As fp32 what is fp16; else as it is.
+  [[nodiscard]] std::vector<std::byte> widened(const std::vector<std::byte>& narrow) const {
+    if (half.kv.type != KvType::f16) return narrow;
+    std::vector<std::byte> wide(2 * narrow.size());
+    for (std::size_t i = 0; i < narrow.size() / sizeof(std::uint16_t); ++i) {
+      std::uint16_t bits = 0;
+      std::memcpy(&bits, narrow.data() + i * sizeof(bits), sizeof(bits));
+      const float value = cpu::half_to_float(bits);
+      std::memcpy(wide.data() + i * sizeof(value), &value, sizeof(value));
+    }
+    return wide;
+  }
+
+  /// Attention by the CPU backend, a query at a time.  Of fp16 KV it would round weights and derived keys, so
+  /// it is given the same numbers as fp32.
   [[nodiscard]] std::vector<float> attend_on_cpu() const {
+    const auto wide_cache = widened(cache);
+    const auto wide_staging = widened(staging);
+    auto wide = half;
+    wide.kv.rows = const_cast<std::byte*>(wide_cache.data());
+    if (half.kv.type == KvType::f16) {
+      wide.kv.type = KvType::f32;
+      wide.kv.row_bytes = 2 * half.kv.row_bytes;
+    }
     std::vector<float> out(q.size());
     for (const auto& sequence : sequences) {
       for (std::uint32_t r = 0; r < sequence.rows; ++r) {
         for (std::uint32_t h = 0; h < half.heads; ++h) {
           cpu::AttendTask task;
-          task.half = &half;
+          task.half = &wide;
           task.sequence = &sequence;
-          task.staging = staging.data();
+          task.staging = wide_staging.data();
           task.q = q.data();
           task.out = out.data();
           task.kv_head = h / (half.heads / half.kv_heads);

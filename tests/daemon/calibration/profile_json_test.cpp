@@ -123,6 +123,15 @@ TEST(ProfileJson, WhatThereWasNoTimeForIsLeftOut) {
   EXPECT_EQ(planner::parse_machine(text, "test").cpu_elems, planner::ElementRates{});
 }
 
+TEST(ProfileJson, ATypeOfAGpuThatIsNotToBeBelievedIsLeftOut) {
+  AcceleratorSpeed gpu;
+  gpu.types = {{model::TensorType::q4_0, {300, 290, 280, 270}, 1e-4},
+               {model::TensorType::q8_0, {300, 290, 280, 0}, 10},
+               {model::TensorType::q6_k, {300, 290, 280, 270}, 10}};
+  const auto machine = planner::parse_machine(profile_json(some_speed(), gpu, kOccasion), "test");
+  EXPECT_THAT(machine.gpu_types, ::testing::ElementsAre(gpu.types.back()));
+}
+
 TEST(ProfileJson, WhatNoiseMadeOfADifferenceIsLeftOut) {
   for (const auto value : {1e-9, 1e9, std::numeric_limits<double>::infinity()}) {
     auto speed = some_speed();
