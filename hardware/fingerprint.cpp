@@ -12,6 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "hardware/caches.h"
 #include "model/sha256.h"
 
 namespace tandem::hardware {
@@ -52,14 +53,6 @@ std::uint32_t usable_cpus() {
   cpu_set_t cpus;
   if (sched_getaffinity(0, sizeof cpus, &cpus) == 0) return static_cast<std::uint32_t>(CPU_COUNT(&cpus));
   return static_cast<std::uint32_t>(std::max(0L, ::sysconf(_SC_NPROCESSORS_ONLN)));  // beyond 1,024 of them
-}
-
-std::vector<std::uint64_t> cache_sizes() {
-  std::vector<std::uint64_t> sizes;
-  for (const int level : {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE}) {
-    sizes.push_back(static_cast<std::uint64_t>(std::max(0L, ::sysconf(level))));
-  }
-  return sizes;
 }
 
 std::uint64_t ram_gib() {
@@ -109,7 +102,7 @@ Fingerprint this_machine(std::uint32_t threads, const std::filesystem::path& roo
   fingerprint.cpu = trimmed(brand() + " " + signature());
   fingerprint.cpus = usable_cpus();
   fingerprint.threads = threads;
-  fingerprint.cache_bytes = cache_sizes();
+  fingerprint.cache_bytes = data_cache_bytes(root);
   fingerprint.ram_gib = ram_gib();
   fingerprint.gpus = gpu_names(root);
   fingerprint.instruction_sets = instruction_sets();

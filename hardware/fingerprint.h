@@ -13,7 +13,7 @@ struct Fingerprint {
   std::string cpu;                            ///< the processor's own name, family, model and stepping
   std::uint32_t cpus = 0;                     ///< hardware threads that this process may use
   std::uint32_t threads = 0;                  ///< of the CPU stages as configured; 0: one for each core
-  std::vector<std::uint64_t> cache_bytes;     ///< level 1 data, 2 and 3; 0 where there is none
+  std::vector<std::uint64_t> cache_bytes;     ///< of data, level 1 first (hardware/caches.h)
   std::uint64_t ram_gib = 0;                  ///< to the nearest: the kernel keeps a varying rest for itself
   std::vector<std::string> gpus;              ///< names, in the driver's order
   std::vector<std::string> instruction_sets;  ///< of those that kernels are compiled for

@@ -1,14 +1,16 @@
 #include "daemon/calibration/memory_speed.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <future>
 #include <iterator>
 #include <memory>
 #include <numeric>
-#include <unistd.h>
 
 #include <hwloc.h>
+
+#include "hardware/caches.h"
 
 namespace tandem::calibration {
 namespace {
@@ -89,11 +91,7 @@ class NodeMemory {
 }  // namespace
 
 std::size_t largest_cache_bytes() {
-  long largest = 0;
-  for (const int level : {_SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE, _SC_LEVEL4_CACHE_SIZE}) {
-    largest = std::max(largest, ::sysconf(level));
-  }
-  return static_cast<std::size_t>(largest);
+  return std::ranges::max(hardware::data_cache_bytes());
 }
 
 std::vector<unsigned> thread_counts(unsigned all) {

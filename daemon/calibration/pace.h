@@ -89,16 +89,18 @@ class Pace {
     return std::chrono::duration<double>(Clock::now() - start).count();
   }
 
-  /// Mean of as many runs as take `least_s`, at least one.
+  /// Median of as many runs as take `least_s`, at least one: where the host takes a core away for longer than
+  /// many short runs take together, their mean is the host's doing.
   template <class Work>
   static double sample_s(Work& work, double least_s) {
+    std::vector<double> runs;
     const auto start = Clock::now();
-    unsigned runs = 0;
     do {
+      const auto begun = Clock::now();
       work();
-      ++runs;
+      runs.push_back(seconds_since(begun));
     } while (seconds_since(start) < least_s);
-    return seconds_since(start) / runs;
+    return median(std::move(runs));
   }
 
   Effort effort_;

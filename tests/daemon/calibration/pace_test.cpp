@@ -50,6 +50,16 @@ TEST(Pace, ShortWorkIsRepeatedUntilASampleIsLongEnough) {
   EXPECT_GT(runs, 2);
 }
 
+TEST(Pace, ARunThatTheHostHeldUpIsNotAllOfASample) {
+  Pace pace({10, 1, 1, 0.08}, {});
+  std::vector<int> milliseconds{0, 1, 1, 30, 1, 60};
+  std::size_t runs = 0;
+  const auto seconds =
+      pace.median_s([&] { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds.at(runs++))); });
+  EXPECT_EQ(runs, 6U);
+  EXPECT_LT(seconds, 0.015);
+}
+
 TEST(Pace, TheMedianIsWhatCounts) {
   Pace pace({1, 1, 3, 0}, {});
   int runs = 0;
