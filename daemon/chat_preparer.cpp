@@ -164,6 +164,17 @@ std::string key_of(const ipc::AnswerFormat& format) {
 
 }  // namespace
 
+void refuse_hopeless_prompt(std::size_t bytes, const model::Tokenizer& tokenizer, std::uint64_t context_tok,
+                            const std::string& field) {
+  const auto least = tokenizer.least_tokens(bytes);
+  if (least <= context_tok) return;
+  throw ipc::RequestError(400, "invalid_request_error",
+                          "the prompt has " + std::to_string(bytes) + " bytes, at least " +
+                              std::to_string(least) + " tokens; the context holds " +
+                              std::to_string(context_tok),
+                          field, "context_length_exceeded");
+}
+
 ipc::PreparedChat ChatPreparer::prepare_chat(const ipc::ChatRequest& chat) {
   if (!format_) {
     throw refused(
@@ -183,7 +194,10 @@ ipc::PreparedChat ChatPreparer::prepare_chat(const ipc::ChatRequest& chat) {
   check_calls_and_results(chat);
   try {
     const auto prompt = model::render_chat(format, messages_of(chat, format), options);
-    rules->chat = engine::ChatReading{format, prompt.answer, one_call_only(chat), call_depth_};
+    std::size_t bytes = 0;
+    for (const auto& piece : prompt.pieces) bytes += piece.text.size();
+    refuse_hopeless_prompt(bytes, tokenizer_, limits_.context_tok, "messages");
+    rules->chat = engine::ChatReading{format, prompt.answer, one_call_only(chat), limits_.call_depth};
     rules->constraint = constraint_of(chat, prompt.answer);
     return {model::encode(prompt.pieces, tokenizer_), std::move(rules)};
   } catch (const model::ChatError& error) {

@@ -1,7 +1,11 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "daemon/answer_rules.h"
 #include "daemon/grammar_cache.h"
@@ -15,7 +19,14 @@ namespace tandem::daemon {
 struct ChatLimits {
   std::size_t call_depth = model::kCallDepth;  ///< a call whose arguments nest deeper is read as text
   std::size_t mask_bytes = model::MaskStore::kDefaultBytes;  ///< for which tokens fit where in grammars
+  std::uint64_t context_tok = std::numeric_limits<std::uint64_t>::max();
 };
+
+/// Throws RequestError 400 where a prompt of `bytes` bytes is more than `context_tok` tokens, whatever they
+/// are: tokenising megabytes only to refuse them would keep others waiting.  `field`: what the client calls
+/// it.
+void refuse_hopeless_prompt(std::size_t bytes, const model::Tokenizer& tokenizer, std::uint64_t context_tok,
+                            const std::string& field);
 
 /// Makes prompts of conversations and grammars of answer formats.  Thread-safe.
 class ChatPreparer {
@@ -23,10 +34,7 @@ class ChatPreparer {
   /// No `format`: the model cannot chat.  `tokenizer` outlives the object.
   ChatPreparer(const model::Tokenizer& tokenizer, std::optional<model::ChatFormat> format,
                const ChatLimits& limits = {})
-      : tokenizer_(tokenizer),
-        format_(format),
-        call_depth_(limits.call_depth),
-        grammars_(tokenizer, limits.mask_bytes) {}
+      : tokenizer_(tokenizer), format_(format), limits_(limits), grammars_(tokenizer, limits.mask_bytes) {}
 
   /// As Service::prepare_chat; all its errors are RequestError 400.
   ipc::PreparedChat prepare_chat(const ipc::ChatRequest& chat);
@@ -43,7 +51,7 @@ class ChatPreparer {
 
   const model::Tokenizer& tokenizer_;
   const std::optional<model::ChatFormat> format_;
-  const std::size_t call_depth_;
+  const ChatLimits limits_;
   GrammarCache grammars_;
 };
 

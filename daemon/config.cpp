@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <vector>
 
@@ -20,9 +21,34 @@ namespace {
 
 using nlohmann::json;
 
+/// Told what a parser comes across: throws BadConfig for a key that its object has already, as one of the two
+/// values would be lost.
+class KeysOnce {
+ public:
+  explicit KeysOnce(const std::string& source) : source_(source) {}
+
+  void meet(json::parse_event_t event, const json& parsed) {
+    using Event = json::parse_event_t;
+    if (event == Event::object_start) keys_.emplace_back();
+    if (event == Event::object_end) keys_.pop_back();
+    if (event != Event::key) return;
+    const auto& key = parsed.get_ref<const std::string&>();
+    if (!keys_.back().insert(key).second) throw BadConfig(source_ + ": \"" + key + "\" is there twice");
+  }
+
+ private:
+  const std::string& source_;
+  std::vector<std::set<std::string>> keys_;  ///< of the objects that are open
+};
+
 json parse(std::string_view text, const std::string& source) {
+  KeysOnce keys(source);
+  const auto meet = [&keys](int /*depth*/, json::parse_event_t event, const json& parsed) {
+    keys.meet(event, parsed);
+    return true;
+  };
   try {
-    return json::parse(text, nullptr, true, /*ignore_comments=*/true);
+    return json::parse(text, meet, true, /*ignore_comments=*/true);
   } catch (const json::exception& error) {  // parse_error, or out_of_range for 1e999
     const std::string_view message = error.what();
     const auto tag_end = message.find("] ");  // of "[json.exception...] "

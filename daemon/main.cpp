@@ -225,7 +225,7 @@ void serve(const Config& config) {
                                      chat,
                                      plan,
                                      model::recommended_sampling(header),
-                                     {ipc::call_depth(config.limits), config.grammar_mask_bytes}});
+                                     {ipc::call_depth(config.limits), config.grammar_mask_bytes, card.context_tok}});
   std::unique_ptr<Running> running;  // before the server: what it serves from goes last
   ipc::Server server(server_options(config), service);
   spdlog::info("listening on {}", server.path());

@@ -129,6 +129,11 @@ std::vector<std::int32_t> DaemonService::tokenize(std::string_view text, bool ad
   return ids;
 }
 
+std::vector<std::int32_t> DaemonService::prepare_prompt(std::string_view text) {
+  refuse_hopeless_prompt(text.size(), tokenizer_, loaded_.card.context_tok, "prompt");
+  return tokenize(text, true, true);
+}
+
 std::string DaemonService::detokenize(const std::vector<std::int32_t>& ids) {
   model::Detokenizer detokenizer(tokenizer_);
   std::string text;

@@ -49,6 +49,7 @@ class DaemonService final : public ipc::Service {
   void submit(ipc::GenerationRequest request, std::shared_ptr<ipc::EventStream> stream) override;
   bool cancel(std::string_view id) override;
   std::vector<std::int32_t> tokenize(std::string_view text, bool add_special, bool parse_special) override;
+  std::vector<std::int32_t> prepare_prompt(std::string_view text) override;
   std::string detokenize(const std::vector<std::int32_t>& ids) override;
   ipc::PreparedChat prepare_chat(const ipc::ChatRequest& chat) override {
     return preparer_.prepare_chat(chat);

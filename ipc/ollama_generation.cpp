@@ -118,7 +118,7 @@ std::vector<GenerationRequest> prompt_sequences(RouteContext& context, const Htt
   GenerationRequest sequence = request.settings;
   sequence.id = id;
   sequence.owner = http.sender.owner;
-  sequence.prompt = service.tokenize(request.prompt, true, true);
+  sequence.prompt = service.prepare_prompt(request.prompt);
   sequence.rules = service.prepare_format(request.format);
   if (sequence.prompt.size() > context.limits.prompt_tok) {
     refuse_field("prompt", "has " + std::to_string(sequence.prompt.size()) +

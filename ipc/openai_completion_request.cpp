@@ -119,7 +119,7 @@ std::vector<GenerationRequest> to_sequences(const CompletionRequest& completion,
     sequence.rules = rules;
     const auto* text = std::get_if<std::string>(&prompt);
     sequence.prompt =
-        text != nullptr ? service.tokenize(*text, true, true) : std::get<std::vector<std::int32_t>>(prompt);
+        text != nullptr ? service.prepare_prompt(*text) : std::get<std::vector<std::int32_t>>(prompt);
     if (sequence.prompt.empty()) refuse_field("prompt", "has no tokens");
     if (sequence.prompt.size() > limits.prompt_tok) {
       refuse_field("prompt", "has " + std::to_string(sequence.prompt.size()) +

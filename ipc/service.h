@@ -143,13 +143,16 @@ class Service {
   /// Ids of `text`.  With `add_special`, BOS by the model's rule; with `parse_special`, text may name control
   /// tokens.
   virtual std::vector<std::int32_t> tokenize(std::string_view text, bool add_special, bool parse_special) = 0;
+  /// Ids of a whole prompt, which may name control tokens.  Throws RequestError 400 for one that must be longer
+  /// than the context, before time is spent on it.
+  virtual std::vector<std::int32_t> prepare_prompt(std::string_view text) = 0;
   /// Text of `ids`; throws RequestError for ids out of range.
   virtual std::string detokenize(const std::vector<std::int32_t>& ids) = 0;
 
   /// The prompt that asks for a conversation's next message, and how the answer is to be read.  Message text
   /// never forms control tokens.  Throws RequestError 400 where the model cannot chat, its format cannot
   /// express the conversation (two user messages in a row for Gemma 3), has no tools or thinking but the
-  /// request has, or the answer's format is not understood.
+  /// request has, the answer's format is not understood, or as prepare_prompt does.
   virtual PreparedChat prepare_chat(const ChatRequest& chat) = 0;
   /// What holds a plain completion to `format`; null where that is free.  Throws RequestError 400.
   virtual std::shared_ptr<const AnswerRules> prepare_format(const AnswerFormat& format) = 0;

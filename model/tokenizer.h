@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -54,6 +56,10 @@ class Tokenizer {
   /// Unknown for ids out of range.
   [[nodiscard]] TokenKind kind(TokenId id) const noexcept;
   [[nodiscard]] std::uint32_t size() const noexcept { return vocabulary_.size(); }
+  /// Tokens that a text of `bytes` bytes has at the least, whatever it says.
+  [[nodiscard]] std::size_t least_tokens(std::size_t bytes) const noexcept {
+    return bytes / std::max<std::size_t>(1, vocabulary_.longest_bytes());
+  }
   [[nodiscard]] std::optional<TokenId> bos() const noexcept { return roles_.bos; }
   [[nodiscard]] bool adds_bos() const noexcept { return roles_.adds_bos; }
 

@@ -40,6 +40,8 @@ class Vocabulary {
   ~Vocabulary() = default;
 
   [[nodiscard]] std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(texts_.size()); }
+  /// Bytes of the longest text: no token stands for more.
+  [[nodiscard]] std::size_t longest_bytes() const noexcept { return longest_bytes_; }
   [[nodiscard]] bool contains(TokenId id) const noexcept {
     return id >= 0 && static_cast<std::uint32_t>(id) < size();
   }

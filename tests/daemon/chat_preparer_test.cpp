@@ -257,5 +257,19 @@ TEST_F(ChatPreparerTest, CallsNestAsDeepAsItIsTold) {
   EXPECT_EQ(rules_of(preparer.prepare_chat(hello())).chat->call_depth, 7U);
 }
 
+TEST_F(ChatPreparerTest, RefusesWhatIsLongerThanTheContextWhateverItSays) {
+  constexpr std::size_t kContextTok = 16;
+  ChatPreparer preparer(*tokenizer_, model::ChatFormat{model::ChatTemplate::gemma4_r4, true},
+                        {.context_tok = kContextTok});
+  auto chat = hello();
+  EXPECT_EQ(refusal_of(preparer, chat), "accepted");
+  std::size_t bytes = 0;
+  while (tokenizer_->least_tokens(bytes) <= kContextTok) ++bytes;
+  chat.messages[0].content = std::string(bytes, 'a');
+  EXPECT_THAT(refusal_of(preparer, chat),
+              testing::AllOf(testing::StartsWith("messages: the prompt has"), HasSubstr("at least 17 tokens"),
+                             HasSubstr("the context holds 16")));
+}
+
 }  // namespace
 }  // namespace tandem::daemon

@@ -158,5 +158,24 @@ TEST(Config, AFileMayHaveCommentsAndMustBeJson) {
   EXPECT_THROW(read_config_file(path), BadConfig);
 }
 
+TEST(Config, AKeyIsThereOnce) {
+  const auto path = std::filesystem::path(::testing::TempDir()) / "tandem_config_once_test.json";
+  const auto error_of = [&](const char* text) -> std::string {
+    std::ofstream(path) << text;
+    try {
+      read_config_file(path);
+    } catch (const BadConfig& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(error_of(R"({"socket": {"path": "a"}, "log": {"path": "b"}, "list": [{"a": 1}, {"a": 2}]})"), "");
+  EXPECT_THAT(error_of(R"({"threads": 3, "model": "m", "threads": 4})"),
+              HasSubstr("\"threads\" is there twice"));
+  EXPECT_THAT(error_of(R"({"socket": {"mode": "0600", "path": "a", "mode": "0666"}})"),
+              HasSubstr("\"mode\""));
+  std::filesystem::remove(path);
+}
+
 }  // namespace
 }  // namespace tandem::daemon

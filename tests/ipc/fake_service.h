@@ -46,6 +46,9 @@ class FakeService final : public Service {
   void submit(GenerationRequest request, std::shared_ptr<EventStream> stream) override;
   bool cancel(std::string_view id) override;
   std::vector<std::int32_t> tokenize(std::string_view text, bool add_special, bool parse_special) override;
+  std::vector<std::int32_t> prepare_prompt(std::string_view text) override {
+    return tokenize(text, true, true);
+  }
   std::string detokenize(const std::vector<std::int32_t>& ids) override;
   PreparedChat prepare_chat(const ChatRequest& chat) override;
   std::shared_ptr<const AnswerRules> prepare_format(const AnswerFormat& format) override;

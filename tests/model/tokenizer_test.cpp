@@ -51,6 +51,19 @@ TEST_P(BothFamilies, GiveTheReferenceIdsForEveryText) {
   }
 }
 
+TEST_P(BothFamilies, NoTextHasFewerTokensThanItsBytesSay) {
+  const auto fixture = Fixture::load(reference_path(GetParam() + "_tokenizer.fixture"));
+  for (std::size_t row = 0; row < fixture.row_count("text"); ++row) {
+    const auto text = fixture.text_row("text", row);
+    EXPECT_LE(tokenizer_->least_tokens(text.size()), fixture.i32_row("ids", row).size()) << text;
+  }
+  for (TokenId id = 0; id < static_cast<TokenId>(tokenizer_->size()); ++id) {
+    EXPECT_LE(tokenizer_->least_tokens(tokenizer_->token_text(id).size()), 1U);
+    EXPECT_LE(tokenizer_->least_tokens(tokenizer_->token_bytes(id).size()), 1U);
+  }
+  EXPECT_GT(tokenizer_->least_tokens(1 << 20), 1000U);
+}
+
 TEST_P(BothFamilies, RandomBytesComeBackAsTheyWere) {
   std::mt19937 random(1);
   for (int round = 0; round < 3000; ++round) {
