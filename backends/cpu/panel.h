@@ -9,6 +9,18 @@
 namespace tandem::cpu {
 namespace {
 
+/// Lanes to memory, register by register: as a whole, a compiler would copy them sixteen bytes at a time.
+TANDEM_INLINE void store_lanes(void* to, const LaneBytes& lanes) {
+  auto* bytes = static_cast<std::uint8_t*>(to);
+  for (int i = 0; i < LaneBytes::kRegisters; ++i) store(bytes + i * sizeof(Register), (Register)lanes.bytes[i]);
+}
+TANDEM_INLINE void store_lanes(float* to, const LaneFloats& lanes) {
+  store(to, in_registers(lanes));
+}
+TANDEM_INLINE void store_lanes(std::uint32_t* to, const LaneWords& lanes) {
+  store(reinterpret_cast<std::uint8_t*>(to), in_registers(lanes));
+}
+
 /// Sixteen rows of W, up to 256 columns: lane = row, four columns a lane.
 struct Panel {
   alignas(64) std::uint8_t quants[kPanelColumns / 4][kTileOutputs][4];
@@ -23,16 +35,13 @@ struct Panel {
 template <class Format, class Source>
 TANDEM_INLINE void fill_whole_scales(const Source& from, Panel& panel) {
   Format::unpack_factors(from, [&](LaneFloats factor, auto... min_factor) {
-    __builtin_memcpy(panel.factor, &factor, sizeof factor);
-    (__builtin_memcpy(panel.min_factor, &min_factor, sizeof min_factor), ...);
+    store_lanes(panel.factor, factor);
+    (store_lanes(panel.min_factor, min_factor), ...);
   });
-  Format::unpack_scales(from, [&](int group, LaneWords whole) {
-    const LaneFloats scale = Source::to_floats(whole);
-    __builtin_memcpy(panel.scales[group], &scale, sizeof scale);
-  });
+  Format::unpack_scales(
+      from, [&](int group, LaneWords whole) { store_lanes(panel.scales[group], Source::to_floats(whole)); });
   if constexpr (Format::kHasMin) {
-    Format::unpack_mins(
-        from, [&](int i, LaneWords whole) { __builtin_memcpy(panel.whole_mins[i], &whole, sizeof whole); });
+    Format::unpack_mins(from, [&](int i, LaneWords whole) { store_lanes(panel.whole_mins[i], whole); });
   }
 }
 
@@ -42,7 +51,7 @@ TANDEM_INLINE void fill_block(const Source& from, int column, Panel& panel) {
   Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
     auto* to = &panel.quants[(column + group * Format::kGroup) / 4];
     const auto put = [&](const LaneBytes& sixteen) {
-      __builtin_memcpy(to, &sixteen, sizeof sixteen);
+      store_lanes(to, sixteen);
       to += LaneBytes::kFours;
     };
     (put(sixteens), ...);
@@ -53,8 +62,8 @@ TANDEM_INLINE void fill_block(const Source& from, int column, Panel& panel) {
   } else {
     Format::unpack_scales(from, [&](int group, LaneFloats scale, auto... min) {
       const int g = column / Format::kGroup + group;
-      __builtin_memcpy(panel.scales[g], &scale, sizeof scale);
-      (__builtin_memcpy(panel.mins[g], &min, sizeof min), ...);
+      store_lanes(panel.scales[g], scale);
+      (store_lanes(panel.mins[g], min), ...);
     });
   }
 }
