@@ -34,6 +34,11 @@ using tandem::device::BlockType;
 constexpr std::uint32_t kIn = 3840;
 constexpr std::uint32_t kOut = 81920;
 
+/// Outputs that a thread takes at a time, as a stage's do.
+constexpr std::uint32_t claimed_outputs(std::uint32_t rows) {
+  return (rows > 16 ? 16 : 8) * tandem::cpu::kTileOutputs;
+}
+
 const KernelSet& chosen_set() {
   const char* name = std::getenv("TANDEM_KERNELS");
   for (const KernelSet* set : tandem::cpu::supported_kernel_sets()) {
@@ -187,9 +192,9 @@ void multiply(benchmark::State& state, BlockType type) {
     const auto begin = std::chrono::steady_clock::now();
     std::atomic<std::uint32_t> next{0};
     on_threads(threads, [&] {
-      constexpr std::uint32_t kClaim = 8 * tandem::cpu::kTileOutputs;
-      for (std::uint32_t first = next.fetch_add(kClaim); first < kOut; first = next.fetch_add(kClaim)) {
-        kernel(w, first, kClaim, activations, y.data(), kOut);
+      const std::uint32_t claim = claimed_outputs(rows);
+      for (std::uint32_t first = next.fetch_add(claim); first < kOut; first = next.fetch_add(claim)) {
+        kernel(w, first, claim, activations, y.data(), kOut);
       }
     });
     benchmark::DoNotOptimize(y.data());

@@ -19,10 +19,17 @@
 // memory half again as fast as sixteen rows that follow each other.
 //
 // Many rows: for each group of 32 columns eight dot products take turns with four instructions that scale and
-// add, so that two thirds of the dot products a core can do are the most.  Sixteen rows at a time are taken
-// apart and meet eight panels, while they are in the first-level cache.  Tried and lost: twelve rows instead
-// of eight together, two panels times four rows, asking for the next rows ahead, what rows bring to groups as
-// vectors.
+// add, six with mins.  On Intel both share two ports of 512-bit arithmetic, so that two thirds of the dot
+// products a core can do are the most; on Zen 5, where additions and conversions have ports of their own, four
+// fifths, once two panels share what is broadcast of four rows (one panel times eight rows takes as many
+// loads as the core can do).  24 rows at a time are taken apart, which waits for their bytes, and meet sixteen
+// panels while they are in the first-level cache.  Tried and lost: twelve rows or six instead of eight
+// together, six or eight rows times two panels (no faster, and slower in parts), asking for the next rows
+// ahead, what rows bring to groups as vectors.
+//
+// Quants of eight bits with AVX2 take three instructions of a port that fewer bits need one and a quarter of:
+// a sign turned, VPMADDUBSW, VPMADDWD.  As int16, in pairs (two VPMADDWD, nothing else of that port) many rows
+// took as long, for the additions, and one to four rows half again.
 //
 // What a kernel does with unpacked quants depends on the kind of a block type only, so that each kind is
 // compiled once and block types bring functions that unpack.
@@ -124,11 +131,11 @@ struct Weights {
   }
 };
 
-/// Most rows that are multiplied together: as many as registers hold.
+/// Most rows that are multiplied together by one panel and by two: as many as registers hold.
 #if defined(__AVX512VNNI__)
-inline constexpr std::uint32_t kRowsTogether = 8;
+inline constexpr std::uint32_t kRowsTogether = 8, kRowsOfTwoPanels = 4;
 #else
-inline constexpr std::uint32_t kRowsTogether = 4;
+inline constexpr std::uint32_t kRowsTogether = 4, kRowsOfTwoPanels = 0;
 #endif
 
 /// Most rows whose terms are computed once for all rows of W.
@@ -143,6 +150,19 @@ TANDEM_INLINE void multiply_rows(const Panel& panel, int columns, std::uint32_t 
     multiply_panel<Kind, N>(panel, columns / Kind::kGroup, x + row, sums + row);
   }
   if constexpr (N > 1) multiply_rows<Kind, N / 2>(panel, columns, n - row, x + row, sums + row);
+}
+
+/// The same for two panels, to first[row] and to second[row].
+template <class Kind, std::uint32_t N = kRowsOfTwoPanels>
+TANDEM_INLINE void multiply_rows(const Panel* panels, int columns, std::uint32_t n, const PanelRow<Kind>* x,
+                                 float (*first)[kTileOutputs], float (*second)[kTileOutputs]) {
+  std::uint32_t row = 0;
+  for (; row + N <= n; row += N) {
+    multiply_two_panels<Kind, N>(panels, columns / Kind::kGroup, x + row, first + row, second + row);
+  }
+  if constexpr (N > 1) {
+    multiply_rows<Kind, N / 2>(panels, columns, n - row, x + row, first + row, second + row);
+  }
 }
 
 /// Most columns that few rows are multiplied at without storing sums in between.
@@ -231,12 +251,12 @@ void multiply_few(const Weights<Kind>& w, const Activations& x, float* y, std::s
 }
 
 /// Times sixteen rows of W that share what is read of many activation rows.
-inline constexpr std::uint32_t kTilesTogether = 8;
+inline constexpr std::uint32_t kTilesTogether = 16;
 
 /// Activation rows that are read together: they stay in the first-level cache while they meet all panels.
-inline constexpr std::uint32_t kRowsAtATime = 16;
+inline constexpr std::uint32_t kRowsAtATime = 24;
 
-/// What many rows are multiplied in: about 320 KiB, which a core's second-level cache holds.
+/// What many rows are multiplied in: about 630 KiB, in a core's second-level cache where that is large.
 template <class Kind>
 struct ManyRows {
   Panel panels[kTilesTogether];
@@ -254,6 +274,17 @@ struct ManyRows {
       const RowSlice row(x, first + r, static_cast<std::uint32_t>(w.in));
       rows[r].fill(row, column, columns, w.format.offset);
     }
+  }
+
+  /// The panels times `n` rows, which are rows [first, first + n) of the sums.
+  void multiply(std::uint32_t tiles, int columns, std::uint32_t first, std::uint32_t n) {
+    std::uint32_t t = 0;
+    if constexpr (kRowsOfTwoPanels > 0) {
+      for (; t + 2 <= tiles; t += 2) {
+        multiply_rows<Kind>(panels + t, columns, n, rows, sums[t] + first, sums[t + 1] + first);
+      }
+    }
+    for (; t < tiles; ++t) multiply_rows<Kind>(panels[t], columns, n, rows, sums[t] + first);
   }
 
   /// The first `lanes` outputs of every tile to y, one after another.
@@ -278,10 +309,11 @@ void multiply_tiles(const Weights<Kind>& w, std::uint32_t first, std::uint32_t t
     for (std::uint32_t row = 0; row < x.n; row += kRowsAtATime) {
       const std::uint32_t n = x.n - row < kRowsAtATime ? x.n - row : kRowsAtATime;
       many.fill_rows(w, x, row, n, column, columns);
-      for (std::uint32_t t = 0; t < tiles; ++t) {
-        if (row == 0) w.fill(first + t * lanes, lanes, column, columns, many.panels[t]);
-        multiply_rows<Kind>(many.panels[t], columns, n, many.rows, many.sums[t] + row);
+      if (row == 0) {
+        for (std::uint32_t t = 0; t < tiles; ++t)
+          w.fill(first + t * lanes, lanes, column, columns, many.panels[t]);
       }
+      many.multiply(tiles, columns, row, n);
     }
   }
 }

@@ -19,14 +19,19 @@ std::size_t stream_groups(const device::Matrix& w) {
   return w.layout == device::WeightLayout::planes ? kSlabGroups : kStreamBytes / row_bytes(w.type, w.in);
 }
 
-/// Rows of activations that keep a core busier than the memory.
+/// Rows of activations that keep a core busier than the memory, and groups that are multiplied by so many
+/// rows: the more, the less often each row is read.
 constexpr std::uint32_t kManyRows = 16;
+constexpr std::size_t kManyRowsGroups = 16;
+
+/// Most groups a thread takes at a time of products of fewer rows.
+constexpr std::size_t kFewRowsGroups = 8;
 
 /// Outputs of `w` that a thread takes at a time.
 std::uint32_t piece_outputs(const device::Matrix& w, std::uint32_t rows, unsigned threads) {
   const std::size_t share = w.out / (std::size_t{threads} * 4 * kTileOutputs);
-  const std::size_t groups = rows > kManyRows ? 8 : stream_groups(w);
-  return kTileOutputs * static_cast<std::uint32_t>(std::clamp<std::size_t>(std::min(groups, share), 1, 8));
+  const std::size_t groups = rows > kManyRows ? kManyRowsGroups : std::min(stream_groups(w), kFewRowsGroups);
+  return kTileOutputs * static_cast<std::uint32_t>(std::max<std::size_t>(std::min(groups, share), 1));
 }
 
 std::size_t pieces_of(const device::Matrix& w, std::uint32_t outputs) {

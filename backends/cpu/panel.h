@@ -12,7 +12,8 @@ namespace {
 /// Lanes to memory, register by register: as a whole, a compiler would copy them sixteen bytes at a time.
 TANDEM_INLINE void store_lanes(void* to, const LaneBytes& lanes) {
   auto* bytes = static_cast<std::uint8_t*>(to);
-  for (int i = 0; i < LaneBytes::kRegisters; ++i) store(bytes + i * sizeof(Register), (Register)lanes.bytes[i]);
+  for (int i = 0; i < LaneBytes::kRegisters; ++i)
+    store(bytes + i * sizeof(Register), (Register)lanes.bytes[i]);
 }
 TANDEM_INLINE void store_lanes(float* to, const LaneFloats& lanes) {
   store(to, in_registers(lanes));

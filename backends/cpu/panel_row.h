@@ -74,6 +74,11 @@ TANDEM_INLINE I32x16 dot4(I32x16 sum, I32x16 weights, const std::int8_t* x) {
       : "v"(weights), "m"(*reinterpret_cast<const std::int32_t*>(x)));
   return sum;
 }
+/// The same for twice as many, broadcast once.
+TANDEM_INLINE Pair<I32x16> dot4(Pair<I32x16> sum, Pair<I32x16> weights, const std::int8_t* x) {
+  const I32x16 four = broadcast_four<I32x16>(x);
+  return {_mm512_dpbusd_epi32(sum.lo, weights.lo, four), _mm512_dpbusd_epi32(sum.hi, weights.hi, four)};
+}
 #elif defined(__AVXVNNI__)
 template <class Ints>
 TANDEM_INLINE Ints dot4(Ints sum, Ints weights, const std::int8_t* x) {

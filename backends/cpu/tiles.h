@@ -259,12 +259,15 @@ inline void make_signed(Panel& panel, int columns, int offset) {
   }
 }
 
+/// Panels that share what is read of many activation rows.
+inline constexpr std::uint32_t kPanelsOnTiles = 8;
+
 /// What many rows are multiplied in: about 300 KiB, which a core's second-level cache holds.
 template <class Kind>
 struct ManyTiles {
-  Panel panels[kTilesTogether];
+  Panel panels[kPanelsOnTiles];
   RowTile<Kind> x;
-  alignas(64) float sums[kTileRows / kTileHeight][kTilesTogether][kTileHeight][kTileOutputs];
+  alignas(64) float sums[kTileRows / kTileHeight][kPanelsOnTiles][kTileHeight][kTileOutputs];
 
   void fill_panels(const Weights<Kind>& w, std::uint32_t first, std::uint32_t n_panels, int column,
                    int columns) {
@@ -275,7 +278,7 @@ struct ManyTiles {
   }
 };
 
-/// `n_panels` <= kTilesTogether times sixteen outputs from `first` on, times all rows of `x`.
+/// `n_panels` <= kPanelsOnTiles times sixteen outputs from `first` on, times all rows of `x`.
 template <class Kind>
 void multiply_panels_on_tiles(const Weights<Kind>& w, std::uint32_t first, std::uint32_t n_panels,
                               const Activations& x, ManyTiles<Kind>& many) {
@@ -304,8 +307,8 @@ void multiply_many_on_tiles(const Weights<Kind>& w, const Activations& x, float*
   ManyTiles<Kind> many;
   const Tiles<Kind::kGroup> registers;
   const std::uint32_t panels = w.n_out / kTileOutputs;
-  for (std::uint32_t done = 0; done < panels; done += kTilesTogether) {
-    const std::uint32_t n_panels = panels - done < kTilesTogether ? panels - done : kTilesTogether;
+  for (std::uint32_t done = 0; done < panels; done += kPanelsOnTiles) {
+    const std::uint32_t n_panels = panels - done < kPanelsOnTiles ? panels - done : kPanelsOnTiles;
     multiply_panels_on_tiles(w, done * kTileOutputs, n_panels, x, many);
     for (std::uint32_t r = 0; r < x.n; ++r) {
       float* to = y + r * y_stride + std::size_t{done} * kTileOutputs;

@@ -156,7 +156,7 @@ TEST_P(EverySet, AProductDoesNotDependOnTheOtherRows) {
 TEST_P(EverySet, AProductDoesNotDependOnTheOtherOutputs) {
   const KernelSet& kernels = *GetParam();
   std::mt19937 random(8);
-  constexpr std::uint32_t kIn = 512, kOut = 9 * kTileOutputs + 3, kRows = 50;
+  constexpr std::uint32_t kIn = 512, kOut = 19 * kTileOutputs + 3, kRows = 50;
   for (const BlockType type : kAllBlockTypes) {
     const RandomMatrix w(type, kIn, kOut, random);
     const ActivationRows x(kernels, type, random_floats(std::size_t{kRows} * kIn, 1.0f, random), kRows);
