@@ -27,7 +27,7 @@ std::size_t largest_cache_bytes();
 /// 1, 2, 4 ... and `all`.
 std::vector<unsigned> thread_counts(unsigned all);
 
-/// Seconds to read all of `memory` with `team`, in order, piece by piece.
+/// Seconds to read all of `memory` with `team`, piece by piece, in whichever way this machine reads fastest.
 double read_s(Pace& pace, cpu::Team& team, std::span<const std::byte> memory);
 
 /// Reading `memory` with 1, 2, 4 ... `all` threads, each on a core of its own; with `all` however late it is.
