@@ -81,12 +81,15 @@ int calibrate(const CalibrateOptions& options) {
   const auto path = options.output.empty()
                         ? hardware::profile_path(hardware::cache_folders().front(), hardware::this_machine(0))
                         : std::filesystem::path(options.output);
-  hardware::write_profile(profile, path);
+  // Printed before it is written: where that fails, nothing is lost.
   if (options.json) {
-    std::cout << profile;
+    std::cout << profile << std::flush;
+    hardware::write_profile(profile, path);
     return kOk;
   }
   print_profile(planner::parse_machine(profile, path.string()), ipc::Json::parse(profile).at("measured"));
+  std::fflush(stdout);
+  hardware::write_profile(profile, path);
   std::printf("\nkept in %s%s\n", path.c_str(),
               options.output.empty() ? ": tandem plan and tandemd count with it" : "");
   return kOk;

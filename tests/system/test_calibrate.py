@@ -87,6 +87,15 @@ def test_calibrate_prints_and_keeps_a_profile(cache, tmp_path):
     assert planned_machine("--machine", file) == "this machine"
 
 
+def test_what_was_measured_is_not_lost_where_it_cannot_be_kept(tmp_path):
+    (tmp_path / "file").touch()
+    done = tandem("calibrate", "--quick", "--output", tmp_path / "file" / "mine.json")
+    assert done.returncode == 1
+    assert "memory, 1 thread" in done.stdout
+    assert "kept in" not in done.stdout
+    assert str(tmp_path / "file" / "mine.json") in done.stderr
+
+
 def test_a_device_is_measured_through_its_interface():
     command = [BUILD / "tandemd", "--calibrate", "--quick", "--devices", "emulated"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
