@@ -15,6 +15,13 @@ class Excess {
 
   constexpr Excess() = default;
 
+  /// Of a step that no label may take.
+  static constexpr Excess too_much() noexcept {
+    Excess excess;
+    excess.word_ = kTooMuch;
+    return excess;
+  }
+
   /// Sets what a step adds by `bound`, in parts of what may be; more than kMost are too many for any label.
   constexpr void set(std::size_t bound, double parts) noexcept {
     const auto whole = !(parts > 0) ? 0 : parts < kMost + 1 ? static_cast<std::uint64_t>(parts) : kMost + 1;

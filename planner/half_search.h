@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -32,13 +33,6 @@ inline std::int64_t room(std::uint64_t limit, std::uint64_t else_there) {
   return limit > else_there ? static_cast<std::int64_t>(std::min(kMost, limit - else_there)) : 0;
 }
 
-/// What both halves extend their labels in.
-template <std::size_t kAmounts>
-struct LabelWork {
-  std::array<PassedLabels, 2> passed;
-  std::array<Front<kAmounts>, 2> next;  ///< labels of one unit more, by side
-};
-
 /// Labels of the first units, or of the last ones and the head, one unit more at a time.
 template <std::size_t kAmounts>
 class HalfSearch {
@@ -48,14 +42,14 @@ class HalfSearch {
         bounds_(bounds),
         known_ps_(known_ps),
         steps_(costs, bounds, known_ps, half),
-        fronts_{Front<kAmounts>(order(bounds)), Front<kAmounts>(order(bounds))} {
+        fronts_(order(bounds)) {
     for (const auto side : {kOnCpu, kOnGpu}) begin(side);
     reached_ = 1;
   }
 
-  /// What labels are ordered by: what is scarce.
+  /// What labels are in the order of: bytes that are scarce.
   [[nodiscard]] static Amount order(const std::vector<Bound>& bounds) {
-    return bounds.front().prices().vram > 0 ? kVram : kSerial;
+    return kAmounts > 4 && bounds.front().prices().vram == 0 ? kRam : kVram;
   }
 
   /// Units in labels.
@@ -63,24 +57,21 @@ class HalfSearch {
   /// None was dropped that might come to something.
   [[nodiscard]] bool complete() const noexcept { return complete_; }
   /// Labels whose newest unit is on `side`.
-  [[nodiscard]] const Front<kAmounts>& front(std::size_t side) const noexcept { return fronts_[side]; }
-  [[nodiscard]] std::size_t size() const noexcept { return front(kOnCpu).size() + front(kOnGpu).size(); }
+  [[nodiscard]] std::span<const Label<kAmounts>> front(std::size_t side) const noexcept {
+    return fronts_.labels(side);
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return fronts_.size(); }
 
-  /// Labels of one unit more.
-  void extend(LabelLimits& left, LabelWork<kAmounts>& work) {
-    const auto i = steps_.unit(reached_);
-    for (const auto to : {kOnCpu, kOnGpu}) {
-      auto& next = work.next[to];
-      next.clear();
-      if (!costs_.allows(i, to)) continue;
-      complete_ &=
-          next.merge(fronts_, {step(kOnCpu, to), step(kOnGpu, to)}, sieve(), left.abreast, work.passed);
-    }
-    std::swap(fronts_, work.next);
+  /// Labels of one unit more; `next` is room for them that both halves use.
+  void extend(LabelLimits& left, Fronts<kAmounts>& next) {
+    next.extend(fronts_, steps(), sieve());
+    std::swap(fronts_, next);
     ++reached_;
     auto& origins = origins_.emplace_back();
     for (const auto side : {kOnCpu, kOnGpu}) {
-      const auto from = front(side).origins();
+      complete_ &= front(side).size() <= left.abreast;
+      fronts_.keep_nearest(side, left.abreast);
+      const auto from = fronts_.origins(side);
       origins[side].assign(from.begin(), from.end());
     }
     left.labels -= std::min(left.labels, size());
@@ -124,16 +115,24 @@ class HalfSearch {
     return sieve;
   }
 
-  /// What one unit more adds on `to`.
+  [[nodiscard]] LabelSteps<kAmounts> steps() const {
+    LabelSteps<kAmounts> steps;
+    for (const auto neighbour : {kOnCpu, kOnGpu}) {
+      for (const auto to : {kOnCpu, kOnGpu}) steps[neighbour][to] = step(neighbour, to);
+    }
+    return steps;
+  }
+
+  /// What one unit more adds on `to`: too much where it must not be.
   [[nodiscard]] Label<kAmounts> step(std::size_t neighbour, std::size_t to) const {
+    const bool allowed = costs_.allows(steps_.unit(reached_), to);
     return {amounts_of<kAmounts>(steps_.spent(reached_, neighbour, to)),
-            steps_.excess(reached_, neighbour, to)};
+            allowed ? steps_.excess(reached_, neighbour, to) : Excess::too_much()};
   }
 
   void begin(std::size_t side) {
-    if (!costs_.allows(steps_.unit(0), side)) return;
     const auto label = step(side, side);
-    if (sieve().passes(label)) fronts_[side].begin(label);
+    if (sieve().passes(label)) fronts_.begin(side, label);
   }
 
   const CaseCosts& costs_;
@@ -142,7 +141,7 @@ class HalfSearch {
   HalfSteps steps_;
   std::size_t reached_ = 0;
   bool complete_ = true;
-  std::array<Front<kAmounts>, 2> fronts_;                           ///< by side
+  Fronts<kAmounts> fronts_;
   std::vector<std::array<std::vector<std::uint32_t>, 2>> origins_;  ///< of each unit but the first, by side
 };
 

@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -49,192 +50,183 @@ struct Sieve {
   }
 };
 
-/// Room for values that are written before they are read; what is there is not kept when it grows.  That is
-/// seldom: room that nothing was written to costs nothing, but fresh memory that is, a good deal.
+/// Room for values that are written before they are read; what is there is not kept when it grows.  Room that
+/// nothing was written to costs nothing, but fresh memory that is, a good deal: so nothing is set to begin
+/// with.
 template <typename Value>
 class ScratchArray {
+  static_assert(std::is_trivially_copyable_v<Value> && std::is_trivially_destructible_v<Value>);
+
  public:
   void reserve(std::size_t count) {
     if (count <= count_) return;
-    count_ = 2 * count;
-    values_.reset();
-    values_ = std::make_unique_for_overwrite<Value[]>(count_);
+    count_ = count;
+    bytes_.reset();
+    bytes_ = std::make_unique_for_overwrite<std::byte[]>(count * sizeof(Value));
   }
-  [[nodiscard]] Value* data() noexcept { return values_.get(); }
-  [[nodiscard]] const Value* data() const noexcept { return values_.get(); }
+  [[nodiscard]] Value* data() noexcept { return reinterpret_cast<Value*>(bytes_.get()); }
+  [[nodiscard]] const Value* data() const noexcept { return reinterpret_cast<const Value*>(bytes_.get()); }
 
  private:
-  std::unique_ptr<Value[]> values_;
+  std::unique_ptr<std::byte[]> bytes_;
   std::size_t count_ = 0;
 };
 
-/// Labels of a front that pass, by index, and their order with the step.
-struct PassedLabels {
-  ScratchArray<std::uint32_t> indices;
-  ScratchArray<std::int64_t> orders;
-  std::size_t size = 0;
-};
-
-/// Labels that end with the same unit on the same side, in the order of one amount.
+/// What one unit more adds to a label, by the side of the unit that it comes beside and by its own.  It adds
+/// the same bytes beside either.
 template <std::size_t kAmounts>
-class Front {
+using LabelSteps = std::array<std::array<Label<kAmounts>, 2>, 2>;
+
+/// Labels that end with the same unit, by its side; on either side in the order of one amount of bytes.
+template <std::size_t kAmounts>
+class Fronts {
  public:
-  using Steps = std::array<Label<kAmounts>, 2>;
-
-  explicit Front(Amount order) : order_(order) { reserve(1); }
-
-  [[nodiscard]] Amount order() const noexcept { return order_; }
-  [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  [[nodiscard]] const Label<kAmounts>& operator[](std::size_t index) const noexcept {
-    return labels_.data()[kBefore + index];
+  explicit Fronts(Amount order) : order_(order) {
+    reserve(1);
+    end(0, 0);
+    end(1, 0);
   }
-  /// Index into the front that a label came from, times 2, and that front's side.
-  [[nodiscard]] std::span<const std::uint32_t> origins() const noexcept { return {origins_.data(), size_}; }
 
-  void clear() noexcept { size_ = 0; }
+  [[nodiscard]] std::size_t size() const noexcept { return sizes_[0] + sizes_[1]; }
+  [[nodiscard]] std::span<const Label<kAmounts>> labels(std::size_t side) const noexcept {
+    return {first(side), sizes_[side]};
+  }
+  /// Index of the label, among those of its side, that each came from, times 2, and that side.
+  [[nodiscard]] std::span<const std::uint32_t> origins(std::size_t side) const noexcept {
+    return {origins_.data() + side * room_, sizes_[side]};
+  }
 
   /// A first label.
-  void begin(const Label<kAmounts>& label) {
-    labels_.data()[kBefore] = label;
-    origins_.data()[0] = 0;
-    size_ = 1;
+  void begin(std::size_t side, const Label<kAmounts>& label) {
+    *first(side) = label;
+    origins_.data()[side * room_] = 0;
+    end(side, 1);
   }
 
-  /// The labels of `fronts`, each with its own of `steps`, that pass `sieve`; of those only the nearest to
-  /// the first bound if they are more than `abreast`, and of neighbours none that takes no less of anything.
-  /// Either step adds the same to a whole front, so both stay sorted and are merged.  Whether none was left
-  /// out that passed.
-  bool merge(const std::array<Front, 2>& fronts, const Steps& steps, const Sieve<kAmounts>& sieve,
-             std::size_t abreast, std::array<PassedLabels, 2>& work) {
-    for (const std::size_t from : {0, 1}) fronts[from].sift(steps[from], sieve, work[from]);
-    const auto passed = work[0].size + work[1].size;
-    if (passed > abreast) {
-      const auto most = first_excess_of(abreast, fronts, steps, work);
-      for (const std::size_t from : {0, 1}) fronts[from].keep_nearest(steps[from], most, work[from]);
-    }
-    reserve(work[0].size + work[1].size + 1);
+  /// Labels with one unit more than those `before`: what passes `sieve`, and of neighbours none that takes no
+  /// less of anything.  A step leaves the order of labels as it is, so those of both sides are gone through
+  /// at once, and what becomes of each on either side is decided while it is at hand.
+  void extend(const Fronts& before, const LabelSteps<kAmounts>& steps, const Sieve<kAmounts>& sieve) {
+    reserve(before.size());
     if (sieve.needs_gpu) {
-      merge_passed<true>(fronts, steps, sieve, work);
+      extend_all<true>(before, steps, sieve);
     } else {
-      merge_passed<false>(fronts, steps, sieve, work);
+      extend_all<false>(before, steps, sieve);
     }
-    return passed <= abreast;
+  }
+
+  /// Keeps of a side's labels only the `most` that are nearest to the first bound, and what is as near.
+  void keep_nearest(std::size_t side, std::size_t most) {
+    if (sizes_[side] <= most) return;
+    std::vector<std::uint32_t> excesses;
+    excesses.reserve(sizes_[side]);
+    for (const auto& label : labels(side)) excesses.push_back(label.excess.first());
+    const auto last = excesses.begin() + static_cast<std::ptrdiff_t>(most - 1);
+    std::ranges::nth_element(excesses, last);
+    auto* const labels = first(side);
+    auto* const origins = origins_.data() + side * room_;
+    std::size_t kept = 0;
+    for (std::size_t index = 0; index < sizes_[side]; ++index) {
+      if (labels[index].excess.first() > *last) continue;
+      labels[kept] = labels[index];
+      origins[kept++] = origins[index];
+    }
+    end(side, kept);
   }
 
  private:
-  static constexpr std::ptrdiff_t kBefore = 2;  ///< labels before the first that take more than anything
+  static constexpr std::size_t kBefore = 2;  ///< labels before the first that take more than anything
   static constexpr std::size_t kBack = kAmounts == 2 ? 1 : 2;  ///< neighbours looked at
+  static constexpr std::size_t kLeastRoom = 1 << 14;
 
-  /// Half of all labels pass, in no order that a processor could foresee: so it is decided without branches.
-  void sift(const Label<kAmounts>& step, const Sieve<kAmounts>& sieve, PassedLabels& passed) const {
-    passed.indices.reserve(size_ + 1);
-    passed.orders.reserve(size_ + 1);
-    const auto* labels = labels_.data() + kBefore;
-    const auto most_vram = sieve.most_vram - step.amounts[kVram];
-    const auto order_step = step.amounts[order_];
-    auto* indices = passed.indices.data();
-    auto* orders = passed.orders.data();
-    std::size_t count = 0;
-    for (std::size_t index = 0; index < size_; ++index) {
-      const auto& label = labels[index];
-      const std::size_t fits = label.amounts[kVram] <= most_vram ? 1 : 0;
-      const std::size_t may_do = (label.excess + step.excess).may_do() ? 1 : 0;
-      indices[count] = static_cast<std::uint32_t>(index);
-      orders[count] = label.amounts[order_] + order_step;
-      count += fits & may_do;
-    }
-    end(passed, count);
-  }
-
-  /// Those of them whose first excess is at most `most`.
-  void keep_nearest(const Label<kAmounts>& step, std::uint32_t most, PassedLabels& passed) const {
-    auto* indices = passed.indices.data();
-    auto* orders = passed.orders.data();
-    std::size_t kept = 0;
-    for (std::size_t at = 0; at < passed.size; ++at) {
-      if (((*this)[indices[at]].excess + step.excess).first() > most) continue;
-      indices[kept] = indices[at];
-      orders[kept++] = orders[at];
-    }
-    end(passed, kept);
-  }
-
-  static void end(PassedLabels& passed, std::size_t count) {
-    passed.indices.data()[count] = 0;
-    passed.orders.data()[count] = std::numeric_limits<std::int64_t>::max();  // comes after all
-    passed.size = count;
-  }
-
-  void reserve(std::size_t labels) {
-    labels_.reserve(kBefore + labels);
-    origins_.reserve(labels);
-    for (std::ptrdiff_t before = 0; before < kBefore; ++before)
-      labels_.data()[before].amounts.fill(std::numeric_limits<std::int64_t>::max());
-  }
-
-  /// The first excess that `count` of those that passed do not exceed.
-  [[nodiscard]] static std::uint32_t first_excess_of(std::size_t count, const std::array<Front, 2>& fronts,
-                                                     const Steps& steps,
-                                                     const std::array<PassedLabels, 2>& work) {
-    std::vector<std::uint32_t> firsts;
-    firsts.reserve(work[0].size + work[1].size);
-    for (const std::size_t from : {0, 1}) {
-      for (std::size_t at = 0; at < work[from].size; ++at)
-        firsts.push_back((fronts[from][work[from].indices.data()[at]].excess + steps[from].excess).first());
-    }
-    const auto last = firsts.begin() + static_cast<std::ptrdiff_t>(count - 1);
-    std::ranges::nth_element(firsts, last);
-    return *last;
-  }
-
+  /// Half of all labels are dropped, in no order that a processor could foresee: so all is decided by
+  /// arithmetic, without branches.
   template <bool kNeedsGpu>
-  void merge_passed(const std::array<Front, 2>& fronts, const Steps& steps, const Sieve<kAmounts>& sieve,
-                    const std::array<PassedLabels, 2>& work) {
-    const std::array in{&fronts[0][0], &fronts[1][0]};
-    std::array orders{work[0].orders.data(), work[1].orders.data()};
-    std::array indices{work[0].indices.data(), work[1].indices.data()};
-    auto* const begin = labels_.data() + kBefore;
-    auto* out = begin;
-    auto* origin = origins_.data();
-    for (auto left = work[0].size + work[1].size; left > 0; --left) {
-      const std::uint32_t from = *orders[1] < *orders[0] ? 1 : 0;
-      const auto index = *indices[0] ^ ((*indices[0] ^ *indices[1]) & (0U - from));
-      orders[0] += 1 - from;
-      orders[1] += from;
-      indices[0] += 1 - from;
-      indices[1] += from;
-      const auto& label = in[from][index];
-      const auto& step = steps[from];
-      std::array<bool, kBack> less{};  // than a neighbour before
-      for_each_index<kAmounts>([&](std::size_t k) {
-        const auto amount = label.amounts[k] + step.amounts[k];
-        const auto matters = std::max(amount, sieve.harmless[k]);
-        out->amounts[k] = amount;
-        for_each_index<kBack>([&](std::size_t back) {
-          less[back] |= out[-1 - static_cast<std::ptrdiff_t>(back)].amounts[k] > matters;
-        });
+  void extend_all(const Fronts& before, const LabelSteps<kAmounts>& given_steps,
+                  const Sieve<kAmounts>& given_sieve) {
+    const auto steps = given_steps;  // that nothing written here could change
+    const auto sieve = given_sieve;
+    const auto order = order_;
+    const auto* const labels = before.first(0);
+    const auto other = before.room_;
+    std::size_t on_cpu = 0;
+    std::size_t on_gpu = other;
+    std::array ends{first(0), first(1)};
+    std::array origins{origins_.data(), origins_.data() + room_};
+    for (auto left = before.size(); left > 0; --left) {
+      const std::size_t from = labels[on_gpu].amounts[order] < labels[on_cpu].amounts[order] ? 1 : 0;
+      const auto index = on_cpu ^ ((on_cpu ^ on_gpu) & (0 - from));
+      on_cpu += 1 - from;
+      on_gpu += from;
+      const auto origin = static_cast<std::uint32_t>(2 * index - from * (2 * other - 1));
+      for_each_index<2>([&](std::size_t to) {
+        *origins[to] = origin;
+        const auto kept = add<kNeedsGpu>(labels[index], steps[from][to], sieve, ends[to]);
+        ends[to] += kept;
+        origins[to] += kept;
       });
-      out->excess = label.excess + step.excess;
-      *origin = 2 * index + from;
-      bool is_new = true;
-      for_each_index<kBack>([&](std::size_t back) {
-        bool comes_to_more = less[back];
-        if constexpr (kNeedsGpu) {
-          const auto before = out[-1 - static_cast<std::ptrdiff_t>(back)].amounts[kVram];
-          comes_to_more |= before == 0 && out->amounts[kVram] != 0;
-        }
-        is_new &= comes_to_more;
-      });
-      out += is_new ? 1 : 0;
-      origin += is_new ? 1 : 0;
     }
-    size_ = static_cast<std::size_t>(out - begin);
+    for (const std::size_t side : {0, 1}) end(side, static_cast<std::size_t>(ends[side] - first(side)));
+  }
+
+  /// Puts a label with the step at the `end`, and says whether it is kept there, as 1 or 0.
+  template <bool kNeedsGpu>
+  static std::size_t add(const Label<kAmounts>& label, const Label<kAmounts>& step,
+                         const Sieve<kAmounts>& sieve, Label<kAmounts>* end) {
+    std::array<std::int64_t, kBack> less{};  // than a neighbour before: negative
+    for_each_index<kAmounts>([&](std::size_t k) {
+      const auto amount = label.amounts[k] + step.amounts[k];
+      end->amounts[k] = amount;
+      if (k == kVram && kAmounts < 6) return;  // in the order of this one it is never less
+      for_each_index<kBack>([&](std::size_t back) {
+        const auto before = (end - 1 - back)->amounts[k];
+        less[back] |= (amount - before) & (sieve.harmless[k] - before);
+      });
+    });
+    end->excess = label.excess + step.excess;
+    auto comes_to_more = std::int64_t{-1};
+    for_each_index<kBack>([&](std::size_t back) {
+      if constexpr (kNeedsGpu) {
+        const auto vram = (end - 1 - back)->amounts[kVram];
+        less[back] |= vram == 0 && end->amounts[kVram] != 0 ? -1 : 0;
+      }
+      comes_to_more &= less[back];
+    });
+    const std::size_t passes = sieve.passes(*end) ? 1 : 0;
+    return passes & (static_cast<std::uint64_t>(comes_to_more) >> 63U);
+  }
+
+  [[nodiscard]] Label<kAmounts>* first(std::size_t side) noexcept {
+    return labels_.data() + kBefore + side * room_;
+  }
+  [[nodiscard]] const Label<kAmounts>* first(std::size_t side) const noexcept {
+    return labels_.data() + kBefore + side * room_;
+  }
+
+  /// Makes room for so many labels on either side.  What is there is not kept when it grows.
+  void reserve(std::size_t labels) {
+    if (const auto least = kBefore + labels + 1; least > room_) {
+      room_ = std::max(2 * least, kLeastRoom);
+      labels_.reserve(2 * room_);
+      origins_.reserve(2 * room_);
+    }
+    for (const std::size_t side : {0, 1}) {
+      for (std::size_t back = 1; back <= kBefore; ++back)
+        (first(side) - back)->amounts.fill(std::numeric_limits<std::int64_t>::max());
+    }
+  }
+
+  /// With one more that comes after all.
+  void end(std::size_t side, std::size_t size) noexcept {
+    sizes_[side] = size;
+    first(side)[size].amounts.fill(std::numeric_limits<std::int64_t>::max());
   }
 
   Amount order_;
+  std::size_t room_ = 0;  ///< on either side
   ScratchArray<Label<kAmounts>> labels_;
   ScratchArray<std::uint32_t> origins_;
-  std::size_t size_ = 0;
+  std::array<std::size_t, 2> sizes_{};
 };
 
 }  // namespace tandem::planner

@@ -16,7 +16,7 @@ namespace tandem::planner {
 namespace {
 
 using planner_test::pick;
-using PairFront = Front<2>;
+using PairFronts = Fronts<2>;
 using Pairs = std::set<std::pair<std::int64_t, std::int64_t>>;  ///< of VRAM and time
 
 Sieve<2> sieve_of(std::int64_t most_vram) {
@@ -36,10 +36,9 @@ Label<2> label_of(std::int64_t vram, std::int64_t time) {
   return label;
 }
 
-Pairs pairs_of(const PairFront& front) {
+Pairs pairs_of(const PairFronts& fronts, std::size_t side) {
   Pairs pairs;
-  for (std::size_t index = 0; index < front.size(); ++index)
-    pairs.emplace(front[index].amounts[kVram], front[index].amounts[kSerial]);
+  for (const auto& label : fronts.labels(side)) pairs.emplace(label.amounts[kVram], label.amounts[kSerial]);
   return pairs;
 }
 
@@ -55,96 +54,150 @@ Pairs pareto(const Pairs& pairs) {
   return kept;
 }
 
-/// Two fronts grown side by side by random steps, as units on two sides are, and the same as sets.
-struct Grown {
-  std::array<PairFront, 2> fronts{PairFront(kVram), PairFront(kVram)};
-  std::array<Pairs, 2> pairs;
-
-  explicit Grown(std::mt19937& random) {
-    for (const std::size_t side : {0, 1}) {
-      const auto label = random_step(random);
-      fronts[side].begin(label);
-      pairs[side] = pairs_of(fronts[side]);
-    }
-  }
-  static Label<2> random_step(std::mt19937& random) {
-    return label_of(static_cast<std::int64_t>(pick(random, 0, 9)),
-                    static_cast<std::int64_t>(pick(random, 0, 9)));
-  }
-};
-
-/// Beside it only what takes as much VRAM as one of it, and more time.
-TEST(Front, KeepsTheParetoFrontOfWhatPasses) {
-  std::mt19937 random(97);
-  std::size_t most = 0;
-  std::array<PassedLabels, 2> work;
-  for (int round = 0; round < 200; ++round) {
-    Grown grown(random);
-    for (int unit = 0; unit < 12; ++unit) {
-      std::array<PairFront, 2> next{PairFront(kVram), PairFront(kVram)};
-      std::array<Pairs, 2> next_pairs;
-      for (const std::size_t to : {0, 1}) {
-        const PairFront::Steps steps{Grown::random_step(random), Grown::random_step(random)};
-        const auto most_vram = static_cast<std::int64_t>(pick(random, 20, 60));
-        EXPECT_TRUE(next[to].merge(grown.fronts, steps, sieve_of(most_vram), 100'000, work));
-        for (const std::size_t from : {0, 1}) {
-          for (const auto& [vram, time] : grown.pairs[from]) {
-            const auto with =
-                std::pair(vram + steps[from].amounts[kVram], time + steps[from].amounts[kSerial]);
-            if (with.first <= most_vram && with.first + with.second <= kMostPrice)
-              next_pairs[to].insert(with);
-          }
-        }
-        next_pairs[to] = pareto(next_pairs[to]);
-        ASSERT_EQ(pareto(pairs_of(next[to])), next_pairs[to]) << "round " << round << ", unit " << unit;
-        for (std::size_t index = 0; index < next[to].size(); ++index) {
-          const auto& label = next[to][index];
-          if (index > 0) {
-            const auto& before = next[to][index - 1];
-            ASSERT_LE(before.amounts[kVram], label.amounts[kVram]);
-            ASSERT_GT(before.amounts[kSerial], label.amounts[kSerial]) << "the more VRAM the less time";
-          }
-          const auto origin = next[to].origins()[index];
-          const auto& from = grown.fronts[origin % 2][origin / 2];
-          const auto& step = steps[origin % 2];
-          ASSERT_EQ(label.amounts[kVram], from.amounts[kVram] + step.amounts[kVram]);
-          ASSERT_EQ(label.excess, from.excess + step.excess);
-        }
-      }
-      grown.fronts = std::move(next);
-      grown.pairs = next_pairs;
-      most = std::max(most, grown.fronts[0].size());
-    }
-  }
-  EXPECT_GT(most, 10U);
+std::int64_t pick_amount(std::mt19937& random) {
+  return static_cast<std::int64_t>(pick(random, 0, 9));
 }
 
-TEST(Front, KeepsTheCheapestWhereTooManyPass) {
-  std::array<PairFront, 2> fronts{PairFront(kVram), PairFront(kVram)};
-  fronts[0].begin(label_of(1, 8));
-  fronts[1].begin(label_of(4, 2));
-  PairFront both(kVram);
-  const PairFront::Steps none{};
-  std::array<PassedLabels, 2> work;
-  EXPECT_TRUE(both.merge(fronts, none, sieve_of(100), 2, work));
-  EXPECT_EQ(pairs_of(both), (Pairs{{1, 8}, {4, 2}}));
-  EXPECT_FALSE(both.merge(fronts, none, sieve_of(100), 1, work));
-  EXPECT_EQ(pairs_of(both), (Pairs{{4, 2}}));
+/// As a unit adds: the same bytes beside either side.
+LabelSteps<2> random_steps(std::mt19937& random) {
+  const std::array vram{pick_amount(random), pick_amount(random)};
+  LabelSteps<2> steps;
+  for (auto& from : steps) {
+    for (const std::size_t to : {0, 1}) from[to] = label_of(vram[to], pick_amount(random));
+  }
+  return steps;
+}
+
+/// What passes of the pairs of both sides with one unit more on side `to`.
+Pairs extended(const std::array<Pairs, 2>& pairs, const LabelSteps<2>& steps, std::size_t to,
+               std::int64_t most_vram) {
+  Pairs passed;
+  for (const std::size_t from : {0, 1}) {
+    const auto& step = steps[from][to].amounts;
+    for (const auto& [vram, time] : pairs[from]) {
+      const auto with = std::pair(vram + step[kVram], time + step[kSerial]);
+      if (with.first <= most_vram && with.first + with.second <= kMostPrice) passed.insert(with);
+    }
+  }
+  return passed;
+}
+
+void expect_in_order(const PairFronts& fronts, std::size_t side) {
+  const auto labels = fronts.labels(side);
+  for (std::size_t index = 1; index < labels.size(); ++index) {
+    ASSERT_LE(labels[index - 1].amounts[kVram], labels[index].amounts[kVram]);
+    ASSERT_GT(labels[index - 1].amounts[kSerial], labels[index].amounts[kSerial])
+        << "the more VRAM the less time";
+  }
+}
+
+void expect_origins(const PairFronts& fronts, std::size_t side, const PairFronts& before,
+                    const LabelSteps<2>& steps) {
+  const auto labels = fronts.labels(side);
+  for (std::size_t index = 0; index < labels.size(); ++index) {
+    const auto origin = fronts.origins(side)[index];
+    const auto& from = before.labels(origin % 2)[origin / 2];
+    const auto& step = steps[origin % 2][side];
+    ASSERT_EQ(labels[index].amounts[kVram], from.amounts[kVram] + step.amounts[kVram]);
+    ASSERT_EQ(labels[index].amounts[kSerial], from.amounts[kSerial] + step.amounts[kSerial]);
+    ASSERT_EQ(labels[index].excess, from.excess + step.excess);
+  }
+}
+
+/// Beside it only what takes as much VRAM as one of it, and more time.
+TEST(Fronts, KeepTheParetoFrontOfWhatPasses) {
+  std::mt19937 random(97);
+  std::size_t most = 0;
+  for (int round = 0; round < 200; ++round) {
+    PairFronts fronts(kVram);
+    PairFronts next(kVram);
+    std::array<Pairs, 2> pairs;
+    for (const std::size_t side : {0, 1}) {
+      fronts.begin(side, label_of(pick_amount(random), pick_amount(random)));
+      pairs[side] = pairs_of(fronts, side);
+    }
+    for (int unit = 0; unit < 12; ++unit) {
+      const auto steps = random_steps(random);
+      const auto most_vram = static_cast<std::int64_t>(pick(random, 20, 60));
+      next.extend(fronts, steps, sieve_of(most_vram));
+      std::array<Pairs, 2> next_pairs;
+      for (const std::size_t to : {0, 1}) {
+        next_pairs[to] = pareto(extended(pairs, steps, to, most_vram));
+        ASSERT_EQ(pareto(pairs_of(next, to)), next_pairs[to]) << "round " << round << ", unit " << unit;
+        expect_in_order(next, to);
+        expect_origins(next, to, fronts, steps);
+        if (HasFatalFailure()) return;
+      }
+      std::swap(fronts, next);
+      pairs = next_pairs;
+      most = std::max(most, fronts.size());
+    }
+  }
+  EXPECT_GT(most, 20U);
+}
+
+/// Thousands of labels, so that room for them grows.
+TEST(Fronts, KeepTheirLabelsAsRoomGrows) {
+  PairFronts fronts(kVram);
+  PairFronts next(kVram);
+  fronts.begin(0, {});
+  std::int64_t unit = 1;
+  for (; fronts.size() < 100'000; unit *= 2) {
+    LabelSteps<2> steps{};
+    for (auto& from : steps) {
+      from[0].amounts = {0, unit};
+      from[1].amounts = {unit, 0};
+    }
+    next.extend(fronts, steps, sieve_of(2 * unit));
+    std::swap(fronts, next);
+  }
+  for (const std::size_t side : {0, 1}) {
+    const auto labels = fronts.labels(side);
+    ASSERT_EQ(static_cast<std::int64_t>(labels.size()), unit / 2);
+    for (std::int64_t index = 0; index < unit / 2; ++index) {
+      const auto vram = index + (side == 1 ? unit / 2 : 0);
+      ASSERT_EQ(labels[static_cast<std::size_t>(index)].amounts, (Amounts<2>{vram, unit - 1 - vram}));
+    }
+  }
+}
+
+TEST(Fronts, KeepTheNearestWhereThereAreTooMany) {
+  PairFronts fronts(kVram);
+  fronts.begin(0, label_of(1, 8));
+  fronts.begin(1, label_of(4, 2));
+  PairFronts both(kVram);
+  both.extend(fronts, {}, sieve_of(100));
+  both.keep_nearest(0, 2);
+  EXPECT_EQ(pairs_of(both, 0), (Pairs{{1, 8}, {4, 2}}));
+  both.keep_nearest(0, 1);
+  EXPECT_EQ(pairs_of(both, 0), (Pairs{{4, 2}}));
+  EXPECT_EQ(both.origins(0)[0], 1U);
+  EXPECT_EQ(pairs_of(both, 1), (Pairs{{1, 8}, {4, 2}}));
+}
+
+TEST(Fronts, KeepNothingWhereAUnitMustNotBe) {
+  PairFronts fronts(kVram);
+  fronts.begin(0, label_of(0, 0));
+  LabelSteps<2> steps{};
+  for (auto& from : steps) from[1].excess = Excess::too_much();
+  PairFronts next(kVram);
+  next.extend(fronts, steps, sieve_of(100));
+  EXPECT_EQ(next.labels(0).size(), 1U);
+  EXPECT_EQ(next.labels(1).size(), 0U);
 }
 
 /// What has nothing on the GPU takes no more of anything, but may come to nothing.
-TEST(Front, KeepsWhatIsOnTheGpuWhereSomethingMustBe) {
-  std::array<PairFront, 2> fronts{PairFront(kVram), PairFront(kVram)};
-  fronts[0].begin(label_of(0, 5));
-  fronts[1].begin(label_of(3, 7));
-  PairFront both(kVram);
-  std::array<PassedLabels, 2> work;
+TEST(Fronts, KeepWhatIsOnTheGpuWhereSomethingMustBe) {
+  PairFronts fronts(kVram);
+  fronts.begin(0, label_of(0, 5));
+  fronts.begin(1, label_of(3, 7));
+  PairFronts both(kVram);
   auto sieve = sieve_of(100);
-  both.merge(fronts, {}, sieve, 10, work);
-  EXPECT_EQ(pairs_of(both), (Pairs{{0, 5}}));
+  both.extend(fronts, {}, sieve);
+  EXPECT_EQ(pairs_of(both, 0), (Pairs{{0, 5}}));
   sieve.needs_gpu = true;
-  both.merge(fronts, {}, sieve, 10, work);
-  EXPECT_EQ(pairs_of(both), (Pairs{{0, 5}, {3, 7}}));
+  both.extend(fronts, {}, sieve);
+  EXPECT_EQ(pairs_of(both, 0), (Pairs{{0, 5}, {3, 7}}));
 }
 
 }  // namespace
