@@ -11,16 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include "planner/amounts.h"
 #include "planner/excess.h"
 
 namespace tandem::planner {
-
-/// What labels are compared by: the first 2 of these, where devices overlap also their own times, and where
-/// RAM may bind all.
-enum Amount : std::size_t { kVram, kSerial, kCpu, kGpu, kRam, kDrafts };
-
-template <std::size_t kAmounts>
-using Amounts = std::array<std::int64_t, kAmounts>;
 
 /// What a run of units takes, or one unit adds to it, and by how much that keeps it from each bound.
 template <std::size_t kAmounts>
@@ -46,7 +40,7 @@ struct Sieve {
   bool needs_gpu = false;        ///< what has nothing on the GPU may come to nothing
 
   [[nodiscard]] bool passes(const Label<kAmounts>& label) const noexcept {
-    return label.amounts[kVram] <= most_vram && label.excess.may_do();
+    return (label.amounts[kVram] <= most_vram) & label.excess.may_do();
   }
 };
 
@@ -103,9 +97,9 @@ class Fronts {
     end(side, 1);
   }
 
-  /// Labels with one unit more than those `before`: what passes `sieve`, and of neighbours none that takes no
-  /// less of anything.  A step leaves the order of labels as it is, so those of both sides are gone through
-  /// at once, and what becomes of each on either side is decided while it is at hand.
+  /// Labels with one unit more than those `before`: what passes `sieve`, and none that takes no less of
+  /// anything than the one before it.  A step leaves the order of labels as it is, so those of both sides are
+  /// gone through at once, and what becomes of each on either side is decided while it is at hand.
   void extend(const Fronts& before, const LabelSteps<kAmounts>& steps, const Sieve<kAmounts>& sieve) {
     reserve(before.size());
     if (sieve.needs_gpu) {
@@ -135,9 +129,8 @@ class Fronts {
   }
 
  private:
-  static constexpr std::size_t kBefore = 2;  ///< labels before the first that take more than anything
-  static constexpr std::size_t kBack = kAmounts == 2 ? 1 : 2;  ///< neighbours looked at
   static constexpr std::size_t kLeastRoom = 1 << 14;
+  static constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
 
   /// Half of all labels are dropped, in no order that a processor could foresee: so all is decided by
   /// arithmetic, without branches.
@@ -159,67 +152,50 @@ class Fronts {
       on_cpu += 1 - from;
       on_gpu += from;
       const auto origin = static_cast<std::uint32_t>(2 * index - from * (2 * other - 1));
-      for_each_index<2>([&](std::size_t to) {
-        *origins[to] = origin;
-        const auto kept = add<kNeedsGpu>(labels[index], steps[from][to], sieve, ends[to]);
-        ends[to] += kept;
-        origins[to] += kept;
-      });
+      *origins[0] = origin;
+      *origins[1] = origin;
+      const auto kept_on_cpu = put<kNeedsGpu>(labels[index], steps[from][0], sieve, ends[0]);
+      const auto kept_on_gpu = put<kNeedsGpu>(labels[index], steps[from][1], sieve, ends[1]);
+      ends[0] += kept_on_cpu;
+      ends[1] += kept_on_gpu;
+      origins[0] += kept_on_cpu;
+      origins[1] += kept_on_gpu;
     }
     for (const std::size_t side : {0, 1}) end(side, static_cast<std::size_t>(ends[side] - first(side)));
   }
 
   /// Puts a label with the step at the `end`, and says whether it is kept there, as 1 or 0.
   template <bool kNeedsGpu>
-  static std::size_t add(const Label<kAmounts>& label, const Label<kAmounts>& step,
-                         const Sieve<kAmounts>& sieve, Label<kAmounts>* end) {
-    std::array<std::int64_t, kBack> less{};  // than a neighbour before: negative
-    for_each_index<kAmounts>([&](std::size_t k) {
-      const auto amount = label.amounts[k] + step.amounts[k];
-      end->amounts[k] = amount;
-      if (k == kVram && kAmounts < 6) return;  // in the order of this one it is never less
-      for_each_index<kBack>([&](std::size_t back) {
-        const auto before = (end - 1 - back)->amounts[k];
-        less[back] |= (amount - before) & (sieve.harmless[k] - before);
-      });
-    });
+  [[gnu::always_inline]] static std::size_t put(const Label<kAmounts>& label, const Label<kAmounts>& step,
+                                                const Sieve<kAmounts>& sieve, Label<kAmounts>* end) noexcept {
+    const auto& before = *(end - 1);
+    bool is_new = add<kAmounts>(label.amounts, step.amounts, before.amounts, sieve.harmless, end->amounts);
+    if constexpr (kNeedsGpu) is_new |= before.amounts[kVram] == 0 && end->amounts[kVram] != 0;
     end->excess = label.excess + step.excess;
-    auto comes_to_more = std::int64_t{-1};
-    for_each_index<kBack>([&](std::size_t back) {
-      if constexpr (kNeedsGpu) {
-        const auto vram = (end - 1 - back)->amounts[kVram];
-        less[back] |= vram == 0 && end->amounts[kVram] != 0 ? -1 : 0;
-      }
-      comes_to_more &= less[back];
-    });
-    const std::size_t passes = sieve.passes(*end) ? 1 : 0;
-    return passes & (static_cast<std::uint64_t>(comes_to_more) >> 63U);
+    return std::size_t{is_new} & std::size_t{sieve.passes(*end)};
   }
 
   [[nodiscard]] Label<kAmounts>* first(std::size_t side) noexcept {
-    return labels_.data() + kBefore + side * room_;
+    return labels_.data() + 1 + side * room_;
   }
   [[nodiscard]] const Label<kAmounts>* first(std::size_t side) const noexcept {
-    return labels_.data() + kBefore + side * room_;
+    return labels_.data() + 1 + side * room_;
   }
 
-  /// Makes room for so many labels on either side.  What is there is not kept when it grows.
+  /// Makes room for so many labels on either side, after one that takes more than anything and before
+  /// another. What is there is not kept when it grows.
   void reserve(std::size_t labels) {
-    if (const auto least = kBefore + labels + 1; least > room_) {
+    if (const auto least = labels + 2; least > room_) {
       room_ = std::max(2 * least, kLeastRoom);
       labels_.reserve(2 * room_);
       origins_.reserve(2 * room_);
     }
-    for (const std::size_t side : {0, 1}) {
-      for (std::size_t back = 1; back <= kBefore; ++back)
-        (first(side) - back)->amounts.fill(std::numeric_limits<std::int64_t>::max());
-    }
+    for (const std::size_t side : {0, 1}) (first(side) - 1)->amounts.fill(kMost);
   }
 
-  /// With one more that comes after all.
   void end(std::size_t side, std::size_t size) noexcept {
     sizes_[side] = size;
-    first(side)[size].amounts.fill(std::numeric_limits<std::int64_t>::max());
+    first(side)[size].amounts.fill(kMost);
   }
 
   Amount order_;
