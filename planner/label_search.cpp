@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -16,6 +17,7 @@ namespace {
 using Sides = std::vector<std::uint8_t>;
 
 constexpr std::size_t kPairsALabel = 16;  ///< that take as long
+constexpr double kFar = 1e18;             ///< below every limit
 constexpr std::size_t kTimed = 4;         ///< amounts before those of RAM, which are not simply sums
 
 /// What a label of a front takes.
@@ -23,13 +25,6 @@ template <std::size_t kAmounts>
 struct Taken {
   Amounts<kAmounts> amounts{};
   std::uint32_t index = 0;
-};
-
-/// Labels whose prices are close, in the order of one time.
-template <std::size_t kAmounts>
-struct Group {
-  double least_price = 0;
-  std::vector<Taken<kAmounts>> labels;
 };
 
 template <std::size_t kAmounts>
@@ -54,7 +49,7 @@ class LabelSearch {
         for (const auto next : {kOnCpu, kOnGpu}) join_pareto_fronts(side, next);
       }
     } else {
-      join_by_time(left);
+      join_by_weight(left);
     }
     return {best_, known_ps_, first_.complete() && last_.complete() && left.labels > 0};
   }
@@ -73,55 +68,48 @@ class LabelSearch {
     }
   }
 
-  /// Pairs whose price is not too high.  Of the time that the best bound weighs most, say by w, a pair must
-  /// take less than is known, and cannot take less than that by more than 1 / w of what the bound is below
-  /// it, since all else is within its limit: so few pairs come into question.
-  void join_by_time(LabelLimits& left) {
-    const auto [time, weight] = weightiest();
-    const std::array after{grouped(last_.front(kOnCpu), time), grouped(last_.front(kOnGpu), time)};
+  /// Of what the best bound weighs, say by w, a pair must take no more than its limit, and cannot take less
+  /// than that by more than 1 / w of what the bound is below the time known, since all else is within its
+  /// limit: so few pairs come into question.
+  void join_by_weight(LabelLimits& left) {
+    const auto weighed = weightiest();
+    const std::array after{in_order(last_.front(kOnCpu), weighed.amount),
+                           in_order(last_.front(kOnGpu), weighed.amount)};
     for (const auto side : {kOnCpu, kOnGpu}) {
-      auto before = all_taken(first_.front(side));
-      std::ranges::sort(before, std::ranges::greater{}, at(time));
-      for (const auto next : {kOnCpu, kOnGpu}) join(side, before, next, after[next], {time, weight}, left);
+      const auto before = in_order(first_.front(side), weighed.amount);
+      for (const auto next : {kOnCpu, kOnGpu}) join(side, before, next, after[next], weighed, left);
     }
   }
 
   struct Weighed {
-    Amount time = kSerial;
+    Amount amount = kSerial;
     double weight = 0;
   };
 
   void join(std::size_t side, const std::vector<Taken<kAmounts>>& before, std::size_t next,
-            const std::vector<Group<kAmounts>>& groups, Weighed weighed, LabelLimits& left) {
-    if (before.empty() || groups.empty()) return;
-    const auto change = amounts_of<kAmounts>(change_of(side, next));
-    const auto change_price = price_of(change);
-    const auto steps = weighed.time == kSerial ? 1 : 2;  // two of a device's own overlap
-    const auto known = static_cast<double>(known_ps_);
-    const auto below = (known - bounds_.front().root()) / weighed.weight + 1e-9 * known + 1;
-    const auto least = static_cast<std::int64_t>(std::max(0.0, known - below) / steps) - change[weighed.time];
-    std::vector<std::size_t> begins(groups.size());
+            const std::vector<Taken<kAmounts>>& after, Weighed weighed, LabelLimits& left) {
+    const auto& bound = bounds_.front();
+    const auto amount = weighed.amount;
+    const auto change = amounts_of<kAmounts>(change_of(side, next))[amount];
+    const auto limit = static_cast<double>(most()[amount]);
+    const auto below = (bound.beaten_by(known_ps_) - bound.root()) / weighed.weight;
+    const auto least = static_cast<std::int64_t>(std::max(-kFar, limit * (1 - 1e-9) - below)) - 1 - change;
+    std::size_t begin = 0;
     std::size_t pairs = 0;
-    for (const auto& label : before) {
+    for (auto label = before.rbegin(); label != before.rend(); ++label) {
       if (pairs / kPairsALabel >= left.labels) break;
-      const auto most_price = bounds_.front().most_in_all(known_ps_) - change_price - price_of(label.amounts);
-      const auto taken = label.amounts[weighed.time];
-      for (std::size_t g = 0; g < groups.size() && groups[g].least_price <= most_price; ++g) {
-        const auto& labels = groups[g].labels;
-        auto& begin = begins[g];
-        while (begin < labels.size() && labels[begin].amounts[weighed.time] < least - taken) ++begin;
-        pairs += join(side, label, next, std::span(labels).subspan(begin), weighed.time);
-      }
+      while (begin < after.size() && after[begin].amounts[amount] < least - label->amounts[amount]) ++begin;
+      pairs += join(side, *label, next, std::span(after).subspan(begin), amount);
     }
     left.labels -= std::min(left.labels, pairs / kPairsALabel);
   }
 
-  /// One label with all that come into question, which are in the order of `time`; how many those are.
+  /// One label with all that come into question, which are in the order of `amount`; how many those are.
   std::size_t join(std::size_t side, const Taken<kAmounts>& label, std::size_t next,
-                   std::span<const Taken<kAmounts>> after, Amount time) {
+                   std::span<const Taken<kAmounts>> after, Amount amount) {
     auto room = room_beside(side, label, next);
     std::size_t pairs = 0;
-    for (; pairs < after.size() && after[pairs].amounts[time] <= room[time]; ++pairs) {
+    for (; pairs < after.size() && after[pairs].amounts[amount] <= room[amount]; ++pairs) {
       std::int64_t left = 0;
       for_each_index<std::min(kAmounts, kTimed)>(
           [&](std::size_t k) { left |= room[k] - after[pairs].amounts[k]; });
@@ -136,67 +124,51 @@ class LabelSearch {
   [[nodiscard]] Amounts<kAmounts> room_beside(std::size_t side, const Taken<kAmounts>& label,
                                               std::size_t next) const {
     const auto change = amounts_of<kAmounts>(change_of(side, next));
-    const auto most_ps = static_cast<std::int64_t>(known_ps_) - 1;
-    Amounts<kAmounts> room{};
-    room[kVram] = static_cast<std::int64_t>(costs_.within->vram_limit_bytes);
-    room[kSerial] = most_ps;
-    if constexpr (kAmounts > 2)
-      room[kCpu] = room[kGpu] = costs_.timing == Timing::overlapped ? most_ps / 2 : most_ps;
+    auto room = most();
     for_each_index<kAmounts>([&](std::size_t k) { room[k] -= change[k] + label.amounts[k]; });
     return room;
   }
 
+  /// What a placement that is faster than what is known may take.
+  [[nodiscard]] Amounts<kAmounts> most() const {
+    const auto most_ps = static_cast<std::int64_t>(known_ps_) - 1;
+    Amounts<kAmounts> most{};
+    most[kVram] = static_cast<std::int64_t>(costs_.within->vram_limit_bytes);
+    most[kSerial] = most_ps;
+    // Of a device's own times two overlap.
+    if constexpr (kAmounts > 2) most[kCpu] = most[kGpu] = is_overlapped() ? most_ps / 2 : most_ps;
+    return most;
+  }
+
+  /// What makes the greatest difference between labels: fewest are then as near to its limit.
   [[nodiscard]] Weighed weightiest() const {
     const auto& prices = bounds_.front().prices();
+    std::vector<Weighed> all{{kVram, prices.vram}, {kSerial, prices.serial}};
     if constexpr (kAmounts > 2) {
-      if (prices.cpu > std::max(prices.gpu, prices.serial)) return {kCpu, prices.cpu};
-      if (prices.gpu > prices.serial) return {kGpu, prices.gpu};
+      all.push_back({kCpu, 2 * prices.cpu});
+      all.push_back({kGpu, 2 * prices.gpu});
     }
-    return {kSerial, prices.serial};
+    return std::ranges::max(all, {}, [this](const Weighed& weighed) {
+      const auto of = [&](const Label<kAmounts>& label) { return label.amounts[weighed.amount]; };
+      std::int64_t spread = 0;
+      for (const auto side : {kOnCpu, kOnGpu}) {
+        const auto labels = last_.front(side);
+        if (labels.empty()) continue;
+        const auto [least, most] = std::ranges::minmax(labels, {}, of);
+        spread = std::max(spread, of(most) - of(least));
+      }
+      return weighed.weight * static_cast<double>(spread);
+    });
   }
 
-  static std::vector<Taken<kAmounts>> all_taken(std::span<const Label<kAmounts>> front) {
-    std::vector<Taken<kAmounts>> all;
-    all.reserve(front.size());
-    for (const auto& label : front) all.push_back({label.amounts, static_cast<std::uint32_t>(all.size())});
-    return all;
-  }
-
-  /// Of what a label takes, one amount.
-  static auto at(Amount k) {
-    return [k](const Taken<kAmounts>& taken) { return taken.amounts[k]; };
-  }
-
-  /// By the first bound.
-  [[nodiscard]] double price_of(const Amounts<kAmounts>& amounts) const {
-    const auto& prices = bounds_.front().prices();
-    const auto amount = [&](Amount k) { return static_cast<double>(amounts[k]); };
-    auto price = prices.serial * amount(kSerial) + prices.vram * amount(kVram);
-    if constexpr (kAmounts > 2) price += 2 * (prices.cpu * amount(kCpu) + prices.gpu * amount(kGpu));
-    if constexpr (kAmounts > 4) price += prices.ram * (amount(kRam) + amount(kDrafts));
-    return price;
-  }
-
-  [[nodiscard]] std::vector<Group<kAmounts>> grouped(std::span<const Label<kAmounts>> front,
-                                                     Amount time) const {
-    constexpr std::size_t kGroups = 16;
-    std::vector<Group<kAmounts>> groups(front.empty() ? 0 : kGroups);
-    if (groups.empty()) return groups;
-    std::vector<double> prices;
-    for (const auto& label : front) prices.push_back(price_of(label.amounts));
-    const auto [least, most] = std::ranges::minmax_element(prices);
-    const auto width = (*most - *least) / kGroups;
-    for (auto& group : groups) group.least_price = std::numeric_limits<double>::infinity();
-    for (const auto& taken : all_taken(front)) {
-      const auto price = prices[taken.index];
-      const auto g = width > 0 ? static_cast<std::size_t>((price - *least) / width) : 0;
-      auto& group = groups[std::min(g, kGroups - 1)];
-      group.least_price = std::min(group.least_price, price);
-      group.labels.push_back(taken);
-    }
-    std::erase_if(groups, [](const auto& group) { return group.labels.empty(); });
-    for (auto& group : groups) std::ranges::sort(group.labels, {}, at(time));
-    return groups;
+  static std::vector<Taken<kAmounts>> in_order(std::span<const Label<kAmounts>> front, Amount amount) {
+    std::vector<Taken<kAmounts>> labels;
+    labels.reserve(front.size());
+    for (const auto& label : front)
+      labels.push_back({label.amounts, static_cast<std::uint32_t>(labels.size())});
+    const auto of = [amount](const Taken<kAmounts>& taken) { return taken.amounts[amount]; };
+    if (!std::ranges::is_sorted(labels, {}, of)) std::ranges::sort(labels, {}, of);
+    return labels;
   }
 
   [[nodiscard]] Spent change_of(std::size_t side, std::size_t next) const {
@@ -221,10 +193,12 @@ class LabelSearch {
     known_ps_ = time_of(amounts);
   }
 
+  [[nodiscard]] bool is_overlapped() const noexcept { return costs_.timing == Timing::overlapped; }
+
   [[nodiscard]] Picoseconds time_of(const Amounts<kAmounts>& amounts) const {
     auto time = amounts[kSerial];
     if constexpr (kAmounts > 2) {
-      if (costs_.timing == Timing::overlapped) time = std::max({time, 2 * amounts[kCpu], 2 * amounts[kGpu]});
+      if (is_overlapped()) time = std::max({time, 2 * amounts[kCpu], 2 * amounts[kGpu]});
     }
     return static_cast<Picoseconds>(time);
   }
