@@ -286,11 +286,11 @@ class Search {
 
   static constexpr int kMostPasses = 4;
   static constexpr std::size_t kFewAbreast = 250;
-  static constexpr std::size_t kSomeLabels = 125'000;
+  static constexpr std::size_t kSomeLabels = 60'000;
   static constexpr std::size_t kFewToGo = 200'000;
   static constexpr std::size_t kFewCounts = 10'000;
   static constexpr std::size_t kSomeCounts = 20'000;
-  static constexpr std::size_t kManyCounts = 500'000;
+  static constexpr std::size_t kManyCounts = 700'000;
   static constexpr std::size_t kCountsATry = 10;  ///< that take as long
   static constexpr double kMuchNearer = 0.9;      ///< to the bound
   static constexpr std::uint64_t kFewBytes = 1 << 20;

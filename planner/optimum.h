@@ -42,7 +42,7 @@ inline constexpr std::size_t kMostLabels = 20'000'000;
 struct SearchLimits {
   std::optional<Device> head = std::nullopt;  ///< where the head must be
   std::size_t most_labels = kMostLabels;
-  std::size_t most_counts = 500'000;  ///< of a case at once (planner/count_search.h)
+  std::size_t most_counts = 700'000;  ///< of a case at once (planner/count_search.h)
 };
 
 /// The fastest placement on the CPU and `gpu` that fits both budgets with every buffer; nothing if none fits.
