@@ -241,6 +241,13 @@ Spent spent_by(const CaseCosts& costs, const Sides& sides) {
   return spent;
 }
 
+Spent spent_at(const CaseCosts& costs, const Sides& sides, std::size_t i) {
+  Spent spent;
+  spent.add(costs, i, i == 0 ? CaseCosts::kStart : sides[i - 1], sides[i]);
+  spent.change(costs, sides[i], i + 1 < sides.size() ? sides[i + 1] : costs.within->head);
+  return spent;
+}
+
 void Bound::price_units(const CaseCosts& costs) {
   const auto head = costs.within->head;
   unit_.assign(costs.units() + 1, {kImpossible, kImpossible});

@@ -73,6 +73,14 @@ struct Spent {
             ram_bytes + other.ram_bytes,
             drafts_bytes + other.drafts_bytes};
   }
+  /// Of a part of this.
+  Spent operator-(const Spent& part) const noexcept {
+    return {{busy_ps[kOnCpu] - part.busy_ps[kOnCpu], busy_ps[kOnGpu] - part.busy_ps[kOnGpu]},
+            travel_ps - part.travel_ps,
+            vram_bytes - part.vram_bytes,
+            ram_bytes - part.ram_bytes,
+            drafts_bytes - part.drafts_bytes};
+  }
 
   /// Adds unit `i` on `to`, the one before being on `from`.
   void add(const CaseCosts& costs, std::size_t i, std::size_t from, std::size_t to) noexcept;
@@ -89,6 +97,9 @@ struct Spent {
 
 /// What all units and the head take where `sides` puts them.
 Spent spent_by(const CaseCosts& costs, const std::vector<std::uint8_t>& sides);
+
+/// What of that depends on where unit `i` is: the unit itself, and what comes after it.
+Spent spent_at(const CaseCosts& costs, const std::vector<std::uint8_t>& sides, std::size_t i);
 
 /// What a search through the placements of a case comes to.
 struct SearchResult {

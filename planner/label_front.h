@@ -109,27 +109,27 @@ class Fronts {
     }
   }
 
-  /// Keeps of a side's labels only the `most` that are nearest to the first bound, and what is as near.
+  /// Keeps of a side's labels only the `most` that are nearest to the first bound, and what is about as near.
   void keep_nearest(std::size_t side, std::size_t most) {
     if (sizes_[side] <= most) return;
-    std::vector<std::uint32_t> excesses;
-    excesses.reserve(sizes_[side]);
-    for (const auto& label : labels(side)) excesses.push_back(label.excess.first());
-    const auto last = excesses.begin() + static_cast<std::ptrdiff_t>(most - 1);
-    std::ranges::nth_element(excesses, last);
+    std::array<std::uint32_t, Excess::kMost / kAsNear + 1> counts{};
+    for (const auto& label : labels(side)) ++counts[label.excess.first() / kAsNear];
+    std::uint32_t near = 0;
+    for (std::size_t count = counts[0]; count < most; count += counts[near]) ++near;
     auto* const labels = first(side);
     auto* const origins = origins_.data() + side * room_;
     std::size_t kept = 0;
     for (std::size_t index = 0; index < sizes_[side]; ++index) {
-      if (labels[index].excess.first() > *last) continue;
       labels[kept] = labels[index];
-      origins[kept++] = origins[index];
+      origins[kept] = origins[index];
+      kept += labels[index].excess.first() / kAsNear <= near ? 1 : 0;
     }
     end(side, kept);
   }
 
  private:
   static constexpr std::size_t kLeastRoom = 1 << 14;
+  static constexpr std::uint32_t kAsNear = 32;  ///< parts of excess
   static constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
 
   /// Half of all labels are dropped, in no order that a processor could foresee: so all is decided by

@@ -16,7 +16,7 @@ namespace {
 
 using Sides = std::vector<std::uint8_t>;
 
-constexpr std::size_t kPairsALabel = 16;  ///< that take as long
+constexpr std::size_t kPairsALabel = 32;  ///< that take as long
 constexpr double kFar = 1e18;             ///< below every limit
 constexpr std::size_t kTimed = 4;         ///< amounts before those of RAM, which are not simply sums
 

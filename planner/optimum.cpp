@@ -151,23 +151,24 @@ class Search {
 
   /// Moves single units as long as that helps: a better time to beat prunes more.
   void improve(const CaseCosts& costs, std::vector<std::uint8_t> sides) {
-    auto time_ps = spent_by(costs, sides).time_ps(costs.timing);
+    auto spent = spent_by(costs, sides);
     bool moved = true;
     for (int pass = 0; moved && pass < kMostPasses; ++pass) {
       moved = false;
       for (auto i = sides.size(); i-- > 0;) {
         if (!costs.allows(i, 1 - sides[i])) continue;
+        const auto others = spent - spent_at(costs, sides, i);
         sides[i] = static_cast<std::uint8_t>(1 - sides[i]);
-        const auto spent = spent_by(costs, sides);
-        if (spent.fits(costs) && spent.time_ps(costs.timing) < time_ps) {
-          time_ps = spent.time_ps(costs.timing);
+        const auto with = others + spent_at(costs, sides, i);
+        if (with.fits(costs) && with.time_ps(costs.timing) < spent.time_ps(costs.timing)) {
+          spent = with;
           moved = true;
         } else {
           sides[i] = static_cast<std::uint8_t>(1 - sides[i]);
         }
       }
     }
-    take(costs, sides, time_ps);
+    take(costs, sides, spent.time_ps(costs.timing));
   }
 
   /// Cases with the head on one side often differ in few bytes: they are one that allows what any of them
@@ -250,9 +251,11 @@ class Search {
         [&] { return by_counts(entry, kSomeCounts); },
         [&] {
           begin_labels();
-          const auto result = by_labels(labels, {kSomeLabels});
-          const bool is_near = !result.complete && result.labels_to_go <= kFewToGo;
-          return is_near ? by_labels(labels, {2 * kFewToGo}) : result;
+          auto result = by_labels(labels, {kSomeLabels});
+          for (int more = 0; more < kMoreLabels && !result.complete && result.labels_to_go <= kFewToGo;
+               ++more)
+            result = by_labels(labels, {kFewToGo});
+          return result;
         },
         [&] { return by_counts(entry, kManyCounts); },
         [&] {
@@ -285,10 +288,11 @@ class Search {
   }
 
   static constexpr int kMostPasses = 4;
-  static constexpr std::size_t kFewAbreast = 250;
+  static constexpr std::size_t kFewAbreast = 500;
   static constexpr std::size_t kSomeLabels = 60'000;
   static constexpr std::size_t kFewToGo = 200'000;
-  static constexpr std::size_t kFewCounts = 10'000;
+  static constexpr int kMoreLabels = 4;  ///< times as many as were to go
+  static constexpr std::size_t kFewCounts = 5'000;
   static constexpr std::size_t kSomeCounts = 20'000;
   static constexpr std::size_t kManyCounts = 700'000;
   static constexpr std::size_t kCountsATry = 10;  ///< that take as long
