@@ -67,24 +67,19 @@ class HalfSearch {
     next.extend(fronts_, steps(), sieve());
     std::swap(fronts_, next);
     ++reached_;
-    auto& origins = origins_.emplace_back();
     for (const auto side : {kOnCpu, kOnGpu}) {
       complete_ &= front(side).size() <= left.abreast;
       fronts_.keep_nearest(side, left.abreast);
-      const auto from = fronts_.origins(side);
-      origins[side].assign(from.begin(), from.end());
     }
+    fates_.emplace_back(fronts_.fates().begin(), fronts_.fates().end());
     left.labels -= std::min(left.labels, size());
   }
 
   /// Puts the units of a label where they are.
-  void put(std::size_t side, std::size_t index, std::vector<std::uint8_t>& sides) const {
+  void put(LabelPlace place, std::vector<std::uint8_t>& sides) const {
     for (auto at = reached_; at-- > 0;) {
-      sides[steps_.unit(at)] = static_cast<std::uint8_t>(side);
-      if (at == 0) return;
-      const auto origin = origins_[at - 1][side][index];
-      side = origin % 2;
-      index = origin / 2;
+      sides[steps_.unit(at)] = static_cast<std::uint8_t>(place.side);
+      if (at > 0) place = origin_of(fates_[at - 1], place);
     }
   }
 
@@ -142,7 +137,7 @@ class HalfSearch {
   std::size_t reached_ = 0;
   bool complete_ = true;
   Fronts<kAmounts> fronts_;
-  std::vector<std::array<std::vector<std::uint32_t>, 2>> origins_;  ///< of each unit but the first, by side
+  std::vector<std::vector<Fate>> fates_;  ///< with each unit but the first
 };
 
 }  // namespace tandem::planner

@@ -13,6 +13,7 @@
 
 #include "planner/amounts.h"
 #include "planner/excess.h"
+#include "planner/trail.h"
 
 namespace tandem::planner {
 
@@ -85,15 +86,12 @@ class Fronts {
   [[nodiscard]] std::span<const Label<kAmounts>> labels(std::size_t side) const noexcept {
     return {first(side), sizes_[side]};
   }
-  /// Index of the label, among those of its side, that each came from, times 2, and that side.
-  [[nodiscard]] std::span<const std::uint32_t> origins(std::size_t side) const noexcept {
-    return {origins_.data() + side * room_, sizes_[side]};
-  }
+  /// What became of the labels that were extended, in the order they were gone through.
+  [[nodiscard]] std::span<const Fate> fates() const noexcept { return {fates_.data(), extended_}; }
 
   /// A first label.
   void begin(std::size_t side, const Label<kAmounts>& label) {
     *first(side) = label;
-    origins_.data()[side * room_] = 0;
     end(side, 1);
   }
 
@@ -117,12 +115,16 @@ class Fronts {
     std::uint32_t near = 0;
     for (std::size_t count = counts[0]; count < most; count += counts[near]) ++near;
     auto* const labels = first(side);
-    auto* const origins = origins_.data() + side * room_;
     std::size_t kept = 0;
-    for (std::size_t index = 0; index < sizes_[side]; ++index) {
-      labels[kept] = labels[index];
-      origins[kept] = origins[index];
-      kept += labels[index].excess.first() / kAsNear <= near ? 1 : 0;
+    std::size_t index = 0;
+    for (auto& fate : std::span(fates_.data(), extended_)) {
+      if (!fate.is_kept(side)) continue;
+      labels[kept] = labels[index++];
+      if (labels[kept].excess.first() / kAsNear > near) {
+        fate.drop(side);
+      } else {
+        ++kept;
+      }
     }
     end(side, kept);
   }
@@ -141,25 +143,20 @@ class Fronts {
     const auto sieve = given_sieve;
     const auto order = order_;
     const auto* const labels = before.first(0);
-    const auto other = before.room_;
     std::size_t on_cpu = 0;
-    std::size_t on_gpu = other;
+    std::size_t on_gpu = before.room_;
     std::array ends{first(0), first(1)};
-    std::array origins{origins_.data(), origins_.data() + room_};
-    for (auto left = before.size(); left > 0; --left) {
+    extended_ = before.size();
+    for (auto& fate : std::span(fates_.data(), extended_)) {
       const std::size_t from = labels[on_gpu].amounts[order] < labels[on_cpu].amounts[order] ? 1 : 0;
-      const auto index = on_cpu ^ ((on_cpu ^ on_gpu) & (0 - from));
+      const auto& label = labels[on_cpu ^ ((on_cpu ^ on_gpu) & (0 - from))];
       on_cpu += 1 - from;
       on_gpu += from;
-      const auto origin = static_cast<std::uint32_t>(2 * index - from * (2 * other - 1));
-      *origins[0] = origin;
-      *origins[1] = origin;
-      const auto kept_on_cpu = put<kNeedsGpu>(labels[index], steps[from][0], sieve, ends[0]);
-      const auto kept_on_gpu = put<kNeedsGpu>(labels[index], steps[from][1], sieve, ends[1]);
+      const auto kept_on_cpu = put<kNeedsGpu>(label, steps[from][0], sieve, ends[0]);
+      const auto kept_on_gpu = put<kNeedsGpu>(label, steps[from][1], sieve, ends[1]);
       ends[0] += kept_on_cpu;
       ends[1] += kept_on_gpu;
-      origins[0] += kept_on_cpu;
-      origins[1] += kept_on_gpu;
+      fate = Fate(from, kept_on_cpu, kept_on_gpu);
     }
     for (const std::size_t side : {0, 1}) end(side, static_cast<std::size_t>(ends[side] - first(side)));
   }
@@ -188,7 +185,7 @@ class Fronts {
     if (const auto least = labels + 2; least > room_) {
       room_ = std::max(2 * least, kLeastRoom);
       labels_.reserve(2 * room_);
-      origins_.reserve(2 * room_);
+      fates_.reserve(room_);
     }
     for (const std::size_t side : {0, 1}) (first(side) - 1)->amounts.fill(kMost);
   }
@@ -201,7 +198,8 @@ class Fronts {
   Amount order_;
   std::size_t room_ = 0;  ///< on either side
   ScratchArray<Label<kAmounts>> labels_;
-  ScratchArray<std::uint32_t> origins_;
+  ScratchArray<Fate> fates_;
+  std::size_t extended_ = 0;  ///< labels that these were made of
   std::array<std::size_t, 2> sizes_{};
 };
 

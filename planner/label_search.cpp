@@ -51,7 +51,7 @@ class LabelSearch {
     } else {
       join_by_weight(left);
     }
-    return {best_, known_ps_, first_.complete() && last_.complete() && left.labels > 0};
+    return {best_sides(), known_ps_, first_.complete() && last_.complete() && left.labels > 0};
   }
 
  private:
@@ -184,13 +184,28 @@ class LabelSearch {
       amounts[k] += first_.front(side)[index].amounts[k] + last_.front(next)[next_index].amounts[k];
     });
     if (time_of(amounts) >= known_ps_) return;
-    if (static_cast<std::uint64_t>(amounts[kVram]) > costs_.within->vram_limit_bytes) return;
-    Sides sides(costs_.units());
-    first_.put(side, index, sides);
-    last_.put(next, next_index, sides);
-    if (!spent_by(costs_, sides).fits(costs_)) return;
-    best_ = std::move(sides);
+    if (!fits(amounts)) return;
+    best_ = {{side, index}, {next, next_index}};
     known_ps_ = time_of(amounts);
+  }
+
+  /// What labels do not count is within its limit whatever they are.
+  [[nodiscard]] bool fits(const Amounts<kAmounts>& amounts) const {
+    Spent spent;
+    spent.vram_bytes = static_cast<std::uint64_t>(amounts[kVram]);
+    if constexpr (kAmounts > 4) {
+      spent.ram_bytes = static_cast<std::uint64_t>(amounts[kRam]);
+      spent.drafts_bytes = static_cast<std::uint64_t>(amounts[kDrafts]);
+    }
+    return spent.fits(costs_);
+  }
+
+  [[nodiscard]] std::optional<Sides> best_sides() const {
+    if (!best_) return std::nullopt;
+    Sides sides(costs_.units());
+    first_.put(best_->first, sides);
+    last_.put(best_->second, sides);
+    return sides;
   }
 
   [[nodiscard]] bool is_overlapped() const noexcept { return costs_.timing == Timing::overlapped; }
@@ -208,8 +223,8 @@ class LabelSearch {
   Picoseconds known_ps_;
   HalfSearch<kAmounts> first_;
   HalfSearch<kAmounts> last_;
-  Fronts<kAmounts> next_;  ///< what both extend their labels into
-  std::optional<Sides> best_;
+  Fronts<kAmounts> next_;                                  ///< what both extend their labels into
+  std::optional<std::pair<LabelPlace, LabelPlace>> best_;  ///< of the first and the last units
 };
 
 template <std::size_t kAmounts>

@@ -95,9 +95,9 @@ void expect_origins(const PairFronts& fronts, std::size_t side, const PairFronts
                     const LabelSteps<2>& steps) {
   const auto labels = fronts.labels(side);
   for (std::size_t index = 0; index < labels.size(); ++index) {
-    const auto origin = fronts.origins(side)[index];
-    const auto& from = before.labels(origin % 2)[origin / 2];
-    const auto& step = steps[origin % 2][side];
+    const auto origin = origin_of(fronts.fates(), {side, index});
+    const auto& from = before.labels(origin.side)[origin.index];
+    const auto& step = steps[origin.side][side];
     ASSERT_EQ(labels[index].amounts[kVram], from.amounts[kVram] + step.amounts[kVram]);
     ASSERT_EQ(labels[index].amounts[kSerial], from.amounts[kSerial] + step.amounts[kSerial]);
     ASSERT_EQ(labels[index].excess, from.excess + step.excess);
@@ -171,7 +171,7 @@ TEST(Fronts, KeepTheNearestWhereThereAreTooMany) {
   EXPECT_EQ(pairs_of(both, 0), (Pairs{{1, 8}, {4, 2}}));
   both.keep_nearest(0, 1);
   EXPECT_EQ(pairs_of(both, 0), (Pairs{{4, 2}}));
-  EXPECT_EQ(both.origins(0)[0], 1U);
+  EXPECT_EQ(origin_of(both.fates(), {0, 0}), (LabelPlace{1, 0}));
   EXPECT_EQ(pairs_of(both, 1), (Pairs{{1, 8}, {4, 2}}));
 }
 
