@@ -8,7 +8,8 @@
 //
 // Groups of 16 have whole numbers for scales and mins, and a factor for those of a block: `unpack_factors`
 // gives to(scale[, min]) once, `unpack_scales` to(group, whole scale) and, with kHasMin, `unpack_mins`
-// to(i, whole mins) of groups 2 i, in the low half of a word, and 2 i + 1.
+// to(i, whole mins) of groups 2 i, in the low half of a word, and 2 i + 1.  `unpack_quants` takes one field
+// of a block after another; `unpack_quants_in_turn` gives group after group, which takes more registers.
 //
 // All take bytes and words from a source, whatever holds them: the source of dequantisation is one block,
 // that of the integer kernels the same block of sixteen rows at once.  Internal linkage: kernels.cpp is
@@ -221,6 +222,18 @@ struct Q2_K {
       to(group + 6, moved(four, 6) & 3);
     }
   }
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_quants_in_turn(const Source& from, const Sink& to) {
+    for (int half = 0; half < 2; ++half) {
+      const auto first = from.bytes(static_cast<std::size_t>(16 + 32 * half));
+      const auto second = from.bytes(static_cast<std::size_t>(32 + 32 * half));
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        to(8 * half + 2 * i, moved(first, 2 * i) & 3);
+        to(8 * half + 2 * i + 1, moved(second, 2 * i) & 3);
+      }
+    }
+  }
 };
 
 struct Q3_K {
@@ -254,6 +267,21 @@ struct Q3_K {
         to(group + 2, (moved(four, 2) & 3) | (moved(third, bit - 1) & 4));
         to(group + 4, (moved(four, 4) & 3) | (moved(third, bit) & 4));
         to(group + 6, (moved(four, 6) & 3) | (moved(third, bit + 1) & 4));
+      }
+    }
+  }
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_quants_in_turn(const Source& from, const Sink& to) {
+    const auto first_third = from.bytes(0), second_third = from.bytes(16);
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const auto first = from.bytes(static_cast<std::size_t>(32 + 32 * half));
+      const auto second = from.bytes(static_cast<std::size_t>(48 + 32 * half));
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const int bit = 4 * half + i;
+        to(8 * half + 2 * i, (moved(first, 2 * i) & 3) | (moved(first_third, bit - 2) & 4));
+        to(8 * half + 2 * i + 1, (moved(second, 2 * i) & 3) | (moved(second_third, bit - 2) & 4));
       }
     }
   }
@@ -348,6 +376,26 @@ struct Q6_K {
       to(group + 2, (second & 15) | (moved(high, -2) & 48));
       to(group + 4, (moved(first, 4) & 15) | (high & 48));
       to(group + 6, (moved(second, 4) & 15) | (moved(high, 2) & 48));
+    }
+  }
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_quants_in_turn(const Source& from, const Sink& to) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const auto at = static_cast<std::size_t>(64 * half),
+                 high_at = static_cast<std::size_t>(128 + 32 * half);
+      const auto a = from.bytes(at), b = from.bytes(at + 16), c = from.bytes(at + 32),
+                 d = from.bytes(at + 48);
+      const auto first_high = from.bytes(high_at), second_high = from.bytes(high_at + 16);
+      const int group = 8 * half;
+      to(group, (a & 15) | (moved(first_high, -4) & 48));
+      to(group + 1, (b & 15) | (moved(second_high, -4) & 48));
+      to(group + 2, (c & 15) | (moved(first_high, -2) & 48));
+      to(group + 3, (d & 15) | (moved(second_high, -2) & 48));
+      to(group + 4, (moved(a, 4) & 15) | (first_high & 48));
+      to(group + 5, (moved(b, 4) & 15) | (second_high & 48));
+      to(group + 6, (moved(c, 4) & 15) | (moved(first_high, 2) & 48));
+      to(group + 7, (moved(d, 4) & 15) | (moved(second_high, 2) & 48));
     }
   }
 };

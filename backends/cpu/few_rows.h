@@ -3,14 +3,18 @@
 // Block types times few activation rows, as in decoding: quants go from sixteen rows of W straight into dot
 // products, nothing unpacked is written to memory.
 //
-// Limit: one row waits for memory, but for Q2_K and Q3_K, whose few bytes take more instructions; more rows
-// wait for the two ports of 512-bit arithmetic (eight rows of Q4_0: 106 instructions for 32 columns) and the
-// two of 512-bit loads, which broadcasts of activations keep as busy.  Unpacking and waiting overlap only if
-// memory is asked ahead: a core has too few instructions in flight to do both.  Without VNNI, products of up
-// to sixteen columns are added up in int16.  Tried and lost: asking further ahead (what is asked beyond the
-// end of a stream is wasted), and asking into the second-level cache only; multiplying a group after
-// unpacking the next one; eight rows of weights that are not repacked (a panel is as fast, or faster); one
-// block at a time instead of two for four and eight rows.
+// Limit: one row waits for memory, but for Q2_K and Q3_K on some machines, whose few bytes take more
+// instructions; more rows wait for the two ports of 512-bit arithmetic (eight rows of Q4_0: 106 instructions
+// for 32 columns) and the two of 512-bit loads, which broadcasts of activations keep as busy.  Unpacking and
+// waiting overlap only if memory is asked ahead: a core has too few instructions in flight to do both.
+// Without VNNI, products of up to sixteen columns are added up in int16.  Tried and lost: asking further
+// ahead (what is asked beyond the end of a stream is wasted), and asking into the second-level cache only;
+// multiplying a group after unpacking the next one; eight rows of weights that are not repacked (a panel is
+// as fast, or faster); one block at a time instead of two for four and eight rows.
+//
+// Halves in turn leave no integer sums in memory, which is 5 to 20 % of the time with 32 registers, and lost
+// as much with sixteen.  Q2_K's quants times their scales, bytes looked up by VPSHUFB, so that 32 columns are
+// one sum: a sixth less time for eight rows of repacked weights, a tenth more for one, two and four.
 
 #include "backends/cpu/panel_row.h"
 #include "backends/cpu/plane_source.h"
@@ -77,12 +81,36 @@ TANDEM_INLINE void add_mins(const Source& from, F32x16 factor, const PanelRow<Ki
   }
 }
 
-/// Adds a block of halves, a whole panel, times N activation rows.
+#if defined(__AVX512VNNI__)
+/// What a block of halves is for N activation rows, but for its factor.
 template <class Format, int N, class Source>
-TANDEM_INLINE void add_halves(const Source& from, const PanelRow<KindOf<Format>>* x, F32x16 (&y)[N]) {
+TANDEM_INLINE void multiply_halves(const Source& from, const PanelRow<KindOf<Format>>* x,
+                                   F32x16 (&block)[N]) {
+  F32x16 scales[2 * kPanelGroups];
+  Format::unpack_scales(
+      from, [&](int group, LaneWords whole) { scales[group] = in_registers(Source::to_floats(whole)); });
+  for (int n = 0; n < N; ++n) block[n] = broadcast(0.0f);
+  I32x16 sums[2][N];
+  Format::unpack_quants_in_turn(from, [&](int group, const LaneBytes& sixteen) {
+    I32x16(&sum)[N] = sums[group % 2];
+    for (int n = 0; n < N; ++n) sum[n] = x[n].template start<I32x16>(group);
+    add_sixteen<N>([&](int i) { return sixteen.four_columns(i); }, x, 16 * group, sum);
+    if (group % 2 == 0) return;
+    for (int n = 0; n < N; ++n) {
+      const F32x16 both = sum_of_halves(scales[group - 1], sums[0][n], scales[group], sums[1][n]);
+      block[n] = add(block[n], mul(both, broadcast(x[n].scales[group / 2])));
+    }
+  });
+}
+#else
+/// The same where registers do not hold the fields of two halves at once: all integer sums, then their
+/// scales.
+template <class Format, int N, class Source>
+TANDEM_INLINE void multiply_halves(const Source& from, const PanelRow<KindOf<Format>>* x,
+                                   F32x16 (&block)[N]) {
   I32x16 sums[2 * kPanelGroups][N];
   multiply_block<Format, N>(from, 0, x, sums);
-  F32x16 block[N], scales[2 * kPanelGroups];
+  F32x16 scales[2 * kPanelGroups];
   Format::unpack_scales(
       from, [&](int group, LaneWords whole) { scales[group] = in_registers(Source::to_floats(whole)); });
   for (int n = 0; n < N; ++n) block[n] = broadcast(0.0f);
@@ -92,6 +120,14 @@ TANDEM_INLINE void add_halves(const Source& from, const PanelRow<KindOf<Format>>
       block[n] = add(block[n], mul(sum, broadcast(x[n].scales[g])));
     }
   }
+}
+#endif
+
+/// Adds a block of halves, a whole panel, times N activation rows.
+template <class Format, int N, class Source>
+TANDEM_INLINE void add_halves(const Source& from, const PanelRow<KindOf<Format>>* x, F32x16 (&y)[N]) {
+  F32x16 block[N];
+  multiply_halves<Format, N>(from, x, block);
   Format::unpack_factors(from, [&](LaneFloats factor, auto... min_factor) {
     for (int n = 0; n < N; ++n) y[n] = add(y[n], mul(in_registers(factor), block[n]));
     (add_mins<Format, N>(from, in_registers(min_factor), x, y), ...);

@@ -20,16 +20,16 @@
 //
 // Many rows: for each group of 32 columns eight dot products take turns with four instructions that scale and
 // add, six with mins.  On Intel both share two ports of 512-bit arithmetic, so that two thirds of the dot
-// products a core can do are the most; on Zen 5, where additions and conversions have ports of their own, four
-// fifths, once two panels share what is broadcast of four rows (one panel times eight rows takes as many
-// loads as the core can do).  24 rows at a time are taken apart, which waits for their bytes, and meet sixteen
-// panels while they are in the first-level cache.  Tried and lost: twelve rows or six instead of eight
-// together, six or eight rows times two panels (no faster, and slower in parts), asking for the next rows
-// ahead, what rows bring to groups as vectors.
+// products a core can do are the most; on Zen 5, where additions and conversions have ports of their own,
+// four fifths, once two panels share what is broadcast of four rows (one panel times eight rows takes as many
+// loads as the core can do).  24 rows at a time are taken apart, which waits for their bytes, and meet
+// sixteen panels while they are in the first-level cache.  Tried and lost: twelve rows or six instead of
+// eight together, six or eight rows times two panels (no faster, and slower in parts), asking for the next
+// rows ahead, what rows bring to groups as vectors.
 //
 // Quants of eight bits with AVX2 take three instructions of a port that fewer bits need one and a quarter of:
-// a sign turned, VPMADDUBSW, VPMADDWD.  As int16, in pairs (two VPMADDWD, nothing else of that port) many rows
-// took as long, for the additions, and one to four rows half again.
+// a sign turned, VPMADDUBSW, VPMADDWD.  As int16, in pairs (two VPMADDWD, nothing else of that port) many
+// rows took as long, for the additions, and one to four rows half again.
 //
 // What a kernel does with unpacked quants depends on the kind of a block type only, so that each kind is
 // compiled once and block types bring functions that unpack.
@@ -131,18 +131,23 @@ struct Weights {
   }
 };
 
-/// Most rows that are multiplied together by one panel and by two: as many as registers hold.
+/// Most rows that are multiplied together by one panel and by two: as many as registers hold, and where
+/// weights change their form for each, twice as many.
 #if defined(__AVX512VNNI__)
-inline constexpr std::uint32_t kRowsTogether = 8, kRowsOfTwoPanels = 4;
+template <class Kind>
+inline constexpr std::uint32_t kRowsTogether = 8;
+inline constexpr std::uint32_t kRowsOfTwoPanels = 4;
 #else
-inline constexpr std::uint32_t kRowsTogether = 4, kRowsOfTwoPanels = 0;
+template <class Kind>
+inline constexpr std::uint32_t kRowsTogether = Kind::kProducts == Products::signed_bytes ? 8 : 4;
+inline constexpr std::uint32_t kRowsOfTwoPanels = 0;
 #endif
 
 /// Most rows whose terms are computed once for all rows of W.
 inline constexpr std::uint32_t kFewRows = 8;
 
 /// Adds a panel times `n` rows to `sums`: N rows at a time, then half as many, as long as there are so many.
-template <class Kind, std::uint32_t N = kRowsTogether>
+template <class Kind, std::uint32_t N = kRowsTogether<Kind>>
 TANDEM_INLINE void multiply_rows(const Panel& panel, int columns, std::uint32_t n, const PanelRow<Kind>* x,
                                  float (*sums)[kTileOutputs]) {
   std::uint32_t row = 0;
