@@ -81,11 +81,10 @@ TANDEM_INLINE void add_mins(const Source& from, F32x16 factor, const PanelRow<Ki
   }
 }
 
-#if defined(__AVX512VNNI__)
-/// What a block of halves is for N activation rows, but for its factor.
+/// What a block of halves is for N activation rows, but for its factor: pair after pair of groups.
 template <class Format, int N, class Source>
-TANDEM_INLINE void multiply_halves(const Source& from, const PanelRow<KindOf<Format>>* x,
-                                   F32x16 (&block)[N]) {
+TANDEM_INLINE void multiply_halves_in_turn(const Source& from, const PanelRow<KindOf<Format>>* x,
+                                           F32x16 (&block)[N]) {
   F32x16 scales[2 * kPanelGroups];
   Format::unpack_scales(
       from, [&](int group, LaneWords whole) { scales[group] = in_registers(Source::to_floats(whole)); });
@@ -102,12 +101,11 @@ TANDEM_INLINE void multiply_halves(const Source& from, const PanelRow<KindOf<For
     }
   });
 }
-#else
-/// The same where registers do not hold the fields of two halves at once: all integer sums, then their
-/// scales.
+
+/// The same where registers do not hold the fields of two halves: all integer sums, then their scales.
 template <class Format, int N, class Source>
-TANDEM_INLINE void multiply_halves(const Source& from, const PanelRow<KindOf<Format>>* x,
-                                   F32x16 (&block)[N]) {
+TANDEM_INLINE void multiply_halves_at_once(const Source& from, const PanelRow<KindOf<Format>>* x,
+                                           F32x16 (&block)[N]) {
   I32x16 sums[2 * kPanelGroups][N];
   multiply_block<Format, N>(from, 0, x, sums);
   F32x16 scales[2 * kPanelGroups];
@@ -121,13 +119,16 @@ TANDEM_INLINE void multiply_halves(const Source& from, const PanelRow<KindOf<For
     }
   }
 }
-#endif
 
 /// Adds a block of halves, a whole panel, times N activation rows.
 template <class Format, int N, class Source>
 TANDEM_INLINE void add_halves(const Source& from, const PanelRow<KindOf<Format>>* x, F32x16 (&y)[N]) {
   F32x16 block[N];
-  multiply_halves<Format, N>(from, x, block);
+  if constexpr (kSumsInRegisters >= 16 && (N < 8 || !Format::kHasMin)) {
+    multiply_halves_in_turn<Format, N>(from, x, block);
+  } else {
+    multiply_halves_at_once<Format, N>(from, x, block);
+  }
   Format::unpack_factors(from, [&](LaneFloats factor, auto... min_factor) {
     for (int n = 0; n < N; ++n) y[n] = add(y[n], mul(in_registers(factor), block[n]));
     (add_mins<Format, N>(from, in_registers(min_factor), x, y), ...);
