@@ -1,9 +1,11 @@
-// How fast a model's weights come into memory where the CPU uses them in place and where they are repacked,
-// beside plain reads of the same file, in turns, with the file in the page cache and without.
+// How fast a model's weights come into memory where the CPU uses them in place, where they are repacked and
+// where they go to an emulated GPU, beside plain reads of the same file and plain copies by that GPU, in
+// turns, with the file in the page cache and without.
 //
 //   bench_load MODEL.gguf [ROUNDS]
 //
-// The way to a GPU is timed by bench_gpu_steps (load_s): on the emulated one it says nothing.
+// What the emulated GPU shows is how well reads, staging and copies overlap; its copies are the work of one
+// thread of this machine.  The way to a real one is timed by bench_gpu_steps (load_s).
 
 #include <algorithm>
 #include <chrono>
@@ -15,6 +17,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <unistd.h>
@@ -22,6 +25,8 @@
 
 #include "backends/cpu/planes.h"
 #include "backends/cpu/team.h"
+#include "backends/cuda/accelerator.h"
+#include "backends/cuda/emulation/device.h"
 #include "memory/bind.h"
 #include "model/gguf.h"
 #include "model/hyperparameters.h"
@@ -72,25 +77,46 @@ class PlainFile {
   std::vector<std::byte> buffer_ = std::vector<std::byte>(std::size_t{4} << 20);
 };
 
-/// Seconds of BoundPlan::load with everything on the CPU.
-double load_s(const std::filesystem::path& path, const device::Repacker* repacker) {
+/// Seconds of BoundPlan::load with everything on `device`.
+double load_s(const std::filesystem::path& path, planner::Device device, const device::Repacker* repacker) {
   const auto header = model::read_header(path);
   const auto hyper = model::read_hyperparameters(header);
   planner::Workload workload;
   workload.max_seq_len = 256;
   workload.micro_batch = 8;
-  const auto all_on_cpu = planner::Placement::all_on(planner::Device::cpu, hyper.layers.size());
+  const auto placement = planner::Placement::all_on(device, hyper.layers.size());
   const auto plan = planner::plan_for_placement(planner::model_input(header, hyper), {}, workload,
-                                                planner::builtin_machine("default"), all_on_cpu);
-  memory::BoundPlan bound(plan, header, hyper, nullptr, repacker);
+                                                planner::builtin_machine("default"), placement);
+  std::unique_ptr<device::Accelerator> accelerator;
+  if (device != planner::Device::cpu) {
+    const cuda::emulation::Options options{.memory_bytes = plan.vram_bytes, .guarded = false};
+    accelerator = cuda::make_accelerator(cuda::emulation::make_device(options));
+  }
+  memory::BoundPlan bound(plan, header, hyper, accelerator.get(), repacker);
   const auto start = Clock::now();
   bound.load({}, cpu::Team().threads());
   return seconds_since(start);
 }
 
+/// Seconds that an emulated device takes to copy `bytes` from a little pinned memory.
+double copies_s(std::uint64_t bytes) {
+  constexpr std::uint64_t kCopyBytes = 512 << 10;
+  auto device = cuda::emulation::make_device({.memory_bytes = bytes, .guarded = false});
+  cuda::Stream stream(device);
+  const cuda::PinnedMemory pinned(device, kCopyBytes);
+  const cuda::DeviceMemory memory(device, bytes);
+  const auto start = Clock::now();
+  for (std::uint64_t at = 0; at < bytes; at += kCopyBytes) {
+    stream.copy_to_device(memory.data() + at, pinned.data(), std::min(kCopyBytes, bytes - at));
+    stream.synchronise();
+  }
+  return seconds_since(start);
+}
+
 void run(const std::filesystem::path& path, int rounds) {
   PlainFile file(path);
-  const auto bytes = static_cast<double>(file.read_all());
+  const auto file_bytes = file.read_all();
+  const auto bytes = static_cast<double>(file_bytes);
   std::map<std::string, std::vector<double>> gb_per_s;
   const auto note = [&](bool cached, const std::string& what, const auto& seconds_of) {
     if (!cached) file.leave_page_cache();
@@ -106,9 +132,12 @@ void run(const std::filesystem::path& path, int rounds) {
         static_cast<void>(file.read_all());
         return seconds_since(start);
       });
-      note(cached, "load, used in place", [&] { return load_s(path, nullptr); });
-      note(cached, "load, repacked", [&] { return load_s(path, &cpu::plane_repacker()); });
+      using planner::Device;
+      note(cached, "load, used in place", [&] { return load_s(path, Device::cpu, nullptr); });
+      note(cached, "load, repacked", [&] { return load_s(path, Device::cpu, &cpu::plane_repacker()); });
+      note(cached, "load, emulated GPU", [&] { return load_s(path, Device::emulated0, nullptr); });
     }
+    note(true, "the emulated GPU's copies", [&] { return copies_s(file_bytes); });
   }
   std::printf("%.2f GB, %d rounds; GB/s: median (range)\n", bytes / 1e9, rounds);
   for (const auto& [what, values] : gb_per_s) {

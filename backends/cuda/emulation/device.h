@@ -14,7 +14,9 @@ struct Options {
   std::uint64_t seed = 0;        ///< decides the order of threads and blocks, and when work of streams runs
   unsigned threads = 2;          ///< OS threads that run blocks
   std::uint64_t failing_call =
-      0;  ///< this allocation, copy, capture or launch fails, counted from 1; 0 = none
+      0;                ///< this allocation, copy, capture or launch fails, counted from 1; 0 = none
+  bool guarded = true;  ///< false: the host may touch all memory at any time, and copies take no longer than
+                        ///< they must
 };
 
 /// A device that runs kernels on the CPU, to find mistakes in them and in their callers.  Work of streams

@@ -14,12 +14,14 @@ using emulation::MemoryKind;
 class Device::State::Window {
  public:
   explicit Window(State& device) : device_(device) {
+    if (!device_.options_.guarded) return;
     for (const auto& memory : device_.device_memory_) memory.set_access(Access::read_write);
     for (const auto& memory : device_.pinned_memory_) memory.set_access(Access::read_write);
   }
   Window(const Window&) = delete;
   Window& operator=(const Window&) = delete;
   ~Window() {
+    if (!device_.options_.guarded) return;
     for (const auto& memory : device_.device_memory_) memory.set_access(Access::none);
     device_.protect_pinned();
   }
@@ -53,7 +55,7 @@ std::byte* Device::State::allocate(std::size_t bytes, MemoryKind kind) {
     if (kind == MemoryKind::device) {
       used_bytes_ += bytes;
       std::memset(memory.data(), 0xff, bytes);  // nobody may expect anything of it: NaN
-      memory.set_access(Access::none);
+      if (options_.guarded) memory.set_access(Access::none);
     }
     return memory.data();
   } catch (const std::bad_alloc&) {
@@ -219,6 +221,7 @@ void Device::State::enqueue(Stream::State& stream, Stream::State::Item item) {
 }
 
 void Device::State::protect_pinned() {
+  if (!options_.guarded) return;
   for (const auto access : {Access::read, Access::none}) {  // the stricter one last
     for (const auto& use : uses_) {
       if (use.host_may != access) continue;
