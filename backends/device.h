@@ -277,8 +277,9 @@ struct MemoryInfo {
                                    ///< libraries; 0 if it does not tell
 };
 
-/// A device beside the CPU: its memory, its stages, and the way there and back.  Calls come from one thread.
-/// All of them throw std::runtime_error if the device fails.
+/// A device beside the CPU: its memory, its stages, and the way there and back.  Calls come from one thread,
+/// but for uploads, which may come from several at once.  All of them throw std::runtime_error if the device
+/// fails.
 class Accelerator {
  public:
   virtual ~Accelerator() = default;

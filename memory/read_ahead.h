@@ -1,41 +1,27 @@
 #pragma once
 
-#include <condition_variable>
+#include <atomic>
 #include <cstddef>
-#include <mutex>
 #include <span>
-#include <thread>
 #include <vector>
 
 namespace tandem::memory {
 
-/// Pieces of mapped files, brought into memory in their order by a thread that is some pieces ahead of
-/// whoever uses them, while storage reads some more: neither waits for the other unless it is slower.
+/// Pieces of mapped files, brought into memory about in their order, while storage reads some pieces further
+/// on: neither waits for the other unless it is slower.
 class ReadAhead {
  public:
-  /// Pieces in memory that nobody asked for yet; as many again are being read.
-  static constexpr std::size_t kPiecesAhead = 4;
+  /// Pieces that are being read while one is brought.
+  static constexpr std::size_t kPiecesAhead = 8;
 
   explicit ReadAhead(std::vector<std::span<const std::byte>> pieces);
-  ReadAhead(const ReadAhead&) = delete;
-  ReadAhead& operator=(const ReadAhead&) = delete;
-  ~ReadAhead();
 
-  /// Waits until piece `i` and those before it are in memory; false if one cannot be read.  Any thread may
-  /// ask, and has asked for all up to `i` then.
-  [[nodiscard]] bool wait_for(std::size_t i);
+  /// Brings piece `i` into memory; false if it cannot be read.  Any number of threads may do so at once.
+  [[nodiscard]] bool bring(std::size_t i) noexcept;
 
  private:
-  void work();
-
   std::vector<std::span<const std::byte>> pieces_;
-  std::mutex mutex_;  ///< guards all down to stopping_
-  std::condition_variable changed_;
-  std::size_t asked_ = 0;
-  std::size_t there_ = 0;
-  bool failed_ = false;  ///< at piece there_
-  bool stopping_ = false;
-  std::thread thread_;  ///< last: it uses all of the above
+  std::atomic<std::size_t> begun_ = 0;  ///< pieces that storage was told of
 };
 
 }  // namespace tandem::memory

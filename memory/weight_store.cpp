@@ -20,7 +20,10 @@ namespace {
 constexpr std::uint64_t kTensorAlignmentBytes = 4;
 
 /// Bytes that are read at once, more only where a row is longer, or rows that are repacked together.
-constexpr std::uint64_t kPieceBytes = 4U << 20;
+constexpr std::uint64_t kPieceBytes = 2U << 20;
+
+/// More fill pinned memory no faster than PCIe empties it, and each has a piece of the file in memory.
+constexpr unsigned kMostUploadThreads = 8;
 
 device::Matrix as_matrix(const model::TensorInfo& tensor, const std::byte* data) {
   return {data, static_cast<device::BlockType>(tensor.type), static_cast<std::uint32_t>(tensor.dims[0]),
@@ -192,7 +195,8 @@ void WeightStore::convert(const Copy& copy, const Piece& piece) {
   copy.repacker->repack_rows(copy.to, part, piece.first_row, piece.rows);
 }
 
-/// Brings pieces into memory, and calls work(piece) then on `threads` threads, and report(bytes) on this one.
+/// Brings pieces into memory and calls work(piece) then, both on `threads` threads, and report(bytes) on this
+/// one.
 void WeightStore::read(const std::vector<Piece>& pieces, unsigned threads,
                        const std::function<void(const Piece&)>& work,
                        const std::function<void(std::uint64_t)>& report) const {
@@ -200,16 +204,13 @@ void WeightStore::read(const std::vector<Piece>& pieces, unsigned threads,
   to_read.reserve(pieces.size());
   for (const auto& piece : pieces) to_read.push_back(piece.bytes);
   ReadAhead ahead(std::move(to_read));
-  const auto work_on = [&](std::size_t i) {
-    if (!ahead.wait_for(i)) throw Error(header_.name + ": cannot be read into memory");
-    work(pieces[i]);
-  };
-  const auto done = [&](std::size_t i) { report(pieces[i].bytes.size()); };
-  if (threads > 0) return in_parallel(threads, pieces.size(), work_on, done);
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    work_on(i);
-    done(i);
-  }
+  in_parallel(
+      threads, pieces.size(),
+      [&](std::size_t i) {
+        if (!ahead.bring(i)) throw Error(header_.name + ": cannot be read into memory");
+        work(pieces[i]);
+      },
+      [&](std::size_t i) { report(pieces[i].bytes.size()); });
 }
 
 void WeightStore::load(std::span<std::byte> rows, unsigned threads, const Progress& progress) {
@@ -221,18 +222,20 @@ void WeightStore::load(std::span<std::byte> rows, unsigned threads, const Progre
   };
 
   std::vector<Piece> uploaded;
+  std::vector<Piece> uploaded_in_turn;
   std::vector<Piece> converted;
   for (const auto& copy : copies_) {
-    add_pieces(*copy.tensor, &copy, copy.accelerator != nullptr ? uploaded : converted);
+    auto& pieces = copy.accelerator == nullptr ? converted
+                   : copy.is_quantised()       ? uploaded_in_turn
+                                               : uploaded;
+    add_pieces(*copy.tensor, &copy, pieces);
   }
-  // An accelerator is called from one thread.
-  read(
-      uploaded, 0,
-      [&](const Piece& piece) {
-        upload(*piece.copy, piece, rows, threads);
-        release(piece.bytes);
-      },
-      report);
+  const auto upload_piece = [&](const Piece& piece) {
+    upload(*piece.copy, piece, rows, threads);
+    release(piece.bytes);
+  };
+  read(uploaded, std::min(threads, kMostUploadThreads), upload_piece, report);
+  read(uploaded_in_turn, 1, upload_piece, report);  // all threads work on a piece, in the same `rows`
   read(
       converted, threads,
       [](const Piece& piece) {
@@ -253,7 +256,7 @@ void WeightStore::load(std::span<std::byte> rows, unsigned threads, const Progre
     if (is_used_in_place(tensor)) add_pieces(tensor, nullptr, in_place);
   }
   read(
-      in_place, 0, [](const Piece&) {}, report);
+      in_place, threads, [](const Piece&) {}, report);
 }
 
 std::uint64_t WeightStore::text_bytes() const {

@@ -54,8 +54,8 @@ class WeightStore {
   /// Bytes of tensor `name` in the file.  Throws BadModel if it is absent.
   [[nodiscard]] std::uint64_t size_bytes(std::string_view name) const;
 
-  /// Brings all tensors of the text model to where they belong, in pieces that storage reads ahead, those
-  /// for the CPU on `threads` threads.  What was copied, repacked or stored in another type is in use there,
+  /// Brings all tensors of the text model to where they belong, in pieces that storage reads ahead, on
+  /// `threads` threads.  What was copied, repacked or stored in another type is in use there,
   /// and its file pages leave this process piece by piece; the rest is in memory afterwards, so that serving
   /// does not wait for it.  Tensors of vision and audio stay on disk: no unit reads them and no plan counts
   /// them.  Rows on their way to another type on an accelerator wait in `rows`.  Throws Error or

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -9,10 +10,10 @@
 
 #include "backends/cuda/candidates.h"
 #include "backends/cuda/head_stage.h"
+#include "backends/cuda/load_buffer.h"
 #include "backends/cuda/plane_layout.h"
 #include "backends/cuda/stage.h"
 #include "backends/cuda/step_descriptor.h"
-#include "backends/cuda/upload_buffer.h"
 #include "backends/cuda/weight_stream.h"
 
 namespace tandem::cuda {
@@ -34,8 +35,8 @@ class CudaAccelerator final : public device::Accelerator {
   }
 
   void set_load_buffer(std::byte* pinned, std::uint64_t bytes) override {
-    upload_buffer_.reset();
-    if (bytes > 0) upload_buffer_ = std::make_unique<UploadBuffer>(pinned, bytes);
+    load_buffer_.reset();
+    if (bytes > 0) load_buffer_ = std::make_unique<LoadBuffer>(pinned, bytes);
   }
 
   void upload(std::byte* to, const void* from, std::uint64_t bytes) override {
@@ -109,15 +110,17 @@ class CudaAccelerator final : public device::Accelerator {
   }
 
  private:
-  /// `n` items of `item_bytes` bytes to the device, as many at a time as the buffer holds.
-  void send(std::byte* to, std::uint64_t n, std::uint64_t item_bytes, const UploadBuffer::Fill& fill) {
-    const std::uint64_t step = upload_buffer_ ? upload_buffer_->half_bytes() / item_bytes : 0;
+  /// Writes `n` items from number `first` on to `pinned`.
+  using Fill = std::function<void(std::uint64_t first, std::uint64_t n, std::byte* pinned)>;
+
+  /// `n` items of `item_bytes` bytes to the device, as many at a time as a chunk of the buffer holds.
+  void send(std::byte* to, std::uint64_t n, std::uint64_t item_bytes, const Fill& fill) {
+    const std::uint64_t step = load_buffer_ ? load_buffer_->chunk_bytes() / item_bytes : 0;
     if (step == 0) throw std::runtime_error("CUDA: nothing was set to load weights through");
     for (std::uint64_t at = 0; at < n; at += step) {
-      upload_buffer_->send(stream_, to + at * item_bytes, std::min(step, n - at), item_bytes,
-                           [&](std::uint64_t first, std::uint64_t items, std::byte* pinned) {
-                             fill(at + first, items, pinned);
-                           });
+      const std::uint64_t items = std::min(step, n - at);
+      load_buffer_->send(stream_, to + at * item_bytes, items * item_bytes,
+                         [&](std::byte* pinned) { fill(at, items, pinned); });
     }
   }
 
@@ -133,7 +136,7 @@ class CudaAccelerator final : public device::Accelerator {
   WeightStream weights_;
   std::vector<DeviceMemory> memory_;
   std::vector<PinnedMemory> pinned_;
-  std::unique_ptr<UploadBuffer> upload_buffer_;
+  std::unique_ptr<LoadBuffer> load_buffer_;
   device::StepBuffers buffers_;
   std::optional<StepDescriptor> descriptor_;
   StepRows rows_;

@@ -76,7 +76,13 @@ struct Device::State {
 };
 
 struct Event::State {
+  const Device::State& device;
   cudaEvent_t event = nullptr;
+
+  explicit State(const Device::State& its_device) : device(its_device) {
+    device.use();
+    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "event");
+  }
   ~State() { cudaEventDestroy(event); }
 };
 
@@ -156,7 +162,9 @@ void release(Device::State&, std::byte* data, MemoryPlace place) noexcept {
 }
 
 void Event::synchronise() const {
-  if (state_ != nullptr) check(cudaEventSynchronize(state_->event), "work on the GPU");
+  if (state_ == nullptr) return;
+  state_->device.use();
+  check(cudaEventSynchronize(state_->event), "work on the GPU");
 }
 
 Stream::Stream(Device& device) : state_(std::make_unique<State>(device.state())) {}
@@ -165,6 +173,7 @@ Stream& Stream::operator=(Stream&&) noexcept = default;
 Stream::~Stream() = default;
 
 void Stream::copy_to_device(void* to, const void* from_host, std::size_t bytes) {
+  state_->device.use();
   check(cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, state_->stream), "copy to the device");
 }
 
@@ -181,8 +190,7 @@ void Stream::fill(void* to, unsigned char value, std::size_t bytes) {
 }
 
 Event Stream::record() {
-  auto event = std::make_shared<Event::State>();
-  check(cudaEventCreateWithFlags(&event->event, cudaEventDisableTiming), "event");
+  auto event = std::make_shared<Event::State>(state_->device);
   check(cudaEventRecord(event->event, state_->stream), "event");
   return Event(std::move(event));
 }

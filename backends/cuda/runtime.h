@@ -131,7 +131,7 @@ class Graph {
 };
 
 /// Work of a device in order.  Calls return before the work is done; host memory of copies is pinned, and not
-/// touched in between.
+/// touched in between.  They may come from any thread, one at a time.
 class Stream {
  public:
   struct State;

@@ -12,8 +12,8 @@
 
 namespace tandem::cuda {
 
-/// Pinned memory through which weights go to the device.  While one half is copied the other is filled, by
-/// several threads: one of them moves fewer bytes a second than PCIe.
+/// Pinned memory through which weights are streamed to the device.  While one half is copied the other is
+/// filled, by several threads: one of them moves fewer bytes a second than PCIe.
 class UploadBuffer {
  public:
   UploadBuffer(std::byte* pinned, std::uint64_t bytes);

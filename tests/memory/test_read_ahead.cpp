@@ -1,7 +1,8 @@
-#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -37,39 +38,48 @@ TEST(ReadAhead, APieceIsInMemoryOnceItWasAskedFor) {
   const Mapped mapped;
   ReadAhead ahead(mapped.pieces());
   for (std::size_t i = 0; i < kPieces; ++i) {
-    ASSERT_TRUE(ahead.wait_for(i));
+    ASSERT_TRUE(ahead.bring(i));
     EXPECT_GE(test_support::mapped_resident_bytes(mapped.path), (i + 1) * kPieceBytes);
   }
 }
 
-TEST(ReadAhead, KeepsNoMoreInMemoryThanItIsAhead) {
+TEST(ReadAhead, WhatIsAheadTakesNoMemoryOfTheProcess) {
   const Mapped mapped;
   const auto pieces = mapped.pieces();
   ReadAhead ahead(pieces);
   for (std::size_t i = 0; i < kPieces; ++i) {
-    ASSERT_TRUE(ahead.wait_for(i));
+    ASSERT_TRUE(ahead.bring(i));
     release(pieces[i]);
-    EXPECT_LE(test_support::mapped_resident_bytes(mapped.path), (ReadAhead::kPiecesAhead + 1) * kPieceBytes);
+    EXPECT_LE(test_support::mapped_resident_bytes(mapped.path), kPieceBytes);
   }
   EXPECT_EQ(test_support::mapped_resident_bytes(mapped.path), 0U);
+}
+
+TEST(ReadAhead, SeveralThreadsBringPiecesAtOnce) {
+  const Mapped mapped;
+  ReadAhead ahead(mapped.pieces());
+  std::atomic<std::size_t> next = 0;
+  std::atomic<std::size_t> brought = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 3; ++t) {
+      threads.emplace_back([&] {
+        for (auto i = next++; i < kPieces; i = next++) brought += ahead.bring(i) ? 1 : 0;
+      });
+    }
+  }
+  EXPECT_EQ(brought, kPieces);
+  EXPECT_EQ(test_support::mapped_resident_bytes(mapped.path), kPieces * kPieceBytes);
 }
 
 TEST(ReadAhead, AFileThatEndsEarlierThanItDidIsSaidToBeUnreadable) {
   const Mapped mapped;
   std::filesystem::resize_file(mapped.path, 3 * kPieceBytes);
   ReadAhead ahead(mapped.pieces());
-  for (std::size_t i = 0; i < 3; ++i) EXPECT_TRUE(ahead.wait_for(i));
-  EXPECT_FALSE(ahead.wait_for(3));
-  EXPECT_FALSE(ahead.wait_for(4));
-  EXPECT_TRUE(ahead.wait_for(2)) << "it is there";
-}
-
-TEST(ReadAhead, MayBeGivenUpAtAnyTime) {
-  const Mapped mapped;
-  for (std::size_t asked = 0; asked < 4; ++asked) {
-    ReadAhead ahead(mapped.pieces());
-    for (std::size_t i = 0; i < asked; ++i) EXPECT_TRUE(ahead.wait_for(i));
-  }
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_TRUE(ahead.bring(i));
+  EXPECT_FALSE(ahead.bring(3));
+  EXPECT_FALSE(ahead.bring(4));
+  EXPECT_TRUE(ahead.bring(2)) << "it is there";
 }
 
 }  // namespace

@@ -1,0 +1,99 @@
+#include "backends/cuda/load_buffer.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <span>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/backends/cuda/emulated.h"
+
+namespace tandem::cuda {
+namespace {
+
+constexpr std::uint64_t kMebibyte = std::uint64_t{1} << 20;
+
+std::vector<std::uint8_t> random_bytes(std::size_t n) {
+  std::mt19937 random(1);
+  std::vector<std::uint8_t> bytes(n);
+  for (auto& byte : bytes) byte = static_cast<std::uint8_t>(random());
+  return bytes;
+}
+
+/// `source`, after `threads` threads have sent it in pieces of `piece_bytes` through a buffer of
+/// `buffer_bytes`.
+std::vector<std::uint8_t> sent(const std::vector<std::uint8_t>& source, std::uint64_t buffer_bytes,
+                               std::uint64_t piece_bytes, unsigned threads, std::uint64_t seed) {
+  auto device = emulation::make_device({.seed = seed});
+  Stream stream(device);
+  const PinnedMemory pinned(device, buffer_bytes);
+  const DeviceMemory memory(device, source.size());
+  LoadBuffer buffer(pinned.data(), pinned.bytes());
+  EXPECT_LE(piece_bytes, buffer.chunk_bytes());
+  std::atomic<std::uint64_t> next = 0;
+  const auto work = [&] {
+    while (true) {
+      const auto at = next.fetch_add(piece_bytes);
+      if (at >= source.size()) return;
+      const auto bytes = std::min(piece_bytes, source.size() - at);
+      buffer.send(stream, memory.data() + at, bytes,
+                  [&](std::byte* to) { std::memcpy(to, source.data() + at, bytes); });
+    }
+  };
+  {
+    std::vector<std::jthread> others;
+    for (unsigned i = 0; i < threads; ++i) others.emplace_back(work);
+  }
+  return cuda_test::download<std::uint8_t>(device, stream, memory, source.size());
+}
+
+TEST(LoadBuffer, WhatSeveralThreadsSendIsThere) {
+  const auto source = random_bytes(3 * kMebibyte + 17);
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    EXPECT_TRUE(sent(source, 2 * kMebibyte, 100'000, 3, seed) == source) << "fewer threads than chunks";
+    EXPECT_TRUE(sent(source, kMebibyte, 100'000, 6, seed) == source) << "more threads than chunks";
+  }
+  const auto little = random_bytes(20'000);
+  EXPECT_TRUE(sent(little, 1024, 210, 2, 0) == little) << "the smallest buffer carries a block of any type";
+}
+
+TEST(LoadBuffer, NobodyWaitsForACopyWhileThereIsAnotherChunk) {
+  auto device = emulation::make_device({});
+  Stream stream(device);
+  const PinnedMemory pinned(device, 4 * kMebibyte);
+  const DeviceMemory memory(device, kMebibyte);
+  LoadBuffer buffer(pinned.data(), pinned.bytes());
+  const auto waits_for = [&](int sends) {
+    const auto before = emulation::counts(device.state()).synchronisations;
+    for (int i = 0; i < sends; ++i) {
+      buffer.send(stream, memory.data(), 1000, [](std::byte* to) { std::memset(to, 7, 1000); });
+    }
+    return emulation::counts(device.state()).synchronisations - before;
+  };
+  EXPECT_EQ(waits_for(8), 0U);
+  EXPECT_EQ(waits_for(5), 5U) << "each waits for the copy that went first of those under way";
+}
+
+TEST(LoadBuffer, AChunkThatCouldNotBeFilledIsFreeAgain) {
+  auto device = emulation::make_device({});
+  Stream stream(device);
+  const PinnedMemory pinned(device, 2048);
+  const DeviceMemory memory(device, 2048);
+  LoadBuffer buffer(pinned.data(), pinned.bytes());
+  for (int i = 0; i < 5; ++i) {
+    const auto refuse = [](std::byte*) { throw std::out_of_range("no more"); };
+    EXPECT_THROW(buffer.send(stream, memory.data(), 8, refuse), std::out_of_range);
+  }
+  buffer.send(stream, memory.data(), 8, [](std::byte* to) { std::memset(to, 7, 8); });
+  const auto there = cuda_test::download<std::uint8_t>(device, stream, memory, 8);
+  EXPECT_EQ(there, std::vector<std::uint8_t>(8, 7));
+}
+
+}  // namespace
+}  // namespace tandem::cuda
