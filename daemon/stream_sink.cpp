@@ -6,6 +6,8 @@ namespace tandem::daemon {
 
 namespace {
 
+static_assert(ipc::EventStream::kRoomForArguments >= model::kRoomForArguments);
+
 ipc::FinishReason reason_of(engine::FinishReason reason) noexcept {
   switch (reason) {
     case engine::FinishReason::stop:
@@ -37,7 +39,11 @@ void StreamSink::on_text(const engine::TextDelta& delta) {
   out.scores.reserve(delta.scores.size());
   for (const auto& token : delta.scores) out.scores.push_back(score(token));
   out.reasoning = delta.reasoning;
-  for (const auto& call : delta.calls) out.calls.push_back({call.name, call.arguments});
+  for (const auto& call : delta.calls) {
+    auto& out_call = out.calls.emplace_back(stream_->spare_call());
+    out_call.name = call.name;
+    out_call.arguments = call.arguments;
+  }
   called_ |= !out.calls.empty();
   stream_->push(std::move(out));
 }

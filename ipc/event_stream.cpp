@@ -5,10 +5,11 @@
 
 namespace tandem::ipc {
 
-EventStream::EventStream(std::size_t capacity, std::optional<std::uint32_t> top_scores)
-    : capacity_(capacity), top_scores_(top_scores), events_(room_for_events()) {
+EventStream::EventStream(std::size_t capacity, std::optional<std::uint32_t> top_scores, Calls calls)
+    : capacity_(capacity), top_scores_(top_scores), calls_(calls), events_(room_for_events()) {
   spares_.reserve(kSpareDeltas);
   spare_scores_.reserve(kSpareDeltas);
+  spare_calls_.reserve(kSpareCalls);
   add_spares();
 }
 
@@ -18,6 +19,7 @@ TextDelta EventStream::delta_with_room() const {
   delta.reasoning.reserve(kRoomForText);
   delta.tokens.reserve(4);
   if (top_scores_) delta.scores.reserve(1);
+  if (calls_ == Calls::maybe) delta.calls.reserve(1);
   return delta;
 }
 
@@ -29,21 +31,29 @@ ScoredToken EventStream::scores_with_room() const {
   return scores;
 }
 
+ToolCall EventStream::call_with_room() {
+  ToolCall call;
+  call.name.reserve(kRoomForName);
+  call.arguments.reserve(kRoomForArguments);
+  return call;
+}
+
 /// Made without the lock.
 void EventStream::add_spares() {
-  const auto add = [this](auto& spares, auto make) {
+  const auto add = [this](auto& spares, std::size_t wanted, auto make) {
     const auto is_missing = [&] {
       const std::lock_guard lock(mutex_);
-      return spares.size() < kSpareDeltas;
+      return spares.size() < wanted;
     };
     while (is_missing()) {
       auto made = make();
       const std::lock_guard lock(mutex_);
-      if (spares.size() < kSpareDeltas) spares.push_back(std::move(made));
+      if (spares.size() < wanted) spares.push_back(std::move(made));
     }
   };
-  add(spares_, [this] { return delta_with_room(); });
-  if (top_scores_) add(spare_scores_, [this] { return scores_with_room(); });
+  add(spares_, kSpareDeltas, [this] { return delta_with_room(); });
+  if (top_scores_) add(spare_scores_, kSpareDeltas, [this] { return scores_with_room(); });
+  if (calls_ == Calls::maybe) add(spare_calls_, kSpareCalls, &call_with_room);
 }
 
 /// For the end and some progress too.
@@ -68,6 +78,14 @@ ScoredToken EventStream::spare_scores() {
   auto scores = std::move(spare_scores_.back());
   spare_scores_.pop_back();
   return scores;
+}
+
+ToolCall EventStream::spare_call() {
+  const std::lock_guard lock(mutex_);
+  if (spare_calls_.empty()) return {};
+  auto call = std::move(spare_calls_.back());
+  spare_calls_.pop_back();
+  return call;
 }
 
 void EventStream::push(StreamEvent event) {

@@ -87,9 +87,17 @@ class EventStream {
   static constexpr std::size_t kSpareDeltas = 32;
   static constexpr std::size_t kRoomForText = 256;
   static constexpr std::size_t kRoomForToken = 64;
+  static constexpr std::size_t kSpareCalls = 2;
+  static constexpr std::size_t kRoomForName = 128;
+  static constexpr std::size_t kRoomForArguments = std::size_t{1536}
+                                                   << 10;  ///< of which the system gives what is written to
+
+  /// Whether calls may come.
+  enum class Calls { no, maybe };
 
   /// `top_scores`: alternatives that each token's scores will have; none: no scores.
-  explicit EventStream(std::size_t capacity, std::optional<std::uint32_t> top_scores = std::nullopt);
+  explicit EventStream(std::size_t capacity, std::optional<std::uint32_t> top_scores = std::nullopt,
+                       Calls calls = Calls::no);
   EventStream(const EventStream&) = delete;
   EventStream& operator=(const EventStream&) = delete;
 
@@ -108,6 +116,9 @@ class EventStream {
   /// Engine: scores of a token to put there, with room for kRoomForToken bytes of each token's text and
   /// `top_scores` alternatives that mean nothing yet.
   ScoredToken spare_scores();
+  /// Engine: a call to put there, with room for kRoomForName bytes of its name and kRoomForArguments of its
+  /// arguments: of kSpareCalls between two drains, if calls may come.
+  ToolCall spare_call();
   /// Engine: true if fewer than `capacity` events wait.  After false, on_drain's callback is certain to come.
   [[nodiscard]] bool has_room();
 
@@ -121,10 +132,12 @@ class EventStream {
   [[nodiscard]] std::vector<StreamEvent> room_for_events() const;
   [[nodiscard]] TextDelta delta_with_room() const;
   [[nodiscard]] ScoredToken scores_with_room() const;
+  [[nodiscard]] static ToolCall call_with_room();
   void add_spares();
 
   const std::size_t capacity_;
   const std::optional<std::uint32_t> top_scores_;
+  const Calls calls_;
   std::function<void()> on_push_;
   std::function<void()> on_drain_;
 
@@ -132,6 +145,7 @@ class EventStream {
   std::vector<StreamEvent> events_;
   std::vector<TextDelta> spares_;
   std::vector<ScoredToken> spare_scores_;
+  std::vector<ToolCall> spare_calls_;
   bool engine_waits_ = false;
   bool abandoned_ = false;
 };

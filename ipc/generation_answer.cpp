@@ -70,8 +70,9 @@ GenerationAnswer::~GenerationAnswer() {
 void GenerationAnswer::submit(std::vector<GenerationRequest> sequences, const Wake& wake) {
   ActiveRequest active{options_.account, {}};
   for (GenerationRequest& sequence : sequences) {
+    const auto calls = sequence.rules == nullptr ? EventStream::Calls::no : EventStream::Calls::maybe;
     Source source{sequence.id,
-                  std::make_shared<EventStream>(context_.limits.queued_events, sequence.logprobs)};
+                  std::make_shared<EventStream>(context_.limits.queued_events, sequence.logprobs, calls)};
     source.events->on_push(wake);
     context_.service.submit(std::move(sequence), source.events);  // those before end with this object
     active.sequence_ids.push_back(source.sequence_id);

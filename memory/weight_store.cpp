@@ -23,7 +23,10 @@ constexpr std::uint64_t kTensorAlignmentBytes = 4;
 constexpr std::uint64_t kPieceBytes = 2U << 20;
 
 /// More fill pinned memory no faster than PCIe empties it, and each has a piece of the file in memory.
-constexpr unsigned kMostUploadThreads = 8;
+constexpr std::uint64_t kMostUploadThreads = 8;
+
+/// Less is not worth one more of them.
+constexpr std::uint64_t kBytesWorthAThread = 16U << 20;
 
 device::Matrix as_matrix(const model::TensorInfo& tensor, const std::byte* data) {
   return {data, static_cast<device::BlockType>(tensor.type), static_cast<std::uint32_t>(tensor.dims[0]),
@@ -195,6 +198,14 @@ void WeightStore::convert(const Copy& copy, const Piece& piece) {
   copy.repacker->repack_rows(copy.to, part, piece.first_row, piece.rows);
 }
 
+/// How many of `threads` threads upload `pieces`.
+unsigned WeightStore::upload_threads(const std::vector<Piece>& pieces, unsigned threads) {
+  std::uint64_t bytes = 0;
+  for (const auto& piece : pieces) bytes += piece.bytes.size();
+  const auto worth = std::min(1 + bytes / kBytesWorthAThread, kMostUploadThreads);
+  return std::min(threads, static_cast<unsigned>(worth));
+}
+
 /// Brings pieces into memory and calls work(piece) then, both on `threads` threads, and report(bytes) on this
 /// one.
 void WeightStore::read(const std::vector<Piece>& pieces, unsigned threads,
@@ -234,7 +245,7 @@ void WeightStore::load(std::span<std::byte> rows, unsigned threads, const Progre
     upload(*piece.copy, piece, rows, threads);
     release(piece.bytes);
   };
-  read(uploaded, std::min(threads, kMostUploadThreads), upload_piece, report);
+  read(uploaded, upload_threads(uploaded, threads), upload_piece, report);
   read(uploaded_in_turn, 1, upload_piece, report);  // all threads work on a piece, in the same `rows`
   read(
       converted, threads,

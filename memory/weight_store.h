@@ -93,6 +93,7 @@ class WeightStore {
   void add_pieces(const model::TensorInfo& tensor, const Copy* copy, std::vector<Piece>& pieces) const;
   void read(const std::vector<Piece>& pieces, unsigned threads, const std::function<void(const Piece&)>& work,
             const std::function<void(std::uint64_t)>& report) const;
+  static unsigned upload_threads(const std::vector<Piece>& pieces, unsigned threads);
   static void upload(const Copy& copy, const Piece& piece, std::span<std::byte> rows, unsigned threads);
   static void convert(const Copy& copy, const Piece& piece);
 

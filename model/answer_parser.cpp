@@ -11,9 +11,7 @@ constexpr std::string_view kThoughtName = "thought\n";
 constexpr std::size_t kRoomForEvents = 4;
 constexpr std::size_t kRoomForText = 256;
 
-// What a call's text may have before anything is allocated again.  Of so much memory the system gives only
-// what is written to.
-constexpr std::size_t kRoomForCall = std::size_t{256} << 10;
+// As kRoomForCall.
 constexpr std::size_t kRoomForQuotes = std::size_t{16} << 10;
 
 }  // namespace
@@ -35,7 +33,7 @@ std::string_view text_of(Marker marker) noexcept {
 }
 
 AnswerParser::AnswerParser(const AnswerStart& start, std::size_t call_depth)
-    : call_depth_(call_depth), state_(start.in_thought ? State::thought : State::content) {
+    : calls_(call_depth), state_(start.in_thought ? State::thought : State::content) {
   events_.reserve(kRoomForEvents);
   pending_.reserve(kRoomForCall);
   quotes_.reserve(kRoomForQuotes);
@@ -86,6 +84,9 @@ void AnswerParser::clear() {
   for (auto& event : events_) {
     if (auto* const content = std::get_if<ContentDelta>(&event)) keep(content->text);
     if (auto* const thought = std::get_if<ReasoningDelta>(&event)) keep(thought->text);
+    auto* const call = std::get_if<ToolCall>(&event);
+    if (call == nullptr || call->arguments.capacity() <= spare_call_.arguments.capacity()) continue;
+    spare_call_ = std::move(*call);
   }
   events_.clear();
   spare_text_.clear();
@@ -171,8 +172,8 @@ void AnswerParser::begin_call() {
 }
 
 void AnswerParser::end_call() {
-  if (auto call = read_tool_call(pending_, quotes_, call_depth_)) {
-    events_.emplace_back(std::move(*call));
+  if (calls_.read(pending_, quotes_, spare_call_)) {
+    events_.emplace_back(std::exchange(spare_call_, {}));
     pending_.clear();
     state_ = State::content;
     return;

@@ -93,13 +93,14 @@ class AnswerParser {
   void end_call();
   void give_up_markup();
 
-  const std::size_t call_depth_;
+  ToolCallReader calls_;
   State state_;
   bool newline_held_ = false;        ///< of a thought: the one before <channel|> is markup
   std::string pending_;              ///< text of a thought's name or of a call
   std::vector<std::size_t> quotes_;  ///< where quote marks are in pending_
   std::vector<AnswerEvent> events_;
-  std::string spare_text_;  ///< empty; memory for the next delta
+  std::string spare_text_;                       ///< empty; memory for the next delta
+  ToolCall spare_call_ = tool_call_with_room();  ///< memory for the next call
 };
 
 }  // namespace tandem::model

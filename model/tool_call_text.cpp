@@ -1,11 +1,8 @@
 #include "model/tool_call_text.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstddef>
-#include <memory_resource>
-#include <set>
 
 #include "model/utf8.h"
 
@@ -14,6 +11,7 @@ namespace {
 
 constexpr std::size_t kLongestName = 128;
 constexpr std::size_t kMostMembers = 1024;  // of one map
+constexpr std::size_t kLeastMember = 2;     // bytes: a colon, and what opens a map
 constexpr std::string_view kSpaces = " \t\r\n";
 
 std::string_view trimmed(std::string_view text) {
@@ -93,12 +91,15 @@ bool is_number(std::string_view text) {
 /// is not as it should be.
 class CallReader {
  public:
-  CallReader(std::string_view text, std::span<const std::size_t> quotes, std::size_t max_depth)
-      : text_(text), quotes_(quotes), max_depth_(max_depth) {
-    json_.reserve(text.size());
+  /// `keys` is scratch.
+  CallReader(std::string_view text, std::span<const std::size_t> quotes, std::size_t max_depth,
+             std::vector<std::string_view>& keys, ToolCall& call)
+      : text_(text), quotes_(quotes), max_depth_(max_depth), keys_(keys), call_(call), json_(call.arguments) {
+    keys_.clear();
+    json_.clear();
   }
 
-  bool call(ToolCall& call) {
+  bool call() {
     constexpr std::string_view kCall = "call:";
     skip_spaces();
     if (!text_.substr(at_).starts_with(kCall)) return false;
@@ -106,7 +107,7 @@ class CallReader {
     const auto name = trimmed(until("{"));
     if (!is_name(name) || !map(1)) return false;
     skip_spaces();
-    call = {std::string(name), std::move(json_)};
+    call_.name = name;
     return at_ == text_.size();
   }
 
@@ -152,17 +153,28 @@ class CallReader {
   bool map(std::size_t depth) {
     if (depth > max_depth_ || !take('{')) return false;
     json_ += '{';
-    std::pmr::set<std::string_view> keys(&keys_room_);
+    const auto first = keys_.size();
     for (bool more = !take('}'); more; more = take(',')) {
-      if (!keys.empty()) json_ += ',';
+      if (keys_.size() > first) json_ += ',';
       std::string_view name;
-      if (!key(name) || !keys.insert(name).second || keys.size() > kMostMembers) return false;
+      if (!key(name) || !add_key(first, name)) return false;
       append_json_text(name, json_);
       json_ += ':';
       if (!value(depth)) return false;
     }
     json_ += '}';
-    return keys.empty() || take('}');
+    const bool is_empty = keys_.size() == first;
+    keys_.resize(first);
+    return is_empty || take('}');
+  }
+
+  /// Adds `key` to those from `first` on, which are in order; false if it is there or there are too many.
+  bool add_key(std::size_t first, std::string_view key) {
+    const auto begin = keys_.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto at = std::lower_bound(begin, keys_.end(), key);
+    if (at != keys_.end() && *at == key) return false;
+    keys_.insert(at, key);
+    return keys_.size() - first <= kMostMembers;
   }
 
   bool list(std::size_t depth) {
@@ -206,11 +218,9 @@ class CallReader {
   std::span<const std::size_t> quotes_;  ///< those from at_ on
   const std::size_t max_depth_;
   std::size_t at_ = 0;
-  std::string json_;
-
-  // Keys of maps; beyond some dozens they take memory from elsewhere.
-  std::array<std::byte, 4096> first_room_;
-  std::pmr::monotonic_buffer_resource keys_room_{first_room_.data(), first_room_.size()};
+  std::vector<std::string_view>& keys_;  ///< of the maps that are open, the innermost last
+  ToolCall& call_;
+  std::string& json_;
 };
 
 }  // namespace
@@ -218,8 +228,24 @@ class CallReader {
 std::optional<ToolCall> read_tool_call(std::string_view text, std::span<const std::size_t> quotes,
                                        std::size_t max_depth) {
   ToolCall call;
-  if (!CallReader(text, quotes, max_depth).call(call)) return std::nullopt;
+  std::vector<std::string_view> keys;
+  if (!CallReader(text, quotes, max_depth, keys, call).call()) return std::nullopt;
   return call;
+}
+
+ToolCall tool_call_with_room() {
+  ToolCall call;
+  call.name.reserve(kLongestName);
+  call.arguments.reserve(kRoomForArguments);
+  return call;
+}
+
+ToolCallReader::ToolCallReader(std::size_t max_depth) : max_depth_(max_depth) {
+  keys_.reserve(kRoomForCall / kLeastMember);
+}
+
+bool ToolCallReader::read(std::string_view text, std::span<const std::size_t> quotes, ToolCall& call) {
+  return CallReader(text, quotes, max_depth_, keys_, call).call();
 }
 
 }  // namespace tandem::model

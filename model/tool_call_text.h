@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tandem::model {
 
@@ -15,6 +16,15 @@ struct ToolCall {
 
   bool operator==(const ToolCall&) const = default;
 };
+
+/// A call's text that there is room for before anything is allocated; of so much memory the system gives only
+/// what is written to.
+inline constexpr std::size_t kRoomForCall = std::size_t{256} << 10;
+/// The most that its arguments can be: JSON writes a byte in six, as \u0001.
+inline constexpr std::size_t kRoomForArguments = 6 * kRoomForCall;
+
+/// An empty call with memory for a name of any length and for kRoomForArguments.
+ToolCall tool_call_with_room();
 
 /// What delimits texts in calls, one token.
 inline constexpr std::string_view kQuoteMark = "<|\"|>";
@@ -33,5 +43,20 @@ inline constexpr std::size_t kCallDepth = 100;
 /// deeper than `max_depth`, a map of more than 1024 members.
 std::optional<ToolCall> read_tool_call(std::string_view text, std::span<const std::size_t> quotes,
                                        std::size_t max_depth = kCallDepth);
+
+/// Does the same for one call after another, in memory that it has from the start: nothing is allocated while
+/// texts are not longer than kRoomForCall.
+class ToolCallReader {
+ public:
+  explicit ToolCallReader(std::size_t max_depth);
+
+  /// Makes `call`, which keeps its memory, what `text` says; false where that is no call, and `call` is
+  /// anything then.
+  bool read(std::string_view text, std::span<const std::size_t> quotes, ToolCall& call);
+
+ private:
+  std::size_t max_depth_;
+  std::vector<std::string_view> keys_;  ///< of the maps that are open
+};
 
 }  // namespace tandem::model

@@ -50,7 +50,8 @@ void AnswerText::add(std::span<model::AnswerEvent> events, TextDelta& delta) {
       delta.reasoning += thought->text;
     } else {
       delta.text += stops_.finish();  // no stop string spans a call
-      delta.calls.push_back(std::move(std::get<model::ToolCall>(event)));
+      delta.calls.push_back(std::exchange(delta.spare_call, {}));
+      std::swap(delta.calls.back(), std::get<model::ToolCall>(event));  // the parser gets memory for the next
       called_ = ends_after_call_;
     }
   }

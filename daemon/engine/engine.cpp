@@ -60,7 +60,10 @@ struct Engine::Sequence {
     delta.text.reserve(kRoomForText);
     delta.reasoning.reserve(kRoomForText);
     delta.tokens.reserve(1);
-    if (generation.request().chat) delta.calls.reserve(1);
+    if (generation.request().chat) {
+      delta.calls.reserve(1);
+      delta.spare_call = model::tool_call_with_room();
+    }
     if (!generation.request().logprobs) return;
     delta.scores.reserve(1);
     delta.spare_top.reserve(*generation.request().logprobs);

@@ -34,6 +34,7 @@ struct TextDelta {
   std::string reasoning = {};                       ///< of a chat: thoughts; they come before `text`
   std::vector<model::ToolCall> calls = {};          ///< of a chat; they come after `text`
   std::vector<model::TokenLogprob> spare_top = {};  ///< memory for the `top` of the next score
+  model::ToolCall spare_call = {};                  ///< memory for the next call
 
   /// Empties it, and keeps its memory.
   void clear() noexcept {
@@ -42,6 +43,7 @@ struct TextDelta {
     if (!scores.empty()) spare_top = std::move(scores.front().top);
     scores.clear();
     reasoning.clear();
+    if (!calls.empty()) spare_call = std::move(calls.front());
     calls.clear();
   }
 };

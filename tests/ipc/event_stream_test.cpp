@@ -177,5 +177,23 @@ TEST(EventStream, TwoThreadsLoseNothingWithinTheBound) {
   EXPECT_EQ(next, kEvents);
 }
 
+TEST(EventStream, SpareCallsHaveRoomAgainOnceItWasRead) {
+  EventStream stream(8, std::nullopt, EventStream::Calls::maybe);
+  for (int round = 0; round < 3; ++round) {
+    for (std::size_t i = 0; i < EventStream::kSpareCalls; ++i) {
+      auto call = stream.spare_call();
+      EXPECT_EQ(call.arguments, "");
+      EXPECT_GE(call.name.capacity(), EventStream::kRoomForName);
+      EXPECT_GE(call.arguments.capacity(), EventStream::kRoomForArguments);
+      auto delta = stream.spare();
+      delta.calls.push_back(std::move(call));
+      stream.push(std::move(delta));
+    }
+    EXPECT_EQ(stream.drain().size(), EventStream::kSpareCalls);
+  }
+  EventStream without(8);
+  EXPECT_EQ(without.spare_call().arguments, "");
+}
+
 }  // namespace
 }  // namespace tandem::ipc

@@ -1,6 +1,9 @@
 #include "model/tool_call_text.h"
 
 #include <random>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -226,6 +229,41 @@ TEST(ToolCallText, RenderedArgumentsReadBackAsTheSameJson) {
       EXPECT_EQ(arguments(text_of(out.take())), Json(value)) << value;
     }
   }
+}
+
+TEST(ToolCallText, AReaderReadsOneCallAfterAnother) {
+  const std::vector<std::pair<std::string, bool>> texts = {{"call:f{a:1,b:{a:2,c:{}},c:[{a:1},{a:1}]}", true},
+                                                           {"call:f{a:1,b:{a:2,a:3}}", false},
+                                                           {"call:g{b:{a:1},a:2,b:3}", false},
+                                                           {"call:g{b:{b:1},a:2}", true},
+                                                           {"call:h{}", true},
+                                                           {"call:h{:1,a:{:2}}", true}};
+  ToolCallReader reader(kCallDepth);
+  ToolCall call;
+  for (const auto& [text, is_call] : texts) {
+    ASSERT_EQ(reader.read(text, {}, call), is_call) << text;
+    if (!is_call) continue;
+    EXPECT_EQ(call, read(text)) << text;
+  }
+  EXPECT_FALSE(ToolCallReader(1).read("call:f{a:{}}", {}, call));
+}
+
+TEST(ToolCallText, NoTextNeedsMoreRoomThanThereIs) {
+  auto call = tool_call_with_room();
+  ToolCallReader reader(kRoomForCall);
+  const auto* const at = call.arguments.data();
+  const auto fits = [&](const std::string& text, const std::vector<std::size_t>& quotes) {
+    ASSERT_LE(text.size(), kRoomForCall);
+    EXPECT_TRUE(reader.read(text, quotes, call));
+    EXPECT_EQ(call.arguments.data(), at);
+  };
+  const std::string begin = "call:f{a:<|\"|>";
+  const std::string controls(kRoomForCall - begin.size() - kQuoteMark.size() - 1, '\x01');
+  fits(begin + controls + std::string(kQuoteMark) + "}",
+       {begin.size() - kQuoteMark.size(), begin.size() + controls.size()});
+  std::string nested;
+  for (int i = 0; i < 2000; ++i) nested += "{:";
+  fits("call:f" + nested + "1" + std::string(2000, '}'), {});
 }
 
 }  // namespace

@@ -74,6 +74,20 @@ TEST(AnswerText, ACallThatCouldNotBeSentBackIsText) {
   EXPECT_EQ(parts.all.text, "A" + deeper + "BC" + strange);
 }
 
+TEST(AnswerText, CallAfterCallHasRoomThatWasThereFromTheStart) {
+  AnswerText answer(tokenizer(), chat());
+  TextDelta delta;
+  delta.spare_call = model::tool_call_with_room();
+  for (int i = 0; i < 4; ++i) {
+    const auto number = std::to_string(i);
+    const auto text = "<|tool_call>call:f{a:" + number + "}<tool_call|>";
+    for (const auto token : tokenizer().encode(text, model::SpecialText::parsed)) answer.push(token, delta);
+    EXPECT_THAT(delta.calls, ElementsAre(model::ToolCall{"f", "{\"a\":" + number + "}"}));
+    EXPECT_GE(delta.calls.front().arguments.capacity(), model::kRoomForArguments) << i;
+    delta.clear();
+  }
+}
+
 TEST(AnswerText, CountsTheTokensOfThoughts) {
   const auto count = [](const std::string& text, const std::string& thought, bool in_thought = false) {
     auto request = chat();

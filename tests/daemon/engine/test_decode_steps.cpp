@@ -112,7 +112,9 @@ class Client {
   std::shared_ptr<Sink> sink(const model::Tokenizer& tokenizer, const EngineRequest& request,
                              std::function<void()> resume) {
     constexpr std::size_t kUnread = ipc::EventStream::kSpareDeltas / 2;
-    const auto stream = std::make_shared<ipc::EventStream>(kUnread, request.logprobs);
+    using Calls = ipc::EventStream::Calls;
+    const auto calls = request.chat ? Calls::maybe : Calls::no;
+    const auto stream = std::make_shared<ipc::EventStream>(kUnread, request.logprobs, calls);
     stream->on_push(ipc::posted_wake(io_, [this, stream = std::weak_ptr(stream)] {
       for (const auto& event : stream.lock()->drain()) {
         const auto* delta = std::get_if<ipc::TextDelta>(&event);
@@ -404,15 +406,13 @@ TEST(DecodeSteps, InWhichSequencesOfClientsEndAllocateNothing) {
   EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
 }
 
-// A call is handed over as a text of its own: by the parser, which grows it where much is escaped, and by the
-// sink to its reader.
-TEST(DecodeSteps, InWhichACallBecomesWholeAllocateItsText) {
+TEST(DecodeSteps, InWhichCallsBecomeWholeAllocateNothing) {
   Served served(reference_path("gemma4_4l.gguf"), workload_of(2));
   serve(served, 2, nullptr, kSteps, nullptr, &calling_requests);
-  EXPECT_LE(Allocations::count(), 2U) << Allocations::first();
+  EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
   Client client;
   serve(served, 2, nullptr, kSteps, &client, &calling_requests);
-  EXPECT_LE(Allocations::count(), 4U) << Allocations::first();
+  EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
   EXPECT_EQ(client.calls(), 1U);
 }
 
