@@ -1,6 +1,8 @@
 #include "model/grammar_masks.h"
 
 #include <algorithm>
+#include <array>
+#include <memory_resource>
 #include <unordered_set>
 
 namespace tandem::model {
@@ -71,20 +73,20 @@ GrammarMasks::StateId GrammarMasks::state_above(std::span<const Grammar::NodeId>
 }
 
 RuleMask GrammarMasks::make_rule_mask(StateId places) {
-  RuleMask mask;
-  std::vector<std::uint32_t> exits;
+  RuleMask mask(known_.memory());
+  std::pmr::vector<std::uint32_t> exits(known_.memory());
   const auto nodes = trie_.nodes();
   walk(*places_, 0, places, [&](std::uint32_t node, StateId state) {
     const auto tokens = trie_.tokens(node);
-    if (mask.many != nullptr) {
+    if (mask.many) {
       for (const auto token : tokens) mask.many->add(token);
     } else {
       mask.few.insert(mask.few.end(), tokens.begin(), tokens.end());
     }
     if (mask.few.size() > kMostFew) {
-      mask.many = std::make_unique<TokenSet>(trie_.vocabulary_size());
+      mask.many.emplace(trie_.vocabulary_size(), known_.memory());
       for (const auto token : mask.few) mask.many->add(token);
-      mask.few = {};
+      mask.few.clear();
     }
     if (nodes[node].end > node + 1 && places_->may_end(state)) exits.push_back(node);
   });
@@ -94,7 +96,7 @@ RuleMask GrammarMasks::make_rule_mask(StateId places) {
 }
 
 /// Notes the nodes right below `exits`, by their byte.
-void GrammarMasks::add_exits(const std::vector<std::uint32_t>& exits, RuleMask& mask) const {
+void GrammarMasks::add_exits(std::span<const std::uint32_t> exits, RuleMask& mask) const {
   if (exits.empty()) return;
   const auto nodes = trie_.nodes();
   const auto for_each_child = [&](auto visit) {
@@ -102,11 +104,13 @@ void GrammarMasks::add_exits(const std::vector<std::uint32_t>& exits, RuleMask& 
       for (auto child = exit + 1; child < nodes[exit].end; child = nodes[child].end) visit(child);
     }
   };
-  mask.first_beyond.assign(257, 0);
+  constexpr std::size_t kEnds = 257;
+  mask.first_beyond.assign(kEnds, 0);
   for_each_child([&](std::uint32_t child) { ++mask.first_beyond[nodes[child].byte + std::size_t{1}]; });
-  for (std::size_t byte = 1; byte < 257; ++byte) mask.first_beyond[byte] += mask.first_beyond[byte - 1];
+  for (std::size_t byte = 1; byte < kEnds; ++byte) mask.first_beyond[byte] += mask.first_beyond[byte - 1];
   mask.beyond.resize(mask.first_beyond.back());
-  auto next = mask.first_beyond;
+  std::array<std::uint32_t, kEnds> next;
+  std::ranges::copy(mask.first_beyond, next.begin());
   for_each_child([&](std::uint32_t child) { mask.beyond[next[nodes[child].byte]++] = child; });
 }
 
@@ -131,7 +135,8 @@ void GrammarMasks::add_beyond(const RuleMask& mask, GrammarMachine& machine, Sta
 
 std::shared_ptr<const RuleMask> GrammarMasks::rule_mask(StateId places) {
   if (auto known = known_.find(places)) return known;
-  auto made = std::make_shared<const RuleMask>(make_rule_mask(places));
+  const std::pmr::polymorphic_allocator<RuleMask> memory(known_.memory());
+  const std::shared_ptr<const RuleMask> made = std::allocate_shared<RuleMask>(memory, make_rule_mask(places));
   known_.keep(places, made);
   return made;
 }
@@ -177,7 +182,7 @@ void GrammarMasks::add_allowed(GrammarMachine& machine, StateId state, TokenSet&
   }
   for_each_rule(machine, state, [&](StateId places, GrammarMachine::StackId below) {
     const auto mask = rule_mask(places);
-    if (mask->many != nullptr) set.add_all(*mask->many);
+    if (mask->many) set.add_all(*mask->many);
     for (const auto token : mask->few) set.add(token);
     add_beyond(*mask, machine, machine.after_rule(below), set);
   });

@@ -44,7 +44,7 @@ class GrammarMasks {
   void forget_if_large();
   std::shared_ptr<const RuleMask> rule_mask(StateId places);
   RuleMask make_rule_mask(StateId places);
-  void add_exits(const std::vector<std::uint32_t>& exits, RuleMask& mask) const;
+  void add_exits(std::span<const std::uint32_t> exits, RuleMask& mask) const;
   void add_beyond(const RuleMask& mask, GrammarMachine& machine, StateId after, TokenSet& set);
   StateId state_above(std::span<const Grammar::NodeId> nodes);
   template <typename Visit>

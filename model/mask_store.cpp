@@ -7,7 +7,7 @@ namespace tandem::model {
 std::size_t RuleMask::bytes() const noexcept {
   constexpr std::size_t kOfEntry = 160;  // about what the list's and the map's nodes take
   std::size_t bytes = sizeof *this + kOfEntry + few.capacity() * sizeof(TokenId);
-  if (many != nullptr) bytes += sizeof *many + many->words().size_bytes();
+  if (many) bytes += many->words().size_bytes();
   return bytes + (beyond.capacity() + first_beyond.capacity()) * sizeof(std::uint32_t);
 }
 

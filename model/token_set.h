@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 #include <vector>
 
@@ -12,7 +13,9 @@ namespace tandem::model {
 /// A set of tokens, one bit each: token t is bit t % 64 of word t / 64.
 class TokenSet {
  public:
-  explicit TokenSet(std::uint32_t vocabulary_size) : words_((vocabulary_size + 63) / 64) {}
+  explicit TokenSet(std::uint32_t vocabulary_size,
+                    std::pmr::memory_resource* memory = std::pmr::get_default_resource())
+      : words_((vocabulary_size + 63) / 64, memory) {}
 
   void add(TokenId token) noexcept {
     words_[static_cast<std::size_t>(token) / 64] |= std::uint64_t{1} << (static_cast<unsigned>(token) % 64);
@@ -28,7 +31,7 @@ class TokenSet {
   [[nodiscard]] std::size_t size() const noexcept;
 
  private:
-  std::vector<std::uint64_t> words_;
+  std::pmr::vector<std::uint64_t> words_;
 };
 
 /// Logits of tokens outside `allowed` become minus infinity.

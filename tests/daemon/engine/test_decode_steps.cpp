@@ -294,6 +294,19 @@ std::vector<EngineRequest> held_requests(const model::Tokenizer& tokenizer, std:
   return all;
 }
 
+/// The same, held to a grammar with more places than masks are worked out for ahead: what comes after each of
+/// 26 letters has places of its own.
+std::vector<EngineRequest> far_requests(const model::Tokenizer& tokenizer, std::size_t n,
+                                        std::uint64_t steps) {
+  auto all = held_requests(tokenizer, n, steps);
+  std::string gbnf = "root ::= item+\nitem ::= ";
+  for (char begin = 'a'; begin <= 'z'; ++begin) {
+    gbnf += std::string(begin == 'a' ? "" : " | ") + '"' + begin + "\" [a-z]{700} \".\"";
+  }
+  for (auto& request : all) request.constraint = constraint(tokenizer, model::read_gbnf(gbnf));
+  return all;
+}
+
 constexpr const char* kEnds = "ends";  ///< the name of requests that end by themselves
 
 /// The same, of which all but the first end while steps are counted: of their length, at a stop string and at
@@ -384,6 +397,12 @@ TEST(DecodeSteps, OnTheCpuAllocateNothing) {
       EXPECT_EQ(Allocations::count(), 0U) << file << "\n" << Allocations::first();
     }
   }
+}
+
+TEST(DecodeSteps, InWhichMasksAreMadeAllocateNothing) {
+  Served served(reference_path("gemma4_4l.gguf"), workload_of(2));
+  serve(served, 2, nullptr, kSteps, nullptr, &far_requests);
+  EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
 }
 
 TEST(DecodeSteps, ForClientsThatReadAllocateNothing) {
