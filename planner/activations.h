@@ -107,10 +107,10 @@ inline constexpr std::uint64_t kGraphOperationBytes = 1024;
 /// one before it; before a stage's first half it is not recorded, so that stages need nothing of their own.
 std::uint64_t recorded_operations(const ModelInput& model, const Workload& workload, UnitRef half) noexcept;
 
-/// Pinned memory through which weights go to an accelerator when they are loaded: in two halves,
-/// of which one is copied while the other is filled.  Where the head is stored in another type on the way,
-/// its rows wait in a quarter of it.  So large that a copy takes much longer than it takes to begin one, and
-/// no larger than half of the largest tensor that goes there, which passes through both halves then.
+/// Pinned memory through which weights go to an accelerator when they are loaded, in chunks, two at least:
+/// while some are copied others are filled.  Where the head is stored in another type on the way, its rows
+/// wait in a quarter of it.  So large that a copy takes much longer than it takes to begin one, and no larger
+/// than half of the largest tensor that goes there, which passes through all of it then.
 std::uint64_t load_buffer_bytes(std::uint64_t largest_tensor_bytes);
 inline constexpr std::uint64_t kMostLoadBufferBytes = std::uint64_t{4} << 20;
 
