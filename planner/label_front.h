@@ -118,13 +118,12 @@ class Fronts {
     std::size_t kept = 0;
     std::size_t index = 0;
     for (auto& fate : std::span(fates_.data(), extended_)) {
-      if (!fate.is_kept(side)) continue;
-      labels[kept] = labels[index++];
-      if (labels[kept].excess.first() / kAsNear > near) {
-        fate.drop(side);
-      } else {
-        ++kept;
-      }
+      const std::size_t was_kept = fate.is_kept(side) ? 1 : 0;
+      labels[kept] = labels[index];
+      const std::size_t is_near = labels[kept].excess.first() / kAsNear <= near ? 1 : 0;
+      fate.keep(side, is_near);
+      kept += was_kept & is_near;
+      index += was_kept;
     }
     end(side, kept);
   }
