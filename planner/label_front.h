@@ -41,7 +41,9 @@ struct Sieve {
   bool needs_gpu = false;        ///< what has nothing on the GPU may come to nothing
 
   [[nodiscard]] bool passes(const Label<kAmounts>& label) const noexcept {
-    return (label.amounts[kVram] <= most_vram) & label.excess.may_do();
+    const int fits = label.amounts[kVram] <= most_vram ? 1 : 0;
+    const int may_do = label.excess.may_do() ? 1 : 0;
+    return (fits & may_do) != 0;  // without a branch
   }
 };
 
@@ -189,9 +191,12 @@ class Fronts {
     for (const std::size_t side : {0, 1}) (first(side) - 1)->amounts.fill(kMost);
   }
 
+  /// With one more that comes after all.
   void end(std::size_t side, std::size_t size) noexcept {
     sizes_[side] = size;
-    first(side)[size].amounts.fill(kMost);
+    auto& after = first(side)[size];
+    after.amounts.fill(kMost);
+    after.excess = {};
   }
 
   Amount order_;

@@ -18,8 +18,8 @@ struct LabelLimits {
 /// The fastest placement of a case that fits, if it takes less than `known_ps`: dynamic programme over the
 /// units in the order they run, from both ends to where they meet.  A label is what the units so far take and
 /// the device they end on; it is dropped if it exceeds one of `bounds`, which are of this case, the best one
-/// first, or takes no less of anything than a neighbour (planner/label_front.h).  Where only time and VRAM
-/// count, that leaves the Pareto front.
+/// first, or takes no less of anything than the one before it (planner/label_front.h).  Where only time and
+/// VRAM count, that leaves the Pareto front.
 ///
 /// Labels that are kept, and some pairs of those that meet, count off `left`; where none are left, or some
 /// were dropped for there being too many abreast, the search is not complete, and what it found need not be

@@ -92,9 +92,9 @@ void expect_in_order(const PairFronts& fronts, std::size_t side) {
 }
 
 void expect_origins(const PairFronts& fronts, std::size_t side, const PairFronts& before,
-                    const LabelSteps<2>& steps) {
+                    const LabelSteps<2>& steps, std::size_t every = 1) {
   const auto labels = fronts.labels(side);
-  for (std::size_t index = 0; index < labels.size(); ++index) {
+  for (std::size_t index = 0; index < labels.size(); index += every) {
     const auto origin = origin_of(fronts.fates(), {side, index});
     const auto& from = before.labels(origin.side)[origin.index];
     const auto& step = steps[origin.side][side];
@@ -140,10 +140,10 @@ TEST(Fronts, KeepTheParetoFrontOfWhatPasses) {
 TEST(Fronts, KeepTheirLabelsAsRoomGrows) {
   PairFronts fronts(kVram);
   PairFronts next(kVram);
+  LabelSteps<2> steps{};
   fronts.begin(0, {});
   std::int64_t unit = 1;
   for (; fronts.size() < 100'000; unit *= 2) {
-    LabelSteps<2> steps{};
     for (auto& from : steps) {
       from[0].amounts = {0, unit};
       from[1].amounts = {unit, 0};
@@ -158,6 +158,7 @@ TEST(Fronts, KeepTheirLabelsAsRoomGrows) {
       const auto vram = index + (side == 1 ? unit / 2 : 0);
       ASSERT_EQ(labels[static_cast<std::size_t>(index)].amounts, (Amounts<2>{vram, unit - 1 - vram}));
     }
+    expect_origins(fronts, side, next, steps, 997);
   }
 }
 
