@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace tandem::planner {
 
@@ -14,7 +15,7 @@ template <std::size_t kAmounts>
 using Amounts = std::array<std::int64_t, kAmounts>;
 
 /// Two amounts that are computed with alike, as every processor can: compilers do not see that they may.
-using AmountPair = std::int64_t __attribute__((vector_size(16), aligned(8), may_alias));
+using AmountPair = std::int64_t __attribute__((vector_size(16)));
 
 /// Puts the sum of `one` and `other` into `sum`, and says whether it is less than `before` in some amount
 /// that is above `harmless` there.
@@ -23,12 +24,14 @@ template <std::size_t kAmounts>
                                        const Amounts<kAmounts>& before, const Amounts<kAmounts>& harmless,
                                        Amounts<kAmounts>& sum) noexcept {
   const auto pair = [](const Amounts<kAmounts>& amounts, std::size_t k) {
-    return *reinterpret_cast<const AmountPair*>(&amounts[k]);
+    AmountPair both;
+    std::memcpy(&both, &amounts[k], sizeof both);
+    return both;
   };
   AmountPair less{};
   for (std::size_t k = 0; k < kAmounts; k += 2) {
     const auto added = pair(one, k) + pair(other, k);
-    *reinterpret_cast<AmountPair*>(&sum[k]) = added;
+    std::memcpy(&sum[k], &added, sizeof added);
     less |= (added - pair(before, k)) & (pair(harmless, k) - pair(before, k));
   }
   return (less[0] | less[1]) < 0;

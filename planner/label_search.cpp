@@ -17,7 +17,7 @@ namespace {
 using Sides = std::vector<std::uint8_t>;
 
 constexpr std::size_t kPairsALabel = 32;  ///< that take as long
-constexpr double kFar = 1e18;             ///< below every limit
+constexpr double kFar = 1e18;             ///< beyond every limit that counts
 constexpr std::size_t kTimed = 4;         ///< amounts before those of RAM, which are not simply sums
 
 /// What a label of a front takes.
@@ -93,7 +93,8 @@ class LabelSearch {
     const auto change = amounts_of<kAmounts>(change_of(side, next))[amount];
     const auto limit = static_cast<double>(most()[amount]);
     const auto below = (bound.beaten_by(known_ps_) - bound.root()) / weighed.weight;
-    const auto least = static_cast<std::int64_t>(std::max(-kFar, limit * (1 - 1e-9) - below)) - 1 - change;
+    const auto nearest = std::max(-kFar, limit * (1 - 1e-9) - below);
+    const auto least = static_cast<std::int64_t>(std::min(kFar, nearest)) - 1 - change;
     std::size_t begin = 0;
     std::size_t pairs = 0;
     for (auto label = before.rbegin(); label != before.rend(); ++label) {
