@@ -92,7 +92,8 @@ class PlaneSource : public LaneNumbers {
   }
 
  private:
-  static constexpr std::size_t kAhead = 512;
+  /// Bytes of each stream; with more streams the first-level cache would have to hold too much.
+  static constexpr std::size_t kAhead = Fields::kBlocks * Fields::kFields <= 9 ? 1024 : 512;
 
   TANDEM_INLINE const std::uint8_t* field(std::size_t offset) const {
     return planes_.row(first_field_ + static_cast<int>((offset - Format::kFieldsAt) / 16));
