@@ -143,8 +143,8 @@ class Service {
   /// Ids of `text`.  With `add_special`, BOS by the model's rule; with `parse_special`, text may name control
   /// tokens.
   virtual std::vector<std::int32_t> tokenize(std::string_view text, bool add_special, bool parse_special) = 0;
-  /// Ids of a whole prompt, which may name control tokens.  Throws RequestError 400 for one that must be longer
-  /// than the context, before time is spent on it.
+  /// Ids of a whole prompt, which may name control tokens.  Throws RequestError 400 for one that must be
+  /// longer than the context, before time is spent on it.
   virtual std::vector<std::int32_t> prepare_prompt(std::string_view text) = 0;
   /// Text of `ids`; throws RequestError for ids out of range.
   virtual std::string detokenize(const std::vector<std::int32_t>& ids) = 0;
