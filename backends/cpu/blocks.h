@@ -9,7 +9,8 @@
 // Groups of 16 have whole numbers for scales and mins, and a factor for those of a block: `unpack_factors`
 // gives to(scale[, min]) once, `unpack_scales` to(group, whole scale) and, with kHasMin, `unpack_mins`
 // to(i, whole mins) of groups 2 i, in the low half of a word, and 2 i + 1.  `unpack_quants` takes one field
-// of a block after another; `unpack_quants_in_turn` gives group after group, which takes more registers.
+// of a block after another; `unpack_quants_in_turn`, of Q2_K and Q3_K, gives group after group, which takes
+// more registers.
 //
 // All take bytes and words from a source, whatever holds them: the source of dequantisation is one block,
 // that of the integer kernels the same block of sixteen rows at once.  Internal linkage: kernels.cpp is
@@ -376,26 +377,6 @@ struct Q6_K {
       to(group + 2, (second & 15) | (moved(high, -2) & 48));
       to(group + 4, (moved(first, 4) & 15) | (high & 48));
       to(group + 6, (moved(second, 4) & 15) | (moved(high, 2) & 48));
-    }
-  }
-  template <class Source, class Sink>
-  [[gnu::always_inline]] static void unpack_quants_in_turn(const Source& from, const Sink& to) {
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      const auto at = static_cast<std::size_t>(64 * half),
-                 high_at = static_cast<std::size_t>(128 + 32 * half);
-      const auto a = from.bytes(at), b = from.bytes(at + 16), c = from.bytes(at + 32),
-                 d = from.bytes(at + 48);
-      const auto first_high = from.bytes(high_at), second_high = from.bytes(high_at + 16);
-      const int group = 8 * half;
-      to(group, (a & 15) | (moved(first_high, -4) & 48));
-      to(group + 1, (b & 15) | (moved(second_high, -4) & 48));
-      to(group + 2, (c & 15) | (moved(first_high, -2) & 48));
-      to(group + 3, (d & 15) | (moved(second_high, -2) & 48));
-      to(group + 4, (moved(a, 4) & 15) | (first_high & 48));
-      to(group + 5, (moved(b, 4) & 15) | (second_high & 48));
-      to(group + 6, (moved(c, 4) & 15) | (moved(first_high, 2) & 48));
-      to(group + 7, (moved(d, 4) & 15) | (moved(second_high, 2) & 48));
     }
   }
 };

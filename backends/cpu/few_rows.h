@@ -14,8 +14,9 @@
 // (a panel is as fast, or faster); one block at a time instead of two for four and eight rows.
 //
 // Halves in turn leave no integer sums in memory, which is 5 to 20 % of the time with 32 registers, and lost
-// as much with sixteen.  Q2_K's quants times their scales, bytes looked up by VPSHUFB, so that 32 columns are
-// one sum: a sixth less time for eight rows of repacked weights, a tenth more for one, two and four.
+// as much with sixteen; a tenth with mins and eight rows; with Q6_K, 2 to 10 % where weights come from
+// memory. Q2_K's quants times their scales, bytes looked up by VPSHUFB, so that 32 columns are one sum: a
+// sixth less time for eight rows of repacked weights, a tenth more for one, two and four.
 
 #include "backends/cpu/panel_row.h"
 #include "backends/cpu/plane_source.h"
@@ -125,7 +126,8 @@ TANDEM_INLINE void multiply_halves_at_once(const Source& from, const PanelRow<Ki
 template <class Format, int N, class Source>
 TANDEM_INLINE void add_halves(const Source& from, const PanelRow<KindOf<Format>>* x, F32x16 (&y)[N]) {
   F32x16 block[N];
-  if constexpr (kSumsInRegisters >= 16 && (N < 8 || !Format::kHasMin)) {
+  constexpr bool kFewFields = Format::kMaxQuant < 8;  // Q6_K has six fields a half
+  if constexpr (kSumsInRegisters >= 16 && kFewFields && (N < 8 || !Format::kHasMin)) {
     multiply_halves_in_turn<Format, N>(from, x, block);
   } else {
     multiply_halves_at_once<Format, N>(from, x, block);
