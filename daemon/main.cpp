@@ -221,11 +221,12 @@ void serve(const Config& config) {
       model::detect_chat_format(*tokenizer, header.find_string("tokenizer.chat_template").value_or(""));
   const auto card = model_card(header, plan, hyper, chat);
   for (const auto& warning : card.warnings) spdlog::warn("{}", warning);
-  DaemonService service(*tokenizer, {card,
-                                     chat,
-                                     plan,
-                                     model::recommended_sampling(header),
-                                     {ipc::call_depth(config.limits), config.grammar_mask_bytes, card.context_tok}});
+  DaemonService service(*tokenizer,
+                        {card,
+                         chat,
+                         plan,
+                         model::recommended_sampling(header),
+                         {ipc::call_depth(config.limits), config.grammar_mask_bytes, card.context_tok}});
   std::unique_ptr<Running> running;  // before the server: what it serves from goes last
   ipc::Server server(server_options(config), service);
   spdlog::info("listening on {}", server.path());
