@@ -142,7 +142,8 @@ def less_vram(tmp_path, **more):
 
 def test_less_vram_than_planned_is_refused_before_anything_is_loaded(tmp_path):
     ended = subprocess.run(
-        [BUILD / "tandemd", "--config", less_vram(tmp_path), "--model", EMBEDDED, "--socket", tmp_path / "s", *SMALL],
+        [BUILD / "tandemd", "--no-calibrate", "--config", less_vram(tmp_path)]
+        + ["--model", EMBEDDED, "--socket", tmp_path / "s", *SMALL],
         capture_output=True,
         text=True,
     )
