@@ -4,6 +4,7 @@
 #include <bit>
 #include <functional>
 #include <new>
+#include <sys/mman.h>
 
 namespace tandem::model {
 namespace {
@@ -29,8 +30,19 @@ SizeClass class_of(std::size_t bytes) noexcept {
 
 }  // namespace
 
+void RecycledMemory::Unmap::operator()(std::byte* at) const noexcept {
+  ::munmap(at, bytes);
+}
+
+/// Not promised by the system: it may be many times what will be written to.
+RecycledMemory::Room RecycledMemory::room_of(std::size_t bytes) {
+  constexpr int kUnpromised = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  void* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kUnpromised, -1, 0);
+  return Room(at == MAP_FAILED ? nullptr : static_cast<std::byte*>(at), Unmap{bytes});
+}
+
 RecycledMemory::RecycledMemory(std::size_t room_bytes)
-    : room_(std::make_unique_for_overwrite<std::byte[]>(room_bytes)), room_bytes_(room_bytes) {}
+    : room_(room_of(room_bytes)), room_bytes_(room_ ? room_bytes : 0) {}
 
 bool RecycledMemory::is_in_room(const void* at) const noexcept {
   const std::less<const void*> before;

@@ -9,13 +9,21 @@
 namespace tandem::model {
 
 /// Memory for things that come and go, from room that is there from the start, of which the system gives what
-/// is written to.  What was given back is used again for what is about as large; where the room is full, more
-/// comes from the default resource.  Thread-safe.
+/// is written to.  What was given back is used again for what is about as large; where the room is full, or
+/// so much of it was asked for that the system has no addresses for it, more comes from the default resource.
+/// Thread-safe.
 class RecycledMemory final : public std::pmr::memory_resource {
  public:
   explicit RecycledMemory(std::size_t room_bytes);
 
  private:
+  struct Unmap {
+    std::size_t bytes = 0;
+    void operator()(std::byte* at) const noexcept;
+  };
+  using Room = std::unique_ptr<std::byte, Unmap>;
+  static Room room_of(std::size_t bytes);
+
   /// What was given back, in its own memory.
   struct Free {
     Free* next = nullptr;
@@ -29,9 +37,9 @@ class RecycledMemory final : public std::pmr::memory_resource {
   }
   [[nodiscard]] bool is_in_room(const void* at) const noexcept;
 
-  const std::unique_ptr<std::byte[]> room_;
-  const std::size_t room_bytes_;
-  std::mutex mutex_;  ///< guards both below
+  const Room room_;
+  const std::size_t room_bytes_;  ///< 0 if there is none
+  std::mutex mutex_;              ///< guards both below
   std::size_t used_bytes_ = 0;
   std::array<Free*, kClasses> free_{};  ///< by class of size
 };

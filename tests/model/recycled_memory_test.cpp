@@ -110,5 +110,15 @@ TEST(RecycledMemory, TakesSeveralThreads) {
   }
 }
 
+TEST(RecycledMemory, DoesWithoutRoomThatTheSystemHasNot) {
+  const Counted elsewhere;
+  RecycledMemory memory(std::size_t{1} << 60);
+  void* const at = memory.allocate(100);
+  EXPECT_EQ(elsewhere.held(), 1U);
+  std::memset(at, 1, 100);
+  memory.deallocate(at, 100);
+  EXPECT_EQ(elsewhere.held(), 0U);
+}
+
 }  // namespace
 }  // namespace tandem::model
