@@ -22,10 +22,10 @@
 // add, six with mins.  On Intel both share two ports of 512-bit arithmetic, so that two thirds of the dot
 // products a core can do are the most; on Zen 5, where additions and conversions have ports of their own,
 // four fifths, once two panels share what is broadcast of four rows (one panel times eight rows takes as many
-// loads as the core can do).  24 rows at a time are taken apart, which waits for their bytes, and meet
-// sixteen panels while they are in the first-level cache.  Tried and lost: twelve rows or six instead of
-// eight together, six or eight rows times two panels (no faster, and slower in parts), asking for the next
-// rows ahead, what rows bring to groups as vectors.
+// loads as the core can do).  24 rows meet sixteen panels while they are in the first-level cache; the next
+// ones are taken apart meanwhile (row_blocks.h).  Tried and lost: twelve rows or six instead of eight
+// together, six or eight rows times two panels (no faster, and slower in parts), 16 or 48 rows instead of 24,
+// what rows bring to groups as vectors.
 //
 // Quants of eight bits with AVX2 take three instructions of a port that fewer bits need one and a quarter of:
 // a sign turned, VPMADDUBSW, VPMADDWD.  As int16, in pairs (two VPMADDWD, nothing else of that port) many
@@ -39,6 +39,7 @@
 #include "backends/cpu/few_rows.h"
 #include "backends/cpu/lane_outputs.h"
 #include "backends/cpu/panel_multiply.h"
+#include "backends/cpu/row_blocks.h"
 
 namespace tandem::cpu {
 namespace {
@@ -258,46 +259,42 @@ void multiply_few(const Weights<Kind>& w, const Activations& x, float* y, std::s
 /// Times sixteen rows of W that share what is read of many activation rows.
 inline constexpr std::uint32_t kTilesTogether = 16;
 
-/// Activation rows that are read together: they stay in the first-level cache while they meet all panels.
-inline constexpr std::uint32_t kRowsAtATime = 24;
-
 /// What many rows are multiplied in: about 630 KiB, in a core's second-level cache where that is large.
 template <class Kind>
 struct ManyRows {
   Panel panels[kTilesTogether];
-  PanelRow<Kind> rows[kRowsAtATime];
+  RowBlocks<Kind> rows;
   alignas(64) float sums[kTilesTogether][kTileRows][kTileOutputs];
 
   void clear_sums(std::uint32_t tiles, std::uint32_t n) {
     for (std::uint32_t t = 0; t < tiles; ++t) __builtin_memset(sums[t], 0, n * sizeof sums[t][0]);
   }
 
-  /// Rows [first, first + n) at columns [column, column + columns).
-  void fill_rows(const Weights<Kind>& w, const Activations& x, std::uint32_t first, std::uint32_t n,
-                 int column, int columns) {
-    for (std::uint32_t r = 0; r < n; ++r) {
-      const RowSlice row(x, first + r, static_cast<std::uint32_t>(w.in));
-      rows[r].fill(row, column, columns, w.format.offset);
-    }
-  }
-
-  /// The panels times `n` rows, which are rows [first, first + n) of the sums.
-  void multiply(std::uint32_t tiles, int columns, std::uint32_t first, std::uint32_t n) {
+  /// The panels times a block of rows; meanwhile, the next block is prepared.
+  void multiply_block(std::uint32_t tiles) {
+    const std::uint32_t first = rows.first(), n = rows.count();
     std::uint32_t t = 0;
     if constexpr (kRowsOfTwoPanels > 0) {
       for (; t + 2 <= tiles; t += 2) {
-        multiply_rows<Kind>(panels + t, columns, n, rows, sums[t] + first, sums[t + 1] + first);
+        rows.prepare(kRowsAtATime * (t + 2) / tiles);
+        multiply_rows<Kind>(panels + t, rows.columns(), n, rows.rows(), sums[t] + first, sums[t + 1] + first);
       }
     }
-    for (; t < tiles; ++t) multiply_rows<Kind>(panels[t], columns, n, rows, sums[t] + first);
+    for (; t < tiles; ++t) {
+      rows.prepare(kRowsAtATime * (t + 1) / tiles);
+      multiply_rows<Kind>(panels[t], rows.columns(), n, rows.rows(), sums[t] + first);
+    }
   }
 
   /// The first `lanes` outputs of every tile to y, one after another.
   void store_sums(std::uint32_t tiles, std::uint32_t lanes, std::uint32_t n, float* y,
                   std::size_t y_stride) const {
     for (std::uint32_t r = 0; r < n; ++r) {
-      for (std::uint32_t t = 0; t < tiles; ++t) {
-        __builtin_memcpy(y + r * y_stride + std::size_t{t} * lanes, sums[t][r], lanes * sizeof(float));
+      float* to = y + r * y_stride;
+      if (lanes == 1) {
+        for (std::uint32_t t = 0; t < tiles; ++t) to[t] = sums[t][r][0];
+      } else {
+        for (std::uint32_t t = 0; t < tiles; ++t, to += kTileOutputs) store(to, load(sums[t][r]));
       }
     }
   }
@@ -309,18 +306,15 @@ template <class Kind>
 void multiply_tiles(const Weights<Kind>& w, std::uint32_t first, std::uint32_t tiles, std::uint32_t lanes,
                     const Activations& x, ManyRows<Kind>& many) {
   many.clear_sums(tiles, x.n);
-  for (int column = 0; column < w.in; column += kPanelColumns) {
-    const int columns = w.in - column < kPanelColumns ? w.in - column : kPanelColumns;
-    for (std::uint32_t row = 0; row < x.n; row += kRowsAtATime) {
-      const std::uint32_t n = x.n - row < kRowsAtATime ? x.n - row : kRowsAtATime;
-      many.fill_rows(w, x, row, n, column, columns);
-      if (row == 0) {
-        for (std::uint32_t t = 0; t < tiles; ++t)
-          w.fill(first + t * lanes, lanes, column, columns, many.panels[t]);
+  many.rows.begin(x, w.in, w.format.offset);
+  do {
+    if (many.rows.first() == 0) {
+      for (std::uint32_t t = 0; t < tiles; ++t) {
+        w.fill(first + t * lanes, lanes, many.rows.column(), many.rows.columns(), many.panels[t]);
       }
-      many.multiply(tiles, columns, row, n);
     }
-  }
+    many.multiply_block(tiles);
+  } while (many.rows.next());
 }
 
 /// Any number of rows.  Memory has time enough, and results that lie together are stored at once.
