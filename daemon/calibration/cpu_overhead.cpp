@@ -66,8 +66,13 @@ class Layers {
   device::Scratch scratch_;
 };
 
-/// A step through a layer that has next to nothing to do, less a layer.
-double stage_us(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels) {
+/// What steps cost where there is next to nothing to do.
+struct IdleStep {
+  double stage_us = 0;  ///< less its units
+  double unit_us = 0;
+};
+
+IdleStep idle_step(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels) {
   constexpr std::uint32_t kWidth = 32;
   constexpr std::size_t kMany = 12;
   const Layers layers(
@@ -75,7 +80,8 @@ double stage_us(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels) {
       kMany);
   const auto one_us = layers.step_us(pace, team, kernels, 1, 1);
   const auto all_us = layers.step_us(pace, team, kernels, kMany, 1);
-  return std::max(0.0, one_us - (all_us - one_us) / (kMany - 1));
+  const auto layer_us = (all_us - one_us) / (kMany - 1);
+  return {std::max(0.0, one_us - layer_us), layer_us / 2};
 }
 
 }  // namespace
@@ -94,13 +100,16 @@ StepOverhead step_overhead(Pace& pace, cpu::Team& team, const cpu::KernelSet& ke
     }
     return planner::milliseconds(both) * 1e3;
   };
+  const auto idle = idle_step(pace, team, kernels);
   StepOverhead overhead;
-  overhead.stage_us = stage_us(pace, team, kernels);
+  overhead.stage_us = idle.stage_us;
   const auto unit_us = [&](std::uint32_t rows) {
     const auto layer_us = (layers.step_us(pace, team, kernels, kLayers, rows) - overhead.stage_us) / kLayers;
     return std::max(0.0, layer_us - explained_us(rows)) / 2;
   };
-  overhead.unit_us = unit_us(1);
+  // Caches hold these units, memory those that rates are of: where other work takes much of what memory has
+  // to give, or few threads pass few barriers, rates explain more than steps take.
+  overhead.unit_us = std::max(unit_us(1), idle.unit_us);
   const auto few_us = std::max(unit_us(kFewSmallRows), overhead.unit_us);
   overhead.unit_few_rows_us = (few_us - overhead.unit_us) / (kFewSmallRows - 1);
   overhead.unit_many_rows_us =

@@ -15,7 +15,8 @@ struct StepOverhead {
   double stage_us = 0;           ///< waking the team and putting it to rest
 };
 
-/// Measures steps through small units, of which `rates`, a profile without such costs, explains the least.
+/// Measures steps through small units, of which `rates`, a profile without such costs, explains the least,
+/// and through units with next to nothing to do: none costs less.
 StepOverhead step_overhead(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
                            const planner::MachineProfile& rates);
 

@@ -54,8 +54,8 @@ planner::MachineProfile rates_of(const CpuSpeed& speed) {
   return rates;
 }
 
-/// A round through what most models need: the rates of the first kNeededTypes types, and of everything else
-/// but products.
+/// A round through what most models need: the rates of the first kNeededTypes types and what steps cost
+/// beside them, however late it is, and of everything else but products.
 void measure_common(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, const WeightBlock& block,
                     const WeightBlock& mapped, const AttentionProbe& attention, CpuSpeed& speed) {
   speed.reads = read_speeds(pace, block.bytes(), team.threads());
@@ -72,7 +72,8 @@ void measure_common(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, 
   if (pace.begin("weights as in the file")) {
     speed.mapped_slowdown = mapped_slowdown(pace, team, kernels, mapped, block, shape_for(first), first);
   }
-  if (pace.begin("small units")) speed.overhead = step_overhead(pace, team, kernels, rates_of(speed));
+  pace.begin("small units");
+  speed.overhead = step_overhead(pace, team, kernels, rates_of(speed));
 }
 
 CpuSpeed measure(Pace& pace, unsigned threads) {

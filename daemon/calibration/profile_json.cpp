@@ -35,6 +35,8 @@ std::string name_of(model::TensorType type) {
 /// Writes rates; where a profile may do without, those are left out that are 0 or not to be believed.
 class Rates {
  public:
+  Rates() : json_(Json::object()) {}
+
   void add(const char* name, double value, const std::string& source) {
     json_[name] = {{"value", value}, {"source", source}};
   }
@@ -199,8 +201,9 @@ std::string profile_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const
 std::string usable_profile(const std::function<std::string()>& measure) {
   const auto problem_of = [](const std::string& profile) -> std::optional<std::string> {
     try {
-      static_cast<void>(planner::parse_machine(profile, "as measured"));
-      return std::nullopt;
+      const auto machine = planner::parse_machine(profile, "as measured");
+      if (machine.cpu_unit_us > 0) return std::nullopt;
+      return "cpu_unit_us is 0, and no step through a unit takes no time";
     } catch (const planner::BadProfile& bad) {
       return bad.what();
     }

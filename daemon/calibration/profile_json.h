@@ -23,8 +23,8 @@ struct Occasion {
 std::string profile_json(const CpuSpeed& cpu, const AcceleratorSpeed& gpu, const Occasion& occasion);
 
 /// What `measure` gives, a profile; what it gives the next time if no plan can be counted with that, as where
-/// the process stood still while something was timed: rates near 0 are out of range.  Throws Error if that is
-/// no better.
+/// the process stood still while something was timed: rates near 0 are out of range, and units that cost
+/// nothing are none.  Throws Error if that is no better.
 std::string usable_profile(const std::function<std::string()>& measure);
 
 }  // namespace tandem::calibration

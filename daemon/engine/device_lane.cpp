@@ -183,7 +183,7 @@ class AcceleratorLane final : public DeviceLane {
   void receive_logits(std::uint32_t first, std::uint32_t n) {
     const auto at = std::size_t{first} * plan_.hyper().vocab;
     device_.receive(plan_.logits().data() + at, plan_.on_accelerator().logits.data() + at,
-                    n * plan_.hyper().vocab * sizeof(float));
+                    sizeof(float) * n * plan_.hyper().vocab);
   }
 
   /// Reduces the rows that do not come whole, and receives their candidates one after another.
@@ -204,7 +204,7 @@ class AcceleratorLane final : public DeviceLane {
       reduction.n_edits = static_cast<std::uint32_t>(std::ranges::count_if(rows.edits, is_here));
       device_.reduce(reduction);
       reduction.edits += reduction.n_edits;
-      reduction.candidates += reduction.rows * device::kMostCandidates;
+      reduction.candidates += std::size_t{reduction.rows} * device::kMostCandidates;
       reduction.unusable += reduction.rows;
     });
     const auto* const begin = reinterpret_cast<const std::byte*>(there.unusable.data());

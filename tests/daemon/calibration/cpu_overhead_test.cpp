@@ -24,7 +24,7 @@ TEST(CpuOverhead, IsWhatRatesDoNotExplain) {
   const auto unexplained = overhead_of(rates_of(1e9));
   EXPECT_GT(unexplained.unit_us + unexplained.stage_us, 0);
   const auto explained = overhead_of(rates_of(1e-9));
-  EXPECT_EQ(explained.unit_us, 0);
+  EXPECT_GT(explained.unit_us, 0) << "what a unit costs that has nothing to do";
   EXPECT_EQ(explained.unit_few_rows_us, 0);
   EXPECT_EQ(explained.unit_many_rows_us, 0);
 }

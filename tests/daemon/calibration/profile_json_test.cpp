@@ -1,6 +1,8 @@
 #include "daemon/calibration/profile_json.h"
 
 #include <limits>
+#include <utility>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -178,9 +180,17 @@ std::string stood_still() {
   return profile_json(speed, {}, kOccasion);
 }
 
+/// What a process measured that had no time for small units.
+std::string units_for_nothing() {
+  auto speed = some_speed();
+  speed.overhead = {};
+  return profile_json(speed, {}, kOccasion);
+}
+
 TEST(UsableProfile, IsTheFirstThatIsInRange) {
   const auto good = profile_json(some_speed(), {}, kOccasion);
-  for (const std::vector<std::string>& measured : {std::vector{good}, std::vector{stood_still(), good}}) {
+  for (const std::vector<std::string>& measured :
+       {std::vector{good}, std::vector{stood_still(), good}, std::vector{units_for_nothing(), good}}) {
     std::size_t measurements = 0;
     EXPECT_EQ(usable_profile([&] { return measured.at(measurements++); }), good);
     EXPECT_EQ(measurements, measured.size());
@@ -188,20 +198,23 @@ TEST(UsableProfile, IsTheFirstThatIsInRange) {
 }
 
 TEST(UsableProfile, IsRefusedWhereMeasuringAgainDoesNotHelp) {
-  unsigned measurements = 0;
-  const auto measure = [&] {
-    ++measurements;
-    return stood_still();
-  };
-  try {
-    usable_profile(measure);
-    FAIL() << "a rate of 0.0004 GB/s";
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("measured twice"));
-    EXPECT_THAT(error.what(), HasSubstr("read_gb_per_s"));
-    EXPECT_THAT(error.hint(), HasSubstr("try again"));
+  for (const auto& [measured, named] :
+       {std::pair(stood_still(), "read_gb_per_s"), std::pair(units_for_nothing(), "cpu_unit_us is 0")}) {
+    unsigned measurements = 0;
+    const auto measure = [&, measured = measured] {
+      ++measurements;
+      return measured;
+    };
+    try {
+      usable_profile(measure);
+      FAIL() << named;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("measured twice"));
+      EXPECT_THAT(error.what(), HasSubstr(named));
+      EXPECT_THAT(error.hint(), HasSubstr("try again"));
+    }
+    EXPECT_EQ(measurements, 2U);
   }
-  EXPECT_EQ(measurements, 2U);
 }
 
 }  // namespace
