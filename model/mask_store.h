@@ -43,8 +43,8 @@ class MaskStore {
   MaskStore(const MaskStore&) = delete;
   MaskStore& operator=(const MaskStore&) = delete;
 
-  /// For masks that are kept here, which end before the store: while no more than `max_bytes` are, of sizes
-  /// that change little, and one or two are being made, none of them allocates.
+  /// For masks that are kept here, which end before the store: while no more than `max_bytes` are, and one or
+  /// two are being made, none of them allocates.
   [[nodiscard]] std::pmr::memory_resource* memory() noexcept { return &memory_; }
 
   /// Of what is kept; never more than `max_bytes`.

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <memory_resource>
 #include <mutex>
@@ -9,9 +10,9 @@
 namespace tandem::model {
 
 /// Memory for things that come and go, from room that is there from the start, of which the system gives what
-/// is written to.  What was given back is used again for what is about as large; where the room is full, or
-/// so much of it was asked for that the system has no addresses for it, more comes from the default resource.
-/// Thread-safe.
+/// is written to.  Pieces are powers of two; two halves of one that were given back are one again, so that
+/// the room serves one size after the other.  Where it is full, or so much of it was asked for that the
+/// system has no addresses for it, more comes from the default resource.  Thread-safe.
 class RecycledMemory final : public std::pmr::memory_resource {
  public:
   explicit RecycledMemory(std::size_t room_bytes);
@@ -24,11 +25,12 @@ class RecycledMemory final : public std::pmr::memory_resource {
   using Room = std::unique_ptr<std::byte, Unmap>;
   static Room room_of(std::size_t bytes);
 
-  /// What was given back, in its own memory.
+  /// A free piece, in its own memory.
   struct Free {
     Free* next = nullptr;
+    Free* before = nullptr;
   };
-  static constexpr std::size_t kClasses = 64;
+  static constexpr std::size_t kOrders = 48;  ///< pieces have kLeastBytes << order bytes
 
   void* do_allocate(std::size_t bytes, std::size_t alignment) override;
   void do_deallocate(void* at, std::size_t bytes, std::size_t alignment) override;
@@ -36,12 +38,16 @@ class RecycledMemory final : public std::pmr::memory_resource {
     return this == &other;
   }
   [[nodiscard]] bool is_in_room(const void* at) const noexcept;
+  std::byte* take(std::size_t order) noexcept;
+  void give_back(std::size_t at, std::size_t order) noexcept;
+  void link(std::size_t at, std::size_t order) noexcept;
+  void unlink(std::size_t at, std::size_t order) noexcept;
+  [[nodiscard]] std::uint8_t& mark(std::size_t at) const noexcept;
 
-  const Room room_;
-  const std::size_t room_bytes_;  ///< 0 if there is none
-  std::mutex mutex_;              ///< guards both below
-  std::size_t used_bytes_ = 0;
-  std::array<Free*, kClasses> free_{};  ///< by class of size
+  std::size_t room_bytes_;  ///< 0 if there is none
+  const Room room_;         ///< and behind it a mark for each of its smallest pieces
+  std::mutex mutex_;        ///< guards the marks and what is free
+  std::array<Free*, kOrders> free_{};
 };
 
 }  // namespace tandem::model

@@ -1,5 +1,6 @@
 #include "model/recycled_memory.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -80,6 +81,35 @@ TEST(RecycledMemory, WhatWasGivenBackIsUsedAgain) {
     memory.deallocate(small, 24);
   }
   EXPECT_EQ(others.taken(), 0U);
+}
+
+TEST(RecycledMemory, ServesOneSizeAfterTheOther) {
+  const Counted others;
+  constexpr std::size_t kRoom = 100'032;  // no power of two
+  RecycledMemory memory(kRoom);
+  std::mt19937 random(2);
+  for (const std::size_t bytes : {64U, 32'768U, 100U, 5000U, 65'536U, 1U, 12'345U}) {
+    // All that there is room for, given back in any order.
+    std::vector<void*> pieces;
+    while (others.held() == 0) pieces.push_back(memory.allocate(bytes));
+    memory.deallocate(pieces.back(), bytes);
+    pieces.pop_back();
+    EXPECT_GE(2 * std::max(bytes, std::size_t{64}) * pieces.size(), kRoom / 3) << bytes;
+    std::ranges::shuffle(pieces, random);
+    for (auto* const piece : pieces) memory.deallocate(piece, bytes);
+  }
+  const auto before = others.taken();
+  for (int round = 0; round < 100; ++round) {
+    std::vector<std::pair<void*, std::size_t>> pieces;
+    for (std::size_t taken = 0; taken < kRoom / 4; taken += pieces.back().second) {
+      const std::size_t bytes = 1 + random() % (round % 2 == 0 ? 100 : 20'000);
+      pieces.emplace_back(memory.allocate(bytes), bytes);
+    }
+    std::ranges::shuffle(pieces, random);
+    for (const auto& [at, bytes] : pieces) memory.deallocate(at, bytes);
+    memory.deallocate(memory.allocate(65'536), 65'536);
+  }
+  EXPECT_EQ(others.taken(), before);
 }
 
 TEST(RecycledMemory, WhatHasNoRoomComesFromElsewhere) {
