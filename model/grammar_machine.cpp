@@ -10,7 +10,8 @@ constexpr std::size_t kMostPlaces = 4096;  // in one state
 
 }  // namespace
 
-GrammarMachine::GrammarMachine(const Grammar& grammar) : grammar_(grammar) {
+GrammarMachine::GrammarMachine(const Grammar& grammar, std::pmr::memory_resource* memory)
+    : grammar_(grammar), room_(kRoomBytes, memory), stacks_(memory) {
   constexpr std::size_t kUsualStacks = 256;  // of a state; it grows where one has more
   stacks_.reserve(kUsualStacks);
   frames_.emplace_back();
@@ -23,7 +24,7 @@ GrammarMachine::StackId GrammarMachine::push(NodeId node, StackId below) {
   return entry->second;
 }
 
-GrammarMachine::StateId GrammarMachine::intern(std::vector<StackId>& stacks) {
+GrammarMachine::StateId GrammarMachine::intern(std::pmr::vector<StackId>& stacks) {
   std::ranges::sort(stacks);
   stacks.erase(std::unique(stacks.begin(), stacks.end()), stacks.end());
   const auto known = state_ids_.find(std::span<const StackId>(stacks));
@@ -81,7 +82,7 @@ std::bitset<256> GrammarMachine::possible_bytes(StateId state) const {
 }
 
 /// Follows calls, forks and ends until a byte has to be taken or everything is over.
-void GrammarMachine::expand(NodeId start, StackId below_start, std::vector<StackId>& out) {
+void GrammarMachine::expand(NodeId start, StackId below_start, std::pmr::vector<StackId>& out) {
   open_.clear();
   seen_.clear();
   const auto visit = [this](NodeId node, StackId below) {

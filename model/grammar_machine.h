@@ -21,8 +21,7 @@ namespace tandem::model {
 /// Runs a grammar over bytes.  A state is the set of all places where the grammar may be after the bytes so
 /// far: stacks of nodes, the top one takes the next byte, the others are where to go on after a rule's end.
 /// Stacks and states are numbered as they come up and kept; equal ones have equal numbers.  They lie in
-/// memory of the machine's own: kRoomBytes from the start, of which the system gives what is written to, and
-/// where those are full, ever larger pieces.
+/// memory of the machine's own: kRoomBytes from the start, and where those are full, ever larger pieces.
 class GrammarMachine {
  public:
   using NodeId = Grammar::NodeId;
@@ -31,7 +30,9 @@ class GrammarMachine {
 
   static constexpr StackId kEmptyStack = 0;  ///< everything is over
   static constexpr StateId kDead = 0;        ///< no stack at all: the bytes do not fit
-  static constexpr std::size_t kRoomBytes = std::size_t{4} << 20;
+  static constexpr std::size_t kRoomBytes = (std::size_t{1} << 20) - 64;  ///< 1 MiB with what is kept of it
+  /// In RecycledMemory, for a machine that begins anew with a few thousand states: nothing is allocated then.
+  static constexpr std::size_t kRecycledBytes = std::size_t{64} << 20;
 
   struct Frame {
     NodeId node = 0;
@@ -39,7 +40,9 @@ class GrammarMachine {
     bool operator==(const Frame&) const = default;
   };
 
-  explicit GrammarMachine(const Grammar& grammar);
+  /// `memory`, which outlives the machine, gives it all that it takes.
+  explicit GrammarMachine(const Grammar& grammar,
+                          std::pmr::memory_resource* memory = std::pmr::get_default_resource());
 
   /// Where `node` leads before it takes a byte, with `below` under it.
   StateId state_at(NodeId node, StackId below);
@@ -64,7 +67,7 @@ class GrammarMachine {
 
   StackId push(NodeId node, StackId below);
   /// The state of these stacks, which are sorted here.
-  StateId intern(std::vector<StackId>& stacks);
+  StateId intern(std::pmr::vector<StackId>& stacks);
 
   [[nodiscard]] std::size_t state_count() const noexcept { return states_.size(); }
 
@@ -89,10 +92,10 @@ class GrammarMachine {
 
   StateId find_next(StateId state, std::uint8_t byte);
   Transitions& first_transitions(StateId state);
-  void expand(NodeId node, StackId below, std::vector<StackId>& out);
+  void expand(NodeId node, StackId below, std::pmr::vector<StackId>& out);
 
   const Grammar& grammar_;
-  std::pmr::monotonic_buffer_resource room_{kRoomBytes};
+  std::pmr::monotonic_buffer_resource room_;
   std::pmr::unsynchronized_pool_resource pool_{&room_};  ///< of what comes and goes
   std::pmr::vector<Frame> frames_{&room_};
   std::pmr::unordered_map<Frame, StackId, FrameHash> stack_ids_{&room_};
@@ -102,7 +105,7 @@ class GrammarMachine {
   std::pmr::vector<Transitions*> transitions_{&room_};  ///< of each state; null: none is known
 
   // Where work is done, so that it allocates once.
-  std::vector<StackId> stacks_;
+  std::pmr::vector<StackId> stacks_;
   std::pmr::vector<Frame> open_{&pool_};
   std::pmr::unordered_set<Frame, FrameHash> seen_{&pool_};
 };

@@ -18,14 +18,16 @@ constexpr std::uint64_t kWorkOfPlace = 16;         // taking a byte at one place
 
 GrammarMasks::GrammarMasks(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie,
                            std::shared_ptr<MaskStore> store)
-    : grammar_(std::move(grammar)),
-      trie_(trie),
-      known_(std::move(store)),
-      places_(std::make_unique<GrammarMachine>(*grammar_)) {
+    : grammar_(std::move(grammar)), trie_(trie), known_(std::move(store)), places_(new_machine()) {
   std::uint16_t deepest = 0;
   for (const auto& node : trie_.nodes()) deepest = std::max(deepest, node.depth);
   path_.resize(std::size_t{deepest} + 1);
   warm_up();
+}
+
+std::shared_ptr<GrammarMachine> GrammarMasks::new_machine() {
+  const std::pmr::polymorphic_allocator<GrammarMachine> memory(&memory_);
+  return std::allocate_shared<GrammarMachine>(memory, *grammar_, &memory_);
 }
 
 /// Visits `trie_node` and all nodes below it that `state` can come to: visit(node, state there).
@@ -144,7 +146,7 @@ std::shared_ptr<const RuleMask> GrammarMasks::rule_mask(StateId places) {
 /// Masks are named after states, so they go together.
 void GrammarMasks::forget_if_large() {
   if (places_->state_count() < kMostStates) return;
-  places_ = std::make_unique<GrammarMachine>(*grammar_);
+  places_ = new_machine();
   known_.clear();
 }
 

@@ -8,6 +8,7 @@
 #include "model/grammar.h"
 #include "model/grammar_machine.h"
 #include "model/mask_store.h"
+#include "model/recycled_memory.h"
 #include "model/token_set.h"
 #include "model/token_trie.h"
 
@@ -40,6 +41,7 @@ class GrammarMasks {
   void add_allowed(GrammarMachine& machine, StateId state, TokenSet& set);
 
  private:
+  [[nodiscard]] std::shared_ptr<GrammarMachine> new_machine();
   void warm_up();
   void forget_if_large();
   std::shared_ptr<const RuleMask> rule_mask(StateId places);
@@ -54,15 +56,16 @@ class GrammarMasks {
 
   std::shared_ptr<const Grammar> grammar_;
   const TokenTrie& trie_;
-  MaskShelf known_;  ///< by state of places_
-  std::unique_ptr<GrammarMachine>
-      places_;                 ///< stacks end below the rule they are in; begun anew now and then
+  RecycledMemory memory_{GrammarMachine::kRecycledBytes};  ///< of all below but masks
+  MaskShelf known_;                                        ///< by state of places_
+  /// Stacks end below the rule they are in; begun anew now and then.
+  std::shared_ptr<GrammarMachine> places_;
   std::vector<StateId> path_;  ///< of a walk, by depth
 
-  // Where work is done, so that it allocates once.
-  std::vector<GrammarMachine::Frame> frames_;
-  std::vector<Grammar::NodeId> nodes_;
-  std::vector<GrammarMachine::StackId> stacks_;
+  // Where work is done.
+  std::pmr::vector<GrammarMachine::Frame> frames_{&memory_};
+  std::pmr::vector<Grammar::NodeId> nodes_{&memory_};
+  std::pmr::vector<GrammarMachine::StackId> stacks_{&memory_};
 
   std::uint64_t work_ = 0;  ///< done so far, in steps through the trie
 };

@@ -15,11 +15,16 @@ constexpr std::size_t kKeptMasks = 32;         // 32 KiB each at 262,144 tokens
 
 GrammarMatcher::GrammarMatcher(std::shared_ptr<GrammarMasks> masks, std::string_view begun)
     : masks_(std::move(masks)),
-      machine_(std::make_unique<GrammarMachine>(masks_->grammar())),
+      machine_(new_machine()),
       state_(machine_->state_at(masks_->grammar().start(), GrammarMachine::kEmptyStack)),
       known_(kKeptMasks, {GrammarMachine::kDead, TokenSet(masks_->trie().vocabulary_size())}) {
   for (const char byte : begun) state_ = machine_->next(state_, static_cast<std::uint8_t>(byte));
   if (state_ == GrammarMachine::kDead) throw GrammarError("the grammar does not begin as the answer does");
+}
+
+std::shared_ptr<GrammarMachine> GrammarMatcher::new_machine() {
+  const std::pmr::polymorphic_allocator<GrammarMachine> memory(&memory_);
+  return std::allocate_shared<GrammarMachine>(memory, masks_->grammar(), &memory_);
 }
 
 const TokenSet& GrammarMatcher::allowed() {
@@ -52,18 +57,18 @@ bool GrammarMatcher::accept(TokenId token) {
 /// Begins the machine anew with nothing but the present state.
 void GrammarMatcher::forget_if_large() {
   if (machine_->state_count() < kMostLiveStates) return;
-  auto fresh = std::make_unique<GrammarMachine>(masks_->grammar());
-  std::unordered_map<GrammarMachine::StackId, GrammarMachine::StackId> moved = {
-      {GrammarMachine::kEmptyStack, GrammarMachine::kEmptyStack}};
+  auto fresh = new_machine();
+  std::pmr::unordered_map<GrammarMachine::StackId, GrammarMachine::StackId> moved(&memory_);
+  moved.emplace(GrammarMachine::kEmptyStack, GrammarMachine::kEmptyStack);
   const auto move = [&](GrammarMachine::StackId stack) {
-    std::vector<GrammarMachine::StackId> above;
+    std::pmr::vector<GrammarMachine::StackId> above(&memory_);
     for (; !moved.contains(stack); stack = machine_->frame(stack).below) above.push_back(stack);
     for (auto next = above.rbegin(); next != above.rend(); ++next) {
       const auto frame = machine_->frame(*next);
       moved[*next] = fresh->push(frame.node, moved.at(frame.below));
     }
   };
-  std::vector<GrammarMachine::StackId> stacks;
+  std::pmr::vector<GrammarMachine::StackId> stacks(&memory_);
   for (const auto stack : machine_->stacks(state_)) {
     move(stack);
     stacks.push_back(moved.at(stack));

@@ -2,11 +2,13 @@
 
 #include <cstddef>
 #include <memory>
+#include <memory_resource>
 #include <string_view>
 #include <vector>
 
 #include "model/grammar_machine.h"
 #include "model/grammar_masks.h"
+#include "model/recycled_memory.h"
 #include "model/token_set.h"
 
 namespace tandem::model {
@@ -20,6 +22,8 @@ class GrammarMatcher {
   /// `begun`: bytes that the answer begins with, which are there already.  Throws GrammarError where the
   /// grammar makes nothing that begins so.
   explicit GrammarMatcher(std::shared_ptr<GrammarMasks> masks, std::string_view begun = {});
+  GrammarMatcher(const GrammarMatcher&) = delete;
+  GrammarMatcher& operator=(const GrammarMatcher&) = delete;
 
   /// What may come next, end tokens where the answer may end; valid until the next call of a member.  Never
   /// empty, as long as the vocabulary has a token for each byte.  Throws GrammarError where an ambiguous
@@ -39,10 +43,12 @@ class GrammarMatcher {
     TokenSet allowed;
   };
 
+  [[nodiscard]] std::shared_ptr<GrammarMachine> new_machine();
   void forget_if_large();
 
   std::shared_ptr<GrammarMasks> masks_;
-  std::unique_ptr<GrammarMachine> machine_;  ///< begun anew now and then
+  RecycledMemory memory_{GrammarMachine::kRecycledBytes};  ///< of machines
+  std::shared_ptr<GrammarMachine> machine_;                ///< begun anew now and then
   GrammarMachine::StateId state_;
   bool ended_ = false;
   std::vector<Known> known_;  ///< what was allowed lately; the oldest makes room for the next

@@ -1,6 +1,7 @@
 #include "model/grammar_matcher.h"
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <map>
 #include <random>
@@ -204,9 +205,9 @@ TEST(GrammarMatcher, AllowsTheSameWhereMasksAreDropped) {
       const auto tokens = mixed_tokens(seed);
       const auto small = std::make_shared<MaskStore>(max_bytes);
       const auto large = std::make_shared<MaskStore>();
-      std::vector<GrammarMatcher>
+      std::deque<GrammarMatcher>
           bounded;  // of all grammars, taking turns, so that they take room from each other
-      std::vector<GrammarMatcher> free;
+      std::deque<GrammarMatcher> free;
       for (const auto& gbnf : grammars()) {
         bounded.emplace_back(compile(gbnf, tokens, small));
         free.emplace_back(compile(gbnf, tokens, large));

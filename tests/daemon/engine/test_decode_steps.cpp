@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -25,6 +26,7 @@
 #include "ipc/posted_wake.h"
 #include "model/call_grammar.h"
 #include "model/gbnf.h"
+#include "model/grammar_matcher.h"
 #include "model/token_trie.h"
 #include "tests/daemon/engine/served_model.h"
 #include "tests/support/allocations.h"
@@ -403,6 +405,47 @@ TEST(DecodeSteps, InWhichMasksAreMadeAllocateNothing) {
   Served served(reference_path("gemma4_4l.gguf"), workload_of(2));
   serve(served, 2, nullptr, kSteps, nullptr, &far_requests);
   EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
+}
+
+using Letters = char (*)(int);  ///< what an answer says, by the number of the token
+
+/// Takes tokens `first` to `end` of an answer.
+void take(model::GrammarMatcher& matcher, const std::map<char, TokenId>& tokens, Letters letters, int first,
+          int end) {
+  for (int i = first; i < end; ++i) {
+    const auto token = tokens.at(letters(i));
+    ASSERT_TRUE(matcher.allowed().contains(token)) << i;
+    ASSERT_TRUE(matcher.accept(token)) << i;
+  }
+}
+
+/// What an answer of that many tokens allocates after its first hundred.
+std::uint64_t allocations_of(const std::string& gbnf, int n, Letters letters) {
+  const auto tokenizer = model::Tokenizer::from_header(model::read_header(reference_path("gemma4_4l.gguf")));
+  std::map<char, TokenId> tokens;
+  for (TokenId token = 0; static_cast<std::uint32_t>(token) < tokenizer->size(); ++token) {
+    const auto bytes = tokenizer->token_bytes(token);
+    if (bytes.size() == 1) tokens.emplace(bytes.front(), token);
+  }
+  const auto masks = std::make_shared<Masks>(*tokenizer, model::read_gbnf(gbnf), model::CallMarkup::left_out);
+  model::GrammarMatcher matcher({masks, &masks->masks});
+  constexpr int kFirst = 100;
+  take(matcher, tokens, letters, 0, kFirst);
+  Allocations::start([]() noexcept { return false; });
+  take(matcher, tokens, letters, kFirst, n);
+  Allocations::stop();
+  return Allocations::count();
+}
+
+TEST(DecodeSteps, InWhichGrammarsBeginAnewAllocateNothing) {
+  // Ever deeper: a state for each token, of which 8,192 are kept.
+  EXPECT_EQ(allocations_of("root ::= \"(\" root \")\" | \"x\"", 20'000, [](int) { return '('; }), 0U)
+      << Allocations::first();
+  // More places within a rule than masks are kept for.
+  EXPECT_EQ(allocations_of("root ::= [a-z]{10000} [a-z]{10000}", 19'000,
+                           [](int i) { return static_cast<char>('a' + i % 26); }),
+            0U)
+      << Allocations::first();
 }
 
 TEST(DecodeSteps, ForClientsThatReadAllocateNothing) {
