@@ -87,7 +87,7 @@ class EventStream {
   static constexpr std::size_t kSpareDeltas = 32;
   static constexpr std::size_t kRoomForText = 256;
   static constexpr std::size_t kRoomForToken = 64;
-  static constexpr std::size_t kSpareCalls = 2;
+  static constexpr std::size_t kSpareCalls = kSpareDeltas / 5;  ///< a call is at least that many tokens
   static constexpr std::size_t kRoomForName = 128;
   static constexpr std::size_t kRoomForArguments = std::size_t{1536}
                                                    << 10;  ///< of which the system gives what is written to
