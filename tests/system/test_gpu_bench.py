@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
 
 import pytest
 from daemon import BUILD, ROOT
@@ -65,6 +66,8 @@ def test_every_step_runs_and_the_reports_say_so(bundle):
     report = (bundle / "results/results.md").read_text()
     assert "| decode, 1 sequence |" in report and "| kernels | passed |" in report
     assert not list(bundle.glob("tandem-gpu-*/*.gguf"))
+    with tarfile.open(bundle / "results/steps.tar.gz") as logs:
+        assert {"steps/device.md", "steps/kernels.log"} <= set(logs.getnames())
 
 
 def test_a_step_that_fails_or_hangs_is_noted_and_the_others_run(bundle):
@@ -74,6 +77,9 @@ def test_a_step_that_fails_or_hangs_is_noted_and_the_others_run(bundle):
         '*Hangs*) sleep 1000;; *) echo "a \\"quoted\\" | text"; exit 3;; esac\n'
     )
     broken.chmod(0o755)
+    unable = bundle / "tests/gpu_test_unable"
+    unable.write_text("#!/bin/bash\necho 'a library is missing' >&2; exit 127\n")
+    unable.chmod(0o755)
     script = bundle / "gpu"
     script.write_text(script.read_text().replace("test_limit=60", "test_limit=10"))
     done, results = run(bundle)
@@ -83,13 +89,50 @@ def test_a_step_that_fails_or_hangs_is_noted_and_the_others_run(bundle):
     assert steps["test-broken-Hangs"]["status"] == "timed out"
     assert steps["test-broken-Breaks"]["status"] == "failed"
     assert 'a "quoted" | text' in steps["test-broken-Breaks"]["why"]
+    assert steps["test-unable"]["status"] == "failed" and "a library is missing" in steps["test-unable"]["why"]
     assert steps["kernels"]["status"] == "passed"
 
 
 def test_steps_that_there_is_no_time_for_are_a_failure(bundle):
     done, results = run(bundle, "--limit", "5")
-    assert {step["status"] for step in results["steps"]} == {"not reached", "left out"}
+    assert {step["status"] for step in results["steps"]} == {"not reached"}
     assert done.returncode == 1
+
+
+def replace_program(bundle, name, script):
+    program = bundle / "bin" / name
+    program.unlink()
+    program.write_text("#!/bin/bash\n" + script)
+    program.chmod(0o755)
+
+
+def test_without_a_device_it_says_so_and_ends(bundle):
+    replace_program(bundle, "bench_gpu_kernels", 'echo "GPU 0: there is no NVIDIA driver" >&2; exit 1\n')
+    done, results = run(bundle)
+    assert done.returncode == 1
+    assert [step["step"] for step in results["steps"]] == ["device"]
+    assert "there is no NVIDIA driver" in results["steps"][0]["why"] and "there is no NVIDIA driver" in done.stderr
+
+
+def test_tests_leave_half_of_the_time_to_all_else(bundle):
+    for name in ("a", "b"):
+        slow = bundle / "tests" / f"gpu_test_{name}"
+        slow.write_text('#!/bin/bash\ncase "$*" in *list_tests*) echo "Slow.";; *) sleep 1000;; esac\n')
+        slow.chmod(0o755)
+    script = bundle / "gpu"
+    script.write_text(script.read_text().replace("test_limit=60", "test_limit=15"))
+    _, results = run(bundle, "--limit", "30")
+    steps = steps_of(results)
+    assert steps["test-a-Slow"]["status"] == "timed out" and steps["test-b-Slow"]["status"] == "not reached"
+    assert steps["kernels"]["status"] == "passed"
+
+
+def test_what_is_known_is_there_whenever_it_is_killed(bundle):
+    kill_the_script = 'kill -9 "$(sed -n "s/^PPid:\\t//p" /proc/$PPID/status)"'
+    replace_program(bundle, "bench_gpu_kernels", f'case "$*" in *"--limit 0"*) ;; *) {kill_the_script};; esac\n')
+    done, results = run(bundle)
+    assert done.returncode == -9
+    assert steps_of(results)["test-cuda_graph_bits-Fixtures-GraphBits"]["status"] == "passed"
 
 
 @pytest.mark.parametrize("arguments", [(), ("--run", "--device", "abacus"), ("--bundle", "--arch", "hopper"), ("--frobnicate",)])
