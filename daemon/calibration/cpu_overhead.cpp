@@ -69,7 +69,7 @@ class Layers {
 /// What steps cost where there is next to nothing to do.
 struct IdleStep {
   double stage_us = 0;  ///< less its units
-  double unit_us = 0;
+  double unit_us = 0;   ///< with its share of the stage, a small one: never 0, as differences of times may be
 };
 
 IdleStep idle_step(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels) {
@@ -81,7 +81,7 @@ IdleStep idle_step(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels) {
   const auto one_us = layers.step_us(pace, team, kernels, 1, 1);
   const auto all_us = layers.step_us(pace, team, kernels, kMany, 1);
   const auto layer_us = (all_us - one_us) / (kMany - 1);
-  return {std::max(0.0, one_us - layer_us), layer_us / 2};
+  return {std::max(0.0, one_us - layer_us), all_us / (2 * kMany)};
 }
 
 }  // namespace
