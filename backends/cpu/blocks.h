@@ -225,15 +225,28 @@ struct Q2_K {
   }
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_quants_in_turn(const Source& from, const Sink& to) {
+    unpack_fields_in_turn(from, [&](int group, const auto& low) { to(group, low & 3); });
+  }
+  /// Bytes whose two lowest bits are the quants.
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_fields_in_turn(const Source& from, const Sink& to) {
+#pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
       const auto first = from.bytes(static_cast<std::size_t>(16 + 32 * half));
       const auto second = from.bytes(static_cast<std::size_t>(32 + 32 * half));
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
-        to(8 * half + 2 * i, moved(first, 2 * i) & 3);
-        to(8 * half + 2 * i + 1, moved(second, 2 * i) & 3);
+        to(8 * half + 2 * i, moved(first, 2 * i));
+        to(8 * half + 2 * i + 1, moved(second, 2 * i));
       }
     }
+  }
+  /// The whole scales, four a word.
+  template <class Source>
+  [[gnu::always_inline]] static auto scale_bytes(const Source& from) {
+    auto bytes = from.words(0, 4);
+    for (auto& word : bytes.words) word = word & 0x0f0f0f0f;
+    return bytes;
   }
 };
 
@@ -273,6 +286,13 @@ struct Q3_K {
   }
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_quants_in_turn(const Source& from, const Sink& to) {
+    unpack_fields_in_turn(from, [&](int group, const auto& low, const auto& third, int bit) {
+      to(group, (low & 3) | (moved(third, bit - 2) & 4));
+    });
+  }
+  /// Bytes whose two lowest bits are those of the quants, and bytes whose bit `bit` is their third one.
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_fields_in_turn(const Source& from, const Sink& to) {
     const auto first_third = from.bytes(0), second_third = from.bytes(16);
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
@@ -280,11 +300,21 @@ struct Q3_K {
       const auto second = from.bytes(static_cast<std::size_t>(48 + 32 * half));
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
-        const int bit = 4 * half + i;
-        to(8 * half + 2 * i, (moved(first, 2 * i) & 3) | (moved(first_third, bit - 2) & 4));
-        to(8 * half + 2 * i + 1, (moved(second, 2 * i) & 3) | (moved(second_third, bit - 2) & 4));
+        to(8 * half + 2 * i, moved(first, 2 * i), first_third, 4 * half + i);
+        to(8 * half + 2 * i + 1, moved(second, 2 * i), second_third, 4 * half + i);
       }
     }
+  }
+  /// The whole scales, four a word, with 32 added.
+  template <class Source>
+  [[gnu::always_inline]] static auto scale_bytes(const Source& from) {
+    const auto packed = from.words(96, 3);
+    auto bytes = packed;
+    for (int i = 0; i < 4; ++i) {
+      const auto low4 = (packed[i % 2] >> (i / 2 * 4)) & 0x0f0f0f0f;
+      bytes.words[i] = low4 | (((packed[2] >> (2 * i)) & 0x03030303) << 4);
+    }
+    return bytes;
   }
 };
 

@@ -15,11 +15,14 @@
 //
 // Halves in turn leave no integer sums in memory, which is 5 to 20 % of the time with 32 registers, and lost
 // as much with sixteen; a tenth with mins and eight rows; with Q6_K, 2 to 10 % where weights come from
-// memory. Q2_K's quants times their scales, bytes looked up by VPSHUFB, so that 32 columns are one sum: a
-// sixth less time for eight rows of repacked weights, a tenth more for one, two and four.
+// memory. Quants of Q2_K and Q3_K times their scales (scaled_quants.h), so that 32 columns are one sum, take
+// a sixth less time for eight rows of repacked weights, 4 % more for four.  Two times sixteen rows of W and
+// four rows at once, so that broadcasts are shared: a tenth slower and worse, as a compiler keeps the fields
+// of both in memory.
 
 #include "backends/cpu/panel_row.h"
 #include "backends/cpu/plane_source.h"
+#include "backends/cpu/scaled_quants.h"
 
 namespace tandem::cpu {
 namespace {
@@ -72,9 +75,8 @@ TANDEM_INLINE void add_groups(const Blocks& block_at, int first_group, const Pan
 }
 
 /// Adds the mins of a block of halves.
-template <class Format, int N, class Source>
-TANDEM_INLINE void add_mins(const Source& from, F32x16 factor, const PanelRow<KindOf<Format>>* x,
-                            F32x16 (&y)[N]) {
+template <class Format, int N, class Source, class Kind>
+TANDEM_INLINE void add_mins(const Source& from, F32x16 factor, const PanelRow<Kind>* x, F32x16 (&y)[N]) {
   I32x16 mins[kPanelGroups];
   Format::unpack_mins(from, [&](int i, LaneWords whole) { mins[i] = in_registers(whole); });
   const auto mins_of = [&mins](std::size_t g) { return mins[g]; };
@@ -122,26 +124,46 @@ TANDEM_INLINE void multiply_halves_at_once(const Source& from, const PanelRow<Ki
   }
 }
 
+/// The same with quants that are scaled.
+template <class Format, int N, class Source, class Kind>
+TANDEM_INLINE void multiply_scaled_in_turn(const Source& from, const PanelRow<Kind>* x, F32x16 (&block)[N]) {
+  for (int n = 0; n < N; ++n) block[n] = broadcast(0.0f);
+  I32x16 sum[N];
+  unpack_scaled(Format{}, from, [&](int half, const LaneBytes& sixteen) {
+    if (half % 2 == 0) {
+      for (int n = 0; n < N; ++n) sum[n] = x[n].template start<I32x16>(half / 2);
+    }
+    add_sixteen<N>([&](int i) { return sixteen.four_columns(i); }, x, 16 * half, sum);
+    if (half % 2 == 0) return;
+    for (int n = 0; n < N; ++n) {
+      block[n] = add(block[n], mul(to_float(sum[n]), broadcast(x[n].scales[half / 2])));
+    }
+  });
+}
+
 /// Adds a block of halves, a whole panel, times N activation rows.
-template <class Format, int N, class Source>
-TANDEM_INLINE void add_halves(const Source& from, const PanelRow<KindOf<Format>>* x, F32x16 (&y)[N]) {
+template <class Format, int N, class Source, class Kind>
+TANDEM_INLINE void add_halves(const Source& from, const PanelRow<Kind>* x, F32x16 (&y)[N]) {
   F32x16 block[N];
   constexpr bool kFewFields = Format::kMaxQuant < 8;  // Q6_K has six fields a half
-  if constexpr (kSumsInRegisters >= 16 && kFewFields && (N < 8 || !Format::kHasMin)) {
+  if constexpr (Kind::kScaled) {
+    multiply_scaled_in_turn<Format, N>(from, x, block);
+  } else if constexpr (kSumsInRegisters >= 16 && kFewFields) {
     multiply_halves_in_turn<Format, N>(from, x, block);
   } else {
     multiply_halves_at_once<Format, N>(from, x, block);
   }
   Format::unpack_factors(from, [&](LaneFloats factor, auto... min_factor) {
-    for (int n = 0; n < N; ++n) y[n] = add(y[n], mul(in_registers(factor), block[n]));
+    const F32x16 block_factor = in_registers(Kind::kScaled ? scaled_factor<Format>(factor) : factor);
+    for (int n = 0; n < N; ++n) y[n] = add(y[n], mul(block_factor, block[n]));
     (add_mins<Format, N>(from, in_registers(min_factor), x, y), ...);
   });
 }
 
 /// Adds kBlocks blocks of sixteen rows, block_at(0) and so on, times N activation rows, where they begin with
 /// group `first_group`, to `y`.
-template <class Format, int kBlocks, int N, class Blocks>
-TANDEM_INLINE void add_blocks(const Blocks& block_at, int first_group, const PanelRow<KindOf<Format>>* x,
+template <class Format, int kBlocks, int N, class Blocks, class Kind>
+TANDEM_INLINE void add_blocks(const Blocks& block_at, int first_group, const PanelRow<Kind>* x,
                               F32x16 (&y)[N]) {
   if constexpr (KindOf<Format>::kHalves) {
     static_assert(kBlocks == 1 && Format::kElems == kPanelColumns);
@@ -188,8 +210,8 @@ void multiply_few_rows(const std::uint8_t* w, std::size_t stride, int columns,
 }
 
 /// Adds `columns` columns of sixteen rows of W in planes, from panel `at` on, times N activation rows.
-template <class Format, int N>
-void multiply_few_rows_in_planes(const PanelPlanes& at, int columns, const PanelRow<KindOf<Format>>* x,
+template <class Format, int N, class Kind = KindOf<Format>>
+void multiply_few_rows_in_planes(const PanelPlanes& at, int columns, const PanelRow<Kind>* x,
                                  float (*sums)[kTileOutputs]) {
   constexpr int kBlocks = Format::kElems > 32 ? 1 : 2;  // as above
   constexpr int kGroups = Format::kElems / Format::kGroup;

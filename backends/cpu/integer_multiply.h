@@ -53,45 +53,54 @@ struct WeightFormat {
   using FewRowsInPlanesKernel = void (*)(const PanelPlanes& at, int columns, const PanelRow<Kind>* x,
                                          float (*sums)[kTileOutputs]);
 
-  void (*fill)(const std::uint8_t* w, std::size_t stride, int columns, Panel& panel);
-  FewRowsKernel few_rows[5];  ///< by the number of rows; null where panels are faster
-  PanelPlanes (*planes)(const device::Matrix& w, std::uint32_t row, std::uint32_t panel);
-  void (*fill_from_planes)(const PanelPlanes& at, Panel& panel);
-  FewRowsInPlanesKernel few_rows_in_planes[4];  ///< by the logarithm of the number of rows, as above
-  int elems, bytes;
-  int offset;
+  void (*fill)(const std::uint8_t* w, std::size_t stride, int columns, Panel& panel) = nullptr;
+  FewRowsKernel few_rows[5] = {};  ///< by the number of rows; null where panels are faster
+  PanelPlanes (*planes)(const device::Matrix& w, std::uint32_t row, std::uint32_t panel) = nullptr;
+  void (*fill_from_planes)(const PanelPlanes& at, Panel& panel) = nullptr;
+  FewRowsInPlanesKernel few_rows_in_planes[4] = {};  ///< by the logarithm of the number of rows, as above
+  int elems = 0, bytes = 0;
+  int offset = 0;
 
   std::size_t bytes_of(int columns) const {
     return static_cast<std::size_t>(columns / elems) * static_cast<std::size_t>(bytes);
   }
 };
 
-template <class Format>
-inline constexpr WeightFormat<KindOf<Format>> kWeightFormat = {
-    fill_panel<Format>,
-#if defined(__AVX512VNNI__)
-    {nullptr, multiply_few_rows<Format, 1>, multiply_few_rows<Format, 2>, nullptr,
-     multiply_few_rows<Format, 4>},
-#elif defined(__AVX2__)
-    {nullptr, multiply_few_rows<Format, 1>, multiply_few_rows<Format, 2>, nullptr,
-     multiply_few_rows<Format, 4>},
-#else
-    {},
+/// Kernels for few rows; those of quants that are scaled are multiplied by more.
+template <class Format, class Kind>
+constexpr void set_few_rows_kernels([[maybe_unused]] WeightFormat<Kind>& format) {
+#if defined(__AVX2__)
+  if constexpr (!Kind::kScaled) {
+    format.few_rows[1] = multiply_few_rows<Format, 1>;
+    format.few_rows[2] = multiply_few_rows<Format, 2>;
+    format.few_rows[4] = multiply_few_rows<Format, 4>;
+    format.few_rows_in_planes[0] = multiply_few_rows_in_planes<Format, 1>;
+    format.few_rows_in_planes[1] = multiply_few_rows_in_planes<Format, 2>;
+    format.few_rows_in_planes[2] = multiply_few_rows_in_planes<Format, 4>;
+  }
 #endif
-    panel_planes<Format>,
-    fill_panel_from_planes<Format>,
 #if defined(__AVX512VNNI__)
-    {multiply_few_rows_in_planes<Format, 1>, multiply_few_rows_in_planes<Format, 2>,
-     multiply_few_rows_in_planes<Format, 4>, multiply_few_rows_in_planes<Format, 8>},
-#elif defined(__AVX2__)
-    {multiply_few_rows_in_planes<Format, 1>, multiply_few_rows_in_planes<Format, 2>,
-     multiply_few_rows_in_planes<Format, 4>, nullptr},
-#else
-    {},
+  if constexpr (Kind::kScaled || !kScales<Format>) {
+    format.few_rows_in_planes[3] = multiply_few_rows_in_planes<Format, 8, Kind>;
+  }
 #endif
-    Format::kElems,
-    Format::kBytes,
-    Format::kOffset};
+}
+
+/// A block type as a kind.
+template <class Format, class Kind>
+constexpr WeightFormat<Kind> weight_format() {
+  WeightFormat<Kind> format;
+  format.fill = fill_panel<Format, Kind>;
+  format.planes = panel_planes<Format>;
+  format.fill_from_planes = fill_panel_from_planes<Format, Kind>;
+  format.elems = Format::kElems;
+  format.bytes = Format::kBytes;
+  format.offset = Kind::kScaled ? kScaledOffset : Format::kOffset;
+  set_few_rows_kernels<Format>(format);
+  return format;
+}
+template <class Format, class Kind = KindOf<Format>>
+inline constexpr WeightFormat<Kind> kWeightFormat = weight_format<Format, Kind>();
 
 static_assert(Q8_0::kOffset == 128 && IQ4_NL::kOffset == 128 && IQ4_XS::kOffset == 128,
               "what Products::signed_bytes takes off");
@@ -331,12 +340,29 @@ void multiply_many(const Weights<Kind>& w, const Activations& x, float* y, std::
   }
 }
 
+template <class Format, class Kind>
+void multiply_blocks_as(const device::Matrix& matrix, std::uint32_t first_out, std::uint32_t n_out,
+                        const Activations& x, float* y, std::size_t y_stride) {
+  const Weights<Kind> w(kWeightFormat<Format, Kind>, matrix, first_out, n_out);
+  if (x.n <= kFewRows) return multiply_few(w, x, y + first_out, y_stride);
+  multiply_many(w, x, y + first_out, y_stride);
+}
+
+/// From so many rows on scaled quants are faster, where there are any.
+#if defined(__AVX512VNNI__)
+inline constexpr std::uint32_t kFewestScaledRows = 5;
+#else
+inline constexpr std::uint32_t kFewestScaledRows = 17;
+#endif
+
 template <class Format>
 void multiply_blocks(const device::Matrix& matrix, std::uint32_t first_out, std::uint32_t n_out,
                      const Activations& x, float* y, std::size_t y_stride) noexcept {
-  const Weights<KindOf<Format>> w(kWeightFormat<Format>, matrix, first_out, n_out);
-  if (x.n <= kFewRows) return multiply_few(w, x, y + first_out, y_stride);
-  multiply_many(w, x, y + first_out, y_stride);
+  if (x.n < kFewestScaledRows) {
+    multiply_blocks_as<Format, KindOf<Format>>(matrix, first_out, n_out, x, y, y_stride);
+  } else {
+    multiply_blocks_as<Format, ScaledKindOf<Format>>(matrix, first_out, n_out, x, y, y_stride);
+  }
 }
 
 }  // namespace

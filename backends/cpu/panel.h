@@ -5,6 +5,7 @@
 #include "backends/cpu/lanes.h"
 #include "backends/cpu/panel_row.h"
 #include "backends/cpu/plane_source.h"
+#include "backends/cpu/scaled_quants.h"
 
 namespace tandem::cpu {
 namespace {
@@ -27,39 +28,48 @@ struct Panel {
   alignas(64) std::uint8_t quants[kPanelColumns / 4][kTileOutputs][4];
   alignas(64) float scales[kPanelColumns / 16][kTileOutputs];  ///< whole numbers with halves
   alignas(64) float mins[kPanelGroups][kTileOutputs];          ///< of groups of 32
-  // A block of halves: what blocks.h calls mins and factors.
+  // Of blocks of halves: what blocks.h calls mins and factors.
   alignas(64) std::uint32_t whole_mins[kPanelGroups][kTileOutputs];
   alignas(64) float factor[kTileOutputs];
   alignas(64) float min_factor[kTileOutputs];
 };
 
-template <class Format, class Source>
-TANDEM_INLINE void fill_whole_scales(const Source& from, Panel& panel) {
+/// The factors of a block, and whole scales and mins.
+template <class Format, class Kind, class Source>
+TANDEM_INLINE void fill_factors(const Source& from, Panel& panel) {
   Format::unpack_factors(from, [&](LaneFloats factor, auto... min_factor) {
-    store_lanes(panel.factor, factor);
+    store_lanes(panel.factor, Kind::kScaled ? scaled_factor<Format>(factor) : factor);
     (store_lanes(panel.min_factor, min_factor), ...);
   });
-  Format::unpack_scales(
-      from, [&](int group, LaneWords whole) { store_lanes(panel.scales[group], Source::to_floats(whole)); });
+  if constexpr (!Kind::kScaled) {
+    Format::unpack_scales(from, [&](int group, LaneWords whole) {
+      store_lanes(panel.scales[group], Source::to_floats(whole));
+    });
+  }
   if constexpr (Format::kHasMin) {
     Format::unpack_mins(from, [&](int i, LaneWords whole) { store_lanes(panel.whole_mins[i], whole); });
   }
 }
 
 /// A block of sixteen rows to the columns from `column` on.
-template <class Format, class Source>
+template <class Format, class Kind, class Source>
 TANDEM_INLINE void fill_block(const Source& from, int column, Panel& panel) {
-  Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
+  const auto put_group = [&](int group, const auto&... sixteens) {
     auto* to = &panel.quants[(column + group * Format::kGroup) / 4];
     const auto put = [&](const LaneBytes& sixteen) {
       store_lanes(to, sixteen);
       to += LaneBytes::kFours;
     };
     (put(sixteens), ...);
-  });
-  if constexpr (KindOf<Format>::kHalves) {
+  };
+  if constexpr (Kind::kScaled) {
+    unpack_scaled(Format{}, from, put_group);
+  } else {
+    Format::unpack_quants(from, put_group);
+  }
+  if constexpr (Kind::kFactors) {
     static_assert(Format::kElems == kPanelColumns);
-    fill_whole_scales<Format>(from, panel);
+    fill_factors<Format, Kind>(from, panel);
   } else {
     Format::unpack_scales(from, [&](int group, LaneFloats scale, auto... min) {
       const int g = column / Format::kGroup + group;
@@ -70,23 +80,23 @@ TANDEM_INLINE void fill_block(const Source& from, int column, Panel& panel) {
 }
 
 /// `columns` columns of sixteen rows, from `w` on and `stride` bytes apart.
-template <class Format>
+template <class Format, class Kind>
 void fill_panel(const std::uint8_t* w, std::size_t stride, int columns, Panel& panel) {
   LaneRows rows(w, stride);
   AskAhead ahead;
   for (int column = 0; column < columns; column += Format::kElems) {
     ahead.advance(rows, Format::kBytes);
-    fill_block<Format>(LaneSource(rows, 0, Format::kBytes), column, panel);
+    fill_block<Format, Kind>(LaneSource(rows, 0, Format::kBytes), column, panel);
     rows.advance(Format::kBytes);
   }
 }
 
 /// The panel `at`.
-template <class Format>
+template <class Format, class Kind>
 void fill_panel_from_planes(const PanelPlanes& at, Panel& panel) {
   PanelReader<Format> reader(at);
   for (int column = 0; column < kPanelColumns; column += Format::kElems) {
-    fill_block<Format>(reader.block(0), column, panel);
+    fill_block<Format, Kind>(reader.block(0), column, panel);
     reader.advance_blocks(1);
   }
 }

@@ -86,31 +86,46 @@ TANDEM_INLINE void multiply_group(const Lanes& w, int g, const PanelRow<Kind>* x
 #endif
 }
 
+/// The sums of 32 columns of a block of halves, whole numbers, times their scales.
+template <class Kind, int N, class Lanes>
+TANDEM_INLINE void multiply_both_halves(const Lanes& w, int g, const PanelRow<Kind>* x,
+                                        typename Lanes::Floats (&both)[N]) {
+  typename Lanes::Ints first[N];
+  if constexpr (Kind::kScaled) {
+    multiply_group<Kind, N>(w, g, x, first);
+    for (int n = 0; n < N; ++n) both[n] = to_float(first[n]);
+  } else {
+    typename Lanes::Ints second[N];
+    multiply_group<Kind, N>(w, 2 * g, x, first);
+    multiply_group<Kind, N>(w, 2 * g + 1, x, second);
+    const auto s1 = w.scales(2 * g), s2 = w.scales(2 * g + 1);
+    for (int n = 0; n < N; ++n) both[n] = sum_of_halves(s1, first[n], s2, second[n]);
+  }
+}
+
 /// A block of halves.
 template <class Kind, int N, class Lanes>
 TANDEM_INLINE void multiply_block_of_halves(const Lanes& w, const PanelRow<Kind>* x,
                                             typename Lanes::Floats (&y)[N]) {
-  using Ints = typename Lanes::Ints;
   using Floats = typename Lanes::Floats;
-  Floats block[N];
-  for (int n = 0; n < N; ++n) block[n] = broadcast_as(As<Floats>{}, 0.0f);
+  using Ints = typename Lanes::Ints;
+  Floats block[N], mins[N];
+  for (int n = 0; n < N; ++n) block[n] = mins[n] = broadcast_as(As<Floats>{}, 0.0f);
   for (int g = 0; g < kPanelGroups; ++g) {
-    Ints first[N], second[N];
-    multiply_group<Kind, N>(w, 2 * g, x, first);
-    multiply_group<Kind, N>(w, 2 * g + 1, x, second);
-    const Floats s1 = w.scales(2 * g), s2 = w.scales(2 * g + 1);
+    Floats both[N];
+    multiply_both_halves<Kind, N>(w, g, x, both);
     for (int n = 0; n < N; ++n) {
       const Floats x_scale = broadcast_as(As<Floats>{}, x[n].scales[g]);
-      block[n] = add(block[n], mul(sum_of_halves(s1, first[n], s2, second[n]), x_scale));
+      block[n] = add(block[n], mul(both[n], x_scale));
+      if constexpr (Kind::kHasMin) {
+        const Ints min = dot2(w.whole_mins(g), broadcast_as(As<Ints>{}, x[n].sums[g]));
+        mins[n] = add(mins[n], mul(to_float(min), x_scale));
+      }
     }
   }
-  for (int n = 0; n < N; ++n) y[n] = add(y[n], mul(w.factor(), block[n]));
-  if constexpr (Kind::kHasMin) {
-    const auto mins_of = [&](std::size_t g) { return w.whole_mins(g); };
-    for (int n = 0; n < N; ++n) {
-      const auto mins = sum_of_mins<Floats>(mins_of, x[n].sums, x[n].scales, 1);
-      y[n] = add(y[n], mul(w.min_factor(), mins));
-    }
+  for (int n = 0; n < N; ++n) {
+    y[n] = add(y[n], mul(w.factor(), block[n]));
+    if constexpr (Kind::kHasMin) y[n] = add(y[n], mul(w.min_factor(), mins[n]));
   }
 }
 
@@ -138,7 +153,7 @@ TANDEM_INLINE void multiply_groups(const Lanes& w, int groups, const PanelRow<Ki
 template <class Kind, int N, class Lanes>
 TANDEM_INLINE void multiply_rows_of_panel(const Lanes& w, int groups, const PanelRow<Kind>* x,
                                           typename Lanes::Floats (&y)[N]) {
-  if constexpr (Kind::kHalves) {
+  if constexpr (Kind::kFactors) {
     multiply_block_of_halves<Kind, N>(w, x, y);
   } else {
     multiply_groups<Kind, N>(w, groups, x, y);

@@ -2,6 +2,8 @@
 
 // Quantised activations, and dot products of unpacked quants with them.
 
+#include <type_traits>
+
 #include "backends/cpu/lanes.h"
 #include "backends/cpu/quantised_row.h"
 
@@ -19,10 +21,12 @@ enum class Products {
 
 /// What the arithmetic on unpacked quants depends on, whichever block type they come from: columns that share
 /// a scale, whether there are mins, and how products are added up.
-template <int kColumns, bool kMins, Products kProductsAre>
+template <int kColumns, bool kMins, Products kProductsAre, bool kQuantsAreScaled = false>
 struct Kind {
   static constexpr int kGroup = kColumns;
-  static constexpr bool kHalves = kColumns == 16;  ///< half of what shares a scale of the activations
+  static constexpr bool kScaled = kQuantsAreScaled;     ///< scaled_quants.h
+  static constexpr bool kHalves = kColumns == 16;       ///< half of what shares a scale of the activations
+  static constexpr bool kFactors = kHalves || kScaled;  ///< a block's whole numbers have a factor
   static constexpr bool kHasMin = kMins;
   static constexpr Products kProducts = kProductsAre;
   /// Whether sums begin with what takes an offset back; types with mins have none.
@@ -41,6 +45,15 @@ constexpr Products products_of([[maybe_unused]] int max_quant) {
 
 template <class Format>
 using KindOf = Kind<Format::kGroup, Format::kHasMin, products_of(Format::kMaxQuant)>;
+
+/// The kind for so many activation rows that quants are worth scaling, where that is known how to do and all
+/// bytes can be multiplied alike: quants of two or three bits.
+template <class Format>
+inline constexpr bool kScales =
+    KindOf<Format>::kHalves&& KindOf<Format>::kProducts == Products::in_words&& Format::kMaxQuant < 8;
+template <class Format>
+using ScaledKindOf =
+    std::conditional_t<kScales<Format>, Kind<32, Format::kHasMin, Products::in_words, true>, KindOf<Format>>;
 
 /// A row of activations.
 struct RowSlice {
@@ -100,8 +113,8 @@ struct alignas(64) PanelRow {
   std::int8_t quants[kPanelColumns];
   float scales[kPanelGroups];
   std::int32_t starts[Kind::kStarts ? kGroups : 1];  ///< of integer sums: takes the type's offset back
-  float min_factors[Kind::kHasMin && !Kind::kHalves ? kGroups : 1];      ///< scale * sum of quants
-  std::int32_t sums[Kind::kHasMin && Kind::kHalves ? kPanelGroups : 1];  ///< of both halves, int16 each
+  float min_factors[Kind::kHasMin && !Kind::kFactors ? kGroups : 1];      ///< scale * sum of quants
+  std::int32_t sums[Kind::kHasMin && Kind::kFactors ? kPanelGroups : 1];  ///< of both halves, int16 each
 
   /// What the integer sum of group `g` begins with.
   template <class Ints>
@@ -123,7 +136,7 @@ struct alignas(64) PanelRow {
     __builtin_memcpy(quants, row.quants + column, static_cast<std::size_t>(columns));
     __builtin_memcpy(scales, row.scales + column / 32, static_cast<std::size_t>(columns) / 8);
     const std::int16_t* row_sums = row.sums + column / 16;
-    if constexpr (Kind::kHasMin && Kind::kHalves) {
+    if constexpr (Kind::kHasMin && Kind::kFactors) {
       __builtin_memcpy(sums, row_sums, static_cast<std::size_t>(columns) / 8);
       return;
     }
