@@ -138,7 +138,7 @@ void GrammarMasks::add_beyond(const RuleMask& mask, GrammarMachine& machine, Sta
 std::shared_ptr<const RuleMask> GrammarMasks::rule_mask(StateId places) {
   if (auto known = known_.find(places)) return known;
   const std::pmr::polymorphic_allocator<RuleMask> memory(known_.memory());
-  const std::shared_ptr<const RuleMask> made = std::allocate_shared<RuleMask>(memory, make_rule_mask(places));
+  std::shared_ptr<const RuleMask> made = std::allocate_shared<RuleMask>(memory, make_rule_mask(places));
   known_.keep(places, made);
   return made;
 }

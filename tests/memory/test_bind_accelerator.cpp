@@ -16,6 +16,7 @@
 #include "backends/cpu/planes.h"
 #include "backends/cuda/accelerator.h"
 #include "backends/cuda/emulation/device.h"
+#include "backends/cuda/emulation/sanitizers.h"
 #include "memory/bind.h"
 #include "memory/errors.h"
 #include "planner/machine.h"
@@ -32,6 +33,12 @@ namespace {
 
 using planner::Device;
 using planner::Purpose;
+
+#if defined(TANDEM_TSAN)
+constexpr bool kResidentMemoryCounts = false;  // ThreadSanitizer keeps several bytes for each that is written
+#else
+constexpr bool kResidentMemoryCounts = true;
+#endif
 
 constexpr std::array kModels{"gemma3_7l.gguf", "gemma3_4l.gguf", "gemma4_8l.gguf", "gemma4_4l.gguf"};
 constexpr std::uint64_t kDeviceBytes = 1 << 28;
@@ -271,7 +278,9 @@ std::uint64_t load_within_plan(const Subject& subject, const std::filesystem::pa
   std::uint64_t reports = 0;
   bound.load([&](std::uint64_t, std::uint64_t) { ++reports; });
   const auto peak = test_support::status_bytes("VmHWM");
-  EXPECT_LE(peak - before + mapped_before, plan.ram_bytes + plan.vram_bytes + kOnItsWayBytes) << what;
+  if (kResidentMemoryCounts) {
+    EXPECT_LE(peak - before + mapped_before, plan.ram_bytes + plan.vram_bytes + kOnItsWayBytes) << what;
+  }
   EXPECT_EQ(std::ranges::count(load_buffer, std::byte{0xff}), 0) << what << ": part of it is never used";
   EXPECT_EQ(accelerator.used_bytes(), planned_on_device(plan)) << what;
   EXPECT_GT(reports, subject.header.tensor_bytes >> 23U)

@@ -116,7 +116,8 @@ TEST(RecycledMemory, WhatHasNoRoomComesFromElsewhere) {
   const Counted others;
   RecycledMemory memory(1000);
   std::vector<void*> pieces;
-  for (int i = 0; i < 10; ++i) pieces.push_back(memory.allocate(200));
+  pieces.reserve(10);
+  while (pieces.size() < 10) pieces.push_back(memory.allocate(200));
   EXPECT_EQ(others.taken(), 7U) << "256 bytes each have room three times";
   auto* const aligned = memory.allocate(64, 4096);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(aligned) % 4096, 0U);

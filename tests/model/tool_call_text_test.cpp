@@ -261,9 +261,10 @@ TEST(ToolCallText, NoTextNeedsMoreRoomThanThereIs) {
   const std::string controls(kRoomForCall - begin.size() - kQuoteMark.size() - 1, '\x01');
   fits(begin + controls + std::string(kQuoteMark) + "}",
        {begin.size() - kQuoteMark.size(), begin.size() + controls.size()});
+  constexpr int kDeep = 256;  // as deep as a configuration allows
   std::string nested;
-  for (int i = 0; i < 2000; ++i) nested += "{:";
-  fits("call:f" + nested + "1" + std::string(2000, '}'), {});
+  for (int i = 0; i < kDeep; ++i) nested += "{:";
+  fits("call:f" + nested + "1" + std::string(kDeep, '}'), {});
 }
 
 }  // namespace
