@@ -58,26 +58,6 @@ std::uint64_t table_bytes(const model::RopeSpec& rope) noexcept {
   return (rope.inv_freq.size() * sizeof(double) + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-/// Which directions rows of `plan` cross in.
-struct Directions {
-  bool to_accelerator = false;
-  bool to_cpu = false;
-};
-
-Directions directions_of(const planner::Plan& plan) {
-  Directions directions;
-  const auto streamed = planner::computed_at(plan.workload, planner::placement_of(plan));
-  for (const auto& stages : {plan.stages, planner::stages_of(streamed)}) {
-    auto at = plan.embedding.device;
-    for (const auto& stage : stages) {
-      if (stage.device != at)
-        (stage.device == Device::cpu ? directions.to_cpu : directions.to_accelerator) = true;
-      at = stage.device;
-    }
-  }
-  return directions;
-}
-
 }  // namespace
 
 /// The tensors of one arena as its device reads them.
@@ -122,7 +102,7 @@ BoundPlan::BoundPlan(planner::Plan plan, model::Header header, model::Hyperparam
 }
 
 device::StageShape BoundPlan::shape() const noexcept {
-  return {hyper_.width, hyper_.norm_eps, plan_.workload.micro_batch};
+  return {hyper_.width, hyper_.norm_eps, planner::most_rows(plan_.workload).rows};
 }
 
 std::vector<LedgerLine> BoundPlan::ledger() const {
@@ -267,13 +247,15 @@ void BoundPlan::bind_transfer() {
     choices_ = take_choices(pinned);
     choices_on_accelerator_ = take_choices(arena(*gpu, Purpose::transfer));
   }
-  const auto directions = directions_of(plan_);
-  const auto row_bytes = std::uint64_t{plan_.workload.micro_batch} * hyper_.width * sizeof(float);
-  const auto take = [&](std::array<std::span<float>, 2>& rows) {
-    for (auto& buffer : rows) buffer = floats(pinned.take(row_bytes));
+  const auto take = [&](std::uint32_t rows, std::array<std::span<float>, 2>& buffers) {
+    if (rows == 0) return;
+    for (auto& buffer : buffers)
+      buffer = floats(pinned.take(std::uint64_t{rows} * hyper_.width * sizeof(float)));
   };
-  if (directions.to_accelerator) take(crossing_.to_accelerator);
-  if (directions.to_cpu) take(crossing_.to_cpu);
+  const auto rows =
+      planner::most_crossing_rows(plan_.workload, planner::placement_of(plan_), plan_.embedding.device);
+  take(rows.to_gpu, crossing_.to_accelerator);
+  take(rows.to_cpu, crossing_.to_cpu);
 }
 
 /// Nothing streams before all is loaded, so the way there is the same one.
@@ -431,7 +413,7 @@ void BoundPlan::bind_working_memory(Device device, WorkingMemory& memory) {
   if (device != Device::cpu) {
     for (const auto unit : planner::streamed_units(plan_)) units.push_back(unit);
   }
-  const auto layout = planner::activation_layout(model_, units, device, planner::most_rows(plan_.workload));
+  const auto layout = planner::activation_layout(model_, units, device, planner::most_rows(plan_, device));
   const auto take = [&](std::uint64_t bytes) { return floats(activations->take(bytes)).data(); };
 
   memory.residual = floats(activations->take(layout.residual_bytes));

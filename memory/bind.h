@@ -31,7 +31,7 @@ struct BoundStage {
 /// What a device works in, on that device.
 struct WorkingMemory {
   device::Scratch scratch;
-  std::span<float> residual;  ///< (micro_batch, width)
+  std::span<float> residual;  ///< (most_rows, width)
   std::span<float> logits;    ///< (logit_rows, vocab), if the device has the head
 };
 
@@ -43,8 +43,8 @@ struct ChoiceMemory {
   std::span<device::TokenEdit> edits;       ///< (choice_rows * planner::kMostEdits)
 };
 
-/// Pinned rows (micro_batch, width) in which micro-batches cross, two for each direction; empty where none
-/// cross that way.
+/// Pinned rows (most_crossing_rows, width) in which micro-batches cross, two for each direction; empty where
+/// none cross that way.
 struct CrossingRows {
   std::array<std::span<float>, 2> to_accelerator;
   std::array<std::span<float>, 2> to_cpu;

@@ -14,9 +14,10 @@ using planner::Purpose;
 HighWater::HighWater(const planner::Plan& plan, const planner::ModelInput& model)
     : plan_(plan), model_(model), slot_end_(plan.workload.sequences) {}
 
-void HighWater::note(const device::MicroBatch& batch, const WantedRows& wanted) noexcept {
+void HighWater::note(const device::MicroBatch& batch, const WantedRows& wanted, bool streamed) noexcept {
   const std::lock_guard lock(mutex_);
-  rows_ = std::max(rows_, batch.rows);
+  auto& rows = streamed ? streamed_rows_ : in_place_rows_;
+  rows = std::max(rows, batch.rows);
   wanted_ = {std::max(wanted_.all, wanted.all), std::max(wanted_.whole, wanted.whole),
              std::max(wanted_.best, wanted.best), std::max(wanted_.edits, wanted.edits)};
   std::uint64_t table_pages = 0;
@@ -36,11 +37,6 @@ void HighWater::note(const device::MicroBatch& batch, const WantedRows& wanted) 
   }
   table_pages_ = std::max(table_pages_, table_pages);
   draft_rows_ = std::max(draft_rows_, draft_rows);
-}
-
-void HighWater::note_streamed(std::uint32_t rows) noexcept {
-  const std::lock_guard lock(mutex_);
-  streamed_rows_ = std::max(streamed_rows_, rows);
 }
 
 std::uint64_t HighWater::bytes(const LedgerLine& line) const {
@@ -76,17 +72,18 @@ std::uint64_t HighWater::kv_bytes(Device device) const {
   return bytes;
 }
 
-/// A micro-batch that streams needs room for its FFN halves on the GPU too.
+/// A micro-batch that streams needs no room for its FFN halves on the CPU, but on the GPU.
 std::uint64_t HighWater::activation_bytes(Device device) const {
-  if (rows_ == 0) return 0;
-  const auto bytes_of = [&](const std::vector<planner::UnitRef>& units, std::uint32_t rows) {
-    return planner::activation_layout(model_, units, device, {rows, wanted_.all}).total_bytes();
+  if (rows() == 0) return 0;
+  const auto bytes_of = [&](const std::vector<planner::UnitRef>& units, planner::RowCounts counts) {
+    return planner::activation_layout(model_, units, device, counts).total_bytes();
   };
   auto units = planner::units_on(plan_, device);
-  const auto bytes = bytes_of(units, rows_);
-  if (device == Device::cpu || streamed_rows_ == 0) return bytes;
+  if (device == Device::cpu) return bytes_of(units, {rows(), in_place_rows_, wanted_.all});
+  const auto bytes = bytes_of(units, {rows(), rows(), wanted_.all});
+  if (streamed_rows_ == 0) return bytes;
   for (const auto unit : planner::streamed_units(plan_)) units.push_back(unit);
-  return std::max(bytes, bytes_of(units, streamed_rows_));
+  return std::max(bytes, bytes_of(units, {streamed_rows_, streamed_rows_, wanted_.all}));
 }
 
 std::uint64_t HighWater::kv_staging_bytes(Device device) const {
@@ -97,7 +94,7 @@ std::uint64_t HighWater::kv_staging_bytes(Device device) const {
     largest_row_bytes = std::max(largest_row_bytes, layer.kv_bytes / layer.kv_cells);
     token_bytes += layer.kv_bytes / layer.kv_cells;
   }
-  return draft_rows_ * token_bytes + rows_ * largest_row_bytes;
+  return draft_rows_ * token_bytes + rows() * largest_row_bytes;
 }
 
 /// All rows on a device that computes them; where the CPU does not, only those that come whole.
@@ -106,13 +103,13 @@ std::uint64_t HighWater::logit_bytes(Device device) const {
   return std::uint64_t{rows} * model_.hyper.vocab * sizeof(float);
 }
 
-/// Rows cross in buffers of micro_batch rows; the rest are step buffers, what tokens are chosen in and what
-/// weights are loaded through, and on a GPU what they are streamed through.
+/// Rows that cross, step buffers, what tokens are chosen in and what weights are loaded through, and on a GPU
+/// what they are streamed through.
 std::uint64_t HighWater::transfer_bytes(const LedgerLine& line) const {
   const auto most = planner::most_step_counts(plan_);
   const auto used =
-      planner::StepCounts{rows_, most.embedded_rows == 0 ? 0 : rows_, most.logit_rows == 0 ? 0 : wanted_.all,
-                          most.pages == 0 ? 0 : table_pages_};
+      planner::StepCounts{rows(), most.embedded_rows == 0 ? 0 : rows(),
+                          most.logit_rows == 0 ? 0 : wanted_.all, most.pages == 0 ? 0 : table_pages_};
   const std::uint64_t choices = most.logit_rows == 0 ? 0 : planner::choice_rows(plan_.workload);
   const auto step_bytes =
       planner::step_buffer_bytes(most) + planner::choice_bytes(choices, choices * planner::kMostEdits);
@@ -121,9 +118,11 @@ std::uint64_t HighWater::transfer_bytes(const LedgerLine& line) const {
   if (line.device != Device::cpu) {
     return used_bytes + (streamed_rows_ == 0 ? 0 : line.planned_bytes - step_bytes);
   }
-  const auto load_bytes = planner::load_buffer_bytes(plan_, model_);
-  const auto crossing_bytes = line.planned_bytes - load_bytes - step_bytes;
-  return load_bytes + used_bytes + crossing_bytes / plan_.workload.micro_batch * rows_;
+  const auto crossing = planner::crossing_rows(plan_.workload, planner::placement_of(plan_),
+                                               plan_.embedding.device, in_place_rows_, streamed_rows_);
+  const auto rows_each = std::uint64_t{crossing.to_gpu} + crossing.to_cpu;
+  return planner::load_buffer_bytes(plan_, model_) + used_bytes +
+         2 * rows_each * model_.hyper.width * sizeof(float);
 }
 
 }  // namespace tandem::memory

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <mutex>
 #include <vector>
@@ -25,11 +26,8 @@ class HighWater {
   /// Both outlive the object.
   HighWater(const planner::Plan& plan, const planner::ModelInput& model);
 
-  /// Counts a micro-batch.
-  void note(const device::MicroBatch& batch, const WantedRows& wanted) noexcept;
-
-  /// Counts a micro-batch of `rows` rows whose FFN weights are streamed; noted as well.
-  void note_streamed(std::uint32_t rows) noexcept;
+  /// Counts a micro-batch; `streamed`: its FFN weights are.
+  void note(const device::MicroBatch& batch, const WantedRows& wanted, bool streamed) noexcept;
 
   /// Bytes of `line`, of the plan's ledger, that were in use at some time.  Weights and what they are loaded
   /// through are from the start; KV counts in rows of rings and in pages, buffers in rows of the largest
@@ -37,6 +35,7 @@ class HighWater {
   [[nodiscard]] std::uint64_t bytes(const LedgerLine& line) const;
 
  private:
+  [[nodiscard]] std::uint32_t rows() const noexcept { return std::max(in_place_rows_, streamed_rows_); }
   [[nodiscard]] std::uint64_t kv_bytes(planner::Device device) const;
   [[nodiscard]] std::uint64_t activation_bytes(planner::Device device) const;
   [[nodiscard]] std::uint64_t kv_staging_bytes(planner::Device device) const;
@@ -45,9 +44,9 @@ class HighWater {
 
   const planner::Plan& plan_;
   const planner::ModelInput& model_;
-  mutable std::mutex mutex_;  ///< guards all below
-  std::uint32_t rows_ = 0;
-  std::uint32_t streamed_rows_ = 0;  ///< of the largest that streamed
+  mutable std::mutex mutex_;         ///< guards all below
+  std::uint32_t in_place_rows_ = 0;  ///< of the largest that did not stream
+  std::uint32_t streamed_rows_ = 0;  ///< of the largest that did
   std::uint32_t draft_rows_ = 0;     ///< in one micro-batch
   WantedRows wanted_;
   std::uint64_t table_pages_ = 0;        ///< in the page tables of one micro-batch

@@ -24,26 +24,28 @@ bool cuts_keys(const ModelInput& model, const Workload& workload, const model::L
   constexpr std::uint64_t kFewestParts = 3;
   constexpr std::uint64_t kMostRows = 8;
   const auto part_floats = kMostRows * layer.heads * (std::uint64_t{layer.head_dim} + 2);
-  return std::uint64_t{workload.micro_batch} * model.hyper.width >= kFewestParts * part_floats;
+  return std::uint64_t{most_rows(workload).rows} * model.hyper.width >= kFewestParts * part_floats;
 }
 
 }  // namespace
 
 void RowWidths::include(const ModelInput& model, UnitRef unit, Device device) noexcept {
-  residual_elems = model.hyper.width;
+  const auto width = model.hyper.width;
   if (unit.kind == UnitKind::head) {
+    head_elems = width;
     head_quantised_elems = model.head.quantised_elems;
     return;
   }
-  half_elems = model.hyper.width;
   const auto& layer = model.hyper.layers[unit.layer];
   const auto& weights = model.layers[unit.layer];
   if (unit.kind == UnitKind::ffn) {
-    quantised_elems = std::max(quantised_elems, weights.ffn.quantised_elems);
+    ffn_input_elems = width;
     ffn_elems = std::max<std::uint64_t>(ffn_elems, layer.ffn_width);
+    ffn_quantised_elems = std::max(ffn_quantised_elems, weights.ffn.quantised_elems);
     return;
   }
-  quantised_elems = std::max(quantised_elems, weights.attention.quantised_elems);
+  attention_elems = width;
+  attention_quantised_elems = std::max(attention_quantised_elems, weights.attention.quantised_elems);
   const auto kv_elems = std::uint64_t{layer.kv_heads} * layer.head_dim;
   q_elems = std::max(q_elems, std::uint64_t{layer.heads} * layer.head_dim);
   k_elems = std::max(k_elems, kv_elems);
@@ -51,26 +53,23 @@ void RowWidths::include(const ModelInput& model, UnitRef unit, Device device) no
   if (layer.has_v || device == Device::cpu) v_elems = std::max(v_elems, kv_elems);
 }
 
-RowCounts most_rows(const Workload& workload) noexcept {
-  return {workload.micro_batch, logit_rows(workload)};
-}
-
 ActivationLayout activation_layout(const RowWidths& widths, RowCounts counts) {
-  const auto rows = counts.rows;
-  const auto head_elems = widths.residual_elems > widths.half_elems ? widths.residual_elems : 0;
+  const auto [rows, ffn_rows, logit_rows] = counts;
+  const auto of_halves =
+      std::max(float_rows(rows, widths.attention_elems), float_rows(ffn_rows, widths.ffn_input_elems));
   ActivationLayout layout;
-  layout.residual_bytes = float_rows(rows, widths.residual_elems);
-  layout.normed_bytes =
-      std::max(float_rows(rows, widths.half_elems), float_rows(counts.logit_rows, head_elems));
-  layout.projected_bytes = float_rows(rows, widths.half_elems);
+  layout.residual_bytes = std::max(of_halves, float_rows(rows, widths.head_elems));
+  layout.normed_bytes = std::max(of_halves, float_rows(logit_rows, widths.head_elems));
+  layout.projected_bytes = of_halves;
   layout.q_bytes = float_rows(rows, widths.q_elems);
   layout.k_bytes = float_rows(rows, widths.k_elems);
   layout.v_bytes = float_rows(rows, widths.v_elems);
   layout.attended_bytes = layout.q_bytes;
-  layout.gate_bytes = float_rows(rows, widths.ffn_elems);
+  layout.gate_bytes = float_rows(ffn_rows, widths.ffn_elems);
   layout.up_bytes = layout.gate_bytes;
-  layout.quantised_bytes = std::max(quantised_rows(rows, widths.quantised_elems),
-                                    quantised_rows(counts.logit_rows, widths.head_quantised_elems));
+  layout.quantised_bytes = std::max({quantised_rows(rows, widths.attention_quantised_elems),
+                                     quantised_rows(ffn_rows, widths.ffn_quantised_elems),
+                                     quantised_rows(logit_rows, widths.head_quantised_elems)});
   return layout;
 }
 
@@ -118,12 +117,12 @@ std::uint64_t step_buffer_bytes(const StepCounts& counts) {
 }
 
 StepCounts most_step_counts(const Plan& plan) noexcept {
-  const auto rows = plan.workload.micro_batch;
+  const auto most = most_rows(plan.workload);
   const bool pages = std::ranges::any_of(plan.layers, [](const LayerPlan& layer) {
     return layer.kind == model::LayerKind::global && layer.attention_device != Device::cpu;
   });
-  return {rows, plan.embedding.device == Device::cpu ? 0 : rows,
-          plan.head.device == Device::cpu ? 0 : logit_rows(plan.workload), pages ? plan.kv_pages.pages : 0};
+  return {most.rows, plan.embedding.device == Device::cpu ? 0 : most.rows,
+          plan.head.device == Device::cpu ? 0 : most.logit_rows, pages ? plan.kv_pages.pages : 0};
 }
 
 std::uint64_t load_buffer_bytes(std::uint64_t largest_tensor_bytes) {
@@ -135,17 +134,6 @@ std::uint64_t load_buffer_bytes(std::uint64_t largest_tensor_bytes) {
 std::uint64_t choice_bytes(std::uint64_t rows, std::uint64_t edits) {
   const auto counts = (ByteCount(rows) * sizeof(std::uint32_t)).aligned(kBufferAlignmentBytes);
   return (counts + ByteCount(rows) * kCandidatesBytes + ByteCount(edits) * kEditBytes).value();
-}
-
-std::uint32_t choice_rows(const Workload& workload) noexcept {
-  const auto newest = std::uint64_t{workload.sequences} * (std::uint64_t{workload.draft_rows} + 1);
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(newest, workload.micro_batch));
-}
-
-std::uint32_t chunk_rows(std::uint32_t micro_batch, std::uint32_t sequences) noexcept {
-  constexpr std::uint32_t kTileRows = 32;  // matrix kernels work in such tiles
-  const auto beside_decode = micro_batch - sequences + 1;
-  return beside_decode < kTileRows ? beside_decode : beside_decode / kTileRows * kTileRows;
 }
 
 std::uint64_t recorded_steps(const Workload& workload) noexcept {
@@ -171,11 +159,6 @@ std::uint64_t recorded_operations(const ModelInput& model, const Workload& workl
   if (model.layers[half.layer].attention.quantised_elems > 0) ++operations;  // what Wo takes as integers
   if (cuts_keys(model, workload, layer)) ++operations;                       // the parts' results become one
   return operations;
-}
-
-std::uint32_t logit_rows(const Workload& workload) noexcept {
-  const auto most = std::min<std::uint32_t>(workload.micro_batch, 8);
-  return std::max(choice_rows(workload), most);
 }
 
 }  // namespace tandem::planner

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "model/hyperparameters.h"
+#include "planner/batch_rows.h"
 #include "planner/model_input.h"
 #include "planner/plan.h"
 
@@ -11,8 +12,9 @@ namespace tandem::planner {
 
 /// Byte sizes of a device's working buffers, one for each field of device::Scratch and the residual stream;
 /// the daemon carves the activation arena in this order.  Each is a multiple of `kBufferAlignmentBytes`.
-/// Buffers that no unit of the device uses are empty.  M is the workload's micro_batch; where only the head
-/// is, it takes no more rows of `normed` and `quantised` than `logit_rows`.
+/// Buffers that no unit of the device uses are empty.  M is the most rows of a micro-batch.  FFN halves take
+/// `ffn_rows` of them and so do buffers that nothing else uses; the head takes no more rows of `normed` and
+/// `quantised` than `logit_rows`.
 struct ActivationLayout {
   std::uint64_t residual_bytes = 0;   ///< x: (M, width) f32
   std::uint64_t normed_bytes = 0;     ///< (M, width) f32
@@ -21,8 +23,8 @@ struct ActivationLayout {
   std::uint64_t k_bytes = 0;          ///< (M, largest kv_heads * head_dim) f32
   std::uint64_t v_bytes = 0;          ///< the same; on a GPU, of layers with a V projection
   std::uint64_t attended_bytes = 0;   ///< (M, largest heads * head_dim) f32
-  std::uint64_t gate_bytes = 0;       ///< (M, largest ffn_width) f32
-  std::uint64_t up_bytes = 0;         ///< (M, largest ffn_width) f32
+  std::uint64_t gate_bytes = 0;       ///< (ffn_rows, largest ffn_width) f32
+  std::uint64_t up_bytes = 0;         ///< (ffn_rows, largest ffn_width) f32
   std::uint64_t quantised_bytes = 0;  ///< (M, longest row that matrices multiply as integers) in blocks of
                                       ///< kQuantisedBlockElems
 
@@ -41,27 +43,23 @@ inline constexpr std::uint64_t kQuantisedBlockBytes = 40;
 
 /// Elements of the longest row of each sort among a device's units.
 struct RowWidths {
-  std::uint64_t residual_elems = 0;
-  std::uint64_t half_elems = 0;  ///< of normed and projected rows of halves
+  std::uint64_t attention_elems = 0;  ///< of the residual stream, where attention halves are
   std::uint64_t q_elems = 0;
   std::uint64_t k_elems = 0;
   std::uint64_t v_elems = 0;
+  std::uint64_t attention_quantised_elems = 0;  ///< that their matrices multiply as integers
+  std::uint64_t ffn_input_elems = 0;            ///< of the residual stream, where FFN halves are
   std::uint64_t ffn_elems = 0;
-  std::uint64_t quantised_elems = 0;       ///< that matrices of halves multiply as integers
-  std::uint64_t head_quantised_elems = 0;  ///< that the head's does
+  std::uint64_t ffn_quantised_elems = 0;
+  std::uint64_t head_elems = 0;  ///< of the residual stream, where the head is
+  std::uint64_t head_quantised_elems = 0;
+
+  /// No unit is there.
+  [[nodiscard]] bool empty() const noexcept { return attention_elems + ffn_input_elems + head_elems == 0; }
 
   /// Makes room for `unit` on `device`.
   void include(const ModelInput& model, UnitRef unit, Device device) noexcept;
 };
-
-/// Rows of one micro-batch.
-struct RowCounts {
-  std::uint32_t rows = 0;
-  std::uint32_t logit_rows = 0;  ///< of which logits are wanted
-};
-
-/// The most rows of a micro-batch of `workload`.
-RowCounts most_rows(const Workload& workload) noexcept;
 
 /// Buffers for rows of `widths`.  Throws BadQuestion on overflow.
 ActivationLayout activation_layout(const RowWidths& widths, RowCounts counts);
@@ -114,23 +112,11 @@ std::uint64_t recorded_operations(const ModelInput& model, const Workload& workl
 std::uint64_t load_buffer_bytes(std::uint64_t largest_tensor_bytes);
 inline constexpr std::uint64_t kMostLoadBufferBytes = std::uint64_t{4} << 20;
 
-/// Rows of a prompt's chunk: what is left in a step beside every other sequence's decode row, in whole 32s if
-/// it can.
-std::uint32_t chunk_rows(std::uint32_t micro_batch, std::uint32_t sequences) noexcept;
-
 /// What choosing a token on a GPU takes for each row of logits, there and pinned: a count (aligned in all),
 /// the best candidates (256 of 8 bytes) and changes of single logits (256 of 24).
 inline constexpr std::uint64_t kMostEdits = 256;
 inline constexpr std::uint64_t kCandidatesBytes = std::uint64_t{256} * 8;
 inline constexpr std::uint64_t kEditBytes = 24;
 std::uint64_t choice_bytes(std::uint64_t rows, std::uint64_t edits);
-
-/// Rows from which tokens are chosen at once: every sequence's newest and its drafts; never more than a
-/// micro-batch has.
-std::uint32_t choice_rows(const Workload& workload) noexcept;
-
-/// Rows of logits kept at once: every sequence's newest and its drafts, and at least 8 so that prompts can be
-/// scored in groups; never more than a micro-batch has.
-std::uint32_t logit_rows(const Workload& workload) noexcept;
 
 }  // namespace tandem::planner

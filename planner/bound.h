@@ -41,7 +41,8 @@ struct CaseCosts {
   }
   /// So far nothing is on the GPU, and something must be.
   [[nodiscard]] bool lacks_gpu(std::uint64_t vram_bytes) const noexcept {
-    return costs->needs_gpu && within->head == kOnCpu && vram_bytes == 0;
+    const bool needs_gpu = costs->needs_gpu || (space->ram_may_bind && within->needs_gpu);
+    return needs_gpu && within->head == kOnCpu && vram_bytes == 0;
   }
   /// Time for which `to` is busy entering a stage.
   [[nodiscard]] Picoseconds entry_ps(std::size_t from, std::size_t to) const noexcept {

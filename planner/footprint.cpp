@@ -135,7 +135,7 @@ ByteCount DeviceLoad::drafts() const {
 }
 
 ByteCount DeviceLoad::chunk() const {
-  return (ByteCount(workload_->micro_batch) * kv_row_max_).aligned(kBufferAlignmentBytes);
+  return (ByteCount(most().rows) * kv_row_max_).aligned(kBufferAlignmentBytes);
 }
 
 ByteCount DeviceLoad::kv_staging() const {
@@ -143,7 +143,7 @@ ByteCount DeviceLoad::kv_staging() const {
 }
 
 ByteCount DeviceLoad::activations() const {
-  return activation_layout(widths_, most_rows(*workload_)).total_bytes();
+  return activation_layout(widths_, most()).total_bytes();
 }
 
 ByteCount DeviceLoad::logits() const {
@@ -163,20 +163,21 @@ ByteCount DeviceLoad::transfer() const {
 ByteCount DeviceLoad::steps() const {
   const bool has_head = head_ != 0;
   const bool has_embedding = has_head && model_->embedding.bytes == 0;
-  const auto rows = most_rows(*workload_);
-  const StepCounts counts{rows.rows, has_embedding ? rows.rows : 0, has_head ? rows.logit_rows : 0,
+  const auto most = this->most();
+  const StepCounts counts{most.rows, has_embedding ? most.rows : 0, has_head ? most.logit_rows : 0,
                           rotates_global_ ? kv_pages(*workload_).value() : 0};
   const std::uint64_t choices = has_head ? choice_rows(*workload_) : 0;
   return ByteCount(step_buffer_bytes(counts)) + choice_bytes(choices, choices * kMostEdits);
 }
 
-ByteCount DeviceLoad::pinned(std::uint32_t crossings) const {
+ByteCount DeviceLoad::pinned(Directions<std::uint32_t> crossing_rows) const {
   constexpr std::uint64_t kBuffersPerDirection = 2;
-  const auto directions = std::min<std::uint64_t>(crossings, 2);
-  const auto buffer = (ByteCount(workload_->micro_batch) * model_->hyper.width * sizeof(float))
-                          .aligned(kBufferAlignmentBytes);
-  return steps() + load_buffer_bytes(largest_tensor_bytes_) +
-         ByteCount(directions) * kBuffersPerDirection * buffer;
+  const auto buffers = [this](std::uint32_t rows) {
+    const auto buffer = ByteCount(rows) * model_->hyper.width * sizeof(float);
+    return ByteCount(kBuffersPerDirection) * buffer.aligned(kBufferAlignmentBytes);
+  };
+  return steps() + load_buffer_bytes(largest_tensor_bytes_) + buffers(crossing_rows.to_gpu) +
+         buffers(crossing_rows.to_cpu);
 }
 
 ByteCount DeviceLoad::shared() const {
@@ -204,13 +205,11 @@ Footprint footprint(const ModelInput& model, const Budget& budget, const Workloa
   }
   const auto streamed = streamed_units(workload, placement);
   for (const auto unit : streamed) gpu_load.stream(unit);
+  if (!streamed.empty()) cpu_load.lie_beside_streams();
 
   Footprint result;
   result.embedding = embedding_plan(model, placement.head);
-  // A step goes the one way or the other.
-  const auto crossings =
-      std::max(crossings_of(stages, result.embedding.device),
-               crossings_of(stages_of(computed_at(workload, placement)), result.embedding.device));
+  const auto crossing = most_crossing_rows(workload, placement, result.embedding.device);
   Lines lines(result);
   lines.add(Device::cpu, Purpose::weights, cpu_load.weights() + result.embedding.bytes);
   lines.add(Device::cpu, Purpose::head, cpu_load.head());
@@ -218,7 +217,7 @@ Footprint footprint(const ModelInput& model, const Budget& budget, const Workloa
   lines.add(Device::cpu, Purpose::kv_staging, cpu_load.kv_staging());
   lines.add(Device::cpu, Purpose::activations, cpu_load.activations());
   lines.add(Device::cpu, Purpose::logits, logit_bytes(model, workload));
-  if (!gpu_load.idle()) lines.add(Device::cpu, Purpose::transfer, gpu_load.pinned(crossings));
+  if (!gpu_load.idle()) lines.add(Device::cpu, Purpose::transfer, gpu_load.pinned(crossing));
   lines.add(Device::cpu, Purpose::reserve, budget.ram_reserve_bytes);
   add_gpu_lines(lines, gpu, gpu_load, budget, machine);
 

@@ -39,7 +39,8 @@ ByteCount kv_arena_bytes(const model::LayerSpec& layer, const Workload& workload
 ///    (head_dim/2), for each kind of attention it runs;
 ///  - head: its matrix and output_norm;
 ///  - kv: `kv_arena_bytes` of its attention halves;
-///  - kv_staging: sequences * draft_rows rows of KV of all its layers, and micro_batch rows of the largest;
+///  - kv_staging: sequences * draft_rows rows of KV of all its layers, and of the largest as many as a
+///    micro-batch may have;
 ///  - activations: `activation_layout`;
 ///  - logits: `logit_rows` rows of vocab floats, on the head's device;
 ///  - graphs: of its halves, `recorded_steps` records of kGraphOperationBytes an operation, on a GPU;
@@ -55,8 +56,11 @@ class DeviceLoad {
   /// An FFN half on the CPU is streamed to this GPU, which has units of its own.
   void stream(UnitRef ffn);
 
+  /// FFN halves of this CPU are streamed to a GPU.
+  void lie_beside_streams() noexcept { beside_streams_ = true; }
+
   /// No unit is here.
-  [[nodiscard]] bool idle() const noexcept { return widths_.residual_elems == 0; }
+  [[nodiscard]] bool idle() const noexcept { return widths_.empty(); }
 
   [[nodiscard]] ByteCount weights() const;
   [[nodiscard]] ByteCount head() const noexcept { return head_; }
@@ -69,8 +73,8 @@ class DeviceLoad {
   /// On a GPU: its step buffers, and what tokens are chosen in if it has the head (planner/activations.h).
   [[nodiscard]] ByteCount steps() const;
   /// Pinned memory beside a GPU: the other end of `steps`, the buffer that weights are loaded through, and
-  /// two buffers of rows for each direction in which they cross; 0, 1 or 2 of them are used.
-  [[nodiscard]] ByteCount pinned(std::uint32_t crossings) const;
+  /// two buffers for the rows that cross in each direction.
+  [[nodiscard]] ByteCount pinned(Directions<std::uint32_t> crossing_rows) const;
 
   /// What each unit brings with it, and what units of a device share: buffers as large as the largest needs.
   /// `own`, `drafts` aligned and `shared` are all lines above.
@@ -83,6 +87,9 @@ class DeviceLoad {
   void add_attention(std::uint32_t layer);
   [[nodiscard]] ByteCount rope_tables() const;
   [[nodiscard]] ByteCount chunk() const;
+  [[nodiscard]] RowCounts most() const noexcept {
+    return beside_streams_ ? most_rows_beside_streams(*workload_) : most_rows(*workload_);
+  }
 
   const ModelInput* model_;
   const Workload* workload_;
@@ -98,6 +105,7 @@ class DeviceLoad {
   bool rotates_sliding_ = false;
   bool rotates_global_ = false;
   bool streams_ = false;
+  bool beside_streams_ = false;
 };
 
 /// Bytes of logits kept at once.
@@ -119,8 +127,9 @@ struct Footprint {
 /// Beside the lines of DeviceLoad, the CPU has
 ///  - weights: an embedding of its own, if the head is not tied to it, in place in the mapped file;
 ///  - logits, where the head is elsewhere: tokens are chosen on the CPU;
-///  - transfer: pinned memory for the GPU (DeviceLoad::pinned), rows of it (micro_batch, width) floats.  Two
-///    micro-batches are on their way at once, each with a buffer of its own, which all stages share.
+///  - transfer: pinned memory for the GPU (DeviceLoad::pinned), rows of it (most_crossing_rows, width)
+///    floats.  Two micro-batches are on their way at once, each with a buffer of its own, which all stages
+///    share.
 /// A GPU with no unit on it has no lines at all.  Throws BadQuestion on overflow.
 Footprint footprint(const ModelInput& model, const Budget& budget, const Workload& workload,
                     const MachineProfile& machine, const Placement& placement);

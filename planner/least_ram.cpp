@@ -77,6 +77,9 @@ class Counter {
   }
 
   void finish(std::uint64_t ram, std::uint64_t drafts) {
+    if (within_.needs_gpu && within_.head == kOnCpu &&
+        std::ranges::all_of(kinds_, [](const Kind& kind) { return kind.on_gpu == 0; }))
+      return;
     const auto total = (ram + ByteCount(drafts).aligned(kBufferAlignmentBytes)).value();
     if (least_ && *least_ <= total) return;
     least_ = total;

@@ -212,6 +212,7 @@ class Search {
     }
     within.vram_limit_bytes = std::max(within.vram_limit_bytes, other.vram_limit_bytes);
     within.ram_fixed_bytes = std::min(within.ram_fixed_bytes, other.ram_fixed_bytes);
+    within.needs_gpu = within.needs_gpu && other.needs_gpu;
   }
 
   enum class Outcome {

@@ -58,4 +58,14 @@ std::uint32_t crossings_of(const std::vector<StagePlan>& stages, Device embeddin
   return between + (stages.front().device == embedding_device ? 0 : 1);
 }
 
+Directions<bool> directions_of(const std::vector<StagePlan>& stages, Device embedding_device) noexcept {
+  Directions<bool> directions;
+  auto from = embedding_device;
+  for (const auto& stage : stages) {
+    if (stage.device != from) (stage.device == Device::cpu ? directions.to_cpu : directions.to_gpu) = true;
+    from = stage.device;
+  }
+  return directions;
+}
+
 }  // namespace tandem::planner

@@ -32,4 +32,16 @@ std::vector<StagePlan> stages_of(const Placement& placement);
 /// `embedding_device` is not its device.
 std::uint32_t crossings_of(const std::vector<StagePlan>& stages, Device embedding_device) noexcept;
 
+/// What goes which way between the CPU and the GPU.
+template <class Value>
+struct Directions {
+  Value to_gpu{};
+  Value to_cpu{};
+
+  bool operator==(const Directions&) const = default;
+};
+
+/// In which directions rows pass, as `crossings_of` counts them.
+Directions<bool> directions_of(const std::vector<StagePlan>& stages, Device embedding_device) noexcept;
+
 }  // namespace tandem::planner

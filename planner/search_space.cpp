@@ -14,7 +14,7 @@ constexpr std::size_t kMaxSorts = 5;
 
 /// Units of a sort need the same buffers.
 using SortKey = std::tuple<UnitKind, model::LayerKind, std::uint64_t, std::uint64_t, std::uint64_t, bool,
-                           std::uint64_t, std::uint64_t>;
+                           std::uint64_t, std::uint64_t, bool>;
 
 class Builder {
  public:
@@ -54,8 +54,8 @@ class Builder {
     const auto& layer = model_.hyper.layers[unit.layer];
     const auto& weights = model_.layers[unit.layer];
     if (unit.kind == UnitKind::ffn) {
-      return {unit.kind, model::LayerKind::global,    layer.ffn_width,   0, 0,
-              false,     weights.ffn.quantised_elems, pinned_share(unit)};
+      return {unit.kind, model::LayerKind::global,    layer.ffn_width,    0,    0,
+              false,     weights.ffn.quantised_elems, pinned_share(unit), false};
     }
     return {unit.kind,
             layer.kind,
@@ -64,7 +64,8 @@ class Builder {
             kv_row_bytes(layer, kv_layout(layer), workload_.kv_type),
             layer.has_v,
             weights.attention.quantised_elems,
-            pinned_share(unit)};
+            pinned_share(unit),
+            !follows_the_gpu(unit)};
   }
 
   UnitBytes unit_bytes(UnitRef unit) {
@@ -119,11 +120,40 @@ class Builder {
     const auto placement = Placement::all_on(Device::cpu, model_.layers.size());
     DeviceLoad on_gpu(model_, workload_, gpu_);
     for (const auto unit : all_units(model_.layers.size())) on_gpu.add(unit);
-    return ByteCount(footprint(model_, budget_, workload_, machine_, placement).ram_bytes) + on_gpu.pinned(2);
+    return ByteCount(footprint(model_, budget_, workload_, machine_, placement).ram_bytes) +
+           on_gpu.pinned(most_crossing_rows());
   }
 
   [[nodiscard]] bool has_ffn(std::size_t sort) const {
     return std::ranges::find(sorts_[sort], UnitKind::ffn, &UnitRef::kind) != sorts_[sort].end();
+  }
+
+  /// An attention half on the CPU gets streamed rows back from the GPU, unless it comes right after an
+  /// embedding of the CPU's own; which counts where RAM does.
+  [[nodiscard]] bool follows_the_gpu(UnitRef attention) const {
+    return attention.layer > 0 || space_.tied || !streams_ || !space_.ram_may_bind;
+  }
+
+  [[nodiscard]] Directions<std::uint32_t> most_crossing_rows() const {
+    const auto rows = most_rows(workload_).rows;
+    return {rows, rows};
+  }
+
+  /// Of placements with rows that cross both ways, and where weights are streamed if they may be.
+  [[nodiscard]] Directions<std::uint32_t> crossing_rows(
+      std::size_t head, const std::vector<std::array<bool, 2>>& allowed) const {
+    if (!streams(allowed)) return most_crossing_rows();
+    bool to_gpu = space_.embedding(head) == kOnCpu;
+    bool to_cpu = head == kOnCpu;
+    for (std::size_t sort = 0; sort < sorts_.size(); ++sort) {
+      if (!allowed[sort][kOnCpu]) continue;
+      for (const auto unit : sorts_[sort]) {
+        to_gpu = to_gpu || unit.kind == UnitKind::attention;
+        to_cpu = to_cpu || (unit.kind == UnitKind::attention && follows_the_gpu(unit));
+      }
+    }
+    const auto most = most_rows_beside_streams(workload_);
+    return {to_gpu ? most.rows : most.ffn_rows, to_cpu ? most.rows : most.ffn_rows};
   }
 
   /// Some FFN half may be on the CPU, to be streamed from there.
@@ -159,7 +189,9 @@ class Builder {
       for (const auto unit : sorts_[sort]) load.add(unit);
     }
     if (head == side) load.add({UnitKind::head, 0});
-    if (side == kOnCpu || load.idle() || !streams(allowed)) return load;
+    if (!streams(allowed)) return load;
+    if (side == kOnCpu) load.lie_beside_streams();
+    if (side == kOnCpu || load.idle()) return load;
     for (std::size_t sort = 0; sort < sorts_.size(); ++sort) {
       if (!allowed[sort][kOnCpu]) continue;
       for (const auto unit : sorts_[sort]) {
@@ -175,16 +207,17 @@ class Builder {
     const auto vram = gpu_fixed_bytes(gpu_, budget_, machine_) + on_gpu.shared() + on_gpu.head();
     const auto on_cpu = load_of(kOnCpu, head, allowed);
     auto ram = on_cpu.shared() + on_cpu.head() + model_.embedding.bytes + budget_.ram_reserve_bytes +
-               on_gpu.pinned(2);
+               on_gpu.pinned(crossing_rows(head, allowed));
     if (head == kOnGpu) ram += logit_bytes(model_, workload_);
     if (vram > budget_.vram_bytes) return;
     SearchCase added;
     added.head = head;
-    added.allowed = std::move(allowed);
     // All but draft rows is aligned on the GPU, so aligning their sum is aligning the whole.
     added.vram_limit_bytes =
         (budget_.vram_bytes - vram.value()) / kBufferAlignmentBytes * kBufferAlignmentBytes;
     added.ram_fixed_bytes = ram.value();
+    added.needs_gpu = streams(allowed);
+    added.allowed = std::move(allowed);
     space_.cases.push_back(std::move(added));
   }
 

@@ -34,6 +34,8 @@ struct SearchCase {
   std::vector<std::array<bool, 2>> allowed;  ///< by sort: on the CPU, on the GPU
   std::uint64_t vram_limit_bytes = 0;        ///< of the sum of vram_bytes
   std::uint64_t ram_fixed_bytes = 0;         ///< RAM beyond the sums of ram_bytes, and drafts_bytes aligned
+  bool needs_gpu =
+      false;  ///< RAM holds only where some unit is on the GPU, so that others are streamed there
 
   [[nodiscard]] bool allows(const UnitBytes& unit, std::size_t side) const {
     return allowed[unit.sort][side];

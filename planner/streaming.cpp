@@ -9,11 +9,6 @@
 namespace tandem::planner {
 namespace {
 
-std::uint32_t largest_chunk_rows(const Workload& workload) noexcept {
-  const auto rows = chunk_rows(workload.micro_batch, workload.sequences);
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(rows, workload.max_seq_len));
-}
-
 /// The GPU that some unit is on; the CPU if none is.
 Device gpu_of(const Placement& placement) noexcept {
   for (const auto unit : all_units(placement.ffn.size())) {
@@ -34,7 +29,7 @@ ByteCount stream_buffer_bytes(const ModelInput& model) {
 
 std::uint32_t paying_stream_rows(const ModelInput& model, const Workload& workload,
                                  const MachineProfile& machine, Device gpu) {
-  const auto largest_chunk = largest_chunk_rows(workload);
+  const auto largest_chunk = longest_chunk_rows(workload);
   if (machine.stream_rows > 0) {
     const auto rows = std::ceil(machine.stream_rows);
     return rows <= largest_chunk ? static_cast<std::uint32_t>(rows) : 0;
@@ -56,11 +51,6 @@ std::uint32_t paying_stream_rows(const ModelInput& model, const Workload& worklo
     (pays(middle) ? paying : too_few) = middle;
   }
   return paying;
-}
-
-bool may_stream(const Workload& workload) noexcept {
-  const auto rows = workload.stream_rows.value_or(0);
-  return rows > 0 && rows <= largest_chunk_rows(workload);
 }
 
 std::vector<UnitRef> streamed_units(const Workload& workload, const Placement& placement) {
@@ -90,6 +80,29 @@ Placement computed_at(const Workload& workload, const Placement& placement) {
   auto computed = placement;
   for (const auto unit : streamed_units(workload, placement)) computed.move(unit, gpu_of(placement));
   return computed;
+}
+
+Directions<std::uint32_t> crossing_rows(const Workload& workload, const Placement& placement,
+                                        Device embedding_device, std::uint32_t in_place_rows,
+                                        std::uint32_t streamed_rows) {
+  const auto in_place = directions_of(stages_of(placement), embedding_device);
+  const auto streamed = directions_of(stages_of(computed_at(workload, placement)), embedding_device);
+  const auto rows = [&](bool cross_in_place, bool cross_streamed) {
+    return std::max(cross_in_place ? in_place_rows : 0, cross_streamed ? streamed_rows : 0);
+  };
+  return {rows(in_place.to_gpu, streamed.to_gpu), rows(in_place.to_cpu, streamed.to_cpu)};
+}
+
+Directions<std::uint32_t> most_crossing_rows(const Workload& workload, const Placement& placement,
+                                             Device embedding_device) {
+  const bool streams = !streamed_units(workload, placement).empty();
+  const auto most = streams ? most_rows_beside_streams(workload) : most_rows(workload);
+  return crossing_rows(workload, placement, embedding_device, most.ffn_rows, most.rows);
+}
+
+RowCounts most_rows(const Plan& plan, Device device) {
+  const bool beside_streams = device == Device::cpu && !streamed_units(plan).empty();
+  return beside_streams ? most_rows_beside_streams(plan.workload) : most_rows(plan.workload);
 }
 
 bool streams_prefill_step(const Workload& workload) noexcept {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "planner/batch_rows.h"
 #include "planner/byte_count.h"
 #include "planner/cost.h"
 
@@ -20,9 +21,6 @@ ByteCount stream_buffer_bytes(const ModelInput& model);
 std::uint32_t paying_stream_rows(const ModelInput& model, const Workload& workload,
                                  const MachineProfile& machine, Device gpu);
 
-/// Some chunk of a prompt may have stream_rows rows.
-bool may_stream(const Workload& workload) noexcept;
-
 /// The FFN halves that are streamed in chunks of stream_rows rows and more: all that are on the CPU, where
 /// some chunk may have them and some unit is on a GPU.
 std::vector<UnitRef> streamed_units(const Workload& workload, const Placement& placement);
@@ -34,6 +32,19 @@ std::uint64_t load_buffer_bytes(const Plan& plan, const ModelInput& model);
 
 /// Where units are computed in such chunks.
 Placement computed_at(const Workload& workload, const Placement& placement);
+
+/// Rows that cross at once, by direction: at most `in_place_rows` in steps of which nothing is streamed, and
+/// `streamed_rows` in others; 0 where none do.
+Directions<std::uint32_t> crossing_rows(const Workload& workload, const Placement& placement,
+                                        Device embedding_device, std::uint32_t in_place_rows,
+                                        std::uint32_t streamed_rows);
+
+/// The most that do.
+Directions<std::uint32_t> most_crossing_rows(const Workload& workload, const Placement& placement,
+                                             Device embedding_device);
+
+/// The most rows of what `device` is given at once by `plan`.
+RowCounts most_rows(const Plan& plan, Device device);
 
 /// A step of prefill_step is a chunk that is.
 bool streams_prefill_step(const Workload& workload) noexcept;

@@ -1,13 +1,16 @@
 #include "daemon/engine/plan_executor.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 
-#include "planner/activations.h"
+#include "planner/streaming.h"
 
 namespace tandem::engine {
 
 PlanExecutor::PlanExecutor(const memory::BoundPlan& plan, const CpuOptions& options)
     : plan_(plan),
+      most_(planner::most_rows(plan.plan(), planner::Device::cpu)),
       high_water_(plan.plan(), plan.model()),
       team_(options.threads),
       segments_(segments_of(plan.plan())) {
@@ -49,8 +52,10 @@ memory::WantedRows wanted_of(const Rows& rows) noexcept {
 }  // namespace
 
 void PlanExecutor::begin(const Rows& rows) {
-  high_water_.note(batch_of(rows), wanted_of(rows));
-  if (rows.streamed) high_water_.note_streamed(static_cast<std::uint32_t>(rows.tokens.size()));
+  if (rows.tokens.size() > (rows.streamed ? most_.rows : most_.ffn_rows))
+    throw std::length_error(std::to_string(rows.tokens.size()) +
+                            " rows are more than a step of this plan has");
+  high_water_.note(batch_of(rows), wanted_of(rows), rows.streamed);
   on_the_way_.push(&rows);
   if (pipeline_) pipeline_->begin(rows, rows.streamed ? streamed_ : in_place_);
 }

@@ -14,6 +14,7 @@
 #include "daemon/scheduler/scheduler.h"
 #include "memory/bind.h"
 #include "memory/high_water.h"
+#include "planner/batch_rows.h"
 #include "planner/plan.h"
 
 namespace tandem::engine {
@@ -33,6 +34,7 @@ class PlanExecutor final : public Executor {
 
   [[nodiscard]] std::uint32_t vocab() const noexcept override;
   void start() override;
+  /// Throws std::length_error where there are more than a step of the scheduler ever has by the plan.
   void begin(const Rows& rows) override;
   BytesRead finish() override;
   [[nodiscard]] std::span<float> logits(std::uint32_t i) noexcept override;
@@ -44,6 +46,7 @@ class PlanExecutor final : public Executor {
 
  private:
   const memory::BoundPlan& plan_;
+  const planner::RowCounts most_;  ///< of the CPU, whose halves may get fewer rows
   memory::HighWater high_water_;
   cpu::Team team_;
   std::vector<Segment> segments_;  ///< of both ways

@@ -59,13 +59,13 @@ TEST(TandemPlan, TakesEveryOption) {
 
 TEST(TandemPlan, ExitsWith2AndStillPrintsWhereItDoesNotFit) {
   const auto run =
-      run_tandem("plan " + kModel + " --json --devices cpu --ram 7GB --context 262144 --sequences 1");
+      run_tandem("plan " + kModel + " --json --devices cpu --ram 6GB --context 262144 --sequences 1");
   EXPECT_EQ(run.exit_code, 2) << run.err;
   const auto plan = json::parse(run.out);
   EXPECT_EQ(plan["fits"], false);
   EXPECT_GT(plan["shortfalls"]["ram_bytes"], 0);
   EXPECT_TRUE(plan["largest_context"].is_null());
-  EXPECT_EQ(run_tandem("plan " + kModel + " --devices cpu --ram 7GB").exit_code, 2);
+  EXPECT_EQ(run_tandem("plan " + kModel + " --devices cpu --ram 6GB").exit_code, 2);
 }
 
 TEST(TandemPlan, ExitsWith1OnUsage) {

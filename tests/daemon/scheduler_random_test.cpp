@@ -10,9 +10,20 @@
 #include <gtest/gtest.h>
 
 #include "daemon/scheduler/scheduler.h"
+#include "planner/batch_rows.h"
 
 namespace tandem::scheduler {
 namespace {
+
+/// What a plan counts on of steps within `limits`.
+planner::RowCounts counted_on(const Limits& limits) {
+  planner::Workload workload;
+  workload.sequences = limits.sequences;
+  workload.micro_batch = limits.micro_batch;
+  workload.max_seq_len = limits.max_seq_len;
+  workload.stream_rows = limits.stream_rows;
+  return planner::most_rows_beside_streams(workload);
+}
 
 struct Watched {
   Request request;
@@ -162,6 +173,8 @@ class History {
       ASSERT_TRUE(slots.insert(work.slot).second);
     }
     ASSERT_LE(rows, limits_.micro_batch);
+    const auto most = counted_on(limits_);
+    ASSERT_LE(rows, step.streamed ? most.rows : most.ffn_rows) << "room that no plan has";
     ASSERT_LE(logits, limits_.logit_rows);
     check_pages();
     in_flight_.push_back(step);
@@ -275,6 +288,33 @@ TEST(SchedulerRandom, HistoriesKeepEveryInvariant) {
     SCOPED_TRACE(seed);
     History(seed).play(200);
   }
+}
+
+/// Rows of one step with a prompt of every sequence, together of `rows` rows.
+std::uint64_t rows_of_a_step(const Limits& limits, std::uint32_t rows) {
+  Scheduler scheduler(limits);
+  for (std::uint32_t i = 0; i < limits.sequences; ++i) {
+    const auto length = rows / limits.sequences + (i < rows % limits.sequences ? 1 : 0);
+    scheduler.submit({.id = i + 1, .prompt_tok = length, .max_new_tok = 1});
+  }
+  std::uint64_t taken = 0;
+  for (const auto& work : scheduler.next().work) taken += work.rows;
+  return taken;
+}
+
+TEST(SchedulerRandom, AsManyRowsAsAPlanCountsOnComeTogether) {
+  int fewer_in_place = 0;
+  for (std::uint32_t seed = 1; seed <= 2000; ++seed) {
+    auto limits = History(seed).limits();
+    limits.max_queued = limits.sequences;
+    limits.pages = limits.sequences * ((limits.max_seq_len - 1) / limits.page_tok + 1);
+    const auto most = counted_on(limits);
+    ASSERT_EQ(rows_of_a_step(limits, most.ffn_rows), most.ffn_rows) << "seed " << seed;
+    fewer_in_place += most.ffn_rows < most.rows ? 1 : 0;
+    limits.stream_rows = 0;
+    ASSERT_EQ(rows_of_a_step(limits, most.rows), most.rows) << "seed " << seed;
+  }
+  EXPECT_GT(fewer_in_place, 100);
 }
 
 TEST(SchedulerRandom, PromptsAreCutAlikeWhoeverSharesTheSteps) {

@@ -35,7 +35,7 @@ ModelInput two_layers() {
   return model;
 }
 
-constexpr RowCounts kRows{16, 8};
+constexpr RowCounts kRows{16, 16, 8};
 
 TEST(Activations, FollowTheLargestLayer) {
   const auto layout = activation_layout(two_layers(), all_units(2), Device::cpu, kRows);
@@ -70,7 +70,7 @@ TEST(Activations, KeepIntegersOnlyForMatricesThatMultiplyThem) {
 TEST(Activations, HaveOnlyTheBuffersTheUnitsUse) {
   auto model = two_layers();
   const std::vector<UnitRef> ffn{{UnitKind::ffn, 1}};
-  const auto of_ffn = activation_layout(model, ffn, Device::cpu, {8, 8});
+  const auto of_ffn = activation_layout(model, ffn, Device::cpu, {8, 8, 8});
   EXPECT_EQ(of_ffn.q_bytes + of_ffn.k_bytes + of_ffn.v_bytes + of_ffn.attended_bytes, 0U);
   EXPECT_EQ(of_ffn.gate_bytes, 8U * 160 * 4);
   const std::vector<UnitRef> head{{UnitKind::head, 0}};
@@ -83,10 +83,29 @@ TEST(Activations, HaveOnlyTheBuffersTheUnitsUse) {
   EXPECT_EQ(activation_layout(model, std::span<const UnitRef>{}, Device::cpu, kRows), ActivationLayout{});
 }
 
+TEST(Activations, HaveFewerRowsWhereOnlyFfnHalvesUseThem) {
+  auto model = two_layers();
+  model.layers[0].ffn.quantised_elems = 320;
+  constexpr RowCounts kFewToFfn{16, 4, 8};
+  const std::vector<UnitRef> ffn{{UnitKind::ffn, 0}};
+  const auto of_ffn = activation_layout(model, ffn, Device::cpu, kFewToFfn);
+  EXPECT_EQ(of_ffn.total_bytes(), 4U * 4 * (3 * 96 + 2 * 320) + 4 * 10 * 40);
+  const auto of_all = activation_layout(model, all_units(2), Device::cpu, kFewToFfn);
+  auto expected = activation_layout(model, all_units(2), Device::cpu, kRows);
+  expected.gate_bytes = expected.up_bytes = 4U * 320 * 4;
+  expected.quantised_bytes = 16U * 8 * 40;  // of attention's rows, though FFN's are longer
+  EXPECT_EQ(of_all, expected);
+  const std::vector<UnitRef> with_head{{UnitKind::ffn, 0}, {UnitKind::head, 0}};
+  const auto of_both = activation_layout(model, with_head, Device::cpu, kFewToFfn);
+  EXPECT_EQ(of_both.residual_bytes, 16U * 96 * 4);
+  EXPECT_EQ(of_both.normed_bytes, 8U * 96 * 4);
+  EXPECT_EQ(of_both.projected_bytes, 4U * 96 * 4);
+}
+
 TEST(Activations, StartEveryBufferAtAMultipleOf64) {
   auto model = two_layers();
   model.hyper.width = 33;
-  const auto layout = activation_layout(model, all_units(2), Device::cpu, {1, 1});
+  const auto layout = activation_layout(model, all_units(2), Device::cpu, {1, 1, 1});
   EXPECT_EQ(layout.residual_bytes, 192U);
   EXPECT_EQ(layout.quantised_bytes % kBufferAlignmentBytes, 0U);
 }
@@ -105,23 +124,10 @@ TEST(Activations, CountKvRowsByLayoutAndType) {
   EXPECT_EQ(kv_row_elems(gemma4_global, KvLayout::vector_rotated), 640U);
 }
 
-TEST(Activations, KeepLogitsForEverySequenceAndAtLeastEight) {
-  Workload workload;
-  EXPECT_EQ(logit_rows(workload), 8U);
-  workload.sequences = 20;
-  EXPECT_EQ(logit_rows(workload), 20U);
-  workload.draft_rows = 4;
-  EXPECT_EQ(logit_rows(workload), 100U);
-  workload = Workload{};
-  workload.sequences = 1;
-  workload.micro_batch = 3;
-  EXPECT_EQ(logit_rows(workload), 3U);
-}
-
 TEST(Activations, RefuseSizesBeyond64Bits) {
   RowWidths widths;
-  widths.residual_elems = ~std::uint64_t{0} / 100;
-  EXPECT_THROW(activation_layout(widths, {65536, 8}), BadQuestion);
+  widths.attention_elems = ~std::uint64_t{0} / 100;
+  EXPECT_THROW(activation_layout(widths, {65536, 65536, 8}), BadQuestion);
 }
 
 TEST(StepBuffers, HaveAPieceForEachSortThatTheGpuIsToldOf) {
@@ -158,12 +164,6 @@ TEST(LoadBuffer, IsHalfOfTheLargestTensorUpToFourMebibytes) {
 TEST(Choices, HaveACountTheBestAndTheChangesOfEachRow) {
   EXPECT_EQ(choice_bytes(0, 0), 0U);
   EXPECT_EQ(choice_bytes(3, 3 * kMostEdits), 64U + 3 * 256 * (8 + 24));
-  Workload workload;
-  workload.sequences = 3;
-  workload.draft_rows = 2;
-  EXPECT_EQ(choice_rows(workload), 9U);
-  workload.micro_batch = 8;
-  EXPECT_EQ(choice_rows(workload), 8U);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "planner/least_ram.h"
 
+#include <algorithm>
 #include <optional>
 
 #include <gtest/gtest.h>
@@ -19,6 +20,8 @@ std::optional<std::uint64_t> least_walked(const planner_test::SmallSearch& searc
     const CaseCosts costs{&space, &within, &search.costs, Timing::serial};
     for (const auto& sides : planner_test::all_sides(space.units.size())) {
       if (!planner_test::allows(costs, sides)) continue;
+      const bool all_on_cpu = within.head == kOnCpu && std::ranges::count(sides, kOnGpu) == 0;
+      if (within.needs_gpu && all_on_cpu) continue;
       const auto spent = spent_by(costs, sides);
       if (spent.vram_bytes > within.vram_limit_bytes) continue;
       const auto drafts = (spent.drafts_bytes + 63) / 64 * 64;

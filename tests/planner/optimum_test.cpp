@@ -159,6 +159,34 @@ TEST(Optimum, EqualsBruteForceWherePromptsAreStreamed) {
   EXPECT_GT(nearly_all_on_the_cpu, 50);
 }
 
+/// The CPU's FFN halves need less room where they are streamed, which is where anything is on the GPU: RAM
+/// for little on the GPU is often too little for nothing there.
+TEST(Optimum, EqualsBruteForceWhereStreamingSavesRam) {
+  std::mt19937 random(60);
+  int too_little_for_the_cpu_alone = 0;
+  for (int round = 0; round < 1200; ++round) {
+    auto question = random_question(random, 3);
+    auto& workload = question.workload;
+    workload.micro_batch += 20;
+    workload.max_seq_len += 20;
+    workload.stream_rows = static_cast<std::uint32_t>(pick(random, 1, 4));
+    const auto units = all_units(question.layers());
+    auto few = Placement::all_on(Device::cpu, question.layers());
+    const auto moved = pick(random, 1, 3);
+    for (std::uint64_t i = 0; i < moved; ++i)
+      few.move(units[pick(random, 0, units.size() - 1)], question.gpu);
+    const auto walker = question.walker();
+    const auto bytes = walker.walk(few, 1, 1, 1);
+    question.budget.ram_bytes = bytes.ram_bytes - (round % 4 == 0 ? 1 : 0);
+    if (round % 3 != 0) question.budget.vram_bytes = bytes.vram_bytes;
+    expect_optimal(question, {}, round);
+    if (HasFatalFailure()) return;
+    const auto on_cpu = walker.walk(Placement::all_on(Device::cpu, question.layers()), 1, 1, 1);
+    too_little_for_the_cpu_alone += on_cpu.ram_bytes > question.budget.ram_bytes ? 1 : 0;
+  }
+  EXPECT_GT(too_little_for_the_cpu_alone, 300);
+}
+
 /// Where the devices are about equally busy thousands of placements are near the best.
 TEST(Optimum, IsProvenForLargeModelsWhereBothDevicesAreBusy) {
   // Beside so many channels of memory these cards read weights about as fast as the CPU does.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <map>
 #include <set>
 #include <string>
 
@@ -97,19 +98,41 @@ struct Counter {
       for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
         if (placement.attention[i] != device) continue;
         for (std::uint32_t r = 0; r < workload.sequences * workload.draft_rows; ++r) drafts += row(i);
-        chunk = std::max(chunk, workload.micro_batch * row(i));
+        chunk = std::max(chunk, most_rows() * row(i));
       }
       bytes[{device, Purpose::kv_staging}] += up_to_64(drafts) + up_to_64(chunk);
     }
   }
 
+  /// Of the longest piece of a prompt.
+  [[nodiscard]] std::uint64_t chunk_rows() const {
+    std::uint64_t chunk = workload.micro_batch - (workload.sequences - 1);
+    while (chunk > 32 && chunk % 32 != 0) --chunk;
+    return std::min(chunk, workload.max_seq_len);
+  }
+
+  /// Every sequence in turn brings rows of its prompt, fewer than `end` of a chunk, or what it decodes, until
+  /// nothing more fits.
+  [[nodiscard]] std::uint64_t filled_below(std::uint64_t end) const {
+    std::uint64_t rows = 0;
+    for (std::uint32_t sequence = 0; sequence < workload.sequences; ++sequence) {
+      for (std::uint64_t row = 0; row + 1 < end || row <= workload.draft_rows; ++row) {
+        if (rows < workload.micro_batch) ++rows;
+      }
+    }
+    return rows;
+  }
+  [[nodiscard]] std::uint64_t most_rows() const { return filled_below(chunk_rows() + 1); }
+  /// With units on the CPU computing what is not streamed.
+  [[nodiscard]] std::uint64_t most_rows_in_place() const {
+    return streamed().empty() ? most_rows() : filled_below(*workload.stream_rows);
+  }
+
   /// FFN halves of the CPU whose weights pass through the GPU, if some chunk is long enough.
   [[nodiscard]] std::vector<std::size_t> streamed() const {
     std::vector<std::size_t> layers;
-    auto chunk = workload.micro_batch - (workload.sequences - 1);
-    while (chunk > 32 && chunk % 32 != 0) --chunk;
     const auto rows = workload.stream_rows.value_or(0);
-    if (rows == 0 || rows > chunk || rows > workload.max_seq_len || gpu() == Device::cpu) return layers;
+    if (rows == 0 || rows > chunk_rows() || gpu() == Device::cpu) return layers;
     for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
       if (placement.ffn[i] == Device::cpu) layers.push_back(i);
     }
@@ -141,20 +164,20 @@ struct Counter {
   [[nodiscard]] bool untied() const { return header.find_tensor("output.weight") != nullptr; }
   [[nodiscard]] std::uint64_t logit_rows() const {
     const auto rows = std::max<std::uint64_t>(8, workload.sequences * (1 + workload.draft_rows));
-    return std::min<std::uint64_t>(rows, workload.micro_batch);
+    return std::min<std::uint64_t>(rows, most_rows());
   }
 
   /// Buffer after buffer, each as large as some unit of the device needs it.
   void count_activations() {
-    const std::uint64_t m = workload.micro_batch;
+    const auto m = most_rows();
     const auto width = header.find_tensor("output_norm.weight")->dims[0];
     const auto streams = streamed();
     for (const auto device : {Device::cpu, Device::cuda0, Device::emulated0}) {
       std::uint64_t x = 0, normed = 0, projected = 0, q = 0, k = 0, v = 0, ffn = 0, blocks = 0;
       const auto need = [](std::uint64_t& buffer, std::uint64_t elems) { buffer = std::max(buffer, elems); };
       if (placement.head == device) {
-        x = m * width;
-        normed = logit_rows() * width;
+        need(x, m * width);
+        need(normed, logit_rows() * width);
         blocks = logit_rows() * ((integers(untied() ? "output.weight" : "token_embd.weight") + 31) / 32);
       }
       for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
@@ -162,7 +185,11 @@ struct Counter {
         const bool streamed_here =
             device != Device::cpu && device == gpu() && std::ranges::find(streams, i) != streams.end();
         const bool feeds = placement.ffn[i] == device || streamed_here;
-        if (attends || feeds) x = normed = projected = m * width;
+        const auto n = device == Device::cpu ? most_rows_in_place() : m;
+        for (auto* const rows : {&x, &normed, &projected}) {
+          if (attends) need(*rows, m * width);
+          if (feeds) need(*rows, n * width);
+        }
         if (attends) {
           need(q, m * dim(i, "attn_q", 1));
           need(k, m * dim(i, "attn_k", 1));
@@ -170,8 +197,8 @@ struct Counter {
           need(blocks, m * ((integers(i, {"attn_q", "attn_k", "attn_v", "attn_output"}) + 31) / 32));
         }
         if (feeds) {
-          need(ffn, m * dim(i, "ffn_gate", 1));
-          need(blocks, m * ((integers(i, {"ffn_gate", "ffn_up", "ffn_down"}) + 31) / 32));
+          need(ffn, n * dim(i, "ffn_gate", 1));
+          need(blocks, n * ((integers(i, {"ffn_gate", "ffn_up", "ffn_down"}) + 31) / 32));
         }
       }
       if (x == 0) continue;
@@ -214,21 +241,21 @@ struct Counter {
       if (placement.attention[i] == Device::cpu || slides(i)) continue;
       pages = workload.sequences * ((workload.max_seq_len + 63) / 64);
     }
-    auto sum = up_to_64(workload.micro_batch * std::uint64_t{48}) + up_to_64(pages * 4);
+    auto sum = up_to_64(most_rows() * 48) + up_to_64(pages * 4);
     if (placement.head == Device::cpu) return sum;
     const auto choices =
         std::min<std::uint64_t>(workload.sequences * (1 + workload.draft_rows), workload.micro_batch);
     sum += up_to_64(logit_rows() * 4) + up_to_64(choices * 4) + choices * 256 * (8 + 24);
-    return untied() ? sum : sum + up_to_64(workload.micro_batch * std::uint64_t{4});
+    return untied() ? sum : sum + up_to_64(most_rows() * 4);
   }
 
   void count_transfers() {
     const auto width = header.find_tensor("output_norm.weight")->dims[0];
-    const auto buffer = up_to_64(workload.micro_batch * width * 4);
-    std::set<std::pair<Device, Device>> directions;
+    std::map<std::pair<Device, Device>, std::uint64_t> directions;  // with rows
+    auto rows = most_rows_in_place();
     auto at = untied() ? Device::cpu : placement.head;
     const auto go = [&](Device next) {
-      if (next != at) directions.emplace(at, next);
+      if (next != at) directions[{at, next}] = std::max(directions[{at, next}], rows);
       at = next;
     };
     for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
@@ -237,6 +264,7 @@ struct Counter {
     }
     go(placement.head);
     if (!streamed().empty()) {
+      rows = most_rows();
       at = untied() ? Device::cpu : placement.head;
       for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
         go(placement.attention[i]);
@@ -247,7 +275,9 @@ struct Counter {
     for (const auto gpu : {Device::cuda0, Device::emulated0}) {
       if (!bytes.contains({gpu, Purpose::activations})) continue;
       bytes[{gpu, Purpose::transfer}] = steps();
-      bytes[{Device::cpu, Purpose::transfer}] = steps() + load_buffer() + directions.size() * 2 * buffer;
+      auto& pinned = bytes[{Device::cpu, Purpose::transfer}];
+      pinned = steps() + load_buffer();
+      for (const auto& [direction, crossing] : directions) pinned += 2 * up_to_64(crossing * width * 4);
       if (streamed().empty()) continue;
       std::uint64_t largest = 0;
       for (std::size_t i = 0; i < hyper.layers.size(); ++i) {
@@ -272,7 +302,7 @@ struct Counter {
     const auto& query = *find("attn_q");
     const auto head_dim = find("attn_q_norm")->dims[0];
     const auto heads = query.dims[1] / head_dim;
-    const auto room = std::uint64_t{workload.micro_batch} * query.dims[0];
+    const auto room = most_rows() * query.dims[0];
     if (room / (8 * heads * (head_dim + 2)) >= 3) operations.push_back("merge");
     return operations.size();
   }

@@ -29,11 +29,18 @@ std::uint64_t longest_chunk(const planner::Workload& workload) {
   return std::min(rows, workload.max_seq_len);
 }
 
+/// Rows of a step to which each sequence brings a chunk of at most `chunk` rows, or what it decodes.
+std::uint64_t most_rows(const planner::Workload& workload, std::uint64_t chunk) {
+  const auto of_a_sequence = std::max<std::uint64_t>(chunk, 1 + workload.draft_rows);
+  return std::min<std::uint64_t>(workload.micro_batch, of_a_sequence * workload.sequences);
+}
+
 /// What the units of one device need together.
 struct Side {
   bool used = false;
   bool has_head = false;
-  bool has_halves = false;
+  bool has_attention = false;
+  bool has_ffn = false;
   bool sees_pages = false;
   std::uint64_t bytes = 0;
   std::uint64_t drafts = 0;
@@ -43,6 +50,7 @@ struct Side {
   std::uint64_t v = 0;
   std::uint64_t ffn = 0;
   std::uint64_t integers = 0;
+  std::uint64_t ffn_integers = 0;
   std::uint64_t head_integers = 0;
   std::uint64_t largest_bytes = 0;                       ///< tensor
   std::set<std::pair<bool, std::uint64_t>> rope_tables;  ///< kind of attention and bytes
@@ -132,7 +140,7 @@ std::uint64_t SlowWalk::operations_of(const Unit& unit) const {
   operations += unit.v_elems > 0 ? 1 : 0;
   operations += workload_.draft_rows > 0 ? 1 : 0;
   operations += unit.integer_elems > 0 ? 1 : 0;
-  operations += workload_.micro_batch * width_ / parts_floats > 2 ? 1 : 0;
+  operations += most_rows(workload_, longest_chunk(workload_)) * width_ / parts_floats > 2 ? 1 : 0;
   return operations;
 }
 
@@ -285,7 +293,8 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
   WalkResult result;
   Side cpu;
   Side gpu;
-  std::set<bool> directions;  // true: to the GPU
+  std::array<bool, 2> crosses{};           // [1]: to the GPU
+  std::array<bool, 2> crosses_streamed{};  // in a step whose weights are streamed
   const auto row_bytes = static_cast<double>(rows * sequences * width_ * 4);
   const auto crossing_ps = static_cast<std::uint64_t>(
       std::llround((machine_.crossing_us * 1e-6 + row_bytes / (machine_.pcie_gb_per_s * 1e9)) * 1e12));
@@ -295,7 +304,7 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
     auto& busy_ps = on_gpu ? result.gpu_ps : result.cpu_ps;
     const bool enters = !started || rows_on_gpu != on_gpu;
     if (rows_on_gpu != on_gpu) {
-      directions.insert(on_gpu);
+      crosses.at(on_gpu ? 1 : 0) = true;
       result.travel_ps += crossing_ps / parts;
     }
     if (enters) {
@@ -308,8 +317,9 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
     auto& side = on_gpu ? gpu : cpu;
     side.used = true;
     side.has_head = side.has_head || is_head;
-    side.has_halves = side.has_halves || !is_head;
-    auto& integers = is_head ? side.head_integers : side.integers;
+    side.has_attention = side.has_attention || unit.attends;
+    side.has_ffn = side.has_ffn || (!is_head && !unit.attends);
+    auto& integers = is_head ? side.head_integers : unit.attends ? side.integers : side.ffn_integers;
     integers = std::max(integers, unit.integer_elems);
     side.largest_bytes = std::max(side.largest_bytes, unit.largest_bytes);
     side.bytes += on_gpu ? unit.copied_bytes : unit.mapped_bytes;
@@ -338,7 +348,7 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
     // The way of a chunk whose weights are streamed: every FFN half is on the GPU.
     bool on_gpu = own_embedding_bytes_ == 0 && placement.head != Device::cpu;
     const auto pass = [&](bool next) {
-      if (next != on_gpu) directions.insert(next);
+      if (next != on_gpu) crosses_streamed.at(next ? 1 : 0) = true;
       on_gpu = next;
     };
     for (std::size_t i = 0; i < layers_.size(); ++i) {
@@ -346,16 +356,18 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
       pass(true);
       if (placement.ffn[i] != Device::cpu) continue;
       streams = true;
-      gpu.has_halves = true;
+      gpu.has_ffn = true;
       gpu.ffn = std::max(gpu.ffn, layers_[i][1].ffn_elems);
-      gpu.integers = std::max(gpu.integers, layers_[i][1].integer_elems);
+      gpu.ffn_integers = std::max(gpu.ffn_integers, layers_[i][1].integer_elems);
       gpu.largest_bytes = std::max(gpu.largest_bytes, layers_[i][1].largest_bytes);
     }
     pass(placement.head != Device::cpu);
   }
 
-  const std::uint64_t m = workload_.micro_batch;
-  const auto floats = [m](std::uint64_t elems) { return up_to_64(m * elems * 4); };
+  // Streaming leaves chunks of fewer rows to the CPU's FFN halves, and to what crosses for them alone.
+  const auto m = most_rows(workload_, longest_chunk(workload_));
+  const auto in_place = streams ? most_rows(workload_, stream_rows - 1) : m;
+  const auto floats = [](std::uint64_t n, std::uint64_t elems) { return up_to_64(n * elems * 4); };
   const auto integers = [](std::uint64_t n, std::uint64_t elems) {
     return up_to_64(n * ((elems + 31) / 32) * 40);
   };
@@ -364,15 +376,24 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
   const auto logits = up_to_64(logit_rows * vocab_ * 4);
   const auto total = [&](const Side& side) {
     if (!side.used) return std::uint64_t{0};
+    const auto ffn_rows = &side == &cpu ? in_place : m;
+    const auto rows_of_halves = side.has_attention ? m : side.has_ffn ? ffn_rows : 0;
     auto bytes = side.bytes + up_to_64(side.drafts) + up_to_64(m * side.longest_kv_row);
     for (const auto& table : side.rope_tables) bytes += table.second;
-    bytes += std::max(integers(m, side.integers), integers(logit_rows, side.head_integers));
+    bytes += std::max({integers(m, side.integers), integers(ffn_rows, side.ffn_integers),
+                       integers(logit_rows, side.head_integers)});
     // Rows as they come, normed rows, and what halves project.
-    bytes += floats(width_) + (side.has_halves ? 2 * floats(width_) : up_to_64(logit_rows * width_ * 4));
-    return bytes + 2 * floats(side.q) + floats(side.k) + floats(side.v) + 2 * floats(side.ffn);
+    bytes += floats(side.has_head ? m : rows_of_halves, width_);
+    bytes += floats(std::max(rows_of_halves, side.has_head ? logit_rows : 0), width_);
+    bytes += floats(rows_of_halves, width_);
+    bytes += 2 * floats(m, side.q) + floats(m, side.k) + floats(m, side.v);
+    return bytes + 2 * floats(ffn_rows, side.ffn);
   };
-  result.ram_bytes = total(cpu) + logits + own_embedding_bytes_ + budget_.ram_reserve_bytes +
-                     directions.size() * 2 * floats(width_);
+  result.ram_bytes = total(cpu) + logits + own_embedding_bytes_ + budget_.ram_reserve_bytes;
+  for (const std::size_t to : {0, 1}) {
+    const auto crossing = crosses_streamed.at(to) && streams ? m : crosses.at(to) ? in_place : 0;
+    result.ram_bytes += 2 * floats(crossing, width_);
+  }
   if (gpu.used) {
     // Where rows stand, the pages that they see, and with the head what is embedded, wanted and chosen from.
     auto step_bytes = up_to_64(m * 48);

@@ -94,7 +94,10 @@ void fill_with_pattern(memory::BoundPlan& bound) {
 class FullestSteps {
  public:
   FullestSteps(PlanExecutor& executor, const memory::BoundPlan& bound)
-      : executor_(executor), plan_(bound.plan()), vocab_(bound.hyper().vocab) {
+      : executor_(executor),
+        plan_(bound.plan()),
+        vocab_(bound.hyper().vocab),
+        next_(bound.plan().workload.sequences) {
     const auto pages = plan_.kv_pages.pages / plan_.workload.sequences;
     for (std::uint32_t slot = 0; slot < plan_.workload.sequences; ++slot) {
       auto& table = pages_.emplace_back(pages);
@@ -103,41 +106,78 @@ class FullestSteps {
   }
 
   /// Prompts of all sequences side by side, then the newest row and the drafts of each.  Where weights are
-  /// streamed, every third and fourth step goes that way: either way has both crossing buffers then.
+  /// streamed, every third and fourth step goes that way if a prompt has enough rows left: either way has
+  /// both crossing buffers then.  So have prompts that take one step if they come twice.
   void run() {
     executor_.start();
-    const auto& workload = plan_.workload;
-    const auto newest_rows = 1 + workload.draft_rows;
-    const auto part = workload.micro_batch / workload.sequences;
-    const auto end = workload.max_seq_len - newest_rows;
-    const bool streams = workload.stream_rows.value_or(0) > 0;
-    for (std::uint64_t at = 0; at < end; at += part) {
-      auto rows = rows_at(at, static_cast<std::uint32_t>(std::min<std::uint64_t>(part, end - at)));
-      rows.streamed = streams && at / part % 4 >= 2;
-      if (at == 0) want_last(rows, planner::logit_rows(workload));
-      step(rows);
+    const auto newest_rows = 1 + plan_.workload.draft_rows;
+    end_ = plan_.workload.max_seq_len - newest_rows;
+    for (std::uint32_t steps = 0; steps < 2;) {
+      std::ranges::fill(next_, 0);
+      while (step_of_prompts(steps)) ++steps;
     }
-    auto rows = rows_at(end, newest_rows);
-    for (auto& sequence : rows.sequences) sequence.draft_rows = workload.draft_rows;
+    Rows rows;
+    for (std::uint32_t slot = 0; slot < pages_.size(); ++slot) add_rows(rows, slot, newest_rows);
+    for (auto& sequence : rows.sequences) sequence.draft_rows = plan_.workload.draft_rows;
     want_last(rows, static_cast<std::uint32_t>(rows.tokens.size()));
     if (executor_.reduces()) choose_with_edits(rows);
     step(rows);
   }
 
  private:
-  /// `n` rows of every sequence.
-  Rows rows_at(std::uint64_t position, std::uint32_t n) {
+  /// False if no prompt has any rows left.
+  bool step_of_prompts(std::uint32_t number) {
+    auto rows = number % 4 >= 2 ? streamed_chunks() : Rows();
+    if (rows.tokens.empty()) rows = chunks_in_place();
+    if (rows.tokens.empty()) return false;
+    want_last(rows, planner::logit_rows(plan_.workload));
+    step(rows);
+    return true;
+  }
+
+  [[nodiscard]] std::uint32_t left(std::uint32_t slot) const {
+    return static_cast<std::uint32_t>(end_ - next_[slot]);
+  }
+
+  /// Of every prompt the same number of rows, as many as may be computed where weights are.
+  Rows chunks_in_place() {
+    const auto sequences = plan_.workload.sequences;
+    auto most = plan_.workload.micro_batch / sequences;
+    if (streams()) most = std::min(most, *plan_.workload.stream_rows - 1);
     Rows rows;
-    for (std::uint32_t slot = 0; slot < plan_.workload.sequences; ++slot) {
-      rows.sequences.push_back({slot, slot * n, n, position, 0, pages_[slot].data(), 0, 0});
-      for (std::uint32_t r = 0; r < n; ++r) {
-        rows.tokens.push_back(static_cast<std::int32_t>((7 + position + r * 31 + slot * 3) % vocab_));
-      }
+    for (std::uint32_t slot = 0; slot < sequences; ++slot) add_rows(rows, slot, std::min(most, left(slot)));
+    return rows;
+  }
+
+  /// Of as many prompts as have room side by side when each has so many rows that its weights are streamed.
+  Rows streamed_chunks() {
+    Rows rows;
+    if (!streams()) return rows;
+    rows.streamed = true;
+    const auto least = *plan_.workload.stream_rows;
+    const auto together = std::min(plan_.workload.sequences, plan_.workload.micro_batch / least);
+    for (std::uint32_t slot = 0; slot < pages_.size() && rows.sequences.size() < together; ++slot) {
+      if (left(slot) < least) continue;
+      add_rows(rows, slot, std::min(plan_.workload.micro_batch / together, left(slot)));
     }
     return rows;
   }
 
-  static void want_last(Rows& rows, std::uint32_t n) {
+  [[nodiscard]] bool streams() const { return plan_.workload.stream_rows.value_or(0) > 0; }
+
+  /// The next `n` rows of a sequence.
+  void add_rows(Rows& rows, std::uint32_t slot, std::uint32_t n) {
+    if (n == 0) return;
+    const auto first_row = static_cast<std::uint32_t>(rows.tokens.size());
+    rows.sequences.push_back({slot, first_row, n, next_[slot], 0, pages_[slot].data(), 0, 0});
+    for (std::uint32_t r = 0; r < n; ++r) {
+      rows.tokens.push_back(static_cast<std::int32_t>((7 + next_[slot] + r * 31 + slot * 3) % vocab_));
+    }
+    next_[slot] += n;
+  }
+
+  static void want_last(Rows& rows, std::uint32_t most) {
+    const auto n = std::min(most, static_cast<std::uint32_t>(rows.tokens.size()));
     rows.wanted.resize(n);
     std::iota(rows.wanted.begin(), rows.wanted.end(), static_cast<std::uint32_t>(rows.tokens.size()) - n);
   }
@@ -161,6 +201,8 @@ class FullestSteps {
   const planner::Plan& plan_;
   const std::uint32_t vocab_;
   std::vector<std::vector<std::uint32_t>> pages_;
+  std::vector<std::uint64_t> next_;  ///< position of each sequence
+  std::uint64_t end_ = 0;            ///< of prompts
 };
 
 planner::Workload full_workload(std::uint32_t sequences) {
@@ -213,6 +255,11 @@ constexpr std::size_t kQuantisedLayers = 6;
 const auto kFloats = std::filesystem::path(test_support::reference_path("gemma4_4l.gguf"));
 constexpr std::size_t kFloatLayers = 4;
 
+/// The same, or another model where heads are too short for q8_0.
+std::filesystem::path floats_with(planner::KvType type) {
+  return type == planner::KvType::q8_0 ? test_support::reference_path("gemma3_4l.gguf") : kFloats;
+}
+
 /// Every second unit on the device.
 Placement mixed(std::size_t layers, Device head) {
   auto placement = Placement::all_on(Device::cpu, layers);
@@ -260,14 +307,69 @@ TEST_P(FullLoads, UseWhatIsPlannedForTheHeadAlone) {
   expect_all_used(kFloats, full_workload(GetParam()), placement);
 }
 
-// Of one sequence, the work that goes the one way and the work that goes the other are never as large.
-TEST(FullLoad, UsesWhatIsPlannedForStreamedPrompts) {
-  constexpr std::uint32_t kSequences = 3;
-  auto workload = full_workload(kSequences);
-  workload.stream_rows =
-      kMicroBatch / kSequences + 1;  // so many go in place at once, or two prompts' 12 streamed
-  expect_all_used(kQuantised, workload, halves(kQuantisedLayers));
-  expect_all_used(kFloats, workload, halves(kFloatLayers));
+/// Prompts that are streamed in chunks of so many rows and more, beside others.
+struct StreamedLoad {
+  std::uint32_t sequences = 1;
+  std::uint32_t stream_rows = 1;
+  std::uint32_t draft_rows = 0;
+  planner::KvType kv_type = planner::KvType::f16;
+};
+
+class StreamedLoads : public testing::TestWithParam<StreamedLoad> {
+ protected:
+  static planner::Workload workload() {
+    auto workload = full_workload(GetParam().sequences);
+    workload.stream_rows = GetParam().stream_rows;
+    workload.draft_rows = GetParam().draft_rows;
+    workload.kv_type = GetParam().kv_type;
+    return workload;
+  }
+  static std::filesystem::path floats() { return floats_with(GetParam().kv_type); }
+};
+
+TEST_P(StreamedLoads, UseWhatIsPlannedWhereTheCpuHasNoAttention) {
+  expect_all_used(kQuantised, workload(), halves(kQuantisedLayers));
+  expect_all_used(floats(), workload(), halves(kFloatLayers));
+  auto head_on_cpu = halves(kFloatLayers);
+  head_on_cpu.head = Device::cpu;
+  expect_all_used(floats(), workload(), head_on_cpu);
+}
+
+TEST_P(StreamedLoads, UseWhatIsPlannedWhereBothDevicesHaveBothHalves) {
+  expect_all_used(kQuantised, workload(), mixed(kQuantisedLayers, Device::emulated0));
+  for (const auto head : {Device::cpu, Device::emulated0}) {
+    expect_all_used(floats(), workload(), mixed(kFloatLayers, head));
+  }
+}
+
+TEST_P(StreamedLoads, UseWhatIsPlannedWhereNearlyAllIsOnOneDevice) {
+  auto placement = Placement::all_on(Device::cpu, kFloatLayers);
+  placement.attention[1] = Device::emulated0;
+  expect_all_used(floats(), workload(), placement);
+  placement = Placement::all_on(Device::emulated0, kFloatLayers);
+  placement.ffn.back() = Device::cpu;
+  expect_all_used(floats(), workload(), placement);
+}
+
+// In place go three sequences' three rows, one's eight or three's eight, which is a whole micro-batch.
+INSTANTIATE_TEST_SUITE_P(Prompts, StreamedLoads,
+                         testing::Values(StreamedLoad{3, 4}, StreamedLoad{1, 9}, StreamedLoad{3, 9},
+                                         StreamedLoad{3, 4, 1, planner::KvType::q8_0}));
+
+TEST_P(FullLoads, UseWhatIsPlannedForQuantisedKv) {
+  auto workload = full_workload(GetParam());
+  workload.kv_type = planner::KvType::q8_0;
+  const auto floats = floats_with(workload.kv_type);
+  expect_all_used(kQuantised, workload, std::nullopt);
+  expect_all_used(floats, workload, mixed(kFloatLayers, Device::cpu));
+}
+
+// No sequence is as long as its part of a micro-batch.
+TEST_P(FullLoads, UseWhatIsPlannedWhereTheContextIsShort) {
+  auto workload = full_workload(GetParam());
+  workload.micro_batch = 256;
+  expect_all_used(kFloats, workload, std::nullopt);
+  expect_all_used(kFloats, workload, mixed(kFloatLayers, Device::emulated0));
 }
 
 TEST_P(FullLoads, UseWhatIsPlannedForDrafts) {
