@@ -69,7 +69,8 @@ std::vector<Subject> all_models() {
 }
 
 std::vector<std::string> all_machines() {
-  std::vector<std::string> names(machine_names().begin(), machine_names().end());
+  const auto whole = machine_names();
+  std::vector<std::string> names(whole.begin(), whole.end());
   for (const auto& gpu : known_gpus()) {
     for (const auto& cpu : known_cpus()) names.push_back(gpu.name + "+" + cpu.name);
   }
