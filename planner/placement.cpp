@@ -58,13 +58,18 @@ std::uint32_t crossings_of(const std::vector<StagePlan>& stages, Device embeddin
   return between + (stages.front().device == embedding_device ? 0 : 1);
 }
 
-Directions<bool> directions_of(const std::vector<StagePlan>& stages, Device embedding_device) noexcept {
+Directions<bool> directions_of(const Placement& placement, Device embedding_device) noexcept {
   Directions<bool> directions;
-  auto from = embedding_device;
-  for (const auto& stage : stages) {
-    if (stage.device != from) (stage.device == Device::cpu ? directions.to_cpu : directions.to_gpu) = true;
-    from = stage.device;
+  auto at = embedding_device;
+  const auto go = [&](Device next) {
+    if (next != at) (next == Device::cpu ? directions.to_cpu : directions.to_gpu) = true;
+    at = next;
+  };
+  for (std::size_t i = 0; i < placement.ffn.size(); ++i) {
+    go(placement.attention[i]);
+    go(placement.ffn[i]);
   }
+  go(placement.head);
   return directions;
 }
 

@@ -41,7 +41,7 @@ struct Directions {
   bool operator==(const Directions&) const = default;
 };
 
-/// In which directions rows pass, as `crossings_of` counts them.
-Directions<bool> directions_of(const std::vector<StagePlan>& stages, Device embedding_device) noexcept;
+/// In which directions rows pass from the one device to the other, as `crossings_of` counts them.
+Directions<bool> directions_of(const Placement& placement, Device embedding_device) noexcept;
 
 }  // namespace tandem::planner

@@ -85,8 +85,10 @@ Placement computed_at(const Workload& workload, const Placement& placement) {
 Directions<std::uint32_t> crossing_rows(const Workload& workload, const Placement& placement,
                                         Device embedding_device, std::uint32_t in_place_rows,
                                         std::uint32_t streamed_rows) {
-  const auto in_place = directions_of(stages_of(placement), embedding_device);
-  const auto streamed = directions_of(stages_of(computed_at(workload, placement)), embedding_device);
+  const auto in_place = directions_of(placement, embedding_device);
+  const auto streamed = streamed_units(workload, placement).empty()
+                            ? Directions<bool>()
+                            : directions_of(computed_at(workload, placement), embedding_device);
   const auto rows = [&](bool cross_in_place, bool cross_streamed) {
     return std::max(cross_in_place ? in_place_rows : 0, cross_streamed ? streamed_rows : 0);
   };

@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "planner/activations.h"
+#include "planner/batch_rows.h"
 
 namespace tandem::scheduler {
 

@@ -80,7 +80,8 @@ struct SequenceView {
 ///  - decode rows come before prompt rows in every step, and a step with a prompt in it always advances one;
 ///  - where several steps may be on their way at once, the sequences that decode are shared out among them,
 ///    and a prompt goes on with its next chunk before the last one is back; a newest token is alone;
-///  - a step never exceeds `micro_batch` rows or `logit_rows` logits;
+///  - a step never exceeds `micro_batch` rows or `logit_rows` logits, nor what planner/batch_rows.h counts
+///  on;
 ///  - work of a prompt goes the streamed way by its own rows, whoever else is there: never in a step with
 ///  work
 ///    that does not.  Where there is work for both ways they take turns;
