@@ -139,8 +139,9 @@ struct Unit {
   FfnHalf ffn;
 };
 
-/// Working memory of a stage, carved from the plan's arenas; M = micro-batch rows.  Sizes are the planner's
-/// (planner/activations.h) and a backend uses nothing else that grows with the model or the batch.
+/// Working memory of a stage, carved from the plan's arenas; M = micro-batch rows, or fewer where its units
+/// never get as many.  Sizes are the planner's (planner/activations.h) and a backend uses nothing else that
+/// grows with the model or the batch.
 struct Scratch {
   float* normed = nullptr;         ///< (M, width)
   float* projected = nullptr;      ///< (M, width) output of Wo and Wdown

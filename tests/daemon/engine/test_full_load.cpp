@@ -336,7 +336,6 @@ TEST_P(StreamedLoads, UseWhatIsPlannedWhereTheCpuHasNoAttention) {
 }
 
 TEST_P(StreamedLoads, UseWhatIsPlannedWhereBothDevicesHaveBothHalves) {
-  expect_all_used(kQuantised, workload(), mixed(kQuantisedLayers, Device::emulated0));
   for (const auto head : {Device::cpu, Device::emulated0}) {
     expect_all_used(floats(), workload(), mixed(kFloatLayers, head));
   }
