@@ -65,9 +65,10 @@ def test_every_step_runs_and_the_reports_say_so(bundle):
     assert split["trace_ms"]["device"] and split["trace_ms"]["cpu"]
     report = (bundle / "results/results.md").read_text()
     assert "| decode, 1 sequence |" in report and "| kernels | passed |" in report
-    assert not list(bundle.glob("tandem-gpu-*/*.gguf"))
+    assert not list(bundle.glob("tandem-gpu-*"))
     with tarfile.open(bundle / "results/steps.tar.gz") as logs:
         assert {"steps/device.md", "steps/kernels.log"} <= set(logs.getnames())
+    assert {path.name for path in (bundle / "results").iterdir()} == {"results.json", "results.md", "steps.tar.gz"}
 
 
 def test_a_step_that_fails_or_hangs_is_noted_and_the_others_run(bundle):

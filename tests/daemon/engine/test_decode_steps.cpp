@@ -2,6 +2,11 @@
 // CPU and on both devices: no thread of the process calls operator new meanwhile, nothing is allocated on the
 // device, and the host waits for it only where rows or results cross.  The emulation's own work is left out.
 // So is what a client's own thread does with the text.
+//
+// What allocates all the same, and is not asked for here: the text of a call each time it doubles beyond 256
+// KiB, and a text of more than 256 bytes that turns out to be no call; text for a client that is more than 32
+// tokens behind; tokens of an answer beyond 16,384 where such are penalised; a grammar's states where 8,192
+// of them take more than 32 MiB, as with hundreds of places in each.
 
 #include <algorithm>
 #include <atomic>
