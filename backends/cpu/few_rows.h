@@ -27,6 +27,19 @@
 namespace tandem::cpu {
 namespace {
 
+/// The integer sums of group `group`, unpacked.
+template <class Format, int N, class... Sixteens>
+TANDEM_INLINE void multiply_group_of_block(int group, const PanelRow<KindOf<Format>>* x, I32x16 (&sum)[N],
+                                           const Sixteens&... sixteens) {
+  for (int n = 0; n < N; ++n) sum[n] = x[n].template start<I32x16>(group);
+  int column = group * Format::kGroup;
+  const auto add = [&](const LaneBytes& sixteen) {
+    add_sixteen<N>([&](int i) { return sixteen.four_columns(i); }, x, column, sum);
+    column += 16;
+  };
+  (add(sixteens), ...);
+}
+
 /// The integer sums of a block of sixteen rows times N activation rows, where they begin with group
 /// `first_group`.
 template <class Format, int N, class Source>
@@ -34,15 +47,20 @@ TANDEM_INLINE void multiply_block(const Source& from, int first_group, const Pan
                                   I32x16 (*sums)[N]) {
   Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
     I32x16 sum[N];
-    for (int n = 0; n < N; ++n) sum[n] = x[n].template start<I32x16>(first_group + group);
-    int column = (first_group + group) * Format::kGroup;
-    const auto add = [&](const LaneBytes& sixteen) {
-      add_sixteen<N>([&](int i) { return sixteen.four_columns(i); }, x, column, sum);
-      column += 16;
-    };
-    (add(sixteens), ...);
+    multiply_group_of_block<Format, N>(first_group + group, x, sum, sixteens...);
     for (int n = 0; n < N; ++n) sums[group][n] = sum[n];
   });
+}
+
+/// Adds group `group`, whose scale and min are `scale` and, with kHasMin, `min`, to y.
+template <class Format, int N>
+TANDEM_INLINE void add_scaled(int group, F32x16 scale, F32x16 min, const I32x16 (&sum)[N],
+                              const PanelRow<KindOf<Format>>* x, F32x16 (&y)[N]) {
+  for (int n = 0; n < N; ++n) {
+    F32x16 term = mul(mul(scale, broadcast(x[n].scales[group])), to_float(sum[n]));
+    if constexpr (Format::kHasMin) term = add(term, mul(min, broadcast(x[n].min_factors[group])));
+    y[n] = add(y[n], term);
+  }
 }
 
 /// Adds kBlocks blocks of sixteen rows with groups of 32, block_at(0) and so on, times N activation rows.
@@ -62,16 +80,28 @@ TANDEM_INLINE void add_groups(const Blocks& block_at, int first_group, const Pan
       ((mins[first + group] = in_registers(min)), ...);
     });
   }
-  for (int g = 0; g < kGroups; ++g) {
-    for (int n = 0; n < N; ++n) {
-      const F32x16 x_scale = broadcast(x[n].scales[first_group + g]);
-      F32x16 term = mul(mul(scales[g], x_scale), to_float(sums[g][n]));
-      if constexpr (Format::kHasMin) {
-        term = add(term, mul(mins[g], broadcast(x[n].min_factors[first_group + g])));
-      }
-      y[n] = add(y[n], term);
-    }
-  }
+  for (int g = 0; g < kGroups; ++g) add_scaled<Format, N>(first_group + g, scales[g], mins[g], sums[g], x, y);
+}
+
+/// Whether groups of a large block are scaled in turn, for which their integer sums need not be stored: where
+/// registers hold them beside what is unpacked, which takes more with mins and with fifth bits.
+template <class Format, int N>
+inline constexpr bool kGroupsInTurn = kSumsInRegisters >= 16 && Format::kElems > 32 &&
+                                      Format::kMaxQuant != 31 && N >= (Format::kHasMin ? 8 : 4);
+
+/// The same of one block, group after group.
+template <class Format, int N, class Source>
+TANDEM_INLINE void add_groups_in_turn(const Source& from, const PanelRow<KindOf<Format>>* x, F32x16 (&y)[N]) {
+  F32x16 scales[kPanelGroups], mins[kPanelGroups];
+  Format::unpack_scales(from, [&](int group, LaneFloats scale, auto... min) {
+    scales[group] = in_registers(scale);
+    ((mins[group] = in_registers(min)), ...);
+  });
+  Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
+    I32x16 sum[N];
+    multiply_group_of_block<Format, N>(group, x, sum, sixteens...);
+    add_scaled<Format, N>(group, scales[group], mins[group], sum, x, y);
+  });
 }
 
 /// Adds the mins of a block of halves.
@@ -168,6 +198,9 @@ TANDEM_INLINE void add_blocks(const Blocks& block_at, int first_group, const Pan
   if constexpr (KindOf<Format>::kHalves) {
     static_assert(kBlocks == 1 && Format::kElems == kPanelColumns);
     add_halves<Format, N>(block_at(0), x, y);
+  } else if constexpr (kGroupsInTurn<Format, N>) {
+    static_assert(kBlocks == 1 && Format::kElems == kPanelColumns);
+    add_groups_in_turn<Format, N>(block_at(0), x, y);
   } else {
     add_groups<Format, kBlocks, N>(block_at, first_group, x, y);
   }
