@@ -44,7 +44,7 @@ enum class KvType : std::uint32_t { f32 = 0, f16 = 1, q8_0 = 8 };
 enum class KvLayout : std::uint32_t { separate, vector, vector_rotated };
 
 /// How a weight matrix lies in host memory: row after row as in GGUF, or as a Repacker puts it for the CPU.
-enum class WeightLayout : std::uint32_t { rows, planes };
+enum class WeightLayout : std::uint32_t { rows, planes, panels };
 
 /// A weight matrix of GGUF's block types: `out` rows of `in` elements, y[o] = sum over i of W[o][i] * x[i].
 struct Matrix {
@@ -55,10 +55,12 @@ struct Matrix {
   WeightLayout layout = WeightLayout::rows;
 };
 
-/// Puts matrices into the layout that kernels read fastest, WeightLayout::planes.
+/// Puts matrices into a layout that the CPU's kernels read faster than rows.
 class Repacker {
  public:
   virtual ~Repacker() = default;
+
+  [[nodiscard]] virtual WeightLayout layout() const noexcept = 0;
 
   /// Whether matrices of this type and shape have that layout.  They take as many bytes as in the file.
   [[nodiscard]] virtual bool repacks(BlockType type, std::uint32_t in, std::uint32_t out) const noexcept = 0;

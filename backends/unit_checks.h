@@ -17,7 +17,7 @@ struct Abilities {
   std::uint32_t head_dim_step = 1;  ///< head_dim is a multiple of it
   std::uint32_t max_head_dim = 0;
   std::uint32_t (*row_step)(BlockType) = nullptr;  ///< rows of a matrix are multiples of it; 0: unknown type
-  bool planes = false;                             ///< reads WeightLayout::planes too
+  bool repacked = false;                           ///< reads repacked matrices too
 };
 
 /// A unit that a backend can run, and what follows from its matrices' types.
@@ -55,7 +55,7 @@ inline void check_matrix(const Abilities& abilities, const Matrix& matrix, std::
     throw std::invalid_argument(where + " has rows of " + std::to_string(in) +
                                 " elements, not a multiple of " + std::to_string(step));
   }
-  if (matrix.layout != WeightLayout::rows && !abilities.planes) {
+  if (matrix.layout != WeightLayout::rows && !abilities.repacked) {
     throw std::invalid_argument(where + " is repacked, which the " + abilities.name +
                                 " backend does not read");
   }

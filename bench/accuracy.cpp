@@ -19,7 +19,7 @@
 #include <CLI/CLI.hpp>
 #include <spdlog/spdlog.h>
 
-#include "backends/cpu/planes.h"
+#include "backends/cpu/repacked.h"
 #include "daemon/calibration/calibrate.h"
 #include "daemon/engine/plan_executor.h"
 #include "hardware/fingerprint.h"
@@ -106,7 +106,7 @@ class Subject {
       : name_(std::filesystem::path(options.model).stem().string()),
         hyper_(model::read_hyperparameters(header)),
         input_(planner::model_input(header, hyper_)),
-        bound_(cpu_plan(input_, options), std::move(header), hyper_, nullptr, &cpu::plane_repacker()),
+        bound_(cpu_plan(input_, options), std::move(header), hyper_, nullptr, &cpu::best_repacker()),
         executor_(bound_, {.threads = options.threads}) {
     bound_.load([](std::uint64_t, std::uint64_t) {});
     const auto pages = bound_.plan().kv_pages.pages;

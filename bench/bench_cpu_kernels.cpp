@@ -2,7 +2,7 @@
 // larger than the caches, and the share of the bound: the larger of the time to read the weights, measured
 // just before and after each product on the same bytes, and the time of its dot products in registers, by the
 // best instructions of the same kernel set (dot_rate.h).
-// Weights are repacked where they can be (planes.h), unless TANDEM_WEIGHTS=rows.
+// Weights are repacked where they can be (repacked.h), unless TANDEM_WEIGHTS says rows, planes or panels.
 // TANDEM_KERNELS=sse41|avx2|avx-vnni|avx512-vnni|amx-int8 picks a kernel set; the best one is the default.
 
 #include <algorithm>
@@ -21,8 +21,8 @@
 
 #include "backends/cpu/dequantise.h"
 #include "backends/cpu/kernel_set.h"
-#include "backends/cpu/planes.h"
 #include "backends/cpu/quantised_row.h"
+#include "backends/cpu/repacked.h"
 #include "bench/dot_rate.h"
 #include "bench/random_blocks.h"
 
@@ -75,19 +75,23 @@ struct BenchWeights {
   explicit BenchWeights(BlockType type)
       : memory(tandem::cpu::row_bytes(type, kIn) * kOut), matrix{memory.bytes().data(), type, kIn, kOut} {
     const char* layout = std::getenv("TANDEM_WEIGHTS");
-    const auto& repacker = tandem::cpu::plane_repacker();
-    const bool in_rows = layout != nullptr && std::strcmp(layout, "rows") == 0;
+    const auto asks_for = [layout](const char* name) {
+      return layout != nullptr && std::strcmp(layout, name) == 0;
+    };
+    const auto& repacker = asks_for("planes")   ? tandem::cpu::plane_repacker()
+                           : asks_for("panels") ? tandem::cpu::panel_repacker()
+                                                : tandem::cpu::best_repacker();
     const auto fill = [type](std::span<std::byte> rows) {
       tandem::bench::fill_random_blocks(static_cast<tandem::model::TensorType>(type), 0.02f, 1, rows);
     };
-    if (in_rows || !repacker.repacks(type, kIn, kOut)) {
+    if (asks_for("rows") || !repacker.repacks(type, kIn, kOut)) {
       fill(memory.bytes());
       return;
     }
     std::vector<std::byte> rows(memory.bytes().size());
     fill(rows);
     repacker.repack_rows(memory.bytes().data(), {rows.data(), type, kIn, kOut}, 0, kOut);
-    matrix.layout = tandem::device::WeightLayout::planes;
+    matrix.layout = repacker.layout();
   }
 };
 

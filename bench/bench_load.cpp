@@ -23,7 +23,7 @@
 #include <unistd.h>
 #include <vector>
 
-#include "backends/cpu/planes.h"
+#include "backends/cpu/repacked.h"
 #include "backends/cpu/team.h"
 #include "backends/cuda/accelerator.h"
 #include "backends/cuda/emulation/device.h"
@@ -134,7 +134,7 @@ void run(const std::filesystem::path& path, int rounds) {
       });
       using planner::Device;
       note(cached, "load, used in place", [&] { return load_s(path, Device::cpu, nullptr); });
-      note(cached, "load, repacked", [&] { return load_s(path, Device::cpu, &cpu::plane_repacker()); });
+      note(cached, "load, repacked", [&] { return load_s(path, Device::cpu, &cpu::best_repacker()); });
       note(cached, "load, emulated GPU", [&] { return load_s(path, Device::emulated0, nullptr); });
     }
     note(true, "the emulated GPU's copies", [&] { return copies_s(file_bytes); });

@@ -17,7 +17,7 @@
 #include <spdlog/spdlog.h>
 
 #include "backends/cpu/affinity.h"
-#include "backends/cpu/planes.h"
+#include "backends/cpu/repacked.h"
 #include "daemon/config.h"
 #include "daemon/engine/engine.h"
 #include "daemon/engine/plan_executor.h"
@@ -167,7 +167,7 @@ class Running {
           const Config& config, DaemonService& service, const StopRequest& stop)
       : accelerator_(std::move(start.accelerator)),
         bound_(std::move(start.plan), std::move(header), std::move(hyper), accelerator_.get(),
-               &cpu::plane_repacker()),
+               &cpu::best_repacker()),
         executor_(read_in(bound_, config, service, stop), {.threads = config.threads}),
         vram_(measured_vram(bound_)),
         engine_(executor_, tokenizer, engine::limits_of(bound_.plan(), config.queued_requests)) {}

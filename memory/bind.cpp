@@ -394,7 +394,7 @@ void BoundPlan::bind_head() {
   const auto head_matrix = [&](std::string_view name) {
     if (plan_.head.type == plan_.head.file_type) return head.matrix(name);
     const auto quantised = head.quantised(name, model::tensor_type_from_name(plan_.head.type).value());
-    if (quantised.layout == device::WeightLayout::planes) repacked_bytes_ += quantised_head_bytes();
+    if (quantised.layout != device::WeightLayout::rows) repacked_bytes_ += quantised_head_bytes();
     return quantised;
   };
   if (weights_.contains(model::kOutput)) {

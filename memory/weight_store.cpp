@@ -76,7 +76,7 @@ float WeightStore::number(std::string_view name) const {
 device::Matrix WeightStore::copied(const Copy& copy) {
   auto matrix = as_matrix(*copy.tensor, copy.to);
   matrix.type = static_cast<device::BlockType>(copy.type);
-  if (copy.repacker != nullptr) matrix.layout = device::WeightLayout::planes;
+  if (copy.repacker != nullptr) matrix.layout = copy.repacker->layout();
   copies_.push_back(copy);
   copied_.insert(copy.tensor->name);
   return matrix;

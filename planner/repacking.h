@@ -9,7 +9,7 @@
 namespace tandem::planner {
 
 /// Whether the CPU can have a matrix of `out` rows of `in` elements in the layout that it reads fastest: the
-/// rule of its backend (backends/cpu/planes.h), which a test holds against this one.
+/// rule of its backend (backends/cpu/repacked.h), which a test holds against this one.
 bool can_be_repacked(model::TensorType type, std::uint64_t in, std::uint64_t out) noexcept;
 
 /// How the matrices that the CPU multiplies with lie by a plan.

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "backends/cpu/blocks.h"
-#include "backends/cpu/planes.h"
+#include "backends/cpu/repacked.h"
 
 namespace tandem::cpu {
 namespace {
@@ -135,7 +135,7 @@ void dequantise_row(const device::Matrix& w, std::uint32_t row, float* values) n
   const std::uint32_t elems = block_elems(w.type);
   for (std::uint32_t block = 0; block < w.in / elems; ++block) {
     std::byte bytes[kMostBlockBytes];
-    blocks_from_planes(w, row, block, 1, bytes);
+    blocks_from_repacked(w, row, block, 1, bytes);
     dequantise(w.type, bytes, elems, values + std::size_t{block} * elems);
   }
 }

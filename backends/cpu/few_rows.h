@@ -21,7 +21,7 @@
 // of both in memory.
 
 #include "backends/cpu/panel_row.h"
-#include "backends/cpu/plane_source.h"
+#include "backends/cpu/repacked_source.h"
 #include "backends/cpu/scaled_quants.h"
 
 namespace tandem::cpu {
@@ -242,13 +242,13 @@ void multiply_few_rows(const std::uint8_t* w, std::size_t stride, int columns,
   for (int n = 0; n < N; ++n) store(sums[n], y[n]);
 }
 
-/// Adds `columns` columns of sixteen rows of W in planes, from panel `at` on, times N activation rows.
-template <class Format, int N, class Kind = KindOf<Format>>
-void multiply_few_rows_in_planes(const PanelPlanes& at, int columns, const PanelRow<Kind>* x,
-                                 float (*sums)[kTileOutputs]) {
+/// Adds `columns` columns of sixteen rows of repacked W, from panel `at` on, times N activation rows.
+template <class Format, class Reader, int N, class Kind = KindOf<Format>>
+void multiply_few_repacked(const PanelPlace& at, int columns, const PanelRow<Kind>* x,
+                           float (*sums)[kTileOutputs]) {
   constexpr int kBlocks = Format::kElems > 32 ? 1 : 2;  // as above
   constexpr int kGroups = Format::kElems / Format::kGroup;
-  PanelReader<Format> reader(at);
+  Reader reader(at);
   const auto block_at = [&reader](int block) { return reader.block(block); };
   F32x16 y[N];
   for (int n = 0; n < N; ++n) y[n] = load(sums[n]);

@@ -44,20 +44,46 @@
 namespace tandem::cpu {
 namespace {
 
+/// Repacked weights of a block type as kernels see them.
+template <class Kind>
+struct RepackedFormat {
+  using FewRowsKernel = void (*)(const PanelPlace& at, int columns, const PanelRow<Kind>* x,
+                                 float (*sums)[kTileOutputs]);
+
+  PanelPlace (*place)(const device::Matrix& w, std::uint32_t row, std::uint32_t panel) = nullptr;
+  void (*fill)(const PanelPlace& at, Panel& panel) = nullptr;
+  FewRowsKernel few_rows[4] = {};  ///< by the logarithm of the number of rows; null where panels are faster
+};
+
+template <class Format, class Kind, class Reader>
+constexpr RepackedFormat<Kind> repacked_format() {
+  RepackedFormat<Kind> format;
+  format.place = Reader::place;
+  format.fill = fill_repacked_panel<Format, Kind, Reader>;
+#if defined(__AVX2__)
+  if constexpr (!Kind::kScaled) {
+    format.few_rows[0] = multiply_few_repacked<Format, Reader, 1>;
+    format.few_rows[1] = multiply_few_repacked<Format, Reader, 2>;
+    format.few_rows[2] = multiply_few_repacked<Format, Reader, 4>;
+  }
+#endif
+#if defined(__AVX512VNNI__)
+  if constexpr (Kind::kScaled || !kScales<Format>) {
+    format.few_rows[3] = multiply_few_repacked<Format, Reader, 8, Kind>;
+  }
+#endif
+  return format;
+}
+
 /// A block type as kernels see it that are shared by all types of a kind.
 template <class Kind>
 struct WeightFormat {
   using FewRowsKernel = void (*)(const std::uint8_t* w, std::size_t stride, int columns,
                                  const PanelRow<Kind>* x, float (*sums)[kTileOutputs]);
 
-  using FewRowsInPlanesKernel = void (*)(const PanelPlanes& at, int columns, const PanelRow<Kind>* x,
-                                         float (*sums)[kTileOutputs]);
-
   void (*fill)(const std::uint8_t* w, std::size_t stride, int columns, Panel& panel) = nullptr;
   FewRowsKernel few_rows[5] = {};  ///< by the number of rows; null where panels are faster
-  PanelPlanes (*planes)(const device::Matrix& w, std::uint32_t row, std::uint32_t panel) = nullptr;
-  void (*fill_from_planes)(const PanelPlanes& at, Panel& panel) = nullptr;
-  FewRowsInPlanesKernel few_rows_in_planes[4] = {};  ///< by the logarithm of the number of rows, as above
+  RepackedFormat<Kind> planes = {}, panels = {};
   int elems = 0, bytes = 0;
   int offset = 0;
 
@@ -66,37 +92,23 @@ struct WeightFormat {
   }
 };
 
-/// Kernels for few rows; those of quants that are scaled are multiplied by more.
+/// A block type as a kind.  Quants that are scaled have kernels only where those are faster.
 template <class Format, class Kind>
-constexpr void set_few_rows_kernels([[maybe_unused]] WeightFormat<Kind>& format) {
+constexpr WeightFormat<Kind> weight_format() {
+  WeightFormat<Kind> format;
+  format.fill = fill_panel<Format, Kind>;
+  format.planes = repacked_format<Format, Kind, PlaneReader<Format>>();
+  format.panels = repacked_format<Format, Kind, PanelReader<Format>>();
+  format.elems = Format::kElems;
+  format.bytes = Format::kBytes;
+  format.offset = Kind::kScaled ? kScaledOffset : Format::kOffset;
 #if defined(__AVX2__)
   if constexpr (!Kind::kScaled) {
     format.few_rows[1] = multiply_few_rows<Format, 1>;
     format.few_rows[2] = multiply_few_rows<Format, 2>;
     format.few_rows[4] = multiply_few_rows<Format, 4>;
-    format.few_rows_in_planes[0] = multiply_few_rows_in_planes<Format, 1>;
-    format.few_rows_in_planes[1] = multiply_few_rows_in_planes<Format, 2>;
-    format.few_rows_in_planes[2] = multiply_few_rows_in_planes<Format, 4>;
   }
 #endif
-#if defined(__AVX512VNNI__)
-  if constexpr (Kind::kScaled || !kScales<Format>) {
-    format.few_rows_in_planes[3] = multiply_few_rows_in_planes<Format, 8, Kind>;
-  }
-#endif
-}
-
-/// A block type as a kind.
-template <class Format, class Kind>
-constexpr WeightFormat<Kind> weight_format() {
-  WeightFormat<Kind> format;
-  format.fill = fill_panel<Format, Kind>;
-  format.planes = panel_planes<Format>;
-  format.fill_from_planes = fill_panel_from_planes<Format, Kind>;
-  format.elems = Format::kElems;
-  format.bytes = Format::kBytes;
-  format.offset = Kind::kScaled ? kScaledOffset : Format::kOffset;
-  set_few_rows_kernels<Format>(format);
   return format;
 }
 template <class Format, class Kind = KindOf<Format>>
@@ -114,7 +126,8 @@ struct Weights {
   std::uint32_t n_out;
   int in;
   std::size_t row_bytes;
-  const std::uint8_t* first;  ///< row `first_out` where rows follow each other
+  const RepackedFormat<Kind>* repacked;  ///< null where rows follow each other
+  const std::uint8_t* first;             ///< row `first_out` where they do
 
   Weights(const WeightFormat<Kind>& of, const device::Matrix& w, std::uint32_t first_row,
           std::uint32_t outputs)
@@ -124,18 +137,19 @@ struct Weights {
         n_out(outputs),
         in(static_cast<int>(w.in)),
         row_bytes(of.bytes_of(in)),
+        repacked(w.layout == device::WeightLayout::rows     ? nullptr
+                 : w.layout == device::WeightLayout::planes ? &of.planes
+                                                            : &of.panels),
         first(static_cast<const std::uint8_t*>(w.data) + first_out * row_bytes) {}
 
-  bool in_planes() const { return matrix.layout == device::WeightLayout::planes; }
-
-  /// The panel of sixteen rows from `out` on that begins with column `column`.
-  PanelPlanes planes_at(std::uint32_t out, int column) const {
-    return format.planes(matrix, first_out + out, static_cast<std::uint32_t>(column / kPanelColumns));
+  /// The panel of sixteen repacked rows from `out` on that begins with column `column`.
+  PanelPlace place(std::uint32_t out, int column) const {
+    return repacked->place(matrix, first_out + out, static_cast<std::uint32_t>(column / kPanelColumns));
   }
 
   /// Unpacks `columns` columns of `lanes` rows, sixteen or one.
   void fill(std::uint32_t out, std::uint32_t lanes, int column, int columns, Panel& panel) const {
-    if (in_planes()) return format.fill_from_planes(planes_at(out, column), panel);
+    if (repacked != nullptr) return repacked->fill(place(out, column), panel);
     const std::uint8_t* rows = first + out * row_bytes + format.bytes_of(column);
     format.fill(rows, lanes == 1 ? 0 : row_bytes, columns, panel);
   }
@@ -217,22 +231,19 @@ TANDEM_INLINE void add_through_panels(const Fill& fill, int columns, std::uint32
 /// The kernel for at least `n` <= kFewRows rows of repacked weights, whose rows are a power of two; null if
 /// panels are faster.
 template <class Kind>
-typename WeightFormat<Kind>::FewRowsInPlanesKernel few_rows_in_planes(const Weights<Kind>& w,
-                                                                      std::uint32_t n) {
-  return w.format.few_rows_in_planes[std::bit_width(n - 1)];
+typename RepackedFormat<Kind>::FewRowsKernel few_rows_repacked(const Weights<Kind>& w, std::uint32_t n) {
+  return w.repacked->few_rows[std::bit_width(n - 1)];
 }
 
 /// Adds columns [column, column + columns) of the sixteen or one rows that `outputs` names.
 template <class Kind>
 void add_few(const Weights<Kind>& w, const LaneOutputs& outputs, int column, int columns, std::uint32_t n,
              const PanelRow<Kind>* x, float (*sums)[kTileOutputs]) {
-  if (w.in_planes()) {
-    const auto kernel = few_rows_in_planes(w, n);
-    if (kernel != nullptr) return kernel(w.planes_at(outputs.first, column), columns, x, sums);
+  if (w.repacked != nullptr) {
+    const auto kernel = few_rows_repacked(w, n);
+    if (kernel != nullptr) return kernel(w.place(outputs.first, column), columns, x, sums);
     return add_through_panels(
-        [&](int at, int, Panel& panel) {
-          w.format.fill_from_planes(w.planes_at(outputs.first, column + at), panel);
-        },
+        [&](int at, int, Panel& panel) { w.repacked->fill(w.place(outputs.first, column + at), panel); },
         columns, n, x, sums);
   }
   const std::uint8_t* first = w.first + outputs.first * w.row_bytes + w.format.bytes_of(column);
@@ -250,9 +261,9 @@ void add_few(const Weights<Kind>& w, const LaneOutputs& outputs, int column, int
 template <class Kind>
 void multiply_few(const Weights<Kind>& w, const Activations& x, float* y, std::size_t y_stride) {
   alignas(64) float sums[kFewRows][kTileOutputs] = {};
-  const LaneOrder order = w.in_planes() ? LaneOrder::neighbours : LaneOrder::streams;
+  const LaneOrder order = w.repacked != nullptr ? LaneOrder::neighbours : LaneOrder::streams;
   // With repacked weights a kernel for more rows than there are is faster than panels.
-  const bool round_up = w.in_planes() && few_rows_in_planes(w, x.n) != nullptr;
+  const bool round_up = w.repacked != nullptr && few_rows_repacked(w, x.n) != nullptr;
   const std::uint32_t n = round_up ? std::bit_ceil(x.n) : x.n;
   for (int column = 0; column < w.in; column += kFewRowsColumns) {
     const int columns = w.in - column < kFewRowsColumns ? w.in - column : kFewRowsColumns;

@@ -4,7 +4,7 @@
 
 #include "backends/cpu/lanes.h"
 #include "backends/cpu/panel_row.h"
-#include "backends/cpu/plane_source.h"
+#include "backends/cpu/repacked_source.h"
 #include "backends/cpu/scaled_quants.h"
 
 namespace tandem::cpu {
@@ -92,9 +92,9 @@ void fill_panel(const std::uint8_t* w, std::size_t stride, int columns, Panel& p
 }
 
 /// The panel `at`.
-template <class Format, class Kind>
-void fill_panel_from_planes(const PanelPlanes& at, Panel& panel) {
-  PanelReader<Format> reader(at);
+template <class Format, class Kind, class Reader>
+void fill_repacked_panel(const PanelPlace& at, Panel& panel) {
+  Reader reader(at);
   for (int column = 0; column < kPanelColumns; column += Format::kElems) {
     fill_block<Format, Kind>(reader.block(0), column, panel);
     reader.advance_blocks(1);

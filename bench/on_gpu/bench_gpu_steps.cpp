@@ -13,7 +13,7 @@
 #include <CLI/CLI.hpp>
 #include <spdlog/spdlog.h>
 
-#include "backends/cpu/planes.h"
+#include "backends/cpu/repacked.h"
 #include "backends/cpu/team.h"
 #include "backends/cuda/accelerator.h"
 #include "backends/cuda/multiply.h"
@@ -167,7 +167,7 @@ class Subject {
         hyper_(model::read_hyperparameters(header)),
         device_(options.multiprocessors),
         bound_(fitting(plan_of(planner::model_input(header, hyper_), options)), header, hyper_,
-               device_.accelerator.get(), &cpu::plane_repacker()),
+               device_.accelerator.get(), &cpu::best_repacker()),
         team_(options.threads),
         segments_(engine::segments_of(bound_.plan())),
         cpu_(engine::make_cpu_lane(bound_, segments_, team_, /*pin=*/true), origin_),

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "backends/cpu/dequantise.h"
-#include "backends/cpu/planes.h"
+#include "backends/cpu/repacked.h"
 #include "daemon/calibration/cpu_units.h"
 #include "planner/cost.h"
 
@@ -44,7 +44,7 @@ planner::ModelInput small_model() {
 class Layers {
  public:
   Layers(const AttentionShape& shape, std::uint32_t ffn_width, std::size_t layers) : shape_(shape) {
-    const auto repacked = memory_.view(&cpu::plane_repacker());
+    const auto repacked = memory_.view(&cpu::best_repacker());
     for (std::size_t i = 0; i < layers; ++i) {
       units_.push_back(attention_unit(shape, repacked));
       units_.push_back(ffn_unit(shape.width, ffn_width, shape.type, repacked));

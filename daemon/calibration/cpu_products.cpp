@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "backends/cpu/operations.h"
-#include "backends/cpu/planes.h"
 #include "backends/cpu/quantised_row.h"
+#include "backends/cpu/repacked.h"
 #include "planner/row_work.h"
 
 namespace tandem::calibration {
@@ -57,10 +57,10 @@ struct ProductTime {
 
 /// The layout in which such halves are fastest.
 device::WeightLayout best_layout(const FfnShape& shape, model::TensorType type) {
-  const auto& repacker = cpu::plane_repacker();
+  const auto& repacker = cpu::best_repacker();
   const bool repacks = repacker.repacks(block_type(type), shape.width, shape.ffn_width) &&
                        repacker.repacks(block_type(type), shape.ffn_width, shape.width);
-  return repacks ? device::WeightLayout::planes : device::WeightLayout::rows;
+  return repacks ? repacker.layout() : device::WeightLayout::rows;
 }
 
 /// Multiplies `rows` rows with `halves` of the FFN halves in `block`, each time with those that follow the

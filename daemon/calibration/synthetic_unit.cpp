@@ -32,7 +32,7 @@ device::Matrix matrix(std::uint32_t in, std::uint32_t out, device::BlockType typ
   if (type != device::BlockType::f32) {
     const bool repacked = memory.repacker != nullptr && memory.repacker->repacks(type, in, out);
     return {memory.allocate(cpu::row_bytes(type, in) * out), type, in, out,
-            repacked ? device::WeightLayout::planes : device::WeightLayout::rows};
+            repacked ? memory.repacker->layout() : device::WeightLayout::rows};
   }
   return {place(std::vector<float>(std::size_t{in} * out, 0.01f), memory), type, in, out};
 }

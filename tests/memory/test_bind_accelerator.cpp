@@ -13,7 +13,7 @@
 
 #include <gtest/gtest.h>
 
-#include "backends/cpu/planes.h"
+#include "backends/cpu/repacked.h"
 #include "backends/cuda/accelerator.h"
 #include "backends/cuda/emulation/device.h"
 #include "backends/cuda/emulation/sanitizers.h"

@@ -17,7 +17,7 @@
 #include <gtest/gtest.h>
 
 #include "backends/cpu/dequantise.h"
-#include "backends/cpu/planes.h"
+#include "backends/cpu/repacked.h"
 #include "memory/bind.h"
 #include "memory/errors.h"
 #include "memory/in_parallel.h"
@@ -58,7 +58,7 @@ struct Repackable {
                                        planner::Placement::all_on(Device::cpu, hyper.layers.size()));
   }
   [[nodiscard]] BoundPlan bind(const planner::Workload& workload) const {
-    return {plan(workload), header, hyper, nullptr, &cpu::plane_repacker()};
+    return {plan(workload), header, hyper, nullptr, &cpu::panel_repacker()};
   }
   /// The file as it is now, read anew.
   [[nodiscard]] std::vector<std::byte> bytes_of(const model::TensorInfo& tensor) const {
@@ -105,7 +105,7 @@ std::vector<std::byte> in_file_order(const device::Matrix& matrix) {
   }
   const auto blocks = matrix.in / cpu::block_elems(matrix.type);
   for (std::uint32_t row = 0; row < matrix.out; ++row)
-    cpu::blocks_from_planes(matrix, row, 0, blocks, bytes.data() + row * row_bytes);
+    cpu::blocks_from_repacked(matrix, row, 0, blocks, bytes.data() + row * row_bytes);
   return bytes;
 }
 
@@ -140,7 +140,7 @@ TEST(Repacking, MatricesOfEveryTypeHaveTheBytesOfTheFile) {
       const auto& tensor = *subject.header.find_tensor(name);
       const bool blocks = !device::multiplies_floats(matrix.type);
       const bool whole = tensor.dims[0] % 256 == 0 && tensor.dims[1] % 16 == 0;
-      ASSERT_EQ(matrix.layout == device::WeightLayout::planes, blocks && whole) << name;
+      ASSERT_EQ(matrix.layout == device::WeightLayout::panels, blocks && whole) << name;
       EXPECT_EQ(lies_in_an_arena(bound, matrix), blocks && whole) << name;
       EXPECT_EQ(in_file_order(matrix), subject.bytes_of(tensor)) << name << " of seed " << seed;
       if (matrix.layout == device::WeightLayout::rows) continue;
@@ -187,6 +187,9 @@ TEST(Repacking, AHeadOfItsOwnIsRepackedAndTheEmbeddingIsNot) {
   tiny.add_tensor("output.weight", {32, 40}, 8);
   // Rows of 32 elements are too short for anything else; a repacker that takes them shows who is asked.
   struct TakesAll final : device::Repacker {
+    [[nodiscard]] device::WeightLayout layout() const noexcept override {
+      return device::WeightLayout::panels;
+    }
     [[nodiscard]] bool repacks(device::BlockType type, std::uint32_t, std::uint32_t) const noexcept override {
       return type == device::BlockType::q8_0;
     }
@@ -201,7 +204,7 @@ TEST(Repacking, AHeadOfItsOwnIsRepackedAndTheEmbeddingIsNot) {
   BoundPlan bound(subject.plan(small_workload()), subject.header, subject.hyper, nullptr, &takes_all);
   bound.load({}, kThreads);
   expect_exact(bound);
-  EXPECT_EQ(bound.head().out.layout, device::WeightLayout::planes);
+  EXPECT_EQ(bound.head().out.layout, device::WeightLayout::panels);
   EXPECT_EQ(bound.embedding().table.layout, device::WeightLayout::rows);
   EXPECT_EQ(bound.repacked_bytes(), 40U * 34);
 }
@@ -221,7 +224,7 @@ TEST(Repacking, AHeadStoredInAnotherTypeIsRepackedToo) {
     bound.load({}, kThreads);
     expected.load({}, 1);
     expect_exact(bound);
-    ASSERT_EQ(bound.head().out.layout, device::WeightLayout::planes);
+    ASSERT_EQ(bound.head().out.layout, device::WeightLayout::panels);
     ASSERT_EQ(expected.head().out.layout, device::WeightLayout::rows);
     EXPECT_EQ(in_file_order(bound.head().out), in_file_order(expected.head().out));
   }
@@ -232,7 +235,7 @@ TEST(Repacking, ThePlannerKnowsWhatTheBackendTakes) {
     for (const std::uint32_t in : {0U, 64U, 128U, 256U, 384U, 512U, 3840U, 4000U}) {
       for (const std::uint32_t out : {8U, 16U, 24U, 48U, 1000U, 1024U, 262144U}) {
         const auto type = static_cast<device::BlockType>(info.type);
-        EXPECT_EQ(planner::can_be_repacked(info.type, in, out), cpu::plane_repacker().repacks(type, in, out))
+        EXPECT_EQ(planner::can_be_repacked(info.type, in, out), cpu::best_repacker().repacks(type, in, out))
             << info.name << ' ' << in << " x " << out;
       }
     }

@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "backends/cpu/planes.h"
+#include "backends/cpu/repacked.h"
 #include "backends/device.h"
 #include "daemon/engine/engine.h"
 #include "daemon/engine/plan_executor.h"
@@ -35,7 +35,7 @@ class Served {
         tokenizer_(model::Tokenizer::from_header(header_)),
         accelerator_(std::move(accelerator)),
         bound_(plan(workload, placement), header_, model::read_hyperparameters(header_), accelerator_.get(),
-               &cpu::plane_repacker()),
+               &cpu::best_repacker()),
         executor_(loaded(bound_, before_load), {.threads = threads, .pin = false}),
         engine_(executor_, *tokenizer_, limits_of(bound_.plan(), 256)) {}
 

@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "backends/cpu/planes.h"
+#include "backends/cpu/repacked.h"
 #include "backends/cuda/accelerator.h"
 #include "backends/cuda/emulation/device.h"
 #include "daemon/engine/plan_executor.h"
@@ -37,7 +37,7 @@ class PlannedModel {
         accelerator_(cuda::make_accelerator(cuda::emulation::make_device({.seed = 1}))),
         bound_(plan(placement), header_, model::read_hyperparameters(header_),
                planner::stages_of(placement).size() > 1 ? accelerator_.get() : nullptr,
-               &cpu::plane_repacker()),
+               &cpu::best_repacker()),
         executor_(loaded(bound_), {.threads = 2, .pin = false}) {
     executor_.start();
   }

@@ -9,7 +9,7 @@
 
 #include <gtest/gtest.h>
 
-#include "backends/cpu/planes.h"
+#include "backends/cpu/repacked.h"
 #include "backends/cuda/accelerator.h"
 #include "backends/cuda/emulation/device.h"
 #include "daemon/engine/plan_executor.h"
@@ -44,7 +44,7 @@ std::vector<float> logits_of(const std::filesystem::path& file, CpuWeights weigh
                                                 planner::builtin_machine("default"), placement);
   std::unique_ptr<device::Accelerator> accelerator;
   if (on_both_devices) accelerator = cuda::make_accelerator(cuda::emulation::make_device({.seed = 1}));
-  memory::BoundPlan bound(plan, header, hyper, accelerator.get(), &cpu::plane_repacker());
+  memory::BoundPlan bound(plan, header, hyper, accelerator.get(), &cpu::best_repacker());
   bound.load({}, 2);
   EXPECT_EQ(bound.repacked_bytes() > 0, weights == CpuWeights::repacked);
   PlanExecutor executor(bound, {.threads = threads, .pin = false});

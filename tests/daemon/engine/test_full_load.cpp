@@ -16,7 +16,7 @@
 
 #include <gtest/gtest.h>
 
-#include "backends/cpu/planes.h"
+#include "backends/cpu/repacked.h"
 #include "backends/cuda/accelerator.h"
 #include "backends/cuda/emulation/device.h"
 #include "daemon/engine/plan_executor.h"
@@ -224,7 +224,7 @@ void expect_all_used(const std::filesystem::path& file, const planner::Workload&
       placement.value_or(Placement::all_on(Device::cpu, hyper.layers.size())));
   std::unique_ptr<device::Accelerator> device;
   if (placement) device = cuda::make_accelerator(cuda::emulation::make_device({.seed = 3}));
-  memory::BoundPlan bound(plan, header, hyper, device.get(), &cpu::plane_repacker());
+  memory::BoundPlan bound(plan, header, hyper, device.get(), &cpu::best_repacker());
   fill_with_pattern(bound);
   bound.load({});
   PlanExecutor executor(bound, {.threads = 1, .pin = false});
