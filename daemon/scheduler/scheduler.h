@@ -80,14 +80,12 @@ struct SequenceView {
 ///  - decode rows come before prompt rows in every step, and a step with a prompt in it always advances one;
 ///  - where several steps may be on their way at once, the sequences that decode are shared out among them,
 ///    and a prompt goes on with its next chunk before the last one is back; a newest token is alone;
-///  - a step never exceeds `micro_batch` rows or `logit_rows` logits, nor what planner/batch_rows.h counts
-///  on;
+///  - a step never exceeds `micro_batch` rows, `logit_rows` logits, or the rows of planner/batch_rows.h;
 ///  - work of a prompt goes the streamed way by its own rows, whoever else is there: never in a step with
-///  work
-///    that does not.  Where there is work for both ways they take turns;
+///    work that does not.  Where there is work for both ways they take turns;
 ///  - a sequence's steps that are on their way all go the same way, so that none overtakes the one before;
-///  - a prompt is cut at multiples of `chunk_tok()` (or of `score_chunk_tok()`), never by who shares the
-///  step.
+///  - a prompt is cut at multiples of `chunk_tok()` (or of `score_chunk_tok()`), never by who else is in the
+///    step.
 class Scheduler {
  public:
   /// Throws std::invalid_argument unless sequences >= 1, micro_batch >= sequences, logit_rows >= sequences,
