@@ -64,7 +64,7 @@ void measure_common(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, 
   const auto types = cpu_types();
   speed.types.clear();
   for (const auto type : std::span(types).first(kNeededTypes)) {
-    pace.begin(products_in(type));
+    pace.begin_needed(products_in(type));
     const auto rates = product_rates(pace, team, kernels, block, shape_for(type), type, speed.elems);
     if (rates) speed.types.push_back(*rates);
   }
@@ -72,7 +72,7 @@ void measure_common(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, 
   if (pace.begin("weights as in the file")) {
     speed.mapped_slowdown = mapped_slowdown(pace, team, kernels, mapped, block, shape_for(first), first);
   }
-  pace.begin("small units");
+  pace.begin_needed("small units");
   speed.overhead = step_overhead(pace, team, kernels, rates_of(speed));
 }
 

@@ -53,13 +53,18 @@ class Pace {
   /// False once the time is used up.  Says what comes next where it is not.  What is measured until the next
   /// call is named by `what` and its number since.
   bool begin(const std::string& what) {
+    if (!has(0)) return false;
+    begin_needed(what);
+    return true;
+  }
+
+  /// The same for what is measured however late it is.
+  void begin_needed(const std::string& what) {
     begun_ = what;
     number_ = 0;
-    if (!has(0)) return false;
     const auto start = Clock::now();
-    progress_(what, elapsed_s() / effort_.limit_s);
+    progress_(what, std::min(elapsed_s() / effort_.limit_s, 1.0));
     paused_s_ += seconds_since(start);
-    return true;
   }
 
   /// Seconds that `work` takes: the median of the effort's samples, and of those of earlier rounds; a single
