@@ -100,6 +100,16 @@ def test_steps_that_there_is_no_time_for_are_a_failure(bundle):
     assert done.returncode == 1
 
 
+def test_what_lies_in_the_work_folder_stays(bundle, tmp_path):
+    work = tmp_path / "work"
+    (work / "steps").mkdir(parents=True)
+    mine = {work / "mine.gguf", work / "steps/mine.log"}
+    for file in mine:
+        file.touch()
+    run(bundle, "--limit", "5", "--work", work)
+    assert {path for path in work.rglob("*") if path.is_file()} == mine
+
+
 def replace_program(bundle, name, script):
     program = bundle / "bin" / name
     program.unlink()
