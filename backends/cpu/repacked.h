@@ -20,7 +20,7 @@
 // of its own: what all panels of the slab have there, sixteen rows after sixteen rows.  The last plane has
 // the small fields, those of a panel together, block after block.  Six to seventeen streams at once.
 //
-// Which is faster depends on how far ahead of a stream the hardware asks (bench/results, roofline).
+// Which is faster differs from CPU to CPU (bench/results/2026-11-roofline.md, "One stream").
 
 #include "backends/device.h"
 
