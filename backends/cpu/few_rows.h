@@ -52,9 +52,10 @@ TANDEM_INLINE void multiply_block(const Source& from, int first_group, const Pan
   });
 }
 
-/// Adds group `group`, whose scale and min are `scale` and, with kHasMin, `min`, to y.
+/// Adds group `group`, whose scale and min are `scale` and, with kHasMin, `min`, to y.  Without, `min` is not
+/// read: it may be uninitialised.
 template <class Format, int N>
-TANDEM_INLINE void add_scaled(int group, F32x16 scale, F32x16 min, const I32x16 (&sum)[N],
+TANDEM_INLINE void add_scaled(int group, const F32x16& scale, const F32x16& min, const I32x16 (&sum)[N],
                               const PanelRow<KindOf<Format>>* x, F32x16 (&y)[N]) {
   for (int n = 0; n < N; ++n) {
     F32x16 term = mul(mul(scale, broadcast(x[n].scales[group])), to_float(sum[n]));
