@@ -54,16 +54,17 @@ planner::Plan choose_plan(const Config& config, const planner::ModelInput& model
   return plan;
 }
 
-planner::Plan planned_again(const planner::Plan& plan, const memory::VramAtStart& vram,
-                            const std::string& why, const planner::ModelInput& model,
-                            planner::MachineProfile machine) {
-  machine.driver_bytes = vram.driver_bytes;
-  auto budget = plan.budget;
-  budget.vram_bytes = std::min(budget.vram_bytes, vram.free_bytes + vram.driver_bytes);
+planner::Plan planned_again(const planner::Plan& plan, const planner::Budget& budget, const std::string& why,
+                            const planner::ModelInput& model, const planner::MachineProfile& machine) {
   auto again = planner::make_plan(model, budget, plan.requested, machine, {planner::gpu_of(plan)});
   again.reasons.insert(again.reasons.begin(), "planned again: " + why);
   again.reasons.push_back(planner::times_line(machine));
   return again;
+}
+
+planner::Budget cut_to_vram(planner::Budget budget, const memory::VramAtStart& vram) noexcept {
+  budget.vram_bytes = std::min(budget.vram_bytes, vram.free_bytes + vram.driver_bytes);
+  return budget;
 }
 
 }  // namespace tandem::daemon

@@ -19,11 +19,12 @@ planner::Plan choose_plan(const Config& config, const planner::ModelInput& model
                           const std::function<planner::Devices()>& devices,
                           const std::function<planner::MachineProfile()>& machine);
 
-/// `plan` made again for the same question with the VRAM that is there: the driver's line is what it took,
-/// and the budget no more than that and what is free.  `why` goes before its reasons.
-planner::Plan planned_again(const planner::Plan& plan, const memory::VramAtStart& vram,
-                            const std::string& why, const planner::ModelInput& model,
-                            planner::MachineProfile machine);
+/// `plan` made again for the same question within `budget`.  `why` goes before its reasons.
+planner::Plan planned_again(const planner::Plan& plan, const planner::Budget& budget, const std::string& why,
+                            const planner::ModelInput& model, const planner::MachineProfile& machine);
+
+/// `budget` with no more VRAM than there is: what the driver took and what is free.
+planner::Budget cut_to_vram(planner::Budget budget, const memory::VramAtStart& vram) noexcept;
 
 /// What the machine could give right now.
 struct FreeMemory {

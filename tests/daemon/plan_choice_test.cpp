@@ -16,7 +16,6 @@ namespace {
 
 using memory::vram_at_start;
 using planner::Device;
-using planner::Purpose;
 using ::testing::HasSubstr;
 
 struct Question {
@@ -41,7 +40,8 @@ TEST(PlannedAgain, TakesNoMoreVramThanThereIs) {
   ASSERT_GT(plan.vram_bytes, 1U << 20);
   const auto short_of = vram_at_start(plan, {.free_bytes = 1 << 20, .total_bytes = 2 << 20});
   EXPECT_FALSE(short_of.enough());
-  const auto again = planned_again(plan, short_of, short_of.shortage(), question.model, question.machine);
+  const auto again = planned_again(plan, cut_to_vram(plan.budget, short_of), short_of.shortage(),
+                                   question.model, question.machine);
   EXPECT_TRUE(again.fits);
   EXPECT_LE(again.vram_bytes, 1U << 20);
   EXPECT_EQ(again.workload, plan.workload);
@@ -50,31 +50,23 @@ TEST(PlannedAgain, TakesNoMoreVramThanThereIs) {
   EXPECT_TRUE(vram_at_start(again, {.free_bytes = 1 << 20, .total_bytes = 2 << 20}).enough());
 }
 
-TEST(PlannedAgain, CountsTheDriverAsMeasured) {
-  constexpr std::uint64_t kAssumedBytes = 1 << 20;
-  constexpr std::uint64_t kMeasuredBytes = 3 << 19;
-  Question question{Device::cuda0, kAssumedBytes};
-  const auto plan = question.plan(3 << 20);
-  ASSERT_EQ(plan.arena_bytes(Device::cuda0, Purpose::driver), kAssumedBytes);
-  const device::MemoryInfo memory{(8 << 20) - kMeasuredBytes, 8 << 20, kMeasuredBytes};
-  const auto vram = vram_at_start(plan, memory);
-  EXPECT_FALSE(vram.enough());
-  EXPECT_THAT(vram.shortage(), HasSubstr("the driver takes 1,572,864 bytes"));
-  const auto again = planned_again(plan, vram, "measured", question.model, question.machine);
-  EXPECT_EQ(again.arena_bytes(Device::cuda0, Purpose::driver), kMeasuredBytes);
-  EXPECT_LE(again.vram_bytes, 3U << 20);
-  EXPECT_EQ(again.budget.vram_bytes, 3U << 20) << "more is free than was allowed";
-  EXPECT_TRUE(vram_at_start(again, memory).enough());
-}
-
 TEST(PlannedAgain, MayLeaveTheGpuOut) {
   Question question{Device::emulated0, 0};
   const auto plan = question.plan(2 << 20);
   const auto vram = vram_at_start(plan, {.free_bytes = 1000, .total_bytes = 2 << 20});
-  const auto again = planned_again(plan, vram, vram.shortage(), question.model, question.machine);
+  const auto again =
+      planned_again(plan, cut_to_vram(plan.budget, vram), vram.shortage(), question.model, question.machine);
   EXPECT_TRUE(again.fits);
   EXPECT_FALSE(planner::gpu_of(again));
   EXPECT_EQ(again.vram_bytes, 0U);
+}
+
+TEST(CutToVram, CountsWhatTheDriverTookAsThere) {
+  memory::VramAtStart vram;
+  vram.free_bytes = 100;
+  vram.driver_bytes = 20;
+  EXPECT_EQ(cut_to_vram({.vram_bytes = 200}, vram).vram_bytes, 120U);
+  EXPECT_EQ(cut_to_vram({.vram_bytes = 90}, vram).vram_bytes, 90U) << "more is free than was allowed";
 }
 
 }  // namespace
