@@ -1,6 +1,7 @@
 #include "memory/available_ram.h"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <limits>
 #include <optional>
@@ -20,12 +21,14 @@ constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
 
 /// File names of one version of control groups.
 struct GroupFiles {
-  std::string_view limit;
+  std::array<std::string_view, 2> limits;  ///< empty: version 1 has one only
   std::string_view usage;
-  std::string_view inactive_file;  ///< key in memory.stat
+  std::array<std::string_view, 2> file_pages;  ///< keys in memory.stat
 };
-constexpr GroupFiles kVersion2{"memory.max", "memory.current", "inactive_file"};
-constexpr GroupFiles kVersion1{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"};
+constexpr GroupFiles kVersion2{
+    {"memory.max", "memory.high"}, "memory.current", {"inactive_file", "active_file"}};
+constexpr GroupFiles kVersion1{
+    {"memory.limit_in_bytes", {}}, "memory.usage_in_bytes", {"total_inactive_file", "total_active_file"}};
 
 /// The number a one-line file holds; nothing where it is absent or says "max".
 std::optional<std::uint64_t> read_number(const fs::path& path) {
@@ -47,12 +50,17 @@ std::optional<std::uint64_t> read_field(const fs::path& path, std::string_view k
 }
 
 std::uint64_t left_in_group(const fs::path& group, const GroupFiles& files) {
-  const auto limit = read_number(group / files.limit);
+  auto limit = kNoLimit;
+  for (const auto name : files.limits) {
+    if (!name.empty()) limit = std::min(limit, read_number(group / name).value_or(kNoLimit));
+  }
   const auto usage = read_number(group / files.usage);
-  if (!limit || !usage) return kNoLimit;
-  const auto droppable = read_field(group / "memory.stat", files.inactive_file).value_or(0);
-  const auto used = *usage - std::min(droppable, *usage);
-  return *limit - std::min(used, *limit);
+  if (limit == kNoLimit || !usage) return kNoLimit;
+  auto used = *usage;
+  for (const auto key : files.file_pages) {
+    used -= std::min(read_field(group / "memory.stat", key).value_or(0), used);
+  }
+  return limit - std::min(used, limit);
 }
 
 /// The least that `path` and the groups above it leave.  Inside a container the mount shows the process's

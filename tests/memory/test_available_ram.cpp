@@ -40,14 +40,25 @@ TEST_F(AvailableRamTest, WithoutMemAvailableItIsAnError) {
   EXPECT_THROW(static_cast<void>(available_ram_bytes(root_)), Error);
 }
 
-TEST_F(AvailableRamTest, AVersion2GroupLeavesLimitLessUsageLessDroppableFilePages) {
+TEST_F(AvailableRamTest, AVersion2GroupLeavesLimitLessUsageLessPagesOfFiles) {
   write("proc/self/cgroup", "0::/user.slice/tandem.service\n");
   write("sys/fs/cgroup/user.slice/tandem.service/memory.max", std::to_string(4096 * kMiB));
   write("sys/fs/cgroup/user.slice/tandem.service/memory.current", std::to_string(1024 * kMiB));
   EXPECT_EQ(available_ram_bytes(root_), 3072 * kMiB);
   write("sys/fs/cgroup/user.slice/tandem.service/memory.stat",
-        "anon 5\ninactive_file " + std::to_string(512 * kMiB) + "\nactive_file 7\n");
-  EXPECT_EQ(available_ram_bytes(root_), 3584 * kMiB);
+        "anon 5\ninactive_file " + std::to_string(512 * kMiB) + "\nactive_file " +
+            std::to_string(256 * kMiB) + "\n");
+  EXPECT_EQ(available_ram_bytes(root_), 3840 * kMiB);
+}
+
+TEST_F(AvailableRamTest, AVersion2GroupLeavesNothingBeyondWhereItIsSlowedDown) {
+  write("proc/self/cgroup", "0::/tandem.service\n");
+  write("sys/fs/cgroup/tandem.service/memory.max", "max\n");
+  write("sys/fs/cgroup/tandem.service/memory.high", std::to_string(2048 * kMiB));
+  write("sys/fs/cgroup/tandem.service/memory.current", std::to_string(1024 * kMiB));
+  EXPECT_EQ(available_ram_bytes(root_), 1024 * kMiB);
+  write("sys/fs/cgroup/tandem.service/memory.max", std::to_string(1536 * kMiB));
+  EXPECT_EQ(available_ram_bytes(root_), 512 * kMiB);
 }
 
 TEST_F(AvailableRamTest, AGroupAboveMayLeaveLess) {
@@ -64,8 +75,9 @@ TEST_F(AvailableRamTest, AVersion1GroupLeavesLimitLessUsage) {
   write("sys/fs/cgroup/memory/docker/1234/memory.limit_in_bytes", std::to_string(1000 * kMiB));
   write("sys/fs/cgroup/memory/docker/1234/memory.usage_in_bytes", std::to_string(400 * kMiB));
   write("sys/fs/cgroup/memory/docker/1234/memory.stat",
-        "inactive_file 1\ntotal_inactive_file " + std::to_string(100 * kMiB) + "\n");
-  EXPECT_EQ(available_ram_bytes(root_), 700 * kMiB);
+        "inactive_file 1\nactive_file 1\ntotal_inactive_file " + std::to_string(100 * kMiB) +
+            "\ntotal_active_file " + std::to_string(50 * kMiB) + "\n");
+  EXPECT_EQ(available_ram_bytes(root_), 750 * kMiB);
 }
 
 TEST_F(AvailableRamTest, InsideAContainerTheGroupLiesAtTheTopOfTheMount) {
