@@ -17,8 +17,8 @@ struct Kind {
 /// Tries all numbers of units of each kind on the GPU; of the last kind, the most that fit.
 class Counter {
  public:
-  Counter(const SearchSpace& space, const SearchCase& within)
-      : within_(within), enough_bytes_(space.ram_budget_bytes) {
+  Counter(const SearchSpace& space, const SearchCase& within, std::uint64_t most_bytes)
+      : within_(within), enough_bytes_(space.ram_budget_bytes), most_bytes_(most_bytes) {
     for (auto i = space.units.size(); i-- > 0;) add(space.units[i], i);
     // Few of many bytes before many of few: what is left is filled best by small ones.
     std::ranges::stable_sort(kinds_, std::ranges::greater{},
@@ -29,7 +29,7 @@ class Counter {
     }
   }
 
-  /// The least RAM, with its counts in `best`.
+  /// The least RAM, with its counts in `best`; nothing beyond most_bytes.
   std::optional<std::uint64_t> search() {
     visit(0, within_.vram_limit_bytes, within_.ram_fixed_bytes, 0);
     return least_;
@@ -55,7 +55,7 @@ class Counter {
 
   void visit(std::size_t index, std::uint64_t vram_left, std::uint64_t ram, std::uint64_t drafts) {
     if (index == kinds_.size()) return finish(ram, drafts);
-    if (++tries_ > kMostRamTries || (least_ && least_possible(index, vram_left, ram) >= *least_)) return;
+    if (++tries_ > kMostRamTries || !is_wanted(least_possible(index, vram_left, ram))) return;
     auto& kind = kinds_[index];
     const auto all = kind.units.size();
     const auto fitting = kind.bytes.vram_bytes == 0 ? all : vram_left / kind.bytes.vram_bytes;
@@ -70,6 +70,10 @@ class Counter {
     }
   }
 
+  [[nodiscard]] bool is_wanted(std::uint64_t ram) const noexcept {
+    return ram <= most_bytes_ && (!least_ || ram < *least_);
+  }
+
   /// A unit takes no fewer bytes on the GPU than it frees on the CPU, draft rows apart.
   [[nodiscard]] std::uint64_t least_possible(std::size_t index, std::uint64_t vram_left,
                                              std::uint64_t ram) const {
@@ -81,7 +85,7 @@ class Counter {
         std::ranges::all_of(kinds_, [](const Kind& kind) { return kind.on_gpu == 0; }))
       return;
     const auto total = (ram + ByteCount(drafts).aligned(kBufferAlignmentBytes)).value();
-    if (least_ && *least_ <= total) return;
+    if (!is_wanted(total)) return;
     least_ = total;
     best_.clear();
     for (const auto& kind : kinds_) best_.push_back(kind.on_gpu);
@@ -89,6 +93,7 @@ class Counter {
 
   const SearchCase& within_;
   std::uint64_t enough_bytes_;
+  std::uint64_t most_bytes_;
   std::vector<Kind> kinds_;
   std::vector<std::uint64_t> rest_bytes_;  ///< RAM of the kinds from each one on
   std::uint64_t tries_ = 0;
@@ -98,13 +103,13 @@ class Counter {
 
 }  // namespace
 
-std::optional<LeastRam> least_ram(const SearchSpace& space) {
+std::optional<LeastRam> least_ram(const SearchSpace& space, std::uint64_t most_bytes) {
   std::optional<LeastRam> best;
   for (const auto& within : space.cases) {
-    Counter counter(space, within);
+    if (best && best->ram_bytes <= space.ram_budget_bytes) break;
+    Counter counter(space, within, best ? best->ram_bytes - 1 : most_bytes);
     const auto ram = counter.search();
-    if (!ram || (best && best->ram_bytes <= *ram)) continue;
-    best = {placement_of(space, within.head, counter.sides(space.units.size())), *ram};
+    if (ram) best = {placement_of(space, within.head, counter.sides(space.units.size())), *ram};
   }
   return best;
 }

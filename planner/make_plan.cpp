@@ -119,10 +119,9 @@ std::vector<LayerPlan> layer_plans(const ModelInput& model, const Workload& work
 /// The workload is effective.
 bool something_fits(const ModelInput& model, const Budget& budget, const Workload& workload,
                     const MachineProfile& machine, Devices devices) {
-  const auto placement = devices.gpu ? roomiest(model, budget, workload, machine, *devices.gpu)
-                                     : Placement::all_on(Device::cpu, model.layers.size());
-  const auto bytes = footprint(model, budget, workload, machine, placement);
-  return bytes.vram_bytes <= budget.vram_bytes && bytes.ram_bytes <= budget.ram_bytes;
+  if (devices.gpu) return some_fits(model, budget, workload, machine, *devices.gpu);
+  const auto on_cpu = Placement::all_on(Device::cpu, model.layers.size());
+  return footprint(model, budget, workload, machine, on_cpu).ram_bytes <= budget.ram_bytes;
 }
 
 bool fits_at(std::uint64_t context, const ModelInput& model, const Budget& budget, Workload workload,

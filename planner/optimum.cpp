@@ -339,9 +339,20 @@ std::optional<Choice> fastest(const ModelInput& model, const Budget& budget, con
   if (!choice) return choice;
   const auto bytes = footprint(model, budget, workload, machine, choice->placement);
   if (bytes.ram_bytes <= budget.ram_bytes) return choice;
-  const auto room = roomiest(model, budget, workload, machine, gpu);
-  if (footprint(model, budget, workload, machine, room).ram_bytes > budget.ram_bytes) return std::nullopt;
+  if (!some_fits(model, budget, workload, machine, gpu)) return std::nullopt;
   return Search(model, budget, workload, machine, gpu, limits).run();
+}
+
+bool some_fits(const ModelInput& model, const Budget& budget, const Workload& workload,
+               const MachineProfile& machine, Device gpu) {
+  const auto fits = [&](const Placement& placement) {
+    const auto bytes = footprint(model, budget, workload, machine, placement);
+    return bytes.vram_bytes <= budget.vram_bytes && bytes.ram_bytes <= budget.ram_bytes;
+  };
+  const auto space = search_space(model, budget, workload, machine, gpu, std::nullopt);
+  // Buffers may be smaller than a space counts that is not exact.
+  if (!space.exact) return fits(roomiest(model, budget, workload, machine, gpu));
+  return std::ranges::any_of(space.few_crossings, fits) || least_ram(space, budget.ram_bytes);
 }
 
 Placement roomiest(const ModelInput& model, const Budget& budget, const Workload& workload,

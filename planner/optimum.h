@@ -50,6 +50,10 @@ struct SearchLimits {
 std::optional<Choice> fastest(const ModelInput& model, const Budget& budget, const Workload& workload,
                               const MachineProfile& machine, Device gpu, const SearchLimits& limits = {});
 
+/// Whether some placement fits both budgets.  Sooner said than which one is the roomiest.
+bool some_fits(const ModelInput& model, const Budget& budget, const Workload& workload,
+               const MachineProfile& machine, Device gpu);
+
 /// A placement within the VRAM budget that fits the RAM budget too, or else needs the least RAM.
 Placement roomiest(const ModelInput& model, const Budget& budget, const Workload& workload,
                    const MachineProfile& machine, Device gpu);

@@ -48,6 +48,9 @@ TEST(LeastRam, IsTheLeastOfAllPlacements) {
     if (!mixed) continue;
     ++found;
     ASSERT_EQ(mixed->ram_bytes, *least) << "round " << round;
+    const auto just = least_ram(space, *least);
+    ASSERT_TRUE(just && just->ram_bytes == *least) << "round " << round;
+    ASSERT_FALSE(least_ram(space, *least - 1)) << "round " << round;
     const auto walked = search.walker().walk(mixed->placement, 1, 1, 1);
     ASSERT_LE(walked.vram_bytes, search.budget.vram_bytes);
     ASSERT_LE(walked.ram_bytes, mixed->ram_bytes);

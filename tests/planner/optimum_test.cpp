@@ -290,6 +290,10 @@ TEST(Optimum, TheRoomiestPlacementFitsWhereAnyDoesAndElseNeedsTheLeastRam) {
         roomiest(question.subject.input, question.budget, question.workload, question.machine, question.gpu);
     const auto bytes = walker.walk(placement, 1, 1, 1);
     ASSERT_LE(bytes.vram_bytes, question.budget.vram_bytes) << "round " << round;
+    ASSERT_EQ(
+        some_fits(question.subject.input, question.budget, question.workload, question.machine, question.gpu),
+        least_ram <= question.budget.ram_bytes)
+        << "round " << round;
     if (least_ram <= question.budget.ram_bytes) {
       ASSERT_LE(bytes.ram_bytes, question.budget.ram_bytes) << "round " << round;
       continue;
