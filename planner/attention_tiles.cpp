@@ -6,7 +6,7 @@
 namespace tandem::planner {
 namespace {
 
-constexpr double kTileQueries = 16;
+constexpr double kTileQueries = 64;
 constexpr double kTasksOfAThread = 4;
 
 }  // namespace

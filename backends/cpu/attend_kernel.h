@@ -5,9 +5,10 @@
 // keys, not on the chunk it came in, nor on whether a key lies in the cache or still in staging, nor on
 // whether one thread takes all pieces or several do.
 //
-// One or two heads a KV head are bound by memory; sixteen by fused multiplications, of which scores and
-// values take as many.  Tried and lost: converting a block once for all queries (a tile of 67 KB leaves the
-// nearest cache: a quarter slower), and two or four vectors of values at a time (a few per cent either way).
+// One or two heads a KV head are bound by memory; sixteen, and many rows, by fused multiplications, of which
+// scores and values take as many.  Tried and lost: converting a block to floats once for all queries (two
+// tiles of 17 KB and more leave the nearest cache; a copy in fp16 stays), four vectors of values at a time
+// instead of two, and the softmax of four queries side by side (7 % with heads of 128, else nothing).
 
 #include "backends/cpu/attend_tile.h"
 #include "backends/cpu/half.h"
@@ -131,6 +132,10 @@ struct BlockRows {
   }
 };
 
+inline std::uint32_t queries_a_kv_head(const AttendTask& task) {
+  return task.n_rows * task.n_heads;
+}
+
 /// First element of a KV head's K in a row, or of the one vector; and of its V.
 inline std::size_t key_at(const device::AttentionHalf& half, std::uint32_t kv_head) {
   return std::size_t{kv_head} * half.head_dim;
@@ -149,18 +154,24 @@ inline FloatRows float_rows(const AttendTask& task, const BlockRows& block, std:
   return {copies};
 }
 
-/// The same of a cache in fp16, where they lie if this CPU converts them.
+/// The same of a cache in fp16, if this CPU converts them: where they lie, or, for more queries than a few,
+/// side by side.  Rows of several KV heads lie powers of two apart, sixteen of them in a few sets of the
+/// nearest cache, which does not hold so many.
 inline auto half_rows(const AttendTask& task, const BlockRows& block, std::size_t first,
-                      float (*copies)[kTileStride]) {
+                      [[maybe_unused]] float (*floats)[kTileStride],
+                      [[maybe_unused]] std::uint16_t (*copies)[kHalfStride]) {
 #if defined(__F16C__)
-  static_cast<void>(task), static_cast<void>(copies);
+  const bool is_worth_copying = queries_a_kv_head(task) > 16;
   HalfRows halves;
   for (std::uint32_t slot = 0; slot < kKeyBlock; ++slot) {
     halves.rows[slot] = reinterpret_cast<const std::uint16_t*>(block.rows[slot]) + first;
+    if (!is_worth_copying) continue;
+    __builtin_memcpy(copies[slot], halves.rows[slot], task.half->head_dim * sizeof(std::uint16_t));
+    halves.rows[slot] = copies[slot];
   }
   return halves;
 #else
-  return float_rows(task, block, first, copies);
+  return float_rows(task, block, first, floats);
 #endif
 }
 
@@ -224,10 +235,6 @@ inline std::uint64_t end_visible(std::uint64_t position) {
   return mutant(Mutant::skip_last_key) && position > 0 ? position : position + 1;
 }
 
-inline std::uint32_t queries_a_kv_head(const AttendTask& task) {
-  return task.n_rows * task.n_heads;
-}
-
 /// Calls body(query, its first element in q and in out) for all queries of a task: by KV head, then row, then
 /// head.
 template <class Body>
@@ -279,6 +286,16 @@ inline void finish_queries(const AttendTask& task, const AttendTile& tile) {
   });
 }
 
+/// The queries of a KV head that see some of a block: those of neighbouring rows.
+inline QueryRange queries_that_see(const AttendTask& task, std::uint64_t block, std::uint32_t kv_head) {
+  const std::uint64_t first_query = task.sequence->first_position + task.first_row;
+  std::uint32_t begin = 0, end = task.n_rows;
+  while (begin < end && end_visible(first_query + begin) <= block) ++begin;
+  while (end > begin && first_visible(task, first_query + end - 1) >= block + kKeyBlock) --end;
+  const std::uint32_t first = kv_head * queries_a_kv_head(task);
+  return {first + begin * task.n_heads, first + end * task.n_heads};
+}
+
 /// Takes a block into the softmax of each query that sees some of it.
 template <bool kExactProducts>
 inline void weigh_queries(const AttendTask& task, std::uint64_t block, QueryRange queries, AttendTile& tile) {
@@ -315,15 +332,14 @@ inline bool has_exact_products(const device::AttentionHalf& half) {
 inline void attend_rows(const AttendTask& task, const BlockRotation& turned, std::uint64_t block,
                         const BlockRows& rows, std::uint32_t kv_head, AttendTile& tile) {
   const device::AttentionHalf& half = *task.half;
-  const std::uint32_t n = queries_a_kv_head(task);
-  const QueryRange queries{kv_head * n, (kv_head + 1) * n};
+  const QueryRange queries = queries_that_see(task, block, kv_head);
   const std::size_t key = key_at(half, task.kv_head + kv_head);
   const std::size_t value = value_at(half, task.kv_head + kv_head);
   const bool is_separate = half.kv.layout == device::KvLayout::separate;
   if (has_exact_products(half)) {
-    const auto values = half_rows(task, rows, value, tile.values);
+    const auto values = half_rows(task, rows, value, tile.values, tile.half_values);
     if (is_separate) {
-      const auto keys = half_rows(task, rows, key, tile.keys);
+      const auto keys = half_rows(task, rows, key, tile.keys, tile.half_keys);
       return attend_block<true>(task, block, keys, values, queries, tile);
     }
     const auto keys = rounded_keys(task, turned, values, tile.keys);

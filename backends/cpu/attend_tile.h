@@ -15,9 +15,10 @@ namespace {
 
 inline constexpr std::uint32_t kKeyBlock = 16;
 
-/// Floats from one row of a tile to the next: not a power of two, or rows would share a few lines of the
-/// cache.
+/// Floats from one row of a tile to the next, and halves: not a power of two, or rows would share a few lines
+/// of the cache.
 inline constexpr std::uint32_t kTileStride = kMaxHeadDim + 16;
+inline constexpr std::uint32_t kHalfStride = kMaxHeadDim + 32;
 
 /// e^x of one number.
 TANDEM_INLINE float exp_of(float x) {
@@ -45,10 +46,12 @@ TANDEM_INLINE void take_piece(AttendState piece, const float* piece_sums, std::u
   });
 }
 
-/// fp32 copies of a key block and the state of up to kTileQueries queries.  Rows are padded to sixteen lanes.
+/// Copies of a key block and the state of up to kTileQueries queries.  Rows are padded to sixteen lanes.
 struct AttendTile {
   alignas(64) float keys[kKeyBlock][kTileStride];
   alignas(64) float values[kKeyBlock][kTileStride];
+  alignas(64) std::uint16_t half_keys[kKeyBlock][kHalfStride];
+  alignas(64) std::uint16_t half_values[kKeyBlock][kHalfStride];
   alignas(64) float queries[kTileQueries][kTileStride];
   alignas(64) float sums[kTileQueries][kTileStride];    ///< of weight * value
   alignas(64) float scores[kTileQueries][kKeyBlock];    ///< of the block at hand; then its softmax weights
@@ -64,8 +67,8 @@ struct FloatRows {
   TANDEM_INLINE F32x16 load16(std::uint32_t slot, std::size_t i) const { return load(rows[slot] + i); }
 };
 
-/// The same as fp16 where they lie in the cache.  Converted as often as they are read, they still come sooner
-/// than floats of a tile, which fills the nearest cache.
+/// The same as fp16, where they lie in the cache or in a tile.  Converted as often as they are read, they
+/// still come sooner than floats of a tile, which fill the nearest cache.
 struct HalfRows {
   const std::uint16_t* rows[kKeyBlock];
 
@@ -158,7 +161,8 @@ TANDEM_INLINE void weigh_block(AttendTile& tile, std::uint32_t query, std::uint3
     store(scores, broadcast(0.0f));
     return;
   }
-  for (std::uint32_t slot = 0; slot < kKeyBlock; ++slot) {
+  const bool sees_all = begin == 0 && end == kKeyBlock;
+  for (std::uint32_t slot = 0; slot < kKeyBlock && !sees_all; ++slot) {
     if (slot < begin || slot >= end) scores[slot] = -__builtin_inff();
   }
   AttendState& state = tile.state[query];
@@ -178,24 +182,43 @@ TANDEM_INLINE void weigh_block(AttendTile& tile, std::uint32_t query, std::uint3
   state.weight += reduce_add(weights);
 }
 
+/// Adds kVectors times sixteen elements of the block's values, from element `i` on, to the sums of N queries.
+template <std::uint32_t N, std::uint32_t kVectors, bool kExactProducts, class Rows>
+TANDEM_INLINE void add_value_vectors(const Rows& values, AttendTile& tile, std::uint32_t query,
+                                     std::size_t i) {
+  F32x16 sums[N][kVectors];
+  for (std::uint32_t n = 0; n < N; ++n) {
+    const float* from = tile.sums[query + n] + i;
+    for (std::uint32_t v = 0; v < kVectors; ++v) sums[n][v] = load(from + 16 * v);
+  }
+  for (std::uint32_t slot = 0; slot < kKeyBlock; ++slot) {
+    F32x16 value[kVectors];
+    for (std::uint32_t v = 0; v < kVectors; ++v) value[v] = values.load16(slot, i + 16 * v);
+    for (std::uint32_t n = 0; n < N; ++n) {
+      const F32x16 weight = broadcast(tile.scores[query + n][slot]);
+      for (std::uint32_t v = 0; v < kVectors; ++v) {
+        sums[n][v] = kExactProducts ? add_exact_product(sums[n][v], weight, value[v])
+                                    : add(sums[n][v], mul(weight, value[v]));
+      }
+    }
+  }
+  for (std::uint32_t n = 0; n < N; ++n) {
+    float* to = tile.sums[query + n] + i;
+    for (std::uint32_t v = 0; v < kVectors; ++v) store(to + 16 * v, sums[n][v]);
+  }
+}
+
 /// Adds the block's values, by their weights, to the sums of the queries.
 template <bool kExactProducts, class Rows>
 void add_values(const Rows& values, AttendTile& tile, QueryRange queries, std::uint32_t padded) {
-  for (std::size_t i = 0; i < padded; i += 16) {
-    for_queries_together(queries, [&](auto together, std::uint32_t query) {
-      F32x16 sums[together];
-      for (std::uint32_t k = 0; k < together; ++k) sums[k] = load(tile.sums[query + k] + i);
-      for (std::uint32_t slot = 0; slot < kKeyBlock; ++slot) {
-        const F32x16 value = values.load16(slot, i);
-        for (std::uint32_t k = 0; k < together; ++k) {
-          const F32x16 weight = broadcast(tile.scores[query + k][slot]);
-          sums[k] =
-              kExactProducts ? add_exact_product(sums[k], weight, value) : add(sums[k], mul(weight, value));
-        }
-      }
-      for (std::uint32_t k = 0; k < together; ++k) store(tile.sums[query + k] + i, sums[k]);
-    });
-  }
+  constexpr std::uint32_t kVectors = 2;
+  for_queries_together(queries, [&](auto together, std::uint32_t query) {
+    std::size_t i = 0;
+    for (; i + 16 * kVectors <= padded; i += 16 * kVectors) {
+      add_value_vectors<together, kVectors, kExactProducts>(values, tile, query, i);
+    }
+    if (i < padded) add_value_vectors<together, 1, kExactProducts>(values, tile, query, i);
+  });
 }
 
 }  // namespace

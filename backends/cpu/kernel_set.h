@@ -15,7 +15,7 @@ inline constexpr std::uint32_t kTileRows = 512;
 
 /// Largest head_dim, and how many (row, head) pairs one attend call takes.
 inline constexpr std::uint32_t kMaxHeadDim = 512;
-inline constexpr std::uint32_t kTileQueries = 16;
+inline constexpr std::uint32_t kTileQueries = 64;
 
 /// Rows of activations: fp32, or quantised rows (quantised_row.h) for block types.
 struct Activations {

@@ -76,7 +76,7 @@ AttentionRates AttentionProbe::rates(Pace& pace, cpu::Team& team, const cpu::Ker
   const auto work = [&](const AttentionHalves& halves, std::uint32_t rows, std::size_t n) {
     return work_of(pace, team, kernels, halves, rows, n);
   };
-  // A row loads a key for one or two queries, many rows load it for sixteen.
+  // A row loads a key for one or two queries, many rows load it for dozens.
   const auto one = work(wide_, 1, wide_.count());
   const auto [byte_s, op_s, score_s] =
       seconds_each(one, work(wide_, kManyRows, 1), work(narrow_, kManyRows, 1));

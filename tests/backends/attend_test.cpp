@@ -202,6 +202,8 @@ TEST_P(Attends, ToTheSameBitsOnEverySetAndInEveryCompany) {
       EXPECT_EQ(attention.bits(*kernels, 2, kGroup, 2), expected);
       EXPECT_EQ(attention.bits(*kernels, 5, 3, 1), expected);
       EXPECT_EQ(attention.bits(*kernels, 16, 1, 1), expected);
+      EXPECT_EQ(attention.bits(*kernels, 16, kGroup, 1), expected);
+      EXPECT_EQ(attention.bits(*kernels, 8, kGroup, 2), expected);
     }
   }
 }

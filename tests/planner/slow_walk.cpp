@@ -223,12 +223,13 @@ double SlowWalk::threads_attention_s(const Unit& unit, std::uint64_t rows, std::
   const auto threads = static_cast<std::uint64_t>(machine_.cpu_threads);
   const auto kv_heads = unit.k_elems / unit.head_elems;
   const auto heads_each = unit.q_elems / unit.k_elems;
-  const auto together = std::min<std::uint64_t>(16, heads_each);
+  constexpr std::uint64_t kMostTogether = 64;
+  const auto together = std::min(kMostTogether, heads_each);
   const auto single_rows = [&] {
     return rows * sequences * kv_heads * ((heads_each + together - 1) / together);
   };
   const bool keys_are_cut = threads > 1 && single_rows() < 4 * threads;
-  auto task_rows = std::min(single_rows() / (4 * threads), 16 / together);
+  auto task_rows = std::min(single_rows() / (4 * threads), kMostTogether / together);
   task_rows = std::min(rows, std::max<std::uint64_t>(1, task_rows));
   const auto head_tasks = (heads_each + together - 1) / together;
   const auto tasks = sequences * ((rows + task_rows - 1) / task_rows) * kv_heads * head_tasks;
