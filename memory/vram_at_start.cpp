@@ -21,7 +21,8 @@ std::string VramAtStart::shortage() const {
 VramAtStart vram_at_start(const planner::Plan& plan, const device::MemoryInfo& memory) {
   VramAtStart vram;
   vram.free_bytes = memory.free_bytes;
-  vram.driver_bytes = memory.driver_bytes;
+  // Plans for an emulated device have no driver's line, also where a GPU stands in for it.
+  if (planner::gpu_of(plan) == planner::Device::cuda0) vram.driver_bytes = memory.driver_bytes;
   for (const auto& line : plan.arenas) {
     if (line.device == planner::Device::cpu || line.purpose == Purpose::reserve) continue;
     (line.purpose == Purpose::driver ? vram.driver_planned_bytes : vram.needed_bytes) += line.bytes;

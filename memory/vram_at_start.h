@@ -13,7 +13,7 @@ struct VramAtStart {
   std::uint64_t needed_bytes = 0;  ///< of the plan's arenas; a reserve is not allocated
   std::uint64_t free_bytes = 0;
   std::uint64_t driver_planned_bytes = 0;
-  std::uint64_t driver_bytes = 0;  ///< measured
+  std::uint64_t driver_bytes = 0;  ///< measured; 0 where the plan is for an emulated device
 
   [[nodiscard]] bool enough() const noexcept {
     return needed_bytes <= free_bytes && driver_bytes <= driver_planned_bytes;

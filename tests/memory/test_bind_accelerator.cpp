@@ -217,6 +217,18 @@ TEST(BindAccelerator, TheDriversLineIsWhatItTook) {
   EXPECT_EQ(with_more.memory().free_bytes, 2 * plan.vram_bytes - planned_bytes - 1) << "nothing was taken";
 }
 
+TEST(BindAccelerator, APlanForAnEmulatedDeviceCountsNoDriverWhateverRunsIt) {
+  std::mt19937 random(34);
+  const Subject subject("gemma4_4l.gguf");
+  const auto plan = subject.plan(random_workload(random), subject.placement(random));
+  constexpr std::size_t kDriverBytes = 5'000'000;
+  CountingAccelerator with_driver(
+      {.memory_bytes = plan.vram_bytes + kDriverBytes, .driver_bytes = kDriverBytes});
+  const BoundPlan bound(plan, subject.header, subject.hyper, &with_driver);
+  EXPECT_EQ(bound.vram_use().taken_bytes, planned_on_device(plan));
+  for (const auto& line : bound.ledger()) EXPECT_NE(line.purpose, Purpose::driver);
+}
+
 TEST(BindAccelerator, EveryCallThatFailsWhileLoadingIsAnErrorThatSaysSo) {
   std::mt19937 random(33);
   const Subject subject("gemma4_4l.gguf");
