@@ -3,13 +3,10 @@
 
 namespace tandem::bench {
 
-planner::Device bench_device_name() {
-  return planner::Device::emulated0;
-}
-
 cuda::Device open_bench_device(std::uint32_t multiprocessors) {
   if (multiprocessors != 0) throw cuda::DeviceError("part of a GPU: an emulated device has none");
-  return cuda::emulation::make_device({.memory_bytes = std::size_t{256} << 20});
+  return cuda::emulation::make_device(
+      {.memory_bytes = std::size_t{256} << 20, .driver_bytes = std::size_t{6} << 20});
 }
 
 }  // namespace tandem::bench

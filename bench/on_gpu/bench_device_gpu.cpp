@@ -3,10 +3,6 @@
 
 namespace tandem::bench {
 
-planner::Device bench_device_name() {
-  return planner::Device::cuda0;
-}
-
 cuda::Device open_bench_device(std::uint32_t multiprocessors) {
   return cuda::open_device(0, multiprocessors);
 }

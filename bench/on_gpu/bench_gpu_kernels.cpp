@@ -29,6 +29,7 @@ struct Options {
   double sample_s = 0.003;
   double limit_s = 90;
   bool tiny = false;
+  bool describe = false;
 };
 
 /// A matrix of a model.
@@ -204,6 +205,24 @@ std::vector<std::pair<Shape, TensorType>> cases_of(const Options& options) {
   return cases;
 }
 
+/// What the device is, having opened it.
+void describe(const Options& options) {
+  const auto device = open_bench_device(options.multiprocessors);
+  const auto properties = device.properties();
+  const auto memory = device.memory();
+  std::printf(
+      "%s, compute capability %u.%u, %u multiprocessors, %.1f MB of L2, %.2f GB, %.2f GB of them free; the "
+      "driver took %.0f MB for this process\n",
+      properties.name.c_str(), properties.compute_capability / 10, properties.compute_capability % 10,
+      properties.multiprocessors, static_cast<double>(properties.cache_bytes) / 1e6,
+      static_cast<double>(memory.total_bytes) / 1e9, static_cast<double>(memory.free_bytes) / 1e9,
+      static_cast<double>(memory.driver_bytes) / 1e6);
+  auto report = to_json(properties);
+  report["free_bytes"] = memory.free_bytes;
+  report["driver_bytes"] = memory.driver_bytes;
+  write_report(options.json, report);
+}
+
 void run(const Options& options) {
   const auto start = Clock::now();
   const auto cases = cases_of(options);
@@ -265,8 +284,9 @@ int main(int argc, char** argv) try {
   app.add_option("--sample", options.sample_s, "seconds of a sample");
   app.add_option("--limit", options.limit_s, "seconds after which no further kernel is begun");
   app.add_flag("--tiny", options.tiny, "small matrices, to see whether this works");
+  app.add_flag("--describe", options.describe, "only open the device and say what it is");
   CLI11_PARSE(app, argc, argv);
-  run(options);
+  options.describe ? describe(options) : run(options);
   return 0;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "bench_gpu_kernels: %s\n", error.what());

@@ -53,9 +53,12 @@ struct Options {
   double sample_s = 0.4;
 };
 
+/// What plans call the device, also where an emulated one stands in for a GPU.
+constexpr auto kDevice = planner::Device::cuda0;
+
 /// All units, or those of the first layers, on the device.
 planner::Placement placement_of(const Options& options, std::size_t layers) {
-  auto placement = planner::Placement::all_on(bench_device_name(), layers);
+  auto placement = planner::Placement::all_on(kDevice, layers);
   if (!options.layers) return placement;
   for (std::size_t layer = *options.layers; layer < layers; ++layer) {
     placement.attention[layer] = placement.ffn[layer] = planner::Device::cpu;
@@ -64,17 +67,19 @@ planner::Placement placement_of(const Options& options, std::size_t layers) {
   return placement;
 }
 
-/// The plan: within a budget, or by the options.
-planner::Plan plan_of(const planner::ModelInput& model, const Options& options) {
+/// The plan: within a budget, or by the options; on a device whose driver took `driver_bytes`, or as much as
+/// the profile says if it does not tell.
+planner::Plan plan_of(const planner::ModelInput& model, const Options& options, std::uint64_t driver_bytes) {
   planner::Workload workload;
   workload.max_seq_len = options.context + options.chunk_rows;
   workload.sequences = options.sequences;
   workload.micro_batch = std::max(options.chunk_rows, options.sequences);
-  const auto machine = planner::builtin_machine(options.machine);
+  auto machine = planner::builtin_machine(options.machine);
+  if (driver_bytes != 0) machine.driver_bytes = driver_bytes;
   planner::Budget budget;
   if (!options.vram.empty()) {
     budget.vram_bytes = planner::parse_size("--vram", options.vram);
-    return planner::make_bare_plan(model, budget, workload, machine, {bench_device_name()});
+    return planner::make_bare_plan(model, budget, workload, machine, {kDevice});
   }
   budget.vram_bytes = std::uint64_t{1} << 40;
   return planner::plan_for_placement(model, budget, workload, machine,
@@ -84,7 +89,7 @@ planner::Plan plan_of(const planner::ModelInput& model, const Options& options) 
 /// The device as stages use it, and a stream of it beside them, which goes first.
 struct Opened {
   cuda::DeviceProperties properties;
-  std::uint64_t free_bytes = 0;
+  cuda::MemoryInfo memory;  ///< before anything is allocated
   std::unique_ptr<device::Accelerator> accelerator;
   std::unique_ptr<cuda::Stream> stream;
 
@@ -92,7 +97,7 @@ struct Opened {
     auto device = open_bench_device(multiprocessors);
     auto own = std::make_unique<cuda::Stream>(device);
     properties = device.properties();
-    free_bytes = device.memory().free_bytes;
+    memory = device.memory();
     accelerator = cuda::make_accelerator(std::move(device));
     stream = std::move(own);
   }
@@ -114,6 +119,7 @@ class Subject {
 
   [[nodiscard]] const planner::Plan& plan() const { return bound_.plan(); }
   [[nodiscard]] cuda::DeviceProperties properties() const { return device_.properties; }
+  [[nodiscard]] std::uint64_t driver_bytes() const { return device_.memory.driver_bytes; }
   [[nodiscard]] std::vector<memory::LedgerLine> ledger() const { return bound_.ledger(); }
   [[nodiscard]] double load_s() const { return load_s_; }
   [[nodiscard]] std::uint64_t taken_bytes() const { return taken_bytes_; }
@@ -166,8 +172,8 @@ class Subject {
       : options_(options),
         hyper_(model::read_hyperparameters(header)),
         device_(options.multiprocessors),
-        bound_(fitting(plan_of(planner::model_input(header, hyper_), options)), header, hyper_,
-               device_.accelerator.get(), &cpu::best_repacker()),
+        bound_(fitting(plan_of(planner::model_input(header, hyper_), options, device_.memory.driver_bytes)),
+               header, hyper_, device_.accelerator.get(), &cpu::best_repacker()),
         team_(options.threads),
         segments_(engine::segments_of(bound_.plan())),
         cpu_(engine::make_cpu_lane(bound_, segments_, team_, /*pin=*/true), origin_),
@@ -176,7 +182,7 @@ class Subject {
     bound_.load([](std::uint64_t, std::uint64_t) {});
     load_s_ = seconds_since(start);
     const auto free_now = device_.accelerator->memory().free_bytes;
-    taken_bytes_ = device_.free_bytes > free_now ? device_.free_bytes - free_now : 0;
+    taken_bytes_ = device_.memory.free_bytes - std::min(device_.memory.free_bytes, free_now);
     std::vector<engine::DeviceLane*> lanes;
     for (const auto& segment : segments_) {
       lanes.push_back(segment.device == planner::Device::cpu ? &cpu_ : &device_lane_);
@@ -275,11 +281,12 @@ class Subject {
   std::uint64_t taken_bytes_ = 0;
 };
 
-/// Bytes that the plan takes of the device when it is bound: all lines but those that nobody allocates.
+/// Bytes that the plan takes of the device when it is bound: all lines but the driver's and those that nobody
+/// allocates.
 std::uint64_t planned_bytes(const std::vector<memory::LedgerLine>& ledger) {
   std::uint64_t bytes = 0;
   for (const auto& line : ledger) {
-    const bool there = line.device != planner::Device::cpu;
+    const bool there = line.device != planner::Device::cpu && line.purpose != planner::Purpose::driver;
     if (there && line.allocated_bytes != 0) bytes += line.planned_bytes;
   }
   return bytes;
@@ -288,7 +295,9 @@ std::uint64_t planned_bytes(const std::vector<memory::LedgerLine>& ledger) {
 Json bytes_report(const Subject& subject) {
   Json lines = Json::array();
   bool balances = true;
+  std::uint64_t graphs_bytes = 0;
   for (const auto& line : subject.ledger()) {
+    if (line.purpose == planner::Purpose::graphs) graphs_bytes += line.used_bytes;
     lines.push_back({{"device", planner::to_string(line.device)},
                      {"purpose", planner::to_string(line.purpose)},
                      {"planned_bytes", line.planned_bytes},
@@ -297,8 +306,10 @@ Json bytes_report(const Subject& subject) {
     if (line.allocated_bytes != 0) balances = balances && line.planned_bytes == line.allocated_bytes;
   }
   return {{"planned_vram_bytes", subject.plan().vram_bytes},
+          {"driver_bytes", subject.driver_bytes()},
           {"planned_allocations_bytes", planned_bytes(subject.ledger())},
           {"free_memory_shrank_by_bytes", subject.taken_bytes()},
+          {"graphs_bytes", graphs_bytes},
           {"ledger_balances", balances},
           {"ledger", lines}};
 }
@@ -343,9 +354,13 @@ void print(const Json& report) {
       number(report["projections_ms"]), number(report["rest_of_device_step_ms"]), number(report["load_s"]));
   const auto& bytes = report["bytes"];
   std::printf(
-      "Planned for allocations on the device: %s bytes; its free memory shrank by %s; the ledger %s.\n",
+      "Planned for allocations on the device: %s bytes; its free memory shrank by %s, graphs took %s of it; "
+      "the "
+      "driver took %s before; the ledger %s.\n",
       planner::grouped(bytes["planned_allocations_bytes"].get<std::uint64_t>()).c_str(),
       planner::grouped(bytes["free_memory_shrank_by_bytes"].get<std::uint64_t>()).c_str(),
+      planner::grouped(bytes["graphs_bytes"].get<std::uint64_t>()).c_str(),
+      planner::grouped(bytes["driver_bytes"].get<std::uint64_t>()).c_str(),
       bytes["ledger_balances"].get<bool>() ? "balances" : "DOES NOT BALANCE");
   if (report.contains("split")) {
     const auto& split = report["split"];

@@ -50,6 +50,8 @@ def test_every_step_runs_and_the_reports_say_so(bundle):
     assert left_out == {"few-multiprocessors", "sanitizer"}
     assert all(step["status"] == "passed" for name, step in steps.items() if name not in left_out)
     assert {"test-cuda_graph_bits-Fixtures-GraphBits", "model-gemma3-27b-qat-q4_0"} <= steps.keys()
+    assert steps["test-cuda_graph_bits-Fixtures-GraphBits"]["why"] == "2 tests."
+    assert steps["device"]["figures"]["driver_bytes"] > 0
     kernels = steps["kernels"]["figures"]
     assert {kernel["type"] for kernel in kernels["kernels"]} >= {"Q4_0", "Q6_K", "MXFP4", "F16"}
     assert all(len(kernel["gb_per_s"]) == 8 and min(kernel["gb_per_s"]) > 0 for kernel in kernels["kernels"])
@@ -59,6 +61,8 @@ def test_every_step_runs_and_the_reports_say_so(bundle):
     graphs = next(line for line in alone["bytes"]["ledger"] if line["purpose"] == "graphs" and line["device"] != "cpu")
     taken_bytes = alone["bytes"]["planned_allocations_bytes"] - graphs["planned_bytes"] + graphs["used_bytes"]
     assert alone["bytes"]["free_memory_shrank_by_bytes"] == taken_bytes
+    driver = next(line for line in alone["bytes"]["ledger"] if line["purpose"] == "driver")
+    assert driver["planned_bytes"] == driver["allocated_bytes"] == steps["device"]["figures"]["driver_bytes"]
     assert "split" not in alone
     split = steps["steps-27b-12GiB"]["figures"]
     assert 0 <= split["split"]["overlap_of_shorter"] <= 1
@@ -90,6 +94,7 @@ def test_a_step_that_fails_or_hangs_is_noted_and_the_others_run(bundle):
     assert steps["test-broken-Hangs"]["status"] == "timed out"
     assert steps["test-broken-Breaks"]["status"] == "failed"
     assert 'a "quoted" | text' in steps["test-broken-Breaks"]["why"]
+    assert steps["again-test-broken-Breaks"]["status"] == "failed" and "again-test-broken-Hangs" not in steps
     assert steps["test-unable"]["status"] == "failed" and "a library is missing" in steps["test-unable"]["why"]
     assert steps["kernels"]["status"] == "passed"
 
@@ -140,7 +145,7 @@ def test_tests_leave_half_of_the_time_to_all_else(bundle):
 
 def test_what_is_known_is_there_whenever_it_is_killed(bundle):
     kill_the_script = 'kill -9 "$(sed -n "s/^PPid:\\t//p" /proc/$PPID/status)"'
-    replace_program(bundle, "bench_gpu_kernels", f'case "$*" in *"--limit 0"*) ;; *) {kill_the_script};; esac\n')
+    replace_program(bundle, "bench_gpu_kernels", f'case "$*" in *--describe*) ;; *) {kill_the_script};; esac\n')
     done, results = run(bundle)
     assert done.returncode == -9
     assert steps_of(results)["test-cuda_graph_bits-Fixtures-GraphBits"]["status"] == "passed"
