@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cuda_runtime_api.h>
+#include <mutex>
 
 struct CUgreenCtx_st;
 
@@ -19,10 +20,14 @@ class GreenContext {
   GreenContext& operator=(const GreenContext&) = delete;
 
   [[nodiscard]] cudaStream_t make_stream() const;
+  /// An event without a time, for its streams: the driver records one only in streams of the context that it
+  /// was made in (cuEventRecord).
+  [[nodiscard]] cudaEvent_t make_event() const;
   [[nodiscard]] std::uint32_t multiprocessors() const noexcept { return multiprocessors_; }
 
  private:
   CUgreenCtx_st* context_ = nullptr;
+  mutable std::mutex current_;  ///< it can be current to one thread at a time (cuGreenCtxCreate)
   std::uint32_t multiprocessors_ = 0;
 };
 

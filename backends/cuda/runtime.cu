@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <cuda_runtime.h>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -40,6 +42,64 @@ std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
+/// Stands for all kernels of this program.
+__global__ void some_kernel() {}
+
+/// Throws unless this program has code that GPU `number` can run.
+void check_code(int number) {
+  cudaFuncAttributes said{};
+  const auto error = cudaFuncGetAttributes(&said, some_kernel);
+  if (error != cudaErrorNoKernelImageForDevice && error != cudaErrorInvalidDeviceFunction) {
+    return check(error, "kernels on the GPU");
+  }
+  const auto capability = properties_of(number).compute_capability;
+  throw DeviceError("GPU " + std::to_string(number) + ": this program has no code for compute capability " +
+                    std::to_string(capability / 10) + "." + std::to_string(capability % 10) +
+                    " (TANDEM_CUDA_ARCHITECTURES)");
+}
+
+/// Makes the context of GPU `number`, of which a process has one, and returns what the driver took for it;
+/// 0 if it does not tell.  Asking it costs tens of milliseconds, so it is asked once.
+std::size_t make_context(int number) {
+  static std::mutex mutex;
+  static std::map<int, std::size_t> taken_bytes;
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto known = taken_bytes.find(number);
+  if (known != taken_bytes.end()) return known->second;
+  const auto before = free_bytes_without_context(number);
+  // Whoever waits for the GPU yields meanwhile: by default it would spin on a core that the CPU's team may be
+  // waiting for at a barrier (CUDA Runtime API, cudaSetDeviceFlags).
+  check(cudaInitDevice(number, cudaDeviceScheduleYield, cudaInitDeviceFlagsAreValid), "context on the GPU");
+  check(cudaSetDevice(number), "GPU");
+  check_code(number);
+  const auto after = free_bytes_without_context(number);
+  return taken_bytes[number] = before && after && *after < *before ? *before - *after : 0;
+}
+
+/// Lets a kernel have `bytes` of dynamic shared memory.  What it was allowed is never taken back: a graph may
+/// hold launches of the same kernel that take more.
+void allow_shared_bytes(int number, const void* kernel, std::size_t bytes, const char* name) {
+  static std::mutex mutex;
+  static std::map<std::pair<int, const void*>, std::size_t> allowed_bytes;
+  const std::lock_guard<std::mutex> lock(mutex);
+  auto& allowed = allowed_bytes[{number, kernel}];
+  if (bytes <= allowed) return;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+        "launch of ", name);
+  allowed = bytes;
+}
+
+/// Number of GPUs; if there are none, why.
+int count_gpus(cudaError_t* error) {
+  // Kernels are loaded with the context, not each at its first launch: what they take is known then, and no
+  // first launch is one that is being captured.
+  setenv("CUDA_MODULE_LOADING", "EAGER", /*overwrite=*/0);
+  int n = 0;
+  *error = cudaGetDeviceCount(&n);
+  if (*error == cudaSuccess && n == 0) *error = cudaErrorNoDevice;
+  return *error == cudaSuccess ? n : 0;
+}
+
 /// Why the driver counts no GPU.
 std::string why_none(cudaError_t error) {
   int driver = 0, runtime = 0;
@@ -56,11 +116,9 @@ std::string why_none(cudaError_t error) {
 }  // namespace
 
 GpuSurvey find_gpus() {
-  // Kernels are loaded with the context, not each at its first launch: what they take is known then.
-  setenv("CUDA_MODULE_LOADING", "EAGER", /*overwrite=*/0);
-  int n = 0;
-  const auto error = cudaGetDeviceCount(&n);
-  if (error != cudaSuccess || n == 0) return {{}, why_none(error == cudaSuccess ? cudaErrorNoDevice : error)};
+  cudaError_t error = cudaSuccess;
+  const int n = count_gpus(&error);
+  if (n == 0) return {{}, why_none(error)};
   GpuSurvey survey;
   for (int number = 0; number < n; ++number) survey.gpus.push_back(properties_of(number));
   return survey;
@@ -81,7 +139,11 @@ struct Event::State {
 
   explicit State(const Device::State& its_device) : device(its_device) {
     device.use();
-    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "event");
+    if (device.part) {
+      event = device.part->make_event();
+    } else {
+      check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "event");
+    }
   }
   ~State() { cudaEventDestroy(event); }
 };
@@ -113,15 +175,15 @@ Device& Device::operator=(Device&&) noexcept = default;
 Device::~Device() = default;
 
 Device open_device(int number, std::uint32_t multiprocessors) {
-  const auto survey = find_gpus();
-  if (survey.gpus.empty()) throw DeviceError("GPU " + std::to_string(number) + ": " + survey.none_because);
+  cudaError_t error = cudaSuccess;
+  const int n = count_gpus(&error);
+  const auto name = "GPU " + std::to_string(number) + ": ";
+  if (n == 0) throw DeviceError(name + why_none(error));
+  if (number < 0 || number >= n) throw DeviceError(name + "there are " + std::to_string(n));
   auto state = std::make_unique<Device::State>();
   state->number = number;
-  const auto before = free_bytes_without_context(number);
+  state->driver_bytes = make_context(number);
   state->use();
-  check(cudaFree(nullptr), "context on the GPU");  // makes it now
-  const auto after = free_bytes_without_context(number);
-  if (before && after && *after < *before) state->driver_bytes = *before - *after;
   if (multiprocessors != 0) state->part.emplace(number, multiprocessors);
   return Device(std::move(state));
 }
@@ -239,9 +301,7 @@ void Stream::synchronise() {
 void start_kernel(Stream& stream, const Launch& shape, const void* kernel, const void* const* arguments) {
   stream.state().device.use();
   if (shape.shared_bytes > kSharedBytesAtWill) {
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(shape.shared_bytes)),
-          "launch of ", shape.name);
+    allow_shared_bytes(stream.state().device.number, kernel, shape.shared_bytes, shape.name);
   }
   check(cudaLaunchKernel(kernel, shape.blocks, shape.threads, const_cast<void**>(arguments),
                          shape.shared_bytes, stream.state().stream),
