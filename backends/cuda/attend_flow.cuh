@@ -6,8 +6,8 @@
 // has a softmax of its own, and parts are merged oldest first: by the block itself, or, where there are few
 // rows, by another kernel after as many blocks as there are parts.
 //
-// An Arithmetic has tiles of queries, keys and values in shared memory, and Sums: a thread's elements of the
-// sums over keys of weight * value.
+// An Arithmetic has tiles of queries, keys and values in shared memory, its Softmax, and Sums: a thread's
+// elements of the sums over keys of weight * value.
 
 #include "backends/cuda/attend.h"
 #include "backends/cuda/attend_grid.h"
@@ -92,7 +92,9 @@ __device__ __forceinline__ void derive_keys(const device::AttentionHalf& half, s
   }
 }
 
-/// Running softmaxes, one a query: of the part at hand, and of all parts before.
+/// Running softmaxes, one a query: of the part at hand, and of all parts before.  Queries have their scores
+/// `kStride` words apart.
+template <unsigned kStride>
 struct Softmax {
   float peak[kQueries];
   float weight[kQueries];  ///< sum of e^(score - peak), in the arithmetic's units
@@ -101,11 +103,12 @@ struct Softmax {
   float rescale[kQueries];      ///< of the part's sums, before the block of keys at hand
   float total_scale[kQueries];  ///< for merging the part into the total; part_scale 0: nothing to merge
   float part_scale[kQueries];
-  alignas(16) float scores[2][kQueries][kScoreStride];  ///< to be added up; then weights in the first
+  alignas(16) float scores[2][kQueries][kStride];  ///< to be added up; then weights in the first
 };
 
 /// Puts the part's softmax of query `q` into the total's and starts a new part.
-__device__ __forceinline__ void end_part(Softmax& softmax, unsigned q) {
+template <unsigned kStride>
+__device__ __forceinline__ void end_part(Softmax<kStride>& softmax, unsigned q) {
   softmax.total_scale[q] = 1;
   softmax.part_scale[q] = 0;
   if (softmax.peak[q] == kMinusInfinity) return;
@@ -121,8 +124,10 @@ __device__ __forceinline__ void end_part(Softmax& softmax, unsigned q) {
 
 /// Takes the scores of a block of keys into the running softmax of query `q`, by eight lanes with two keys
 /// each; scores become weights, in units of 1 / `unit`.
+template <unsigned kStride>
 __device__ __forceinline__ void take_scores(const AttendStep& attention, const Queries& queries,
-                                            const KeyBlock& keys, float unit, unsigned q, Softmax& softmax) {
+                                            const KeyBlock& keys, float unit, unsigned q,
+                                            Softmax<kStride>& softmax) {
   const unsigned first = threadIdx.x % kLanesOfQuery * 2;
   const std::uint64_t position = queries.position(q);
   const std::uint64_t oldest = first_visible(attention.half.window, queries.sequence.first_key, position);
@@ -151,8 +156,9 @@ __device__ __forceinline__ void take_scores(const AttendStep& attention, const Q
 /// are one part.  Afterwards `sums` and `softmax` hold the last part.
 template <class Arithmetic>
 __device__ void go_through_keys(const AttendStep& attention, const Queries& queries, std::uint64_t begin,
-                                std::uint64_t end, const Arithmetic& arithmetic, Softmax& softmax,
-                                typename Arithmetic::Sums* total, typename Arithmetic::Sums& sums) {
+                                std::uint64_t end, const Arithmetic& arithmetic,
+                                typename Arithmetic::Softmax& softmax, typename Arithmetic::Sums* total,
+                                typename Arithmetic::Sums& sums) {
   arithmetic.start(attention, queries);
   const unsigned q = threadIdx.x / kLanesOfQuery;
   if (threadIdx.x < kQueries) {
@@ -183,7 +189,7 @@ __device__ void go_through_keys(const AttendStep& attention, const Queries& quer
 /// The whole of a block's queries: all parts, merged.
 template <class Arithmetic>
 __device__ void attend_whole(const AttendStep& attention, const Queries& queries,
-                             const Arithmetic& arithmetic, Softmax& softmax) {
+                             const Arithmetic& arithmetic, typename Arithmetic::Softmax& softmax) {
   const device::AttentionHalf& half = attention.half;
   typename Arithmetic::Sums total, sums;
   const std::uint64_t begin =
@@ -209,7 +215,7 @@ __device__ __forceinline__ float* part_of(const AttendStep& attention, std::uint
 /// Part number blockIdx.z of the keys of one row.
 template <class Arithmetic>
 __device__ void attend_part(const AttendStep& attention, const Queries& queries, const Arithmetic& arithmetic,
-                            Softmax& softmax) {
+                            typename Arithmetic::Softmax& softmax) {
   const device::AttentionHalf& half = attention.half;
   const std::uint64_t position = queries.sequence.position;
   const std::uint64_t length = part_length(position, half.window, attention.max_splits);
@@ -234,7 +240,7 @@ __device__ void attend_part(const AttendStep& attention, const Queries& queries,
 
 template <class Arithmetic, bool kSplits>
 __global__ void __launch_bounds__(kAttendThreads) attend_tile(AttendStep attention, AttendGrid grid) {
-  auto& softmax = block_variable<Softmax>();
+  auto& softmax = block_variable<typename Arithmetic::Softmax>();
   const device::AttentionHalf& half = attention.half;
   const Arithmetic arithmetic(half);
   const std::uint32_t group = half.heads / half.kv_heads;

@@ -13,7 +13,6 @@ constexpr unsigned kKeys = 16;            ///< of a block of keys
 constexpr unsigned kQueries = 16;         ///< of a block of threads
 constexpr unsigned kLanesOfQuery = kAttendThreads / kQueries;
 constexpr unsigned kMaxHeadDim = 512;
-constexpr unsigned kScoreStride = 24;  ///< between queries: pairs of keys at eight queries, all banks
 constexpr std::uint64_t kShortestPart = 256;
 constexpr std::uint32_t kFewestSplits = 3;  ///< worth cutting keys for
 

@@ -1,10 +1,10 @@
 // Attention through the tensor cores, for f16 and q8_0 caches.  Sixteen queries are the rows of a tile, be
 // they the heads of Gemma 4's one KV head, rows of a prompt, or fewer of both; sums are fp32.
 //
-// Nothing is rounded that fp32 arithmetic would not round too: queries are fp16 already, so are keys and
-// values of an f16 cache, and the quants of a q8_0 block are whole numbers, whose sums are scaled in fp32.
-// What is not fp16 - softmax weights, and keys derived from the one cached vector - is a sum of two fp16
-// numbers, which hold 22 bits of it, and takes two products.
+// Nothing is rounded that fp32 arithmetic would not round too, though tensor cores cut sums where it rounds
+// them: queries are fp16 already, so are keys and values of an f16 cache, and the quants of a q8_0 block are
+// whole numbers, whose sums are scaled in fp32.  What is not fp16 - softmax weights, and keys derived from the
+// one cached vector - is a sum of two fp16 numbers, which hold 22 bits of it, and takes two products.
 //
 // What limits it: at long contexts the cache's bytes, if nothing else does: the next keys are not loaded
 // before the last ones are done with, so an SM loads about as long as it computes unless several blocks share
@@ -76,6 +76,8 @@ struct WeightTile {
 template <unsigned kTiles>
 class Halves {
  public:
+  using Softmax = cuda::Softmax<24>;  ///< pairs of keys at eight queries, all banks
+
   struct Sums {
     float of[kTiles][4] = {};
   };

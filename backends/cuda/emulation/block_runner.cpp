@@ -13,6 +13,7 @@ constexpr unsigned kWarp = 32;
 constexpr unsigned kMaxWarps = 32;
 constexpr unsigned kBarriers = 16;
 constexpr unsigned kMaxVariables = 64;
+constexpr std::size_t kSharedAlignment = 128;  ///< of dynamic shared memory, which comes after the variables
 
 thread_local BlockRunner* runner = nullptr;
 
@@ -68,6 +69,8 @@ struct BlockRunner::Warp {
 struct BlockRunner::Variable {
   const void* key = nullptr;
   std::byte* data = nullptr;
+  std::size_t bytes = 0;
+  std::uint64_t block = 0;  ///< the last one that used it, counted from 1
 };
 
 BlockRunner::BlockRunner()
@@ -120,6 +123,8 @@ void BlockRunner::prepare(const Grid& grid) {
   for (const GuardedBytes& memory : variable_memory_) std::memset(memory.data(), 0xff, memory.bytes());
   for (unsigned i = 0; i < kBarriers; ++i) barriers_[i].arrived = barriers_[i].n_waiting = 0;
   for (unsigned i = 0; i < kMaxWarps; ++i) warps_[i].arrived = 0;
+  ++blocks_;
+  variables_bytes_ = 0;
   ended_ = 0;
   abandoned_ = false;
   fault_.clear();
@@ -292,6 +297,7 @@ TANDEM_UNSEEN std::byte* BlockRunner::block_variable(const void* key, std::size_
   for (unsigned i = 0; i < n_variables_; ++i) {
     if (variables_[i].key != key) continue;
     observe(&made_variable_);
+    count_variable(variables_[i]);
     return variables_[i].data;
   }
   if (n_variables_ == kMaxVariables) fault("more variables of blocks than there is room for");
@@ -302,8 +308,21 @@ TANDEM_UNSEEN std::byte* BlockRunner::block_variable(const void* key, std::size_
   }
   variables_[n_variables_].key = key;
   variables_[n_variables_].data = data;
-  ++n_variables_;
+  variables_[n_variables_].bytes = bytes;
+  count_variable(variables_[n_variables_++]);
   return data;
+}
+
+/// Once for each block.
+TANDEM_UNSEEN void BlockRunner::count_variable(Variable& variable) {
+  if (variable.block == blocks_) return;
+  variable.block = blocks_;
+  variables_bytes_ += variable.bytes;
+  const auto aligned = (variables_bytes_ + kSharedAlignment - 1) / kSharedAlignment * kSharedAlignment;
+  if (aligned + grid_->shared_bytes <= kMaxSharedBytes) return;
+  fault("variables of " + std::to_string(aligned) + " bytes and " + std::to_string(grid_->shared_bytes) +
+        " bytes of dynamic shared memory are more than the " + std::to_string(kMaxSharedBytes) +
+        " that a block may have");
 }
 
 /// Threads that make one come after each other, and its use after them.

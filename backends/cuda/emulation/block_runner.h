@@ -20,6 +20,11 @@ class KernelFault : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Shared memory that a block may have on compute capabilities 8.6, 8.9 and 12.0, the least of those that
+/// this is for: its variables and its dynamic memory together (CUDA C++ Programming Guide, "Technical
+/// Specifications per Compute Capability").
+constexpr std::size_t kMaxSharedBytes = std::size_t{99} << 10;
+
 /// What a launch consists of.
 struct Grid {
   const char* name = nullptr;
@@ -37,7 +42,8 @@ class BlockRunner {
   ~BlockRunner();
 
   /// Block number `block`, x running fastest.  Throws KernelFault if threads wait for each other in vain,
-  /// come to a barrier or a warp collective in different places, or write beyond shared memory.
+  /// come to a barrier or a warp collective in different places, write beyond shared memory or have more of
+  /// it than kMaxSharedBytes.
   void run(const Grid& grid, std::uint64_t block, std::uint64_t seed);
 
   void block_barrier(Place place);
@@ -57,6 +63,7 @@ class BlockRunner {
 
   void prepare(const Grid& grid);
   std::byte* make_variable(std::size_t bytes);
+  void count_variable(Variable& variable);
   [[nodiscard]] bool intact() const noexcept;
   void start(unsigned thread) noexcept;
   bool run_round(const Order& order) noexcept;
@@ -82,6 +89,8 @@ class BlockRunner {
   Warp* warps_ = nullptr;
   Variable* variables_ = nullptr;
   unsigned n_variables_ = 0;
+  std::uint64_t blocks_ = 0;         ///< that were run or begun
+  std::size_t variables_bytes_ = 0;  ///< of the block's variables so far
   Thread* current_ = nullptr;
   const Grid* grid_ = nullptr;
   unsigned n_threads_ = 0;

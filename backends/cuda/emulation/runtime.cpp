@@ -123,7 +123,6 @@ namespace {
 
 // What an SM of compute capability 8.6 has.
 constexpr std::size_t kMaxThreads = 1024;
-constexpr std::size_t kMaxSharedBytes = std::size_t{99} << 10;
 constexpr unsigned kMaxBlocksYz = 65535;
 
 void check_shape(const char* name, const GridShape& shape) {
@@ -134,7 +133,7 @@ void check_shape(const char* name, const GridShape& shape) {
   if (threads == 0 || threads > kMaxThreads) refuse("a block has 1 to 1024 threads");
   if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) refuse("there are no blocks");
   if (shape.blocks.y > kMaxBlocksYz || shape.blocks.z > kMaxBlocksYz) refuse("too many blocks in y or z");
-  if (shape.shared_bytes > kMaxSharedBytes) refuse("more shared memory than an SM has");
+  if (shape.shared_bytes > kMaxSharedBytes) refuse("more shared memory than a block may have");
 }
 
 }  // namespace

@@ -318,6 +318,19 @@ TEST(Emulation, ABlocksVariableHoldsNothingAtFirst) {
   });
 }
 
+__global__ void use_kilobyte(std::uint32_t* out) {
+  using Kilobyte = std::uint32_t[256];
+  auto& words = cuda::block_variable<Kilobyte>();
+  words[threadIdx.x] = 1;
+  if (threadIdx.x == 0) out[0] = words[0];
+}
+
+TEST_F(PlantedMistake, MoreSharedMemoryThanABlockMayHaveIsReported) {
+  EXPECT_NO_THROW(launch_with_word(use_kilobyte, 98 << 10));
+  EXPECT_THAT([] { launch_with_word(use_kilobyte, (98 << 10) + 4); },
+              ThrowsMessage<DeviceError>(HasSubstr("1024 bytes and 100356 bytes of dynamic")));
+}
+
 TEST_F(PlantedMistake, HostAccessToDeviceMemoryIsReported) {
   Device device = cuda::emulation::make_device({});
   const DeviceMemory memory(device, 1 << 16);
