@@ -87,11 +87,63 @@ Where in_d(unsigned row, unsigned column) {
   return {row % 8 * 4 + column / 2, row / 8 * 2 + column % 2, 0};
 }
 
-/// d += a b for all lanes; `Element` turns a register and a position into a number, sums are made in `Sum`.
-template <class Number, class Sum, unsigned kDepth, unsigned kPerRegister, class Element>
+/// Integers, exactly.
+template <unsigned kDepth>
+std::int32_t add_products(std::int32_t sum, const std::int32_t (&products)[kDepth]) {
+  for (const std::int32_t product : products) sum += product;
+  return sum;
+}
+
+constexpr int kBias = 1023;
+
+/// The exponent of a double with its bias; 0 = zero.
+int exponent_of(double number) {
+  return static_cast<int>(std::bit_cast<std::uint64_t>(number) >> 52 & 0x7ff);
+}
+double power_of_two(int exponent) {
+  return std::bit_cast<double>(static_cast<std::uint64_t>(kBias + exponent) << 52);
+}
+
+/// Toward zero.
+float truncated(double number) {
+  const auto nearest = static_cast<float>(number);
+  return std::fabs(nearest) > std::fabs(number) ? std::nextafter(nearest, 0.0f) : nearest;
+}
+
+/// Tensor cores do not round to nearest: eight exact products and the sum so far are cut one binary place
+/// below the last one of the largest of them, added, and the sum is cut to fp32.  So on Ampere and Ada;
+/// Hopper takes sixteen at once and keeps a place more (Fasi, Higham, Mikaitis and Pranesh, "Numerical
+/// behavior of NVIDIA tensor cores", PeerJ Computer Science 7:e330; Khattak and Mikaitis, "Accurate Models of
+/// NVIDIA Tensor Cores", arXiv 2512.07004).
+template <unsigned kDepth>
+float add_products(float sum, const double (&products)[kDepth]) {
+  constexpr unsigned kAtOnce = 8;
+  constexpr int kPlaces = 24, kNoNumber = 0x7ff;
+  for (unsigned first = 0; first < kDepth; first += kAtOnce) {
+    double addends[kAtOnce + 1] = {sum};
+    int largest = exponent_of(sum);
+    double plain = sum;
+    for (unsigned k = 0; k < kAtOnce; ++k) {
+      addends[k + 1] = products[first + k];
+      largest = std::max(largest, exponent_of(addends[k + 1]));
+      plain += addends[k + 1];
+    }
+    if (largest == kNoNumber) return static_cast<float>(plain);
+    if (largest == 0) continue;
+    const int place = largest - kBias - kPlaces;
+    const double in_places = power_of_two(-place);
+    std::int64_t places = 0;
+    for (const double addend : addends) places += static_cast<std::int64_t>(addend * in_places);
+    sum = truncated(static_cast<double>(places) * power_of_two(place));
+  }
+  return sum;
+}
+
+/// d += a b for all lanes; `Element` turns a register and a position into a number, products are `Product`s.
+template <class Number, class Product, unsigned kDepth, unsigned kPerRegister, class Element>
 void multiply_fragments(const void* const (&in)[32], Element element) {
   const auto lane_in = [&in](unsigned i) { return static_cast<const Fragments<Number>*>(in[i]); };
-  Sum a[16][kDepth], b[kDepth][8];
+  Product a[16][kDepth], b[kDepth][8];
   for (unsigned k = 0; k < kDepth; ++k) {
     for (unsigned row = 0; row < 16; ++row) {
       const Where at = in_a(row, k, kPerRegister);
@@ -106,9 +158,9 @@ void multiply_fragments(const void* const (&in)[32], Element element) {
     for (unsigned column = 0; column < 8; ++column) {
       const Where at = in_d(row, column);
       Number& d = lane_in(at.lane)->d[at.reg];
-      Sum sum = d;
-      for (unsigned k = 0; k < kDepth; ++k) sum += a[row][k] * b[k][column];
-      d = static_cast<Number>(sum);
+      Product products[kDepth];
+      for (unsigned k = 0; k < kDepth; ++k) products[k] = a[row][k] * b[k][column];
+      d = add_products(d, products);
     }
   }
 }

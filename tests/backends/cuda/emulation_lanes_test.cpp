@@ -239,6 +239,38 @@ TEST(TileProduct, HalvesAsThreeLoops) {
   }
 }
 
+/// Element (0, 0) of d + a b, where the first row of `a` times the first column of `b` are `products`.
+float first_element(float d, const std::vector<float>& products) {
+  Device device = cuda::emulation::make_device({});
+  Stream stream(device);
+  std::vector<std::uint16_t> a(256), b(128);
+  std::vector<float> sums(128);
+  for (std::size_t k = 0; k < products.size(); ++k) {
+    a[k] = cuda::to_half(products[k]).bits;
+    b[8 * k] = cuda::to_half(1.0f).bits;
+  }
+  sums[0] = d;
+  const auto on_device_a = upload<std::uint16_t>(device, stream, a);
+  const auto on_device_b = upload<std::uint16_t>(device, stream, b);
+  const auto on_device_d = upload<float>(device, stream, sums);
+  launch(stream, {"multiply", 1, 32}, multiply_16_bit<true>, as<const std::uint16_t>(on_device_a),
+         as<const std::uint16_t>(on_device_b), as<float>(on_device_d));
+  return download<float>(device, stream, on_device_d, 1)[0];
+}
+
+TEST(TileProduct, CutsWhatIsBelowThePlacesOfTheLargest) {
+  constexpr float kMillions = 8388608.0f;  // 2^23: halves are the place below its last one
+  EXPECT_EQ(first_element(kMillions, {0.25f, 0.25f, 0.25f, 0.25f}), kMillions);
+  EXPECT_EQ(first_element(kMillions, {0.5f, 0.5f}), kMillions + 1);
+  EXPECT_EQ(first_element(kMillions, {1.75f, 0.25f}), kMillions + 1)
+      << "1.5 of 1.75, none of 0.25, then 1 of it";
+  EXPECT_EQ(first_element(-kMillions, {-1.75f}), -kMillions - 1) << "toward zero";
+  EXPECT_EQ(first_element(2 * kMillions - 1, {1, 1, 1}), 2 * kMillions + 2)
+      << "a sum is not cut before its end";
+  EXPECT_EQ(first_element(2 * kMillions - 1, {2, 2}), 2 * kMillions + 2) << "of 2^24 + 3";
+  EXPECT_EQ(first_element(INFINITY, {1.0f}), INFINITY);
+}
+
 TEST(TileProduct, BFloat16sAsThreeLoops) {
   const auto make = [](int number) {
     return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(static_cast<float>(number)) >> 16);
