@@ -33,6 +33,11 @@ class GraphCache {
   static constexpr std::size_t kMostGraphs = 64;
 
   explicit GraphCache(GraphBudget& budget) : budget_(budget) { graphs_.reserve(kMostGraphs); }
+  GraphCache(const GraphCache&) = delete;
+  GraphCache& operator=(const GraphCache&) = delete;
+  ~GraphCache() {
+    for (const Entry& entry : graphs_) budget_.used_bytes -= entry.graph.bytes();
+  }
 
   [[nodiscard]] bool enabled() const noexcept { return budget_.limit_bytes > 0; }
 

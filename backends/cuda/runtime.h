@@ -152,8 +152,8 @@ class Stream {
   /// Work from here on starts after `event`.
   void wait(const Event& event);
 
-  /// Records what `enqueue` puts into this stream instead of running it.  Other streams and synchronisation
-  /// have no place in it.
+  /// Records what `enqueue` puts into this stream instead of running it.  Other streams, synchronisation,
+  /// allocating and freeing have no place in it.
   Graph capture(const std::function<void()>& enqueue);
   void launch(const Graph& graph);
 

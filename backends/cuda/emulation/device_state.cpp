@@ -46,6 +46,7 @@ Device::State::State(const emulation::Options& options)
 
 std::byte* Device::State::allocate(std::size_t bytes, MemoryKind kind) {
   const std::lock_guard lock(mutex_);
+  check_not_capturing();
   begin_call("allocation");
   ++counts_.allocations;
   if (kind == MemoryKind::device) check_room(bytes);
@@ -65,6 +66,7 @@ std::byte* Device::State::allocate(std::size_t bytes, MemoryKind kind) {
 
 void Device::State::free(const std::byte* data) noexcept {
   const std::lock_guard lock(mutex_);
+  for (auto* stream : streams_) stream->capture_spoilt |= stream->capturing != nullptr;
   run_all();
   const auto holds = [data](const GuardedBytes& memory) { return memory.data() == data; };
   if (const auto found = std::ranges::find_if(device_memory_, holds); found != device_memory_.end()) {
@@ -172,11 +174,13 @@ void Device::State::begin_capture(Stream::State& stream) {
   check_not_capturing();
   begin_call("capture");
   stream.capturing = std::make_unique<std::vector<Operation>>();
+  stream.capture_spoilt = false;
 }
 
 std::unique_ptr<Graph::State> Device::State::end_capture(Stream::State& stream) {
   const std::lock_guard lock(mutex_);
   const auto captured = std::move(stream.capturing);
+  if (stream.capture_spoilt) throw DeviceError("memory was freed while a stream was being captured");
   const std::size_t bytes = captured->size() * emulation::kGraphOperationBytes;
   check_room(bytes);
   auto graph = std::unique_ptr<Graph::State>(new Graph::State{*this, std::move(*captured)});

@@ -57,6 +57,7 @@ struct Stream::State {
   Reached reached;             ///< what comes before the next item
   std::deque<Item> items;      ///< not run yet
   std::unique_ptr<std::vector<Operation>> capturing;
+  bool capture_spoilt = false;  ///< by what may not be done meanwhile and cannot throw
 
   explicit State(Device::State& its_device);
   ~State();

@@ -188,6 +188,16 @@ TEST(Graphs, RefuseSynchronisationInside) {
   EXPECT_NO_THROW(stream.synchronise());
 }
 
+TEST(Graphs, RefuseAllocatingAndFreeingInside) {
+  Device device = cuda::emulation::make_device({});
+  Stream stream(device);
+  EXPECT_THROW(stream.capture([&] { DeviceMemory(device, 64); }), DeviceError);
+  EXPECT_THROW(stream.capture([&] { PinnedMemory(device, 64); }), DeviceError);
+  DeviceMemory memory(device, 64);
+  EXPECT_THROW(stream.capture([&] { const DeviceMemory freed = std::move(memory); }), DeviceError);
+  EXPECT_NO_THROW(stream.capture([&] {}));
+}
+
 TEST(DeviceMemory, IsLimited) {
   Device device = cuda::emulation::make_device({.memory_bytes = 1000});
   EXPECT_EQ(device.memory().total_bytes, 1000u);

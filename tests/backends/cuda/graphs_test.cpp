@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "backends/cuda/graph_cache.h"
 #include "backends/cuda/step_rows.h"
 #include "tests/backends/cuda/placed_model.h"
 
@@ -143,6 +144,22 @@ TEST_P(FailingSteps, AreExceptionsAtEveryCallWithGraphsToo) {
 INSTANTIATE_TEST_SUITE_P(Fixtures, FailingSteps,
                          testing::Values("gemma4_1l_sliding.gguf", "gemma4_1l_global.gguf"),
                          [](const auto& of) { return std::string(of.param).substr(10, 6); });
+
+TEST(GraphCache, GivesItsBytesBack) {
+  cuda::Device device = cuda::emulation::make_device({});
+  cuda::Stream stream(device);
+  const cuda::DeviceMemory memory(device, 64);
+  cuda::GraphBudget budget{1 << 20, 0};
+  {
+    cuda::GraphCache cache(budget);
+    for (const std::uint32_t rows : {1u, 2u, 1u}) {
+      cache.run(stream, {nullptr, rows, 256}, [&] { stream.fill(memory.data(), 0, 64); });
+    }
+    EXPECT_EQ(budget.used_bytes, 2 * cuda::emulation::kGraphOperationBytes);
+  }
+  EXPECT_EQ(budget.used_bytes, 0U);
+  stream.synchronise();
+}
 
 TEST(ShapeClasses, ArePowersOfTwoThatHoldWhatTheyAreFor) {
   const std::uint32_t expected[] = {1, 2, 4, 4, 8, 8, 8, 8, 9, 10};
