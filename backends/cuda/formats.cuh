@@ -44,13 +44,23 @@ __device__ __forceinline__ float high_half(std::uint32_t two) {
   return to_float(Half{static_cast<std::uint16_t>(two >> 16)});
 }
 
-/// Sixteen bytes as four words.
-__device__ __forceinline__ void load_words(const std::uint8_t* from, std::uint32_t* words) {
-  const Bits128 bits = load16_once(from);
+__device__ __forceinline__ void put_words(const Bits128& bits, std::uint32_t* words) {
   words[0] = bits.x;
   words[1] = bits.y;
   words[2] = bits.z;
   words[3] = bits.w;
+}
+
+/// Sixteen bytes as four words, of which nobody else wants the sector.
+__device__ __forceinline__ void load_words(const std::uint8_t* from, std::uint32_t* words) {
+  put_words(load16_once(from), words);
+}
+
+/// Thirty-two bytes as eight words.  Every load takes half of each sector of 32 bytes that it touches, so the
+/// second one is to find the sectors in L1.
+__device__ __forceinline__ void load_8_words(const std::uint8_t* from, std::uint32_t (&words)[8]) {
+  put_words(load16(from), words);
+  put_words(load16(from + 16), words + 4);
 }
 
 /// Sixteen bytes of two nibbles each: low ones are columns 0 to 15, high ones 16 to 31.
@@ -133,8 +143,7 @@ struct Q8_0 {
   static constexpr int kElems = 32, kGroup = 32, kOffset = 0;
   static constexpr bool kSigned = true, kHasMin = false;
   __device__ static void unpack(const Planes& planes, std::uint64_t block, unsigned, Columns32& columns) {
-    load_words(planes.part<0, 32>(block), columns.quants);
-    load_words(planes.part<0, 32>(block) + 16, columns.quants + 4);
+    load_8_words(planes.part<0, 32>(block), columns.quants);
     one_scale(low_half(load_u16(planes.part<32, 2>(block))), columns);
   }
 };
@@ -145,8 +154,7 @@ struct Q2_K {
   __device__ static void unpack(const Planes& planes, std::uint64_t block, unsigned part,
                                 Columns32& columns) {
     const std::uint8_t* bytes = planes.part<0, 64>(block) + 32 * (part / 4);
-    load_words(bytes, columns.quants);
-    load_words(bytes + 16, columns.quants + 4);
+    load_8_words(bytes, columns.quants);
     for (std::uint32_t& four : columns.quants) four = four >> (2 * (part % 4)) & 0x03030303u;
     const std::uint8_t* scales = planes.part<64, 16>(block) + 2 * part;
     const std::uint32_t both = load_u32(planes.part<80, 4>(block));
@@ -163,11 +171,9 @@ struct Q3_K {
   __device__ static void unpack(const Planes& planes, std::uint64_t block, unsigned part,
                                 Columns32& columns) {
     const std::uint8_t* bytes = planes.part<0, 64>(block) + 32 * (part / 4);
-    load_words(bytes, columns.quants);
-    load_words(bytes + 16, columns.quants + 4);
+    load_8_words(bytes, columns.quants);
     std::uint32_t third[8];  // the third bit of every quant of a column mod 32 is in one byte
-    load_words(planes.part<64, 32>(block), third);
-    load_words(planes.part<64, 32>(block) + 16, third + 4);
+    load_8_words(planes.part<64, 32>(block), third);
     for (int i = 0; i < 8; ++i) {
       columns.quants[i] =
           (columns.quants[i] >> (2 * (part % 4)) & 0x03030303u) | (third[i] >> part & 0x01010101u) << 2;
@@ -200,8 +206,7 @@ __device__ __forceinline__ void unpack_k_scale(const std::uint8_t* block, unsign
 /// 32 bytes of two nibbles each; low nibbles belong to an even group, high ones to the next.
 __device__ __forceinline__ void load_nibbles_of_group(const std::uint8_t* bytes, unsigned part,
                                                       std::uint32_t (&quants)[8]) {
-  load_words(bytes, quants);
-  load_words(bytes + 16, quants + 4);
+  load_8_words(bytes, quants);
   for (std::uint32_t& four : quants) four = four >> (4 * (part % 2)) & 0x0f0f0f0fu;
 }
 
@@ -224,8 +229,7 @@ struct Q5_K {
     const std::uint8_t* bytes = planes.part<0, 176>(block);
     load_nibbles_of_group(bytes + 48 + 32 * (part / 2), part, columns.quants);
     std::uint32_t fifth[8];  // bit `part` of a byte is the fifth bit for that group
-    load_words(bytes + 16, fifth);
-    load_words(bytes + 32, fifth + 4);
+    load_8_words(bytes + 16, fifth);
     for (int i = 0; i < 8; ++i) columns.quants[i] |= (fifth[i] >> part & 0x01010101u) << 4;
     unpack_k_scale(bytes, part, columns);
   }
@@ -238,11 +242,9 @@ struct Q6_K {
                                 Columns32& columns) {
     const unsigned half = part / 4, quarter = part % 4;
     const std::uint8_t* low = planes.part<0, 128>(block) + 64 * half + 32 * (quarter % 2);
-    load_words(low, columns.quants);
-    load_words(low + 16, columns.quants + 4);
+    load_8_words(low, columns.quants);
     std::uint32_t high[8];
-    load_words(planes.part<128, 64>(block) + 32 * half, high);
-    load_words(planes.part<128, 64>(block) + 32 * half + 16, high + 4);
+    load_8_words(planes.part<128, 64>(block) + 32 * half, high);
     for (int i = 0; i < 8; ++i) {
       columns.quants[i] = (columns.quants[i] >> (4 * (quarter / 2)) & 0x0f0f0f0fu) |
                           (high[i] >> (2 * quarter) & 0x03030303u) << 4;

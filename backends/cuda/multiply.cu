@@ -3,10 +3,11 @@
 // same order whatever the other rows are, and the warp adds its lanes as a tree.
 //
 // What limits it: at one row the bytes of the weights, if enough loads are in flight: a lane has one to four
-// 16-byte loads outstanding, 4 warps a block and 12 blocks an SM.  From four rows on, the loads of
-// activations (2 x 16 bytes of L1 for 8 to 16 products of four) and dp4a.  Types with 16-column scales need
-// twice the fp32 work.  More rows of block types are multiply_many.cu's; of float types they read the weights
-// again for every eight, in fp32.
+// 16-byte loads outstanding, 4 warps a block and 12 blocks an SM.  Every output reads the whole activation
+// row, often more bytes than its weights: they have to come from L1, L2 would not be fast enough.  From four
+// rows on, the loads of activations (2 x 16 bytes of L1 for 8 to 16 products of four) and dp4a.  Types with
+// 16-column scales need twice the fp32 work.  More rows of block types are multiply_many.cu's; of float types
+// they read the weights again for every eight, in fp32.
 
 #include "backends/cuda/block_terms.cuh"
 #include "backends/cuda/for_block_type.cuh"
@@ -25,8 +26,8 @@ template <class Format>
 __device__ __forceinline__ float add_columns(float sum, const Columns32& w, const QuantisedRows& x,
                                              std::uint64_t group) {
   std::uint32_t quants[8];
-  load_words(reinterpret_cast<const std::uint8_t*>(x.quants) + 32 * group, quants);
-  load_words(reinterpret_cast<const std::uint8_t*>(x.quants) + 32 * group + 16, quants + 4);
+  load_8_words(reinterpret_cast<const std::uint8_t*>(x.quants) + 32 * group,
+               quants);  // all warps, so from L1
   std::int32_t products[2] = {0, 0};
   for (int i = 0; i < 8; ++i) {
     const auto x_four = static_cast<std::int32_t>(quants[i]);
