@@ -272,7 +272,9 @@ std::uint16_t float_to_half(float value) {
 }
 
 void cos_sin_of_turns(std::uint32_t turns, float* cos, float* sin) {
-  const double angle = static_cast<std::int32_t>(turns) * 0x1p-31 * 3.14159265358979323846;
+  const float half_turns =
+      static_cast<float>(static_cast<std::int32_t>(turns)) * 0x1p-31f;  // as the GPU has it
+  const double angle = static_cast<double>(half_turns) * 3.14159265358979323846;
   *cos = static_cast<float>(std::cos(angle));
   *sin = static_cast<float>(std::sin(angle));
 }
