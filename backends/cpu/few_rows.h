@@ -7,7 +7,7 @@
 // instructions; more rows wait for the two ports of 512-bit arithmetic (eight rows of Q4_0: 106 instructions
 // for 32 columns) and the two of 512-bit loads, which broadcasts of activations keep as busy.  Unpacking and
 // waiting overlap only if memory is asked ahead: a core has too few instructions in flight to do both.
-// Without VNNI, products of up to sixteen columns are added up in int16.  Tried and lost: asking further
+// Without VNNI, products of a group are added up in int16 (panel_row.h).  Tried and lost: asking further
 // ahead in rows as they are in the file (what is asked beyond the end of a stream is wasted; in planes up to
 // nine streams gained a tenth to a fifth on Zen 5 by it, sixteen lost), and asking into the second-level
 // cache only; multiplying a group after unpacking the next one; eight rows of weights that are not repacked
@@ -34,10 +34,12 @@ TANDEM_INLINE void multiply_group_of_block(int group, const PanelRow<KindOf<Form
   for (int n = 0; n < N; ++n) sum[n] = x[n].template start<I32x16>(group);
   int column = group * Format::kGroup;
   const auto add = [&](const LaneBytes& sixteen) {
-    add_sixteen<N>([&](int i) { return sixteen.four_columns(i); }, x, column, sum);
+    const LaneBytes weights = as_multiplied<KindOf<Format>>(sixteen);
+    add_sixteen<N>([&](int i) { return weights.four_columns(i); }, x, column, sum);
     column += 16;
   };
   (add(sixteens), ...);
+  for (int n = 0; n < N; ++n) sum[n] = x[n].whole(sum[n], group);
 }
 
 /// The integer sums of a block of sixteen rows times N activation rows, where they begin with group

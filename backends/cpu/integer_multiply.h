@@ -22,14 +22,17 @@
 // add, six with mins.  On Intel both share two ports of 512-bit arithmetic, so that two thirds of the dot
 // products a core can do are the most; on Zen 5, where additions and conversions have ports of their own,
 // four fifths, once two panels share what is broadcast of four rows (one panel times eight rows takes as many
-// loads as the core can do).  24 rows meet sixteen panels while they are in the first-level cache; the next
-// ones are taken apart meanwhile (row_blocks.h).  Tried and lost: twelve rows or six instead of eight
-// together, six or eight rows times two panels (no faster, and slower in parts), 16 or 48 rows instead of 24,
-// what rows bring to groups as vectors.
+// loads as the core can do) and a group is scaled amid the dot products of the next (panel_multiply.h).  24
+// rows meet sixteen panels while they are in the first-level cache; the next ones are taken apart meanwhile
+// (row_blocks.h).  Tried and lost: twelve rows or six instead of eight together, six or eight rows times two
+// panels (no faster, and slower in parts), 16 or 48 rows instead of 24, what rows bring to groups as vectors.
 //
-// Quants of eight bits with AVX2 take three instructions of a port that fewer bits need one and a quarter of:
-// a sign turned, VPMADDUBSW, VPMADDWD.  As int16, in pairs (two VPMADDWD, nothing else of that port) many
-// rows took as long, for the additions, and one to four rows half again.
+// With AVX2, products of up to 32 columns are added up in int16, modulo 2^16 (panel_row.h), then meet a 1 or
+// the whole scale of half a group in one VPMADDWD.  Zen 5 does two multiplications, two loads and four
+// instructions of any kind a cycle; loads were most until all sixteen rows of a panel shared a broadcast.
+// Quants of eight bits fill an int16 with two products: VPSIGNB, VPMADDUBSW, VPMADDWD and VPADDD for four
+// columns, 38 instructions where fewer bits need 22, half of the loop's rate at most.  Tried and lost: int16
+// in pairs, two VPMADDWD.
 //
 // What a kernel does with unpacked quants depends on the kind of a block type only, so that each kind is
 // compiled once and block types bring functions that unpack.
@@ -163,7 +166,7 @@ inline constexpr std::uint32_t kRowsTogether = 8;
 inline constexpr std::uint32_t kRowsOfTwoPanels = 4;
 #else
 template <class Kind>
-inline constexpr std::uint32_t kRowsTogether = Kind::kProducts == Products::signed_bytes ? 8 : 4;
+inline constexpr std::uint32_t kRowsTogether = 4;
 inline constexpr std::uint32_t kRowsOfTwoPanels = 0;
 #endif
 

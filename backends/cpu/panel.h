@@ -26,8 +26,9 @@ TANDEM_INLINE void store_lanes(std::uint32_t* to, const LaneWords& lanes) {
 /// Sixteen rows of W, up to 256 columns: lane = row, four columns a lane.
 struct Panel {
   alignas(64) std::uint8_t quants[kPanelColumns / 4][kTileOutputs][4];
-  alignas(64) float scales[kPanelColumns / 16][kTileOutputs];  ///< whole numbers with halves
-  alignas(64) float mins[kPanelGroups][kTileOutputs];          ///< of groups of 32
+  /// Whole numbers with halves, and in both int16 of a lane where sums are int16.
+  alignas(64) float scales[kPanelColumns / 16][kTileOutputs];
+  alignas(64) float mins[kPanelGroups][kTileOutputs];  ///< of groups of 32
   // Of blocks of halves: what blocks.h calls mins and factors.
   alignas(64) std::uint32_t whole_mins[kPanelGroups][kTileOutputs];
   alignas(64) float factor[kTileOutputs];
@@ -43,7 +44,12 @@ TANDEM_INLINE void fill_factors(const Source& from, Panel& panel) {
   });
   if constexpr (!Kind::kScaled) {
     Format::unpack_scales(from, [&](int group, LaneWords whole) {
-      store_lanes(panel.scales[group], Source::to_floats(whole));
+      const F32x16 scale = in_registers(Source::to_floats(whole));
+      if constexpr (Kind::kInInt16) {
+        store(reinterpret_cast<std::uint8_t*>(panel.scales[group]), low_twice(to_int(scale)));
+      } else {
+        store(panel.scales[group], scale);
+      }
     });
   }
   if constexpr (Format::kHasMin) {
@@ -57,7 +63,7 @@ TANDEM_INLINE void fill_block(const Source& from, int column, Panel& panel) {
   const auto put_group = [&](int group, const auto&... sixteens) {
     auto* to = &panel.quants[(column + group * Format::kGroup) / 4];
     const auto put = [&](const LaneBytes& sixteen) {
-      store_lanes(to, sixteen);
+      store_lanes(to, as_multiplied<Kind>(sixteen));
       to += LaneBytes::kFours;
     };
     (put(sixteens), ...);

@@ -8,17 +8,19 @@
 namespace tandem::cpu {
 namespace {
 
-/// The rows of W that are multiplied together, from `lane` of a panel on: those of a register, where it takes
-/// more than one of those to add products up; else all sixteen, for which activations are broadcast once.
+/// The rows of W that are multiplied together, from `lane` of a panel on: all sixteen, for which activations
+/// are broadcast once, or those of a register.
 class PanelLanes {
  public:
-#if defined(__AVXVNNI__)
+#if defined(__AVX2__)
   using Ints = I32x16;
   using Floats = F32x16;
 #else
   using Ints = Register;
   using Floats = RegisterFloats;
 #endif
+
+  static constexpr bool kTwoGroups = false;
 
   TANDEM_INLINE PanelLanes(const Panel& panel, int lane) : panel_(panel), lane_(lane) {}
 
@@ -27,6 +29,9 @@ class PanelLanes {
   }
   TANDEM_INLINE Floats scales(int g) const {
     return load_as(As<Floats>{}, panel_.scales[g] + lane_);
+  }
+  TANDEM_INLINE Ints whole_scales(int g) const {
+    return load_as(As<Ints>{}, reinterpret_cast<const std::uint8_t*>(panel_.scales[g] + lane_));
   }
   TANDEM_INLINE Floats mins(int g) const {
     return load_as(As<Floats>{}, panel_.mins[g] + lane_);
@@ -51,6 +56,7 @@ class TwoPanels {
  public:
   using Ints = Pair<PanelLanes::Ints>;
   using Floats = Pair<PanelLanes::Floats>;
+  static constexpr bool kTwoGroups = kSumsInRegisters >= 16;  ///< four rows' sums of two groups, in registers
 
   TANDEM_INLINE explicit TwoPanels(const Panel* panels) : first_(panels[0], 0), second_(panels[1], 0) {}
 
@@ -65,41 +71,118 @@ class TwoPanels {
   PanelLanes first_, second_;
 };
 
+/// Adds the products of four columns, 4 * `u` to 4 * `u` + 3 of the panel.
+template <class Kind, int N, class Lanes>
+TANDEM_INLINE void multiply_four(const Lanes& w, int u, const PanelRow<Kind>* x,
+                                 typename Lanes::Ints (&sum)[N]) {
+  const auto weights = w.quants(u);
+  for (int n = 0; n < N; ++n) sum[n] = add_four<Kind>(sum[n], weights, x[n].quants + 4 * u);
+}
+
 /// The integer sums of group `g` of rows of W times N activation rows.
 template <class Kind, int N, class Lanes>
 TANDEM_INLINE void multiply_group(const Lanes& w, int g, const PanelRow<Kind>* x,
                                   typename Lanes::Ints (&sum)[N]) {
-  using Ints = typename Lanes::Ints;
-  for (int n = 0; n < N; ++n) sum[n] = x[n].template start<Ints>(g);
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-  for (int u = 0; u < Kind::kGroup / 4; ++u) {
-    const Ints weights = w.quants(g * Kind::kGroup / 4 + u);
-    for (int n = 0; n < N; ++n) sum[n] = dot4(sum[n], weights, x[n].quants + g * Kind::kGroup + 4 * u);
-  }
-#else
-#pragma GCC unroll 2
-  for (int column = g * Kind::kGroup; column < (g + 1) * Kind::kGroup; column += 16) {
-    const auto four_columns = [&](int i) { return w.quants(column / 4 + i); };
-    // Row by row: sixteen columns of weights stay in registers.
-    for (int n = 0; n < N; ++n) add_sixteen<1>(four_columns, x + n, column, sum + n);
-  }
-#endif
+  constexpr int kFours = Kind::kGroup / 4;
+  for (int n = 0; n < N; ++n) sum[n] = x[n].template start<typename Lanes::Ints>(g);
+#pragma GCC unroll 8
+  for (int u = 0; u < kFours; ++u) multiply_four<Kind, N>(w, g * kFours + u, x, sum);
 }
 
-/// The sums of 32 columns of a block of halves, whole numbers, times their scales.
+/// Calls visit(g, n, sum) with the integer sums of group after group.  Where registers hold those of two
+/// groups, one is visited row by row amid the products of the next: instructions of all ports come at all
+/// times, and a core need not look as far ahead for them.
+template <class Kind, int N, class Lanes, class Visitor>
+TANDEM_INLINE void visit_groups(const Lanes& w, int groups, const PanelRow<Kind>* x, const Visitor& visit) {
+  using Ints = typename Lanes::Ints;
+  constexpr int kFours = Kind::kGroup / 4;
+  Ints sum[N];
+  if constexpr (!Lanes::kTwoGroups || N == 1) {
+    for (int g = 0; g < groups; ++g) {
+      multiply_group<Kind, N>(w, g, x, sum);
+      for (int n = 0; n < N; ++n) visit(g, n, sum[n]);
+    }
+    return;
+  }
+  multiply_group<Kind, N>(w, 0, x, sum);
+#pragma GCC unroll 1
+  for (int g = 1; g < groups; ++g) {
+    Ints next[N];
+    for (int n = 0; n < N; ++n) next[n] = x[n].template start<Ints>(g);
+#pragma GCC unroll 8
+    for (int u = 0; u < kFours; ++u) {
+      multiply_four<Kind, N>(w, g * kFours + u, x, next);
+      if (u % (kFours / N) == 0) visit(g - 1, u * N / kFours, sum[u * N / kFours]);
+    }
+    for (int n = 0; n < N; ++n) sum[n] = next[n];
+  }
+  for (int n = 0; n < N; ++n) visit(groups - 1, n, sum[n]);
+}
+
+/// Groups of 32 columns.
+template <class Kind, int N, class Lanes>
+TANDEM_INLINE void multiply_groups(const Lanes& w, int groups, const PanelRow<Kind>* x,
+                                   typename Lanes::Floats (&y)[N]) {
+  using Floats = typename Lanes::Floats;
+  visit_groups<Kind, N>(w, groups, x, [&](int g, int n, const typename Lanes::Ints& sum) {
+    const Floats x_scale = broadcast_as(As<Floats>{}, x[n].scales[g]);
+    Floats term = mul(mul(w.scales(g), x_scale), to_float(x[n].whole(sum, g)));
+    if constexpr (Kind::kHasMin) {
+      term = add(term, mul(w.mins(g), broadcast_as(As<Floats>{}, x[n].min_factors[g])));
+    }
+    y[n] = add(y[n], term);
+  });
+}
+
+/// The sums of both halves of 32 columns times their scales, a whole number.
 template <class Kind, int N, class Lanes>
 TANDEM_INLINE void multiply_both_halves(const Lanes& w, int g, const PanelRow<Kind>* x,
                                         typename Lanes::Floats (&both)[N]) {
-  typename Lanes::Ints first[N];
+  typename Lanes::Ints first[N], second[N];
+  multiply_group<Kind, N>(w, 2 * g, x, first);
+  multiply_group<Kind, N>(w, 2 * g + 1, x, second);
+  for (int n = 0; n < N; ++n) {
+    if constexpr (Kind::kInInt16) {
+      const auto sum = dot2(first[n], w.whole_scales(2 * g));
+      both[n] = to_float(dot2(sum, second[n], w.whole_scales(2 * g + 1)));
+    } else {
+      both[n] = sum_of_halves(w.scales(2 * g), first[n], w.scales(2 * g + 1), second[n]);
+    }
+  }
+}
+
+/// What a block of halves is, but for its factor.
+template <class Kind, int N, class Lanes>
+TANDEM_INLINE void multiply_halves(const Lanes& w, const PanelRow<Kind>* x,
+                                   typename Lanes::Floats (&block)[N]) {
+  using Floats = typename Lanes::Floats;
+  const auto add_scaled = [&](int g, int n, const Floats& both) {
+    block[n] = add(block[n], mul(both, broadcast_as(As<Floats>{}, x[n].scales[g])));
+  };
   if constexpr (Kind::kScaled) {
-    multiply_group<Kind, N>(w, g, x, first);
-    for (int n = 0; n < N; ++n) both[n] = to_float(first[n]);
+    visit_groups<Kind, N>(w, kPanelGroups, x, [&](int g, int n, const typename Lanes::Ints& sum) {
+      add_scaled(g, n, to_float(sum));
+    });
   } else {
-    typename Lanes::Ints second[N];
-    multiply_group<Kind, N>(w, 2 * g, x, first);
-    multiply_group<Kind, N>(w, 2 * g + 1, x, second);
-    const auto s1 = w.scales(2 * g), s2 = w.scales(2 * g + 1);
-    for (int n = 0; n < N; ++n) both[n] = sum_of_halves(s1, first[n], s2, second[n]);
+    for (int g = 0; g < kPanelGroups; ++g) {
+      Floats both[N];
+      multiply_both_halves<Kind, N>(w, g, x, both);
+      for (int n = 0; n < N; ++n) add_scaled(g, n, both[n]);
+    }
+  }
+}
+
+/// What the mins of a block of halves add, but for their factor.
+template <class Kind, int N, class Lanes>
+TANDEM_INLINE void multiply_mins(const Lanes& w, const PanelRow<Kind>* x, typename Lanes::Floats (&mins)[N]) {
+  using Floats = typename Lanes::Floats;
+  using Ints = typename Lanes::Ints;
+  for (int n = 0; n < N; ++n) mins[n] = broadcast_as(As<Floats>{}, 0.0f);
+  for (int g = 0; g < kPanelGroups; ++g) {
+    for (int n = 0; n < N; ++n) {
+      const Ints min = dot2(w.whole_mins(g), broadcast_as(As<Ints>{}, x[n].sums[g]));
+      mins[n] = add(mins[n], mul(to_float(min), broadcast_as(As<Floats>{}, x[n].scales[g])));
+    }
   }
 }
 
@@ -108,44 +191,13 @@ template <class Kind, int N, class Lanes>
 TANDEM_INLINE void multiply_block_of_halves(const Lanes& w, const PanelRow<Kind>* x,
                                             typename Lanes::Floats (&y)[N]) {
   using Floats = typename Lanes::Floats;
-  using Ints = typename Lanes::Ints;
-  Floats block[N], mins[N];
-  for (int n = 0; n < N; ++n) block[n] = mins[n] = broadcast_as(As<Floats>{}, 0.0f);
-  for (int g = 0; g < kPanelGroups; ++g) {
-    Floats both[N];
-    multiply_both_halves<Kind, N>(w, g, x, both);
-    for (int n = 0; n < N; ++n) {
-      const Floats x_scale = broadcast_as(As<Floats>{}, x[n].scales[g]);
-      block[n] = add(block[n], mul(both[n], x_scale));
-      if constexpr (Kind::kHasMin) {
-        const Ints min = dot2(w.whole_mins(g), broadcast_as(As<Ints>{}, x[n].sums[g]));
-        mins[n] = add(mins[n], mul(to_float(min), x_scale));
-      }
-    }
-  }
-  for (int n = 0; n < N; ++n) {
-    y[n] = add(y[n], mul(w.factor(), block[n]));
-    if constexpr (Kind::kHasMin) y[n] = add(y[n], mul(w.min_factor(), mins[n]));
-  }
-}
-
-/// Groups of 32 columns.
-template <class Kind, int N, class Lanes>
-TANDEM_INLINE void multiply_groups(const Lanes& w, int groups, const PanelRow<Kind>* x,
-                                   typename Lanes::Floats (&y)[N]) {
-  using Floats = typename Lanes::Floats;
-  for (int g = 0; g < groups; ++g) {
-    typename Lanes::Ints sum[N];
-    multiply_group<Kind, N>(w, g, x, sum);
-    const Floats scale = w.scales(g);
-    for (int n = 0; n < N; ++n) {
-      const Floats x_scale = broadcast_as(As<Floats>{}, x[n].scales[g]);
-      Floats term = mul(mul(scale, x_scale), to_float(sum[n]));
-      if constexpr (Kind::kHasMin) {
-        term = add(term, mul(w.mins(g), broadcast_as(As<Floats>{}, x[n].min_factors[g])));
-      }
-      y[n] = add(y[n], term);
-    }
+  Floats block[N];
+  for (int n = 0; n < N; ++n) block[n] = broadcast_as(As<Floats>{}, 0.0f);
+  multiply_halves<Kind, N>(w, x, block);
+  for (int n = 0; n < N; ++n) y[n] = add(y[n], mul(w.factor(), block[n]));
+  if constexpr (Kind::kHasMin) {
+    multiply_mins<Kind, N>(w, x, block);
+    for (int n = 0; n < N; ++n) y[n] = add(y[n], mul(w.min_factor(), block[n]));
   }
 }
 

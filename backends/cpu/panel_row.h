@@ -10,14 +10,18 @@
 namespace tandem::cpu {
 namespace {
 
-/// How integer products are added up: by instructions that add four to an int32, or in int16, as many as
-/// cannot overflow those.
+/// How integer products are added up: by instructions that add four to an int32, or two to an int16 and those
+/// modulo 2^16.  Where a group's sum less the type's offset fits into int16, it does not matter what
+/// overflows on the way, so that the sum begins with that offset.
 enum class Products {
-  in_words,       ///< one instruction, up to four products
-  eight_bytes,    ///< of two times four columns, quants of at most 6 bits
-  sixteen_bytes,  ///< of four times four columns, quants of at most 5 bits
-  signed_bytes    ///< of four columns, quants of 8 bits taken as signed: they lose their offset
+  in_int32,     ///< one instruction, up to four products
+  in_int16,     ///< a group's, in two int16 a lane
+  centred,      ///< the same of groups with mins whose quants have five bits: 16 is taken off and added back
+  signed_bytes  ///< four columns at a time, quants of 8 bits taken as signed: they lose their offset
 };
+
+/// What is taken off quants of five bits.
+inline constexpr int kCentre = 16;
 
 /// What the arithmetic on unpacked quants depends on, whichever block type they come from: columns that share
 /// a scale, whether there are mins, and how products are added up.
@@ -29,31 +33,41 @@ struct Kind {
   static constexpr bool kFactors = kHalves || kScaled;  ///< a block's whole numbers have a factor
   static constexpr bool kHasMin = kMins;
   static constexpr Products kProducts = kProductsAre;
+  static constexpr bool kCentred = kProducts == Products::centred;
+  static constexpr bool kInInt16 = kProducts == Products::in_int16 || kCentred;
   /// Whether sums begin with what takes an offset back; types with mins have none.
-  static constexpr bool kStarts = !kMins && kProducts != Products::signed_bytes;
+  static constexpr bool kStarts = kCentred || (!kMins && kProducts != Products::signed_bytes);
 };
 
-constexpr Products products_of([[maybe_unused]] int max_quant) {
+/// Whether two int16 hold the sum of `columns` products, whatever the activations: quants in [-offset,
+/// max_quant - offset] times [-127, 127].
+constexpr bool fits_int16(int columns, int offset, int max_quant) {
+  const int most = offset > max_quant - offset ? offset : max_quant - offset;
+  return columns / 2 * most * 127 <= 32767;
+}
+
+template <class Format>
+constexpr Products products_of() {
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-  return Products::in_words;
+  return Products::in_int32;
 #else
-  constexpr int kMost = 32767 / (2 * 127);
-  if (4 * max_quant <= kMost) return Products::sixteen_bytes;
-  return 2 * max_quant <= kMost ? Products::eight_bytes : Products::signed_bytes;
+  constexpr int kColumns = Format::kGroup, kMost = Format::kMaxQuant;
+  if (fits_int16(kColumns, Format::kOffset, kMost)) return Products::in_int16;
+  return Format::kHasMin && fits_int16(kColumns, kCentre, kMost) ? Products::centred : Products::signed_bytes;
 #endif
 }
 
 template <class Format>
-using KindOf = Kind<Format::kGroup, Format::kHasMin, products_of(Format::kMaxQuant)>;
+using KindOf = Kind<Format::kGroup, Format::kHasMin, products_of<Format>()>;
 
 /// The kind for so many activation rows that quants are worth scaling, where that is known how to do and all
 /// bytes can be multiplied alike: quants of two or three bits.
 template <class Format>
 inline constexpr bool kScales =
-    KindOf<Format>::kHalves&& KindOf<Format>::kProducts == Products::in_words&& Format::kMaxQuant < 8;
+    KindOf<Format>::kHalves&& KindOf<Format>::kProducts == Products::in_int32&& Format::kMaxQuant < 8;
 template <class Format>
 using ScaledKindOf =
-    std::conditional_t<kScales<Format>, Kind<32, Format::kHasMin, Products::in_words, true>, KindOf<Format>>;
+    std::conditional_t<kScales<Format>, Kind<32, Format::kHasMin, Products::in_int32, true>, KindOf<Format>>;
 
 /// A row of activations.
 struct RowSlice {
@@ -69,6 +83,9 @@ struct RowSlice {
     sums = reinterpret_cast<const std::int16_t*>(bytes + layout.sums_at());
   }
 };
+
+/// Two int16 of 1.
+inline constexpr std::int32_t kTwoOnes = 0x00010001;
 
 /// Four quants of a row for every lane.
 template <class Ints>
@@ -99,6 +116,39 @@ TANDEM_INLINE Ints dot4(Ints sum, Ints weights, const std::int8_t* x) {
 }
 #endif
 
+#if !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
+/// The value as it is: a compiler would take sums of integers apart, make all products of a group first and
+/// then find that they are more than it has registers for.
+template <class Ints>
+TANDEM_INLINE Ints as_it_is(Ints value) {
+  asm("" : "+x"(value));
+  return value;
+}
+template <class Half>
+TANDEM_INLINE Pair<Half> as_it_is(Pair<Half> value) {
+  return {as_it_is(value.lo), as_it_is(value.hi)};
+}
+#endif
+
+/// Adds the products of four columns of rows of W and of an activation row.
+template <class Kind, class Ints>
+TANDEM_INLINE Ints add_four(Ints sum, Ints weights, const std::int8_t* x) {
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+  return dot4(sum, weights, x);
+#else
+  const Ints four = broadcast_four<Ints>(x);
+  if constexpr (Kind::kInInt16) return as_it_is(add_words(sum, multiply_bytes(weights, four)));
+  return as_it_is(dot2(sum, multiply_signed_bytes(weights, four), broadcast_as(As<Ints>{}, kTwoOnes)));
+#endif
+}
+
+/// Unpacked quants as they are multiplied.
+template <class Kind>
+TANDEM_INLINE LaneBytes as_multiplied(const LaneBytes& quants) {
+  if constexpr (Kind::kProducts == Products::signed_bytes) return quants ^ 128;
+  return quants;
+}
+
 /// Most columns that are unpacked at a time: one block of the largest block types.
 inline constexpr int kPanelColumns = 256;
 
@@ -112,7 +162,8 @@ struct alignas(64) PanelRow {
   static constexpr int kGroups = kPanelColumns / Kind::kGroup;
   std::int8_t quants[kPanelColumns];
   float scales[kPanelGroups];
-  std::int32_t starts[Kind::kStarts ? kGroups : 1];  ///< of integer sums: takes the type's offset back
+  std::int32_t starts[Kind::kStarts ? kGroups : 1];    ///< of integer sums: takes the type's offset back
+  std::int32_t centres[Kind::kCentred ? kGroups : 1];  ///< what is added back
   float min_factors[Kind::kHasMin && !Kind::kFactors ? kGroups : 1];      ///< scale * sum of quants
   std::int32_t sums[Kind::kHasMin && Kind::kFactors ? kPanelGroups : 1];  ///< of both halves, int16 each
 
@@ -120,6 +171,15 @@ struct alignas(64) PanelRow {
   template <class Ints>
   TANDEM_INLINE Ints start(int g) const {
     return broadcast_as(As<Ints>{}, Kind::kStarts ? starts[g] : 0);
+  }
+
+  /// The integer sum of group `g` as int32.
+  template <class Ints>
+  TANDEM_INLINE Ints whole(Ints sum, int g) const {
+    if constexpr (!Kind::kInInt16) return sum;
+    const Ints ones = broadcast_as(As<Ints>{}, kTwoOnes);
+    if constexpr (Kind::kCentred) return dot2(broadcast_as(As<Ints>{}, centres[g]), sum, ones);
+    return dot2(sum, ones);
   }
 
   /// Columns [column, column + columns) of a row, for weights whose quants have `offset` added.
@@ -144,7 +204,32 @@ struct alignas(64) PanelRow {
       const auto i = static_cast<std::size_t>(g);
       const std::int32_t sum = Kind::kHalves ? row_sums[i] : row_sums[2 * i] + row_sums[2 * i + 1];
       if constexpr (Kind::kHasMin) min_factors[g] = scales[g] * static_cast<float>(sum);
-      if constexpr (Kind::kStarts) starts[g] = -offset * sum;
+      if constexpr (Kind::kCentred) centres[g] = kCentre * sum;
+      if constexpr (Kind::kStarts && !Kind::kInInt16) starts[g] = -offset * sum;
+    }
+    if constexpr (Kind::kStarts && Kind::kInInt16) fill_starts(columns, Kind::kCentred ? kCentre : offset);
+  }
+
+  /// The starts of sums in int16, four groups at a time: -offset times the sums of the columns that meet in
+  /// either int16.  What there is behind the columns is nobody's.
+  TANDEM_INLINE void fill_starts(int columns, int offset) {
+    constexpr int kGroup = Kind::kGroup;
+    const __m128i offsets = _mm_set1_epi8(static_cast<char>(offset));
+    const auto sixteen = [&](int column) {
+      return multiply_bytes(offsets, _mm_loadu_si128(reinterpret_cast<const __m128i*>(quants + column)));
+    };
+    for (int column = 0; column < columns; column += 4 * kGroup) {
+      __m128i group[4];
+#pragma GCC unroll 4
+      for (int g = 0; g < 4; ++g) {
+        const int at = column + g * kGroup;
+        group[g] = Kind::kHalves ? sixteen(at) : add_words(sixteen(at), sixteen(at + 16));
+      }
+      const __m128i low = add_words(unpack_lo32(group[0], group[1]), unpack_hi32(group[0], group[1]));
+      const __m128i high = add_words(unpack_lo32(group[2], group[3]), unpack_hi32(group[2], group[3]));
+      const __m128i all = add_words(unpack_lo64(low, high), unpack_hi64(low, high));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(starts + column / kGroup),
+                       _mm_sub_epi16(_mm_setzero_si128(), all));
     }
   }
 };
@@ -153,34 +238,12 @@ struct alignas(64) PanelRow {
 /// rows from `column` on.
 template <int N, class Kind, class Weights, class Ints>
 TANDEM_INLINE void add_sixteen(const Weights& four_columns, const PanelRow<Kind>* x, int column, Ints* sum) {
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
   // All rows in turn, so that no sum waits for the one before it.
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     const Ints weights = four_columns(i);
-    for (int n = 0; n < N; ++n) sum[n] = dot4(sum[n], weights, x[n].quants + column + 4 * i);
+    for (int n = 0; n < N; ++n) sum[n] = add_four<Kind>(sum[n], weights, x[n].quants + column + 4 * i);
   }
-#else
-  constexpr int kTogether = Kind::kProducts == Products::sixteen_bytes ? 4
-                            : Kind::kProducts == Products::eight_bytes ? 2
-                                                                       : 1;
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; i += kTogether) {
-    Ints words[N];
-#pragma GCC unroll 4
-    for (int four = i; four < i + kTogether; ++four) {
-      const Ints weights = four_columns(four);
-      for (int n = 0; n < N; ++n) {
-        const Ints x_four = broadcast_four<Ints>(x[n].quants + column + 4 * four);
-        const Ints products = Kind::kProducts == Products::signed_bytes
-                                  ? multiply_flipped_bytes(weights, x_four)
-                                  : multiply_bytes(weights, x_four);
-        words[n] = four == i ? products : add_words(words[n], products);
-      }
-    }
-    for (int n = 0; n < N; ++n) sum[n] = add_both(sum[n], words[n]);
-  }
-#endif
 }
 
 /// s1 * sum1 + s2 * sum2 of the halves of 32 columns: whole numbers below 2^24 (16 * 32 * 127 * 128 at most

@@ -115,20 +115,24 @@ TANDEM_INLINE Pair<H> multiply_bytes(Pair<H> weights, Pair<H> x) {
   return {multiply_bytes(weights.lo, x.lo), multiply_bytes(weights.hi, x.hi)};
 }
 template <class H>
-TANDEM_INLINE Pair<H> multiply_flipped_bytes(Pair<H> weights, Pair<H> x) {
-  return {multiply_flipped_bytes(weights.lo, x.lo), multiply_flipped_bytes(weights.hi, x.hi)};
+TANDEM_INLINE Pair<H> multiply_signed_bytes(Pair<H> weights, Pair<H> x) {
+  return {multiply_signed_bytes(weights.lo, x.lo), multiply_signed_bytes(weights.hi, x.hi)};
 }
 template <class H>
 TANDEM_INLINE Pair<H> add_words(Pair<H> a, Pair<H> b) {
   return {add_words(a.lo, b.lo), add_words(a.hi, b.hi)};
 }
 template <class H>
-TANDEM_INLINE Pair<H> add_both(Pair<H> sum, Pair<H> words) {
-  return {add_both(sum.lo, words.lo), add_both(sum.hi, words.hi)};
-}
-template <class H>
 TANDEM_INLINE Pair<H> dot2(Pair<H> a, Pair<H> b) {
   return {dot2(a.lo, b.lo), dot2(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> dot2(Pair<H> sum, Pair<H> a, Pair<H> b) {
+  return {dot2(sum.lo, a.lo, b.lo), dot2(sum.hi, a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> low_twice(Pair<H> a) {
+  return {low_twice(a.lo), low_twice(a.hi)};
 }
 template <class H>
 TANDEM_INLINE Pair<H> unpack_lo32(Pair<H> a, Pair<H> b) {

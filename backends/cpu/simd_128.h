@@ -74,25 +74,27 @@ TANDEM_INLINE float reduce_max(__m128 a) {
   const __m128 pairs = _mm_max_ps(a, _mm_movehl_ps(a, a));
   return _mm_cvtss_f32(_mm_max_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)));
 }
-/// Products of bytes, each two neighbours added up to an int16: u8 weights of at most seven bits, or with
-/// their uppermost bit flipped as signed ones, times int8 in [-127, 127].
+/// Products of bytes, each two neighbours added up to an int16: u8 weights of at most seven bits, or
+/// signed ones, times int8 in [-127, 127].
 TANDEM_INLINE __m128i multiply_bytes(__m128i weights, __m128i x) {
   return _mm_maddubs_epi16(weights, x);
 }
-TANDEM_INLINE __m128i multiply_flipped_bytes(__m128i weights, __m128i x) {
-  const __m128i as_signed = _mm_xor_si128(weights, _mm_set1_epi8(-128));
-  return _mm_maddubs_epi16(_mm_abs_epi8(as_signed), _mm_sign_epi8(x, as_signed));
+TANDEM_INLINE __m128i multiply_signed_bytes(__m128i weights, __m128i x) {
+  return _mm_maddubs_epi16(_mm_abs_epi8(weights), _mm_sign_epi8(x, weights));
 }
 TANDEM_INLINE __m128i add_words(__m128i a, __m128i b) {
   return _mm_add_epi16(a, b);
 }
-/// sum + both int16 of each lane.
-TANDEM_INLINE __m128i add_both(__m128i sum, __m128i words) {
-  return _mm_add_epi32(sum, _mm_madd_epi16(words, _mm_set1_epi16(1)));
-}
-/// In each lane, the sum of two products of int16.
+/// In each lane, the sum of two products of int16, and the same added to a sum.
 TANDEM_INLINE __m128i dot2(__m128i a, __m128i b) {
   return _mm_madd_epi16(a, b);
+}
+TANDEM_INLINE __m128i dot2(__m128i sum, __m128i a, __m128i b) {
+  return _mm_add_epi32(sum, dot2(a, b));
+}
+/// The low int16 of each lane, twice.
+TANDEM_INLINE __m128i low_twice(__m128i a) {
+  return _mm_shuffle_epi8(a, _mm_setr_epi8(0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13));
 }
 TANDEM_INLINE __m128i unpack_lo32(__m128i a, __m128i b) {
   return _mm_unpacklo_epi32(a, b);

@@ -74,18 +74,21 @@ TANDEM_INLINE __m256i dot4(__m256i sum, __m256i weights, __m256i x) {
 TANDEM_INLINE __m256i multiply_bytes(__m256i weights, __m256i x) {
   return _mm256_maddubs_epi16(weights, x);
 }
-TANDEM_INLINE __m256i multiply_flipped_bytes(__m256i weights, __m256i x) {
-  const __m256i as_signed = _mm256_xor_si256(weights, _mm256_set1_epi8(-128));
-  return _mm256_maddubs_epi16(_mm256_abs_epi8(as_signed), _mm256_sign_epi8(x, as_signed));
+TANDEM_INLINE __m256i multiply_signed_bytes(__m256i weights, __m256i x) {
+  return _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
 }
 TANDEM_INLINE __m256i add_words(__m256i a, __m256i b) {
   return _mm256_add_epi16(a, b);
 }
-TANDEM_INLINE __m256i add_both(__m256i sum, __m256i words) {
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(words, _mm256_set1_epi16(1)));
-}
 TANDEM_INLINE __m256i dot2(__m256i a, __m256i b) {
   return _mm256_madd_epi16(a, b);
+}
+TANDEM_INLINE __m256i dot2(__m256i sum, __m256i a, __m256i b) {
+  return _mm256_add_epi32(sum, dot2(a, b));
+}
+TANDEM_INLINE __m256i low_twice(__m256i a) {
+  return _mm256_shuffle_epi8(a, _mm256_setr_epi8(0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13,  //
+                                                 0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13));
 }
 TANDEM_INLINE __m256i unpack_lo32(__m256i a, __m256i b) {
   return _mm256_unpacklo_epi32(a, b);

@@ -74,6 +74,9 @@ TANDEM_INLINE float reduce_max(__m512 a) {
 TANDEM_INLINE __m512i dot2(__m512i a, __m512i b) {
   return _mm512_madd_epi16(a, b);
 }
+TANDEM_INLINE __m512i low_twice(__m512i a) {
+  return _mm512_or_si512(_mm512_slli_epi32(a, 16), _mm512_and_si512(a, _mm512_set1_epi32(0xffff)));
+}
 TANDEM_INLINE __m512i unpack_lo32(__m512i a, __m512i b) {
   return _mm512_unpacklo_epi32(a, b);
 }

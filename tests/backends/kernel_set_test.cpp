@@ -103,6 +103,56 @@ TEST_P(EverySet, MultipliesEveryBlockTypeAsTheScalarReference) {
   }
 }
 
+/// Where a block has its scales as fp16 or exponents.
+struct ScaleBytes {
+  BlockType type;
+  std::uint32_t elems;
+  std::size_t first, n;
+};
+
+constexpr ScaleBytes kScaleBytes[] = {
+    {BlockType::q4_0, 32, 0, 2},    {BlockType::q4_1, 32, 0, 4},   {BlockType::q5_0, 32, 0, 2},
+    {BlockType::q5_1, 32, 0, 4},    {BlockType::q8_0, 32, 0, 2},   {BlockType::q2_k, 256, 80, 4},
+    {BlockType::q3_k, 256, 108, 2}, {BlockType::q4_k, 256, 0, 4},  {BlockType::q5_k, 256, 0, 4},
+    {BlockType::q6_k, 256, 208, 2}, {BlockType::iq4_nl, 32, 0, 2}, {BlockType::iq4_xs, 256, 0, 2},
+    {BlockType::mxfp4, 32, 0, 1}};
+
+/// A matrix all of whose bytes are `value` but for those scales, which are random.
+RandomMatrix uniform_matrix(const ScaleBytes& scales, std::uint32_t in, std::byte value,
+                            std::mt19937& random) {
+  RandomMatrix w(scales.type, in, 18, random);
+  for (std::size_t i = 0; i < w.data.size(); ++i) {
+    const std::size_t at = i % row_bytes(scales.type, scales.elems);
+    if (at < scales.first || at >= scales.first + scales.n) w.data[i] = value;
+  }
+  return w;
+}
+
+TEST_P(EverySet, MultipliesTheLargestQuants) {
+  const KernelSet& kernels = *GetParam();
+  std::mt19937 random(9);
+  constexpr std::uint32_t kIn = 512, kRows = 13;
+  std::vector<float> x(std::size_t{kRows} * kIn);  // quants 127 or -127: all alike, 1, 2, 4 ... columns alike
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = (2 * (i % kIn) >> i / kIn) % 2 == 0 ? 1.0f : -1.0f;
+  for (const ScaleBytes& scales : kScaleBytes) {
+    for (const int value : {0x00, 0xff, 0x80, 0x7f}) {
+      const RandomMatrix w = uniform_matrix(scales, kIn, static_cast<std::byte>(value), random);
+      for (const std::uint32_t rows : {1u, 4u, 13u}) {
+        const std::vector<float> values(x.begin(), x.begin() + rows * kIn);
+        const ActivationRows here(kernels, scales.type, values, rows);
+        const std::vector<float> y = multiply(kernels, w.view, here.view);
+        const std::vector<double> expected = reference_product(w.view, here.values);
+        double largest = 0;
+        for (const double each : expected) largest = std::max(largest, std::abs(each));
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          ASSERT_NEAR(y[i], expected[i], 1e-5 * largest)
+              << block_type_name(scales.type) << " value " << value << " rows " << rows << " at " << i;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(EverySet, MultipliesRowsThatAreNotWholePanels) {
   const KernelSet& kernels = *GetParam();
   std::mt19937 random(2);
