@@ -6,12 +6,13 @@
 // Limit: one row waits for memory, but for Q2_K and Q3_K on some machines, whose few bytes take more
 // instructions; more rows wait for the two ports of 512-bit arithmetic (eight rows of Q4_0: 106 instructions
 // for 32 columns) and the two of 512-bit loads, which broadcasts of activations keep as busy.  Unpacking and
-// waiting overlap only if memory is asked ahead: a core has too few instructions in flight to do both.
-// Without VNNI, products of a group are added up in int16 (panel_row.h).  Tried and lost: asking further
-// ahead in rows as they are in the file (what is asked beyond the end of a stream is wasted; in planes up to
-// nine streams gained a tenth to a fifth on Zen 5 by it, sixteen lost), and asking into the second-level
-// cache only; multiplying a group after unpacking the next one; eight rows of weights that are not repacked
-// (a panel is as fast, or faster); one block at a time instead of two for four and eight rows.
+// waiting overlap only if memory is asked ahead: a core has too few instructions in flight to do both.  How
+// far and how often is part of each layout (lanes.h, repacked_source.h).  Without VNNI, products of a group
+// are added up in int16 (panel_row.h).  Tried and lost: asking further ahead in rows as they are in the file
+// (what is asked beyond the end of a stream is wasted; in planes up to nine streams gained a tenth to a fifth
+// on Zen 5 by it, sixteen lost), and asking into the second-level cache only; multiplying a group after
+// unpacking the next one; eight rows of weights that are not repacked (a panel is as fast, or faster); one
+// block at a time instead of two for four and eight rows.
 //
 // Halves in turn leave no integer sums in memory, which is 5 to 20 % of the time with 32 registers, and lost
 // as much with sixteen; a tenth with mins and eight rows; with Q6_K, 2 to 10 % where weights come from

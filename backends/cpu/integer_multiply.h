@@ -65,7 +65,7 @@ constexpr RepackedFormat<Kind> repacked_format() {
   format.fill = fill_repacked_panel<Format, Kind, Reader>;
 #if defined(__AVX2__)
   if constexpr (!Kind::kScaled) {
-    format.few_rows[0] = multiply_few_repacked<Format, Reader, 1>;
+    format.few_rows[0] = multiply_few_repacked<Format, typename Reader::ForOneRow, 1>;
     format.few_rows[1] = multiply_few_repacked<Format, Reader, 2>;
     format.few_rows[2] = multiply_few_repacked<Format, Reader, 4>;
   }

@@ -20,7 +20,8 @@
 // of its own: what all panels of the slab have there, sixteen rows after sixteen rows.  The last plane has
 // the small fields, those of a panel together, block after block.  Six to seventeen streams at once.
 //
-// Which is faster differs from CPU to CPU (bench/results/2026-11-roofline.md, "One stream").
+// Which is faster differs from CPU to CPU (bench/results/2026-11-roofline.md, "One stream"), and so
+// may how panels are best asked for ("Asked for twice").
 
 #include "backends/device.h"
 

@@ -154,6 +154,7 @@ template <class Format>
 class PlaneReader {
  public:
   using Fields = PanelFields<Format>;
+  using ForOneRow = PlaneReader;
 
   static PanelPlace place(const device::Matrix& w, std::uint32_t row, std::uint32_t panel) {
     return place_in_planes<Format>(w, row, panel);
@@ -187,12 +188,21 @@ class PlaneReader {
   const std::uint8_t* small_;
 };
 
-/// Bytes that are asked for ahead of a panel.
-inline constexpr std::size_t kPanelAhead = 6144;
+/// Asks for what a reader of panels comes to later, for each line at `line` that it has got: 6 KiB ahead and,
+/// with kTwice, 12 KiB ahead before.  Lines that were asked for once are late in minutes in which memory is
+/// slow to answer, however far ahead that is, and types that take bursts of lines read them a tenth to a
+/// third slower in all minutes.  The far one has the hint for data that is used once; the others gain half as
+/// much (bench/results/2026-11-roofline.md, "Asked for twice").
+template <bool kTwice>
+TANDEM_INLINE void ask_ahead_of_panel(const std::uint8_t* line) {
+  constexpr std::size_t kNear = 6144, kFar = 12288;
+  __builtin_prefetch(line + kNear);
+  if constexpr (kTwice) __builtin_prefetch(line + kFar, 0, 0);
+}
 
 /// A block of sixteen rows in a panel.  For as many bytes as it gives, it asks for the next ones in the order
 /// of memory, whichever order it gives them in.
-template <class Format>
+template <class Format, bool kAskTwice>
 class PanelSource : public LaneFields<Format> {
  public:
   using Fields = PanelFields<Format>;
@@ -203,7 +213,7 @@ class PanelSource : public LaneFields<Format> {
       : LaneFields<Format>(panel + Fields::kAllFieldBytes +
                            static_cast<std::size_t>(block) * Fields::kSmallBytes),
         fields_(panel + static_cast<std::size_t>(block * Fields::kFields) * kLaneFieldBytes),
-        ask_(fields_ + kPanelAhead) {}
+        given_(fields_) {}
 
   TANDEM_INLINE LaneBytes bytes(std::size_t offset) const {
     ask_next(kLaneFieldBytes);
@@ -219,22 +229,26 @@ class PanelSource : public LaneFields<Format> {
  private:
   TANDEM_INLINE void ask_next(std::size_t bytes) const {
 #pragma GCC unroll 4
-    for (std::size_t line = 0; line < bytes; line += 64) __builtin_prefetch(ask_ + line);
-    ask_ += bytes;
+    for (std::size_t line = 0; line < bytes; line += 64) ask_ahead_of_panel<kAskTwice>(given_ + line);
+    given_ += bytes;
   }
   TANDEM_INLINE const std::uint8_t* field(std::size_t offset) const {
     return fields_ + (offset - Format::kFieldsAt) / 16 * kLaneFieldBytes;
   }
 
   const std::uint8_t* fields_;
-  mutable const std::uint8_t* ask_;
+  mutable const std::uint8_t* given_;  ///< behind as many bytes from fields_ on as were given
 };
 
 /// Goes through panels that follow each other, so many blocks at a time.
-template <class Format>
+template <class Format, bool kAskTwice = true>
 class PanelReader {
  public:
   using Fields = PanelFields<Format>;
+
+  /// The one that is fastest for one activation row: small blocks with next to no small fields come evenly,
+  /// and there asking twice costs one row up to 3 %.
+  using ForOneRow = PanelReader<Format, (Format::kElems > 32 || Fields::kSmallBytes > 2 * kLaneRows)>;
 
   static PanelPlace place(const device::Matrix& w, std::uint32_t row, std::uint32_t panel) {
     return place_in_panels<Format>(w, row, panel);
@@ -242,16 +256,15 @@ class PanelReader {
 
   TANDEM_INLINE explicit PanelReader(const PanelPlace& at) : panel_(at.fields) {}
 
-  TANDEM_INLINE PanelSource<Format> block(int i) const { return {panel_, block_ + i}; }
+  TANDEM_INLINE PanelSource<Format, kAskTwice> block(int i) const { return {panel_, block_ + i}; }
 
   /// `n` blocks further on in the panel.
   TANDEM_INLINE void advance_blocks(int n) { block_ += n; }
 
   /// From behind a panel to the next one.
   TANDEM_INLINE void next_panel() {
-    for (std::size_t at = Fields::kAllFieldBytes; at < Fields::kBytes; at += 64) {
-      __builtin_prefetch(panel_ + kPanelAhead + at);
-    }
+    for (std::size_t at = Fields::kAllFieldBytes; at < Fields::kBytes; at += 64)
+      ask_ahead_of_panel<kAskTwice>(panel_ + at);
     panel_ += Fields::kBytes;
     block_ = 0;
   }
