@@ -271,12 +271,12 @@ void HttpConnection::on_input(error_code error, std::size_t size) {
 
 void HttpConnection::watch_hangup() {
   if (watching_hangup_) return;
+/// The wait also ends for out-of-band data, which no HTTP client sends and which nothing takes away: waiting
+/// again would end at once, for ever.
   watching_hangup_ = true;
   socket_.async_wait(asio::socket_base::wait_error, [self = shared_from_this()](error_code error) {
     self->watching_hangup_ = false;
-    if (error || self->phase_ == Phase::closed) return;
-    if (hung_up(self->socket_.native_handle())) return self->close();
-    self->watch_hangup();
+    if (!error) self->close();
   });
 }
 

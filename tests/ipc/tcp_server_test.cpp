@@ -163,6 +163,21 @@ TEST_F(TcpServer, AClientThatLeavesCancelsItsRequest) {
   EXPECT_EQ(service_.cancelled(), 1u);
 }
 
+/// Nothing reads urgent data, and so waiting for anything but its end would end at once, for as long as the
+/// answer takes.
+TEST_F(TcpServer, AClientThatSendsUrgentDataIsNoHttpClient) {
+  serve(false);
+  service_.hold("decode");
+  RawClient client = connect();
+  const std::string body = R"({"prompt": "a", "max_tokens": 5})";
+  client.send("POST /v1/completions HTTP/1.1\r\nHost: " + host_ +
+              "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+  client.send("G");  // of the next request: from here on it is watched for its end alone
+  ASSERT_TRUE(service_.wait_until([&] { return service_.unfinished() == 1; }));
+  ASSERT_EQ(::send(client.fd(), "!", 1, MSG_OOB), 1);
+  EXPECT_TRUE(service_.wait_until([&] { return service_.unfinished() == 0; }));
+}
+
 TEST_F(TcpServer, LimitsHoldHereToo) {
   Limits limits;
   limits.header_timeout = std::chrono::milliseconds(50);
