@@ -113,7 +113,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   Phase phase_ = Phase::idle;
   boost::beast::flat_buffer buffer_;  ///< read and not yet parsed
   std::optional<http::request_parser<http::string_body>> parser_;
-  bool timed_out_ = false;
+  bool timed_out_ = false;        ///< what is being read
   bool watching_ = false;         ///< a read is outstanding
   bool watching_hangup_ = false;  ///< so is a wait for the peer's close
   bool half_closed_ = false;      ///< the peer sends no more, but may read
@@ -145,6 +145,7 @@ void HttpConnection::next_request() {
 
 void HttpConnection::read_header() {
   phase_ = Phase::reading;
+  timed_out_ = false;
   parser_.emplace();
   parser_->header_limit(static_cast<std::uint32_t>(context_.limits.header_bytes));
   parser_->body_limit(context_.limits.body_bytes);
@@ -165,6 +166,7 @@ void HttpConnection::on_header(error_code error) {
 }
 
 void HttpConnection::read_body() {
+  timed_out_ = false;
   set_deadline(context_.limits.body_timeout);
   http::async_read(socket_, buffer_, *parser_,
                    [self = shared_from_this()](error_code error, std::size_t) { self->on_body(error); });
@@ -269,10 +271,10 @@ void HttpConnection::on_input(error_code error, std::size_t size) {
   watch_hangup();
 }
 
-void HttpConnection::watch_hangup() {
-  if (watching_hangup_) return;
 /// The wait also ends for out-of-band data, which no HTTP client sends and which nothing takes away: waiting
 /// again would end at once, for ever.
+void HttpConnection::watch_hangup() {
+  if (watching_hangup_) return;
   watching_hangup_ = true;
   socket_.async_wait(asio::socket_base::wait_error, [self = shared_from_this()](error_code error) {
     self->watching_hangup_ = false;
@@ -476,10 +478,12 @@ void HttpConnection::clear_deadline() {
   deadline_.expires_at(Clock::time_point::max());
 }
 
+/// A request that is late is told so.  The read that is cancelled for that may have ended just now, and a
+/// next one be under way that knows nothing of it: then the connection ends a little later without a word.
 void HttpConnection::on_deadline() {
-  if (phase_ != Phase::reading || sending_) return close();
-  timed_out_ = true;
+  if (phase_ != Phase::reading || sending_ || std::exchange(timed_out_, true)) return close();
   socket_.cancel();
+  set_deadline(kLingerTime);
 }
 
 }  // namespace

@@ -163,6 +163,21 @@ TEST(Connection, LimitsTheTimeARequestMayTake) {
   }
 }
 
+/// A read that ended just as the deadline passed is not cancelled any more; the next one has to be.
+TEST(Connection, LimitsTheTimeOfABodyThatKeepsComing) {
+  Limits limits;
+  limits.body_timeout = milliseconds(100);
+  limits.body_bytes = std::size_t{1} << 30;
+  Harness harness(limits);
+  RawClient client(harness.path());
+  client.send("POST /v1/tokenize HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+  std::string chunks;
+  for (int i = 0; i < 10'000; ++i) chunks += "1\r\nx\r\n";
+  const auto end = std::chrono::steady_clock::now() + 3 * limits.body_timeout;
+  while (std::chrono::steady_clock::now() < end && client.send(chunks)) continue;
+  EXPECT_NO_THROW(client.read_to_end());
+}
+
 /// The I/O thread is busy while the last bytes arrive and the deadline passes: both are there when it looks.
 TEST(Connection, ADeadlineThatWasMetClosesNothing) {
   testing::TemporaryDirectory directory;
