@@ -1,6 +1,7 @@
 #include "ipc/unix_socket.h"
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <system_error>
+#include <thread>
 #include <unistd.h>
 
 namespace tandem::ipc {
@@ -78,6 +80,17 @@ Fd open_parent(const SocketOptions& options, std::optional<gid_t> gid) {
   return directory;
 }
 
+/// Two daemons that start at once take turns, so that neither replaces the other's fresh socket.  A turn
+/// takes no time: a lock that stays is of somebody who can read the directory and wants no daemon there.
+void take_turn(const Fd& directory, const std::string& path) {
+  constexpr int kTries = 100;
+  for (int tried = 1; ::flock(directory.get(), LOCK_EX | LOCK_NB) != 0; ++tried) {
+    if (errno != EWOULDBLOCK && errno != EINTR) fail_errno(path, "cannot lock its directory");
+    if (tried == kTries) fail(path, "another process keeps its directory locked");
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
 /// Removes a socket that nobody listens on; refuses everything else that is in the way.
 void clear_path(const std::string& path, const sockaddr_un& address) {
   struct stat info {};
@@ -128,8 +141,7 @@ UnixListener::UnixListener(const SocketOptions& options) : path_(options.path) {
   if (options.group) gid = group_id(path_, *options.group);
 
   const Fd directory = open_parent(options, gid);
-  // Two daemons that start at once take turns here, so that neither replaces the other's fresh socket.
-  if (::flock(directory.get(), LOCK_EX) != 0) fail_errno(path_, "cannot lock its directory");
+  take_turn(directory, path_);
   clear_path(path_, address);
 
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

@@ -1,8 +1,10 @@
 #include "ipc/unix_socket.h"
 
 #include <cstring>
+#include <fcntl.h>
 #include <fstream>
 #include <grp.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -143,6 +145,13 @@ TEST(UnixListener, NamesAMissingDirectory) {
   const TemporaryDirectory directory;
   EXPECT_THAT(error_of({.path = directory.file("a/b/s"), .group = {}}),
               HasSubstr("cannot make directory " + directory.file("a/b")));
+}
+
+TEST(UnixListener, WaitsForNobodyWhoKeepsItsDirectoryLocked) {
+  const TemporaryDirectory directory;
+  const Fd other(::open(directory.file("").c_str(), O_RDONLY | O_DIRECTORY));
+  ASSERT_EQ(::flock(other.get(), LOCK_EX), 0);
+  EXPECT_THAT(error_of({.path = directory.file("s"), .group = {}}), HasSubstr("directory locked"));
 }
 
 TEST(UnixListener, RemovesThePathOnlyIfItIsStillItsOwn) {
