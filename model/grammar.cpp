@@ -13,9 +13,25 @@ namespace {
 using Kind = Expression::Kind;
 
 constexpr std::size_t kMostNodes = 1'000'000;
-constexpr std::size_t kMostInlined = 64;  ///< nodes of a rule that is copied to where it is used
+constexpr std::size_t kMostPieces = 4 * kMostNodes;  ///< that are looked at for these
+constexpr std::size_t kMostInlined = 64;             ///< nodes of a rule that is copied to where it is used
+constexpr std::size_t kDeepest = 1500;               ///< pieces within pieces and the rules that they use
 
 using RuleMap = std::map<std::string, const Expression*, std::less<>>;
+
+/// One level of a recursion through rules, of which there are only so many.
+class Level {
+ public:
+  explicit Level(std::size_t& depth) : depth_(depth) {
+    if (++depth_ > kDeepest) throw GrammarError("rules are within each other too deep");
+  }
+  ~Level() { --depth_; }
+  Level(const Level&) = delete;
+  Level& operator=(const Level&) = delete;
+
+ private:
+  std::size_t& depth_;
+};
 
 /// What has to be known of the rules before they become a graph.
 class RuleFacts {
@@ -32,6 +48,7 @@ class RuleFacts {
   bool ends(const Expression& e) const;
   bool is_nullable(const Expression& e) const;
   bool add_first_rules(const Expression& e, std::set<std::string>& first) const;
+  [[nodiscard]] std::vector<const RuleMap::value_type*> rules_inner_first() const;
   static void add_used_rules(const Expression& e, std::set<std::string>& used);
   std::optional<std::size_t> inline_size(const Expression& e);
   std::optional<std::size_t> inline_size_of_rule(const std::string& rule);
@@ -42,19 +59,51 @@ class RuleFacts {
   std::set<std::string> called_;
   std::set<std::string> visiting_;
   std::map<std::string, std::optional<std::size_t>, std::less<>> sizes_;
+  std::size_t depth_ = 0;
 };
 
 RuleFacts::RuleFacts(const RuleMap& rules) : rules_(rules) {
+  const auto inner_first = rules_inner_first();
   for (bool grown = true; grown;) {
     grown = false;
-    for (const auto& [name, body] : rules_) {
-      if (ends(*body)) grown |= ends_.insert(name).second;
-      if (is_nullable(*body)) grown |= nullable_.insert(name).second;
+    for (const auto* rule : inner_first) {
+      if (ends(*rule->second)) grown |= ends_.insert(rule->first).second;
+      if (is_nullable(*rule->second)) grown |= nullable_.insert(rule->first).second;
     }
   }
   for (const auto& [name, body] : rules_) {
     if (!inline_size_of_rule(name)) called_.insert(name);
   }
+}
+
+/// Rules after those that they use, but for loops: in another order, as many passes over them all may be
+/// needed as there are rules.
+std::vector<const RuleMap::value_type*> RuleFacts::rules_inner_first() const {
+  struct Step {
+    const RuleMap::value_type* rule;
+    bool leaves;
+  };
+  std::vector<const RuleMap::value_type*> sorted;
+  std::set<std::string> met;
+  for (const auto& first : rules_) {
+    std::vector<Step> steps = {{&first, false}};
+    while (!steps.empty()) {
+      const auto [rule, leaves] = steps.back();
+      steps.pop_back();
+      if (leaves) sorted.push_back(rule);
+      if (leaves || !met.insert(rule->first).second) continue;
+      steps.push_back({rule, true});
+      std::set<std::string> used;
+      add_used_rules(*rule->second, used);
+      for (const auto& name : used) steps.push_back({&*rules_.find(name), false});
+    }
+  }
+  return sorted;
+}
+
+void RuleFacts::add_used_rules(const Expression& e, std::set<std::string>& used) {
+  if (e.kind == Kind::rule) used.insert(e.text);
+  for (const auto& part : e.parts) add_used_rules(part, used);
 }
 
 /// Whether some finite text is made.
@@ -136,6 +185,7 @@ std::optional<std::string> RuleFacts::left_recursive_rule() const {
 
 /// Nodes that a copy of `e` takes.  None where it has a loop, which is worth masks of its own, or is large.
 std::optional<std::size_t> RuleFacts::inline_size(const Expression& e) {
+  const Level level(depth_);
   if (e.kind == Kind::rule) return called_.contains(e.text) ? 1 : inline_size_of_rule(e.text).value_or(1);
   if (e.kind == Kind::repeat && e.max > kMostInlined) return std::nullopt;
   std::size_t size = std::max<std::size_t>(e.text.size(), 1) + e.ranges.size() * 2;
@@ -200,11 +250,13 @@ class GrammarCompiler {
   }
 
  private:
+  [[noreturn]] static void refuse_size() {
+    throw GrammarError("the grammar needs more than " + std::to_string(kMostNodes) + " nodes",
+                       "Large repetition counts are the usual reason.");
+  }
+
   NodeId add(Grammar::Node node) {
-    if (grammar_.nodes_.size() >= kMostNodes) {
-      throw GrammarError("the grammar needs more than " + std::to_string(kMostNodes) + " nodes",
-                         "Large repetition counts are the usual reason.");
-    }
+    if (grammar_.nodes_.size() >= kMostNodes) refuse_size();
     grammar_.nodes_.push_back(node);
     return static_cast<NodeId>(grammar_.nodes_.size() - 1);
   }
@@ -220,6 +272,8 @@ class GrammarCompiler {
   }
 
   NodeId build(const Expression& e, NodeId next) {
+    const Level level(depth_);
+    if (++pieces_ > kMostPieces) refuse_size();
     switch (e.kind) {
       case Kind::text:
         for (auto byte = e.text.rbegin(); byte != e.text.rend(); ++byte) {
@@ -289,6 +343,8 @@ class GrammarCompiler {
   const RuleMap& rules_;
   const RuleFacts& facts_;
   std::map<std::string, NodeId> starts_;
+  std::size_t pieces_ = 0;  ///< looked at so far
+  std::size_t depth_ = 0;
 };
 
 Grammar::Grammar(const std::vector<GrammarRule>& rules, std::string_view root) {

@@ -6,7 +6,8 @@
 namespace tandem::model {
 namespace {
 
-constexpr std::size_t kMostPlaces = 4096;  // in one state
+constexpr std::size_t kMostPlaces = 4096;             // in one state
+constexpr std::size_t kMostSteps = 16 * kMostPlaces;  // on the way to them
 
 }  // namespace
 
@@ -38,6 +39,7 @@ GrammarMachine::StateId GrammarMachine::intern(std::pmr::vector<StackId>& stacks
 
 GrammarMachine::StateId GrammarMachine::state_at(NodeId node, StackId below) {
   stacks_.clear();
+  seen_.clear();
   expand(node, below, stacks_);
   return intern(stacks_);
 }
@@ -55,6 +57,7 @@ GrammarMachine::StateId GrammarMachine::find_next(StateId state, std::uint8_t by
   auto& transitions = transitions_[state] != nullptr ? *transitions_[state] : first_transitions(state);
   if (transitions[byte] == kDead) return kDead;
   stacks_.clear();
+  seen_.clear();
   for (const auto stack : *states_[state]) {
     if (stack == kEmptyStack) continue;
     const auto place = frames_[stack];
@@ -81,10 +84,10 @@ std::bitset<256> GrammarMachine::possible_bytes(StateId state) const {
   return bytes;
 }
 
-/// Follows calls, forks and ends until a byte has to be taken or everything is over.
+/// Follows calls, forks and ends until a byte has to be taken or everything is over, but no way that was
+/// `seen_`.
 void GrammarMachine::expand(NodeId start, StackId below_start, std::pmr::vector<StackId>& out) {
   open_.clear();
-  seen_.clear();
   const auto visit = [this](NodeId node, StackId below) {
     if (seen_.insert({node, below}).second) open_.push_back({node, below});
   };
@@ -92,6 +95,7 @@ void GrammarMachine::expand(NodeId start, StackId below_start, std::pmr::vector<
   while (!open_.empty()) {
     const auto [id, below] = open_.back();
     open_.pop_back();
+    ++steps_;
     const auto& node = grammar_.node(id);
     switch (node.kind) {
       case Grammar::Node::Kind::bytes:
@@ -114,9 +118,14 @@ void GrammarMachine::expand(NodeId start, StackId below_start, std::pmr::vector<
           visit(resume.node, resume.below);
         }
     }
-  }
-  if (out.size() > kMostPlaces) {
-    throw GrammarError("the grammar may be in more than " + std::to_string(kMostPlaces) + " places at once");
+    // Here and not at the end: few rules are enough for more ways than could ever be followed.
+    if (out.size() > kMostPlaces) {
+      throw GrammarError("the grammar may be in more than " + std::to_string(kMostPlaces) +
+                         " places at once");
+    }
+    if (seen_.size() > kMostSteps) {
+      throw GrammarError("the grammar makes the same text in too many ways");
+    }
   }
 }
 

@@ -70,6 +70,8 @@ class GrammarMachine {
   StateId intern(std::pmr::vector<StackId>& stacks);
 
   [[nodiscard]] std::size_t state_count() const noexcept { return states_.size(); }
+  /// Calls, forks, ends and places that were come to so far: what states have cost.
+  [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
 
  private:
   using Transitions = std::array<StateId, 256>;
@@ -108,6 +110,7 @@ class GrammarMachine {
   std::pmr::vector<StackId> stacks_;
   std::pmr::vector<Frame> open_{&pool_};
   std::pmr::unordered_set<Frame, FrameHash> seen_{&pool_};
+  std::uint64_t steps_ = 0;
 };
 
 }  // namespace tandem::model

@@ -161,6 +161,7 @@ void GrammarMasks::warm_up() {
   while (!open.empty() && work_ < kWarmUpWork && places_->state_count() < kMostStates / 2) {
     const auto state = open.back();
     open.pop_back();
+    const auto steps_before = places_->steps();
     for_each_rule(*places_, state, [&](StateId places, GrammarMachine::StackId below) {
       if (below != GrammarMachine::kEmptyStack) {
         add(places);
@@ -174,6 +175,7 @@ void GrammarMasks::warm_up() {
       }
       work_ += kWorkOfMask + bytes.count() * places_->stacks(places).size() * kWorkOfPlace;
     });
+    work_ += places_->steps() - steps_before;
   }
 }
 

@@ -277,5 +277,45 @@ TEST(GrammarMatcher, TellsWhenAGrammarIsInTooManyPlaces) {
   EXPECT_THROW(run(), GrammarError);
 }
 
+/// Rules r0 to r`count`, each of which is `body` with the name after its own in the place of N; the last is
+/// `last`.
+std::string rule_chain(int count, const std::string& body, const std::string& last) {
+  std::string text = "root ::= r0 \"!\"\n";
+  for (int i = 0; i < count; ++i) {
+    std::string rule = body;
+    for (auto at = rule.find('N'); at != std::string::npos; at = rule.find('N')) {
+      rule.replace(at, 1, "r" + std::to_string(i + 1));
+    }
+    text += "r" + std::to_string(i) + " ::= " + rule + "\n";
+  }
+  return text + "r" + std::to_string(count) + " ::= " + last + "\n";
+}
+
+/// There are 2 to the power of 60 and more ways through these; none is followed to its end.
+TEST(GrammarMatcher, RefusesWhatCanBeComeToInTooManyWays) {
+  const Tokens tokens({"a"});
+  for (const char* last : {"\"a\"?", "\"\""}) {
+    EXPECT_THROW(compile(rule_chain(60, "N N", last), tokens), GrammarError) << last;
+  }
+  EXPECT_THROW(compile(rule_chain(300, "N | N \"x\"", "\"a\""), tokens), GrammarError);
+}
+
+TEST(GrammarMatcher, RulesMayBeWithinEachOtherNotTooDeep) {
+  const Tokens tokens({"a", "!"});
+  std::string groups;
+  for (int i = 0; i < 60; ++i) groups += "(\"a\" ";
+  const std::string ends(60, ')');
+  for (const std::string body : {"N", "\"a\"* N", "N \"a\"*"}) {
+    EXPECT_NO_THROW(compile(rule_chain(200, body, "\"a\""), tokens)) << body;
+    EXPECT_THROW(compile(rule_chain(9000, body, "\"a\""), tokens), GrammarError) << body;
+    EXPECT_THROW(compile(rule_chain(600, groups + body + ends, "\"a\""), tokens), GrammarError) << body;
+  }
+}
+
+TEST(GrammarMatcher, RefusesToRepeatNothingForEver) {
+  const Tokens tokens({"a"});
+  EXPECT_THROW(compile("root ::= (((\"\"{10000}){10000}){10000}){10000} \"a\"", tokens), GrammarError);
+}
+
 }  // namespace
 }  // namespace tandem::model
