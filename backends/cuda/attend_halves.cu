@@ -3,8 +3,8 @@
 //
 // Nothing is rounded that fp32 arithmetic would not round too, though tensor cores cut sums where it rounds
 // them: queries are fp16 already, so are keys and values of an f16 cache, and the quants of a q8_0 block are
-// whole numbers, whose sums are scaled in fp32.  What is not fp16 - softmax weights, and keys derived from the
-// one cached vector - is a sum of two fp16 numbers, which hold 22 bits of it, and takes two products.
+// whole numbers, whose sums are scaled in fp32.  What is not fp16 - softmax weights, and keys derived from
+// the one cached vector - is a sum of two fp16 numbers, which hold 22 bits of it, and takes two products.
 //
 // What limits it: at long contexts the cache's bytes, if nothing else does: the next keys are not loaded
 // before the last ones are done with, so an SM loads about as long as it computes unless several blocks share

@@ -25,9 +25,8 @@ constexpr unsigned kMaxRows = 8;  ///< of activations in one pass
 template <class Format>
 __device__ __forceinline__ float add_columns(float sum, const Columns32& w, const QuantisedRows& x,
                                              std::uint64_t group) {
-  std::uint32_t quants[8];
-  load_8_words(reinterpret_cast<const std::uint8_t*>(x.quants) + 32 * group,
-               quants);  // all warps, so from L1
+  std::uint32_t quants[8];  // read by all warps, so from L1
+  load_8_words(reinterpret_cast<const std::uint8_t*>(x.quants) + 32 * group, quants);
   std::int32_t products[2] = {0, 0};
   for (int i = 0; i < 8; ++i) {
     const auto x_four = static_cast<std::int32_t>(quants[i]);
