@@ -355,8 +355,7 @@ void print(const Json& report) {
   const auto& bytes = report["bytes"];
   std::printf(
       "Planned for allocations on the device: %s bytes; its free memory shrank by %s, graphs took %s of it; "
-      "the "
-      "driver took %s before; the ledger %s.\n",
+      "the driver took %s before; the ledger %s.\n",
       planner::grouped(bytes["planned_allocations_bytes"].get<std::uint64_t>()).c_str(),
       planner::grouped(bytes["free_memory_shrank_by_bytes"].get<std::uint64_t>()).c_str(),
       planner::grouped(bytes["graphs_bytes"].get<std::uint64_t>()).c_str(),
