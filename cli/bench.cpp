@@ -35,6 +35,7 @@ struct BenchOptions {
 /// How fast the machine's memory can be read.
 struct Memory {
   std::uint32_t threads = 0;  ///< as many as read
+  std::uint32_t cores = 0;    ///< that they have
   double gb_per_s = 0;
 };
 
@@ -99,7 +100,7 @@ Quantities quantities_of(const Result& result, const Memory& memory) {
 Memory measure_memory(const BenchOptions& options) {
   const auto speed = ipc::Json::parse(
       run_tandemd({"--calibrate", "--memory", "--threads", std::to_string(options.threads)}));
-  return {speed.at("threads"), speed.at("gb_per_s")};
+  return {speed.at("threads"), speed.at("cores"), speed.at("gb_per_s")};
 }
 
 ipc::Json request_body(const BenchOptions& options, std::uint32_t prompt_tok, std::uint32_t vocab,
@@ -172,18 +173,30 @@ void print_json(const BenchOptions& options, const Measured& measured) {
     }
     results.push_back(std::move(quantities));
   }
-  const ipc::OrderedJson out{
-      {"model", options.model},           {"threads", measured.memory.threads},
-      {"kv_type", options.kv_type},       {"runs", options.runs},
-      {"most_tok", options.generate_tok}, {"memory_gb_per_s", measured.memory.gb_per_s},
-      {"load_s", measured.load_s},        {"resident_bytes", measured.resident_bytes},
-      {"results", std::move(results)}};
+  const ipc::OrderedJson out{{"model", options.model},
+                             {"threads", measured.memory.threads},
+                             {"cores", measured.memory.cores},
+                             {"kv_type", options.kv_type},
+                             {"runs", options.runs},
+                             {"most_tok", options.generate_tok},
+                             {"memory_gb_per_s", measured.memory.gb_per_s},
+                             {"load_s", measured.load_s},
+                             {"resident_bytes", measured.resident_bytes},
+                             {"results", std::move(results)}};
   std::cout << ipc::to_text(out) << "\n";
 }
 
+/// "4 threads"; where they are too many, also how many cores they share.
+std::string threads_text(const Memory& memory) {
+  auto text = std::to_string(memory.threads) + " threads";
+  if (memory.threads > memory.cores)
+    text += " on " + std::to_string(memory.cores) + " cores, which is slower";
+  return text;
+}
+
 void print_text(const BenchOptions& options, const Measured& measured) {
-  std::printf("%s: %u threads, KV in %s; loaded in %.2f s, %s resident\n", options.model.c_str(),
-              measured.memory.threads, options.kv_type.c_str(), measured.load_s,
+  std::printf("%s: %s, KV in %s; loaded in %.2f s, %s resident\n", options.model.c_str(),
+              threads_text(measured.memory).c_str(), options.kv_type.c_str(), measured.load_s,
               planner::short_size(measured.resident_bytes).c_str());
   std::printf("memory is read at %.1f GB/s; at most %u tokens generated, %u runs after one to warm up\n",
               measured.memory.gb_per_s, options.generate_tok, options.runs);

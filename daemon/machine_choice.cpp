@@ -7,6 +7,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "backends/cpu/affinity.h"
 #include "daemon/calibration/calibrate.h"
 #include "daemon/calibration/cpu_speed.h"
 #include "daemon/open_accelerator.h"
@@ -88,7 +89,8 @@ void print_calibration(const Config& config, bool quick) {
 void print_memory_speed(std::uint32_t threads) {
   calibration::Pace pace(calibration::kFullEffort, [](const std::string&, double) {});
   const auto speed = calibration::measure_memory(pace, threads);
-  std::printf("{\"threads\": %u, \"gb_per_s\": %.2f}\n", speed.threads, speed.gb_per_s);
+  std::printf("{\"threads\": %u, \"cores\": %u, \"gb_per_s\": %.2f}\n", speed.threads, cpu::Cores().count(),
+              speed.gb_per_s);
 }
 
 }  // namespace tandem::daemon

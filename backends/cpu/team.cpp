@@ -7,9 +7,6 @@
 namespace tandem::cpu {
 namespace {
 
-/// About 0.1 ms: longer than operations differ, short enough not to matter when another process has the core.
-constexpr int kSpins = 2000;
-
 unsigned team_size(unsigned threads) {
   return threads != 0 ? threads : Cores().count();
 }
@@ -27,7 +24,10 @@ std::string Team::pin() {
   const unsigned ok = pinned.load();
   std::string result = std::to_string(ok) + " of " + std::to_string(threads_) + " threads pinned to " +
                        std::to_string(cores.count()) + " cores";
-  if (threads_ > cores.count()) result += " (more threads than cores)";
+  if (threads_ > cores.count()) {
+    spins_ = 0;
+    result += " (more threads than cores)";
+  }
   return result;
 }
 
@@ -40,7 +40,7 @@ void Team::Member::wait_for_all() noexcept {
     team_.generation_.notify_all();
     return;
   }
-  for (int spin = 0; spin < kSpins; ++spin) {
+  for (int spin = 0; spin < team_.spins_; ++spin) {
     if (team_.generation_.load(std::memory_order_acquire) != generation) return;
     _mm_pause();
   }

@@ -20,6 +20,8 @@ class Team {
   [[nodiscard]] unsigned threads() const noexcept { return threads_; }
 
   /// Binds each thread to a core of its own, the caller included, which must be the thread that calls `run`.
+  /// Where there are more threads than cores, they share: who waits then sleeps at once, because the one that
+  /// is waited for needs the core.
   /// Returns what became of it in words for the log, e.g. "4 of 4 threads pinned to 4 cores".
   std::string pin();
 
@@ -70,7 +72,12 @@ class Team {
     }
   };
 
+  /// About 0.1 ms: longer than operations differ, short enough not to matter when another process has the
+  /// core.
+  static constexpr int kSpins = 2000;
+
   unsigned threads_;
+  int spins_ = kSpins;  ///< of a member at a barrier before it sleeps
   Executor executor_;
   alignas(64) std::atomic<std::size_t> next_{0};  ///< piece of the current operation to be claimed next
   alignas(64) std::atomic<std::uint32_t> arrived_{0};
