@@ -1,9 +1,7 @@
 #include "daemon/config.h"
 
 #include <algorithm>
-#include <fstream>
 #include <set>
-#include <sstream>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -13,6 +11,7 @@
 #include "embedded/config_schema.h"
 #include "embedded/default_config.h"
 #include "model/nearest.h"
+#include "model/text_file.h"
 #include "planner/size_text.h"
 
 namespace tandem::daemon {
@@ -225,11 +224,13 @@ Config read(const json& all) {
 }  // namespace
 
 json read_config_file(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) throw BadConfig(path.string() + ": cannot be read");
-  return parse(text.str(), path.string());
+  try {
+    return parse(model::read_text_file(path), path.string());
+  } catch (const BadConfig&) {
+    throw;
+  } catch (const Error& error) {
+    throw BadConfig(error.what());
+  }
 }
 
 Config make_config(const json& file, const json& flags) {

@@ -61,6 +61,25 @@ TEST(Config, SizesAreBytesOrText) {
   EXPECT_EQ(make_config({{"budget", {{"vram", "1500MB"}}}}, kNothing).budget.vram_bytes, 1'500'000'000U);
 }
 
+TEST(Config, NothingIsASizeForVramAlone) {
+  for (const json& nothing : {json(0), json("0"), json("0GiB"), json("000")}) {
+    EXPECT_EQ(make_config({{"budget", {{"vram", nothing}}}}, kNothing).budget.vram_bytes, 0U) << nothing;
+    EXPECT_THAT(refusal({{"budget", {{"ram", nothing}}}}), HasSubstr("budget.ram cannot be")) << nothing;
+    EXPECT_THAT(refusal({{"grammar_masks", nothing}}), HasSubstr("grammar_masks cannot be")) << nothing;
+    EXPECT_THAT(refusal({{"emulated_vram", nothing}}), HasSubstr("emulated_vram cannot be")) << nothing;
+  }
+  EXPECT_EQ(make_config({{"budget", {{"ram", "010GB"}}}}, kNothing).budget.ram_bytes, 10'000'000'000U);
+}
+
+TEST(Config, AFolderIsNoFile) {
+  try {
+    read_config_file("/");
+    FAIL();
+  } catch (const BadConfig& error) {
+    EXPECT_STREQ(error.what(), "/: cannot be read: Is a directory");
+  }
+}
+
 TEST(Config, ThereIsNoPortUnlessOneIsAskedFor) {
   EXPECT_FALSE(make_config(kNothing, kNothing).listen.address);
   const json listen{

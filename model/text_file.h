@@ -1,0 +1,15 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace tandem::model {
+
+/// All of a file, or of what a pipe gives until its end.  Throws Error with the path and the system's reason,
+/// also for a folder, which can be opened but not read.
+std::string read_text_file(const std::filesystem::path& path);
+
+/// What is left of standard input.  Throws Error.
+std::string read_standard_input();
+
+}  // namespace tandem::model
