@@ -1,9 +1,7 @@
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -13,6 +11,7 @@
 #include "cli/manual/description.h"
 #include "ipc/client.h"
 #include "model/error.h"
+#include "model/text_file.h"
 #include "planner/names.h"
 
 namespace tandem::cli {
@@ -35,12 +34,9 @@ struct Score {
 };
 
 std::string read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) throw Error(path + ": cannot be read");
-  if (text.str().empty()) throw Error(path + ": is empty");
-  return text.str();
+  auto text = model::read_text_file(path);
+  if (text.empty()) throw Error(path + ": is empty");
+  return text;
 }
 
 /// Ids of `text`, and of the empty text: what the model puts before every text.

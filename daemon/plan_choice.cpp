@@ -1,10 +1,9 @@
 #include "daemon/plan_choice.h"
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 
 #include "memory/available_ram.h"
+#include "model/text_file.h"
 #include "planner/errors.h"
 #include "planner/make_plan.h"
 #include "planner/plan_json.h"
@@ -16,14 +15,12 @@ namespace tandem::daemon {
 namespace {
 
 planner::Plan read_plan(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) throw BadConfig("plan " + path.string() + " cannot be read");
   try {
-    return planner::parse_plan(text.str());
+    return planner::parse_plan(model::read_text_file(path));
   } catch (const planner::BadPlan& error) {
     throw planner::BadPlan(path.string() + ": " + error.what(), error.hint());
+  } catch (const Error& error) {
+    throw BadConfig(std::string("plan ") + error.what());
   }
 }
 

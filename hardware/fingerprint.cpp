@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <span>
 #include <string_view>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
@@ -82,6 +83,25 @@ std::vector<std::string> gpu_names(const std::filesystem::path& root) {
   return names;
 }
 
+/// Dot products on 256-bit registers without AVX-512.
+bool has_avx_vnni() {
+  constexpr unsigned kAvxVnni = 1U << 4;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnni) != 0;
+}
+
+/// Products of tiles of bytes: the processor has them, and its kernel keeps tile registers for processes that
+/// ask (Linux 5.16 and later).
+bool has_amx_int8() {
+  constexpr unsigned kTileAndInt8 = 3U << 24;
+  constexpr long kGetSupported = 0x1021;  // ARCH_GET_XCOMP_SUPP
+  constexpr std::uint64_t kTileData = 1ULL << 18;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kTileAndInt8) != kTileAndInt8) return false;
+  std::uint64_t supported = 0;
+  return ::syscall(SYS_arch_prctl, kGetSupported, &supported) == 0 && (supported & kTileData) != 0;
+}
+
 /// Those that backends/cpu/kernel_set.cpp asks for.
 std::vector<std::string> instruction_sets() {
   std::vector<std::string> sets;
@@ -92,6 +112,8 @@ std::vector<std::string> instruction_sets() {
   if (__builtin_cpu_supports("avx512dq") != 0) sets.emplace_back("avx512dq");
   if (__builtin_cpu_supports("avx512vl") != 0) sets.emplace_back("avx512vl");
   if (__builtin_cpu_supports("avx512vnni") != 0) sets.emplace_back("avx512vnni");
+  if (has_avx_vnni()) sets.emplace_back("avxvnni");
+  if (has_amx_int8()) sets.emplace_back("amx-int8");
   return sets;
 }
 

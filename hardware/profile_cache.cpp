@@ -2,9 +2,9 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <unistd.h>
 
+#include "model/text_file.h"
 #include "planner/errors.h"
 
 namespace tandem::hardware {
@@ -46,13 +46,13 @@ fs::path profile_path(const fs::path& folder, const Fingerprint& fingerprint) {
 }
 
 planner::MachineProfile read_profile(const fs::path& path) {
-  std::error_code error;
-  const bool is_folder = fs::is_directory(path, error);  // opens, and throws when it is read
-  std::ifstream file(path, std::ios::binary);
-  std::string text;
-  if (!is_folder) text.assign(std::istreambuf_iterator<char>(file), {});
-  if (is_folder || !file) throw planner::BadProfile("cannot read machine profile " + path.string());
-  return planner::parse_machine(text, path.string());
+  try {
+    return planner::parse_machine(model::read_text_file(path), path.string());
+  } catch (const planner::BadProfile&) {
+    throw;
+  } catch (const Error& error) {
+    throw planner::BadProfile(std::string("machine profile ") + error.what());
+  }
 }
 
 std::optional<CachedProfile> find_profile(const Fingerprint& fingerprint,

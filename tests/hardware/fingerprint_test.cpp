@@ -1,9 +1,12 @@
 #include "hardware/fingerprint.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <set>
+#include <sstream>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -77,6 +80,25 @@ TEST(Fingerprint, ProcessorAndMemoryAreThoseTheKernelNames) {
   meminfo >> key >> kib;
   ASSERT_EQ(key, "MemTotal:");
   EXPECT_NEAR(static_cast<double>(this_machine(0).ram_gib), kib / (1 << 20), 0.51);
+}
+
+TEST(Fingerprint, InstructionSetsAreThoseTheKernelNames) {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  std::set<std::string> flags;
+  for (std::string line; flags.empty() && std::getline(cpuinfo, line);) {
+    if (!line.starts_with("flags")) continue;
+    std::istringstream words(line.substr(line.find(':') + 1));
+    flags.insert(std::istream_iterator<std::string>(words), {});
+  }
+  ASSERT_FALSE(flags.empty());
+  const auto sets = this_machine(0).instruction_sets;
+  for (const auto& [set, flag] :
+       {std::pair{"sse4.1", "sse4_1"}, std::pair{"avx2", "avx2"}, std::pair{"avx512f", "avx512f"},
+        std::pair{"avx512bw", "avx512bw"}, std::pair{"avx512dq", "avx512dq"},
+        std::pair{"avx512vl", "avx512vl"}, std::pair{"avx512vnni", "avx512_vnni"},
+        std::pair{"avxvnni", "avx_vnni"}, std::pair{"amx-int8", "amx_int8"}}) {
+    EXPECT_EQ(std::ranges::count(sets, set), flags.count(flag)) << set;
+  }
 }
 
 TEST(Fingerprint, CardsAreThoseTheDriverLists) {
