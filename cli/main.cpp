@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "ipc/service.h"
+#include "ipc/standard_streams.h"
 #include "ipc/unix_socket.h"
 #include "model/error.h"
 #include "model/nearest.h"
@@ -73,6 +74,7 @@ void flush_output() {
 
 /// Edge of the program: every error becomes a line and an exit code.
 int main(int argc, char** argv) {
+  tandem::ipc::occupy_standard_streams();
   try {
     const int code = parse_and_run(argc, argv);
     flush_output();

@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -28,6 +29,7 @@
 #include "daemon/signals.h"
 #include "daemon/start.h"
 #include "ipc/server.h"
+#include "ipc/standard_streams.h"
 #include "memory/bind.h"
 #include "model/chat_template.h"
 #include "model/gguf.h"
@@ -41,15 +43,23 @@ namespace {
 
 enum ExitCode { kDone = 0, kUsage = 1, kDoesNotFit = 2, kBadModel = 3, kFailed = 4 };
 
-/// Whether, and how often, the daemon was told to end.
+/// Whether, and how often, the daemon was told to end.  Until it listens there is nothing to finish or to
+/// clear away, and what it does may take long, as a plan that is searched for, or a machine that is measured:
+/// it then ends where it stands.
 class StopRequest {
  public:
   void set(int count) {
     {
       const std::lock_guard lock(mutex_);
+      if (!listens_) end_now();
       count_ = count;
     }
     changed_.notify_all();
+  }
+  /// From now on the daemon asks, and ends by itself.
+  void begin_to_listen() {
+    const std::lock_guard lock(mutex_);
+    listens_ = true;
   }
   [[nodiscard]] bool asked() const {
     const std::lock_guard lock(mutex_);
@@ -66,8 +76,14 @@ class StopRequest {
   }
 
  private:
+  [[noreturn]] static void end_now() {
+    spdlog::info("stopped before it listened");
+    std::_Exit(kDone);
+  }
+
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
+  bool listens_ = false;
   int count_ = 0;
 };
 
@@ -134,6 +150,15 @@ void load_for_team(unsigned threads, const std::function<void()>& load) {
     }
     load();
   }).get();
+}
+
+/// More threads than cores are slower, and easily asked for: not every hardware thread is a core.
+void warn_of_many_threads(unsigned threads) {
+  const auto cores = cpu::Cores().count();
+  if (threads <= cores) return;
+  spdlog::warn(
+      "threads: {} are asked for, and there are {} cores for this process: they share them, slower than {}",
+      threads, cores, cores);
 }
 
 /// Reads the weights in with as many threads as compute later, telling clients and the log how far it is.
@@ -212,6 +237,7 @@ void serve(const Config& config) {
   StopRequest stop;
   const Signals signals([&stop](int count) { stop.set(count); });
 
+  warn_of_many_threads(config.threads);
   auto header = model::read_header(*config.model);
   auto hyper = model::read_hyperparameters(header);
   for (const auto& warning : hyper.warnings) spdlog::warn("{}", warning);
@@ -228,6 +254,7 @@ void serve(const Config& config) {
                          model::recommended_sampling(header),
                          {ipc::call_depth(config.limits), config.grammar_mask_bytes, card.context_tok}});
   std::unique_ptr<Running> running;  // before the server: what it serves from goes last
+  stop.begin_to_listen();
   ipc::Server server(server_options(config), service);
   spdlog::info("listening on {}", server.path());
   if (!server.tcp_url().empty()) spdlog::info("listening on {}", server.tcp_url());
@@ -295,6 +322,7 @@ int run(const Options& options) {
 }  // namespace tandem::daemon
 
 int main(int argc, char** argv) {
+  tandem::ipc::occupy_standard_streams();
   const auto options = tandem::daemon::read_options(argc, argv);
   if (const auto* const code = std::get_if<int>(&options)) return *code;
   return tandem::daemon::run(std::get<tandem::daemon::Options>(options));

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -9,11 +10,12 @@ import stat
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
-from daemon import BUILD, REFERENCE, Daemon, tandem
+from daemon import BUILD, PATIENCE, REFERENCE, Daemon, eventually, tandem
 
 MODEL = REFERENCE / "gemma4_8l.gguf"
 
@@ -169,6 +171,32 @@ def test_a_missing_or_broken_model_is_one_clear_line(tmp_path):
         ended = tandemd("--model", model, "--socket", tmp_path / "s")
         assert ended.returncode == code
         assert model.name in ended.stderr
+
+
+def test_a_signal_ends_a_start_that_takes_long(tmp_path):
+    plan = tmp_path / "plan.json"
+    os.mkfifo(plan)  # nobody ever writes into it
+    command = [BUILD / "tandemd", "--model", MODEL, "--plan", plan, "--socket", tmp_path / "s", "--no-calibrate"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            status = Path(f"/proc/{process.pid}/status")
+
+            def takes_signals_itself():
+                blocked = int(re.search(r"SigBlk:\s*(\w+)", status.read_text()).group(1), 16)
+                return blocked >> (signal.SIGTERM - 1) & 1
+
+            assert eventually(takes_signals_itself)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60 * PATIENCE) == 0
+            assert "stopped before it listened" in process.stderr.read()
+        finally:
+            process.kill()
+
+
+def test_a_plan_that_cannot_be_read_is_told(tmp_path):
+    ended = tandemd("--model", MODEL, "--plan", tmp_path, "--socket", tmp_path / "s")
+    assert ended.returncode == 1
+    assert "Is a directory" in ended.stderr
 
 
 def test_a_budget_too_small_says_by_how_much(tmp_path):
