@@ -185,6 +185,11 @@ class Chat {
       session_.undo();
       const bool full = error.code() == "context_length_exceeded" && session_.size() > 0;
       tell(Error(error.what(), full ? "/clear forgets what was said, /save keeps it before" : ""));
+    } catch (const ipc::SocketError& error) {
+      answer.end();
+      session_.undo();
+      if (!editor_.interactive()) throw;
+      tell(Error(error.what(), "what was said before is kept: ask again when the daemon runs, or /save it"));
     } catch (const Error& error) {
       session_.undo();
       tell(error);

@@ -1,11 +1,14 @@
 #include "cli/chat_session.h"
 
 #include <array>
+#include <cerrno>
 #include <charconv>
+#include <cmath>
+#include <cstdio>
 #include <fcntl.h>
-#include <fstream>
-#include <iterator>
+#include <filesystem>
 #include <sys/stat.h>
+#include <system_error>
 #include <unistd.h>
 #include <vector>
 
@@ -13,10 +16,12 @@
 #include "ipc/unix_socket.h"
 #include "model/error.h"
 #include "model/nearest.h"
+#include "model/text_file.h"
 
 namespace tandem::cli {
 namespace {
 
+namespace fs = std::filesystem;
 using ipc::Json;
 
 constexpr const char* kSchema = "tandem.chat/1";
@@ -56,7 +61,9 @@ Json number(const std::string& name, const std::string& text, const char* wanted
   Number value{};
   const auto* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || stop != end) throw Error(name + " must be " + wanted + ", not '" + text + "'");
+  // "nan" and "inf" are read as well, and JSON has no word for them.
+  const bool good = error == std::errc() && stop == end && std::isfinite(static_cast<double>(value));
+  if (!good) throw Error(name + " must be " + wanted + ", not '" + text + "'");
   return value;
 }
 
@@ -85,11 +92,26 @@ bool is_message(const Json& entry) {
   return (entry["role"] == "user" || entry["role"] == "assistant") && entry["content"].is_string();
 }
 
+Error unwritten(const std::string& path) {
+  return Error(path + ": cannot be written: " + std::generic_category().message(errno));
+}
+
+/// `path` is what an error names.
+void write_into(const std::string& file_path, std::string_view text, const std::string& path) {
+  const ipc::Fd file(::open(file_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!file) throw unwritten(path);
+  while (!text.empty()) {
+    const auto size = ::write(file.get(), text.data(), text.size());
+    if (size <= 0) throw unwritten(path);
+    text.remove_prefix(static_cast<std::size_t>(size));
+  }
+}
+
 /// Settings of a file, looked at as if they had been typed.
 ChatSession from_json(const Json& file, const std::string& path) {
   const auto refuse = [&path]() -> Error { return Error(path + ": is not a conversation that /save wrote"); };
-  const bool whole = file.is_object() && file.value("schema", "") == kSchema && file.contains("system") &&
-                     file["system"].is_string() && file.contains("settings") &&
+  const bool whole = file.is_object() && file.contains("schema") && file["schema"] == kSchema &&
+                     file.contains("system") && file["system"].is_string() && file.contains("settings") &&
                      file["settings"].is_object() && file.contains("messages") && file["messages"].is_array();
   if (!whole) throw refuse();
   ChatSession session;
@@ -150,21 +172,23 @@ void ChatSession::save(const std::string& path) const {
   const std::string text =
       to_body({{"schema", kSchema}, {"system", system_}, {"settings", settings_}, {"messages", messages_}}) +
       "\n";
-  const ipc::Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!file) throw Error(path + ": cannot be written");
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const auto size = ::write(file.get(), text.data() + done, text.size() - done);
-    if (size <= 0) throw Error(path + ": cannot be written");
-    done += static_cast<std::size_t>(size);
+  std::error_code unknown;
+  const auto target = fs::weakly_canonical(path, unknown);  // a link stays one
+  if (unknown || (fs::exists(target, unknown) && !fs::is_regular_file(target, unknown))) {
+    return write_into(path, text, path);  // a device or pipe is no file to replace
+  }
+  const auto unfinished = target.string() + "." + std::to_string(::getpid());
+  try {
+    write_into(unfinished, text, path);
+    if (::rename(unfinished.c_str(), target.c_str()) != 0) throw unwritten(path);
+  } catch (const Error&) {
+    ::unlink(unfinished.c_str());
+    throw;
   }
 }
 
 void ChatSession::load(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw Error(path + ": cannot be opened");
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  *this = from_json(Json::parse(text, nullptr, false), path);
+  *this = from_json(Json::parse(model::read_text_file(path), nullptr, false), path);
 }
 
 }  // namespace tandem::cli

@@ -30,7 +30,7 @@ class ChatSession {
   [[nodiscard]] ipc::Json request() const;
 
   /// Writes messages, system message and settings as JSON, for this user alone; a file that is there is
-  /// replaced. Throws Error.
+  /// replaced once all is written.  Throws Error, and leaves it as it was then.
   void save(const std::string& path) const;
   /// Replaces all by what save wrote.  Throws Error, and changes nothing then.
   void load(const std::string& path);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli/child_task.h"
+#include "cli/command.h"
 #include "ipc/client.h"
 #include "ipc/unix_socket.h"
 #include "model/error.h"
@@ -75,7 +76,7 @@ void ChildDaemon::start(const std::vector<std::string>& flags) {
 
 void ChildDaemon::wait_until_ready() {
   while (true) {
-    if (ended()) throw Error("tandemd ended before it served:\n" + log());
+    if (const auto status = ended()) refuse(*status);
     try {
       if (ipc::Client(socket_).get("/health").status == 200) return;
     } catch (const ipc::SocketError&) {
@@ -85,10 +86,19 @@ void ChildDaemon::wait_until_ready() {
   }
 }
 
-bool ChildDaemon::ended() {
-  if (waitpid(pid_, nullptr, WNOHANG) != pid_) return false;
+std::optional<int> ChildDaemon::ended() {
+  int status = 0;
+  if (waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
   pid_ = -1;
-  return true;
+  return status;
+}
+
+void ChildDaemon::refuse(int status) const {
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  if (code == kCannotStart) throw Error("cannot start the tandemd beside this program");
+  const auto what = "tandemd ended before it served:\n" + log();
+  if (code == kBadModel) throw model::UnsupportedModel(what);
+  throw Error(what);
 }
 
 void ChildDaemon::stop() noexcept {

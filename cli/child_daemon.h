@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <sys/types.h>
 #include <vector>
@@ -15,7 +16,7 @@ namespace tandem::cli {
 class ChildDaemon {
  public:
   /// Starts the tandemd beside this program with `flags` (without --socket) and waits until it serves. Throws
-  /// Error with what it printed if it ends instead.
+  /// Error with what it printed if it ends instead, UnsupportedModel where that is for its model.
   explicit ChildDaemon(const std::vector<std::string>& flags);
   ~ChildDaemon();
   ChildDaemon(const ChildDaemon&) = delete;
@@ -28,8 +29,9 @@ class ChildDaemon {
  private:
   void start(const std::vector<std::string>& flags);
   void wait_until_ready();
-  /// True once the daemon has ended by itself.
-  bool ended();
+  /// What it ended with, by itself, as waitpid says; nothing while it runs.
+  std::optional<int> ended();
+  [[noreturn]] void refuse(int status) const;
   void stop() noexcept;
   [[nodiscard]] std::string log() const;
 

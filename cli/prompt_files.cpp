@@ -1,5 +1,6 @@
 #include "cli/prompt_files.h"
 
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -21,7 +22,7 @@ std::string read_all(std::istream& in, const std::string& name) {
                   " bytes that --file takes");
     }
   }
-  if (in.bad()) throw Error(name + ": cannot be read");
+  if (in.bad() || (&in == &std::cin && std::ferror(stdin) != 0)) throw Error(name + ": cannot be read");
   return text;
 }
 

@@ -1,6 +1,8 @@
+#include <cerrno>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +16,7 @@
 #include "cli/waiting.h"
 #include "ipc/service.h"
 #include "model/error.h"
+#include "model/text_file.h"
 
 namespace tandem::cli {
 namespace {
@@ -44,7 +47,7 @@ std::string read_prompt(const RunOptions& options) {
   if (!options.prompt && ::isatty(STDIN_FILENO) != 0) {
     throw Error("no prompt", "give it as an argument, pipe it in, or name a --file");
   }
-  std::string text{std::istreambuf_iterator<char>(std::cin), {}};
+  auto text = model::read_standard_input();
   if (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
 }
@@ -208,6 +211,34 @@ int run(const RunOptions& options) {
   }
 }
 
+/// CLI11 takes "nan", for which JSON has no word, and for a whole number beyond 64 bits the nearest within.
+std::string refuse_no_number(const std::string& text) {
+  return std::isfinite(std::strtod(text.c_str(), nullptr)) ? "" : "must be a number, not " + text;
+}
+std::string refuse_beyond_64_bits(const std::string& text) {
+  errno = 0;
+  std::strtoll(text.c_str(), nullptr, 10);
+  return errno == ERANGE ? text + " has more than 64 bits" : "";
+}
+
+void add_sampling(CLI::App& app, RunOptions& options) {
+  app.add_option("--temperature", options.temperature, "0 always takes the most probable token")
+      ->type_name("NUMBER")
+      ->check(refuse_no_number, "");
+  app.add_option("--top-k", options.top_k, "choose among this many tokens, 0 all")
+      ->type_name("COUNT")
+      ->check(refuse_beyond_64_bits, "");
+  app.add_option("--top-p", options.top_p, "choose among the tokens that make up this probability")
+      ->type_name("NUMBER")
+      ->check(refuse_no_number, "");
+  app.add_option("--min-p", options.min_p, "leave out tokens less probable than this share of the best")
+      ->type_name("NUMBER")
+      ->check(refuse_no_number, "");
+  app.add_option("--seed", options.seed, "the same seed gives the same answer")
+      ->type_name("INTEGER")
+      ->check(refuse_beyond_64_bits, "");
+}
+
 void add_options(CLI::App& app, RunOptions& options) {
   app.add_option("PROMPT", options.prompt, "text to continue; - or nothing reads standard input")
       ->type_name("TEXT");
@@ -215,14 +246,7 @@ void add_options(CLI::App& app, RunOptions& options) {
   app.add_option("--max-tokens", options.max_tokens, "end the answer after this many")
       ->type_name("COUNT")
       ->capture_default_str();
-  app.add_option("--temperature", options.temperature, "0 always takes the most probable token")
-      ->type_name("NUMBER");
-  app.add_option("--top-k", options.top_k, "choose among this many tokens, 0 all")->type_name("COUNT");
-  app.add_option("--top-p", options.top_p, "choose among the tokens that make up this probability")
-      ->type_name("NUMBER");
-  app.add_option("--min-p", options.min_p, "leave out tokens less probable than this share of the best")
-      ->type_name("NUMBER");
-  app.add_option("--seed", options.seed, "the same seed gives the same answer")->type_name("INTEGER");
+  add_sampling(app, options);
   app.add_option("--stop", options.stop, "end before this text; may be given several times")
       ->type_name("TEXT")
       ->expected(1)

@@ -69,7 +69,7 @@ void print(const ipc::Json& status, const TopOptions& options, planner::Ink ink)
 
 int print_for_ever(ipc::Client& client, const TopOptions& options, planner::Ink ink) {
   const CtrlC ctrl_c(client);
-  while (!CtrlC::pressed()) {
+  while (!CtrlC::pressed() && std::cout) {  // what cannot be written is told where the program ends
     try {
       print(fetched_status(client), options, ink);
     } catch (const ipc::ConnectionLost&) {

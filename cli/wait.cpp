@@ -1,6 +1,10 @@
+#include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <memory>
+#include <mutex>
+#include <stop_token>
 #include <string>
 #include <thread>
 
@@ -13,25 +17,51 @@ namespace tandem::cli {
 namespace {
 
 constexpr auto kAskAgainAfter = std::chrono::milliseconds(20);
+/// In which a daemon that serves answers, also where nobody wants to wait for one.
+constexpr auto kLeastTime = std::chrono::seconds(1);
 
 struct WaitOptions {
   std::string socket;
   unsigned timeout_s = 600;
 };
 
-/// True once the daemon takes requests; false while it starts or loads.
-bool serves(const std::string& socket) {
+using Clock = std::chrono::steady_clock;
+
+/// Ends what a client waits for once it is too late: a daemon that was stopped takes connections, and is
+/// silent.
+class TimeLimit {
+ public:
+  TimeLimit(ipc::Client& client, Clock::time_point deadline)
+      : thread_([&client, deadline](const std::stop_token& stop) {
+          std::mutex mutex;
+          std::unique_lock lock(mutex);
+          std::condition_variable_any stopped;
+          stopped.wait_until(lock, stop, deadline, [] { return false; });
+          if (!stop.stop_requested()) client.interrupt();
+        }) {}
+
+ private:
+  std::jthread thread_;
+};
+
+/// True once the daemon takes requests; false while it starts or loads, or does not answer in time.
+bool serves(const std::string& socket, Clock::time_point deadline) {
   try {
-    return connect_to_daemon(socket).get("/health").status == 200;
+    auto client = connect_to_daemon(socket);
+    const TimeLimit limit(client, std::max(deadline, Clock::now() + kLeastTime));
+    return client.get("/health").status == 200;
   } catch (const ipc::NoListener&) {
+    return false;
+  } catch (const ipc::ConnectionLost&) {
+    if (Clock::now() < deadline) throw;
     return false;
   }
 }
 
 int wait(const WaitOptions& options) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(options.timeout_s);
-  while (!serves(options.socket)) {
-    if (std::chrono::steady_clock::now() >= deadline) {
+  const auto deadline = Clock::now() + std::chrono::seconds(options.timeout_s);
+  while (!serves(options.socket, deadline)) {
+    if (Clock::now() >= deadline) {
       std::fprintf(stderr, "tandem: no daemon served within %u s\n", options.timeout_s);
       return kNoDaemon;
     }

@@ -1,6 +1,10 @@
 #include "cli/chat_session.h"
 
+#include <csignal>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <gmock/gmock.h>
@@ -106,6 +110,7 @@ TEST(ChatSession, LoadsNothingElse) {
       const char* text :
       {"", "{}", "[]", "nonsense",
        R"({"schema": "tandem.chat/2", "system": "", "settings": {}, "messages": []})",
+       R"({"schema": 1, "system": "", "settings": {}, "messages": []})",
        R"({"schema": "tandem.chat/1", "system": 5, "settings": {}, "messages": []})",
        R"({"schema": "tandem.chat/1", "system": "", "settings": {"tools": 1}, "messages": []})",
        R"({"schema": "tandem.chat/1", "system": "", "settings": {"temperature": [1]}, "messages": []})",
@@ -116,7 +121,82 @@ TEST(ChatSession, LoadsNothingElse) {
     EXPECT_EQ(session.request(), before) << text;
   }
   EXPECT_THROW(session.load(path + ".absent"), Error);
+  EXPECT_THROW(session.load(directory.path().string()), Error);
+  EXPECT_EQ(session.request(), before);
   EXPECT_THROW(session.save(path + "/below/a/file"), Error);
+}
+
+TEST(ChatSession, TakesNoNumberThatJsonHasNoWordFor) {
+  ChatSession session;
+  for (const char* value : {"nan", "-nan", "inf", "-inf", "infinity", "1e999"}) {
+    EXPECT_THAT(refusal(session, "temperature", value), HasSubstr("must be a number")) << value;
+  }
+  EXPECT_EQ(session.settings(), Json::object());
+}
+
+/// While one lives, no file of this process grows beyond some bytes: a disk that is full.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int);
+};
+
+TEST(ChatSession, AFileIsReplacedOnceAllIsWritten) {
+  const test_support::TempDir directory;
+  const auto path = (directory.path() / "talk.json").string();
+  ChatSession session;
+  session.add_user("kept");
+  session.save(path);
+  session.add_answer(std::string(100'000, 'a'));
+  {
+    const FullDisk full(4096);
+    EXPECT_THROW(session.save(path), Error);
+  }
+  ChatSession loaded;
+  loaded.load(path);
+  EXPECT_EQ(loaded.size(), 1U);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 1)
+      << "nothing is left over";
+  session.save(path);
+  loaded.load(path);
+  EXPECT_EQ(loaded.size(), 2U);
+}
+
+TEST(ChatSession, AFileBehindALinkIsReplacedAndTheLinkIsKept) {
+  const test_support::TempDir directory;
+  const auto file = directory.path() / "file";
+  const auto link = directory.path() / "link";
+  std::ofstream(file) << "before";
+  std::filesystem::permissions(file, std::filesystem::perms(0644));
+  std::filesystem::create_symlink("file", link);
+  ChatSession session;
+  session.add_user("one");
+  session.save(link.string());
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  ChatSession loaded;
+  loaded.load(file.string());
+  EXPECT_EQ(loaded.size(), 1U);
+  EXPECT_EQ(std::filesystem::status(file).permissions(), std::filesystem::perms(0600));
+}
+
+TEST(ChatSession, ADeviceIsWrittenInto) {
+  ChatSession session;
+  session.save("/dev/null");
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+  EXPECT_THROW(session.save("/dev/full"), Error);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/command.h"
+#include "ipc/unix_socket.h"
 #include "tests/cli/run_tandem.h"
 #include "tests/ipc/harness.h"
 
@@ -119,6 +120,66 @@ TEST_F(DaemonCommands, RunSaysWhatTheDaemonRefuses) {
   EXPECT_EQ(outcome.exit_code, kRefused);
   EXPECT_EQ(outcome.out, "");
   EXPECT_THAT(outcome.err, HasSubstr("tandem: 'temperature' must be between 0.0 and 2.0, got 9.0\n"));
+}
+
+TEST_F(DaemonCommands, RunSendsTheNumbersThatWereTypedOrNone) {
+  for (const char* flags :
+       {"--temperature nan", "--temperature inf", "--top-p -nan", "--min-p 1e999",
+        "--seed 99999999999999999999", "--top-k -99999999999999999999", "--max-tokens 4294967297"}) {
+    const Outcome outcome = tandem(std::string("run x ") + flags);
+    EXPECT_EQ(outcome.exit_code, kUsage) << flags;
+    EXPECT_EQ(outcome.out, "") << flags;
+  }
+  EXPECT_TRUE(harness_.service.submitted().empty());
+}
+
+TEST_F(DaemonCommands, RunReadsNoFolderAsAnEmptyPrompt) {
+  const std::string tail = "/tandem run --socket " + harness_.path() + " </";
+  for (const char* options : {"", " --file -"}) {
+    const Outcome outcome = run_shell(TANDEM_BINARY_DIR + tail + options);
+    EXPECT_EQ(outcome.exit_code, kUsage) << options;
+    EXPECT_THAT(outcome.err, HasSubstr("standard input: cannot be read")) << options;
+  }
+  EXPECT_TRUE(harness_.service.submitted().empty());
+}
+
+TEST_F(DaemonCommands, RunDoesNotAnswerIntoTheConnection) {
+  // A process without standard output gives its number to what it opens next.
+  for (const char* closed : {" >&-", " <&- >&-"}) {
+    const Outcome lost =
+        run_shell(TANDEM_BINARY_DIR "/tandem run x --max-tokens 3 --socket " + harness_.path() + closed);
+    EXPECT_EQ(lost.exit_code, kUsage) << closed;
+    EXPECT_THAT(lost.err, HasSubstr("standard output could not be written to its end")) << closed;
+  }
+}
+
+TEST_F(DaemonCommands, TopEndsWhereItCannotBeRead) {
+  for (const char* flags : {"", " --json"}) {
+    const Outcome outcome = run_shell("timeout -k 1 60 " TANDEM_BINARY_DIR "/tandem top" +
+                                      std::string(flags) + " --socket " + harness_.path() + " >/dev/full");
+    EXPECT_EQ(outcome.exit_code, kUsage) << flags;
+    EXPECT_THAT(outcome.err, HasSubstr("standard output could not be written to its end")) << flags;
+  }
+}
+
+TEST_F(DaemonCommands, ChatGoesOnAfterAFileThatIsNoConversation) {
+  const Outcome outcome =
+      run_shell("printf '/load /\n/set seed 3\n/set\n' | " TANDEM_BINARY_DIR "/tandem chat --socket " +
+                harness_.path());
+  EXPECT_EQ(outcome.exit_code, kRefused);
+  EXPECT_EQ(outcome.out, "seed 3\n");
+  EXPECT_THAT(outcome.err, HasSubstr("tandem: /: cannot be read: Is a directory\n"));
+}
+
+TEST_F(DaemonCommands, WaitDoesNotWaitLongerThanItWasTold) {
+  // Takes connections and never says a word, as a daemon that was stopped.
+  const std::string path = harness_.directory.file("mute");
+  const ipc::UnixListener mute({path, 0600, {}});
+  const Outcome outcome =
+      run_shell("timeout -k 1 60 " TANDEM_BINARY_DIR "/tandem wait --timeout 1 --socket " + path);
+  EXPECT_EQ(outcome.exit_code, kNoDaemon);
+  EXPECT_EQ(outcome.err, "tandem: no daemon served within 1 s\n");
+  EXPECT_EQ(tandem("wait --timeout 0").exit_code, kOk);
 }
 
 TEST_F(DaemonCommands, RunKeepsWhatCameBeforeAFailure) {

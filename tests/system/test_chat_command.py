@@ -135,6 +135,26 @@ def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(daemon, terminal, tm
     assert terminal.restored()
 
 
+def test_a_daemon_that_goes_away_does_not_take_the_conversation_along(tmp_path):
+    kept = tmp_path / "talk.json"
+    with Daemon(EMBEDDED, "--context", "2048") as going:
+        command = [BUILD / "tandem", "chat", "--socket", going.socket, "--color", "never", "--set", "max_tokens=1"]
+        with Terminal(command, XDG_STATE_HOME=str(tmp_path)) as terminal:
+            terminal.expect(">>> ")
+            terminal.type("What is apt?\n")
+            terminal.expect(">>> ")
+            going.process.send_signal(15)
+            assert going.process.wait(60) == 0
+            terminal.type("And dpkg?\n")
+            assert "no daemon listens" in terminal.expect(">>> ")
+            terminal.type(f"/save {kept}\n")
+            terminal.expect(">>> ")
+            terminal.type("/bye\n")
+            assert terminal.end() == 0
+    assert [message["content"] for message in json.loads(kept.read_text())["messages"]][0] == "What is apt?"
+    assert len(json.loads(kept.read_text())["messages"]) == 2
+
+
 def test_ctrl_c_gives_up_the_line(terminal):
     terminal.type("half a thought\x03")
     terminal.expect(r"\^C")

@@ -37,6 +37,28 @@ def test_bench_in_words():
     assert "decode_share_of_memory" in done.stdout
 
 
+def test_more_threads_than_cores_share_them_and_it_is_said():
+    cores = json.loads(tandem("bench", EMBEDDED, "--prompt", 7, "--generate", 2, "--runs", 1, "--json").stdout)["threads"]
+    done = tandem("bench", EMBEDDED, "--prompt", 7, "--generate", 2, "--runs", 1, "--threads", 64 * cores)
+    assert done.returncode == 0, done.stderr
+    assert f": {64 * cores} threads on {cores} cores" in done.stdout
+
+
+def test_what_is_no_model_is_told_by_the_exit_status(tmp_path):
+    text = tmp_path / "text"
+    text.write_text(TEXT)
+    for command in (("bench", text), ("perplexity", "--model", text, "--text", text)):
+        done = tandem(*command)
+        assert done.returncode == 3, done.stderr
+        assert "not a GGUF file" in done.stderr
+
+
+def test_a_folder_is_no_empty_text(tmp_path):
+    done = tandem("perplexity", "--model", MODEL, "--text", tmp_path)
+    assert done.returncode == 1
+    assert "Is a directory" in done.stderr
+
+
 def bits_by_hand(window_tok):
     """The same sum, window by window, from the log-probabilities that the wire gives."""
     with Daemon(MODEL, "--kv-type", "f32", "--context", str(window_tok)) as daemon:
