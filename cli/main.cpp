@@ -39,6 +39,19 @@ void refuse_unknown_command(const CLI::App& app, const std::vector<tandem::cli::
                           "?  tandem --help lists all");
 }
 
+/// An empty value, as of a shell's variable that is not set, would be taken for an option that is not given,
+/// or for 0.  Only a text may be empty.
+void refuse_empty_values(CLI::App& app) {
+  const auto refuse = [](const std::string& value) {
+    return value.empty() ? "must not be empty" : std::string();
+  };
+  const auto is_no_text = [](const CLI::Option* option) {
+    return option->get_items_expected() > 0 && option->get_type_name() != "TEXT";
+  };
+  for (auto* const option : app.get_options(is_no_text)) option->check(refuse, "");
+  for (auto* const group : app.get_subcommands({})) refuse_empty_values(*group);
+}
+
 int parse_and_run(int argc, char** argv) {
   CLI::App app("Plan, run and watch large models on one machine.", "tandem");
   app.set_version_flag("--version", TANDEM_VERSION, "print the version");
@@ -51,6 +64,7 @@ int parse_and_run(int argc, char** argv) {
       tandem::cli::bench_command(app),      tandem::cli::calibrate_command(app),
       tandem::cli::perplexity_command(app), tandem::cli::completions_command(app),
       tandem::cli::manual_command(app)};
+  for (const auto& command : commands) refuse_empty_values(*command.app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -155,15 +155,6 @@ double parse_quantity(const std::string& what, const std::string& text,
                     (units.size() > 1 ? ", in s or ms" : ""));
 }
 
-/// An empty value, as of a shell's variable that is not set, would be taken for an option that is not given.
-void refuse_empty_values(CLI::App& app) {
-  const auto refuse = [](const std::string& text) {
-    return text.empty() ? "must not be empty" : std::string();
-  };
-  for (auto* option : app.get_options([](const CLI::Option* each) { return each->get_items_expected() > 0; }))
-    option->check(refuse, "");
-}
-
 /// What answers call a model: its catalogue name, or its file's without folder and ending.
 std::string alias_of(const std::string& model) {
   if (model.starts_with(model::kCataloguePrefix)) return model.substr(model::kCataloguePrefix.size());
@@ -187,8 +178,6 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
   app.add_option("--svg", options.svg, "draw the plan, or the sweep, into this file as well")
       ->type_name("FILE");
   add_color_option(app, options.color, "whether to colour; auto minds NO_COLOR");
-  refuse_empty_values(app);
-  for (auto* group : app.get_subcommands({})) refuse_empty_values(*group);
 }
 
 planner::Setting setting_of(const PlanOptions& options, const std::string& model) {

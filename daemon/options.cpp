@@ -28,7 +28,9 @@ void add(CLI::App& app, const std::string& flag, const std::string& key_name, js
   app.add_option_function<Value>(
          flag, [&flags, pointer](const Value& value) { flags[json::json_pointer(pointer)] = value; },
          key.about)
-      ->type_name(key.value);
+      ->type_name(key.value)
+      ->check([](const std::string& value) { return value.empty() ? "must not be empty" : std::string(); },
+              "");
 }
 
 void add_flags(CLI::App& app, json& flags) {

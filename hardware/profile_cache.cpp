@@ -1,7 +1,10 @@
 #include "hardware/profile_cache.h"
 
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <system_error>
 #include <unistd.h>
 
 #include "model/text_file.h"
@@ -21,11 +24,15 @@ std::optional<fs::path> folder_of(const Environment& environment, const char* na
   return value;
 }
 
-/// Into what is no file, as a pipe or /dev/stdout: to replace that would be to destroy it.
-void write_into(std::string_view profile, const fs::path& path) {
+Error unwritten(const fs::path& path) {
+  return Error("cannot write " + path.string() + ": " + std::generic_category().message(errno));
+}
+
+/// `named` is the path that an error is about.
+void write_into(std::string_view profile, const fs::path& path, const fs::path& named) {
   std::ofstream stream(path, std::ios::binary);
   stream << profile << std::flush;
-  if (!stream) throw Error("cannot write " + path.string());
+  if (!stream) throw unwritten(named);
 }
 
 }  // namespace
@@ -73,18 +80,20 @@ std::optional<CachedProfile> find_profile(const Fingerprint& fingerprint,
 
 void write_profile(std::string_view profile, const fs::path& path) {
   planner::parse_machine(profile, path.string());
-  std::error_code error;
-  if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
-  if (fs::exists(path, error) && !fs::is_regular_file(path, error)) return write_into(profile, path);
+  std::error_code ignored;
+  if (path.has_parent_path()) fs::create_directories(path.parent_path(), ignored);
+  // To replace a pipe or a device, as /dev/stdout, would be to destroy it.
+  if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored))
+    return write_into(profile, path, path);
   auto unfinished = path;
   unfinished += "." + std::to_string(::getpid());
-  std::ofstream file(unfinished, std::ios::binary | std::ios::trunc);
-  file << profile << std::flush;
-  if (file) fs::rename(unfinished, path, error);
-  if (file && !error) return;
-  std::error_code ignored;
-  fs::remove(unfinished, ignored);
-  throw Error("cannot write " + path.string());
+  try {
+    write_into(profile, unfinished, path);
+    if (std::rename(unfinished.c_str(), path.c_str()) != 0) throw unwritten(path);
+  } catch (const Error&) {
+    fs::remove(unfinished, ignored);
+    throw;
+  }
 }
 
 }  // namespace tandem::hardware

@@ -20,6 +20,22 @@ TEST(TandemCommand, OneThatIsNoneIsNamedBesideTheNearest) {
   EXPECT_EQ(run_tandem("--no-such-option").err.find("there is no command"), std::string::npos);
 }
 
+TEST(TandemCommand, ValuesMayBeEmptyOfTextsOnly) {
+  // As of a shell's variable that is not set: the default daemon must not stop for it, nor 0 be taken for it.
+  for (const auto* command :
+       {"stop --socket ''", "ps --socket ''", "run x --max-tokens ''", "run x --seed ''", "bench ''",
+        "inspect ''", "plan x --vram ''", "plan x --max-context --vram ''", "wait --socket ''",
+        "chat --load ''", "calibrate --output ''"}) {
+    const auto run = run_tandem(command);
+    EXPECT_EQ(run.exit_code, 1) << command;
+    EXPECT_NE(run.err.find("must not be empty"), std::string::npos) << command << ": " << run.err;
+  }
+  EXPECT_EQ(run_tandem("chat --system '' --socket /nowhere").exit_code, 4);
+  const auto daemon = run_shell(TANDEM_BINARY_DIR "/tandemd --threads ''");
+  EXPECT_EQ(daemon.exit_code, 1);
+  EXPECT_NE(daemon.err.find("--threads: must not be empty"), std::string::npos) << daemon.err;
+}
+
 TEST(TandemCommand, OutputThatIsLostIsAFailure) {
   for (const auto* command :
        {"plan catalogue:gemma4-12b-qat-q4_0", "plan catalogue:gemma4-12b-qat-q4_0 --json",

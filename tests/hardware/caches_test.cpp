@@ -17,23 +17,27 @@ namespace {
 using ::testing::Each;
 using ::testing::ElementsAre;
 
-/// The folders of as many CPUs as a process can be bound to.
+/// The folders of as many CPUs as a process can be bound to; all but the first are links to it.
 class CacheFolders {
  public:
-  void add(const char* index, const char* level, const char* type, const char* size) const {
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      const auto folder =
-          root_.path() / "sys/devices/system/cpu" / ("cpu" + std::to_string(cpu)) / "cache" / index;
-      std::filesystem::create_directories(folder);
-      std::ofstream(folder / "level") << level << "\n";
-      std::ofstream(folder / "type") << type << "\n";
-      std::ofstream(folder / "size") << size << "\n";
+  CacheFolders() {
+    std::filesystem::create_directories(cpus_ / "cpu0");
+    for (int cpu = 1; cpu < CPU_SETSIZE; ++cpu) {
+      std::filesystem::create_directory_symlink("cpu0", cpus_ / ("cpu" + std::to_string(cpu)));
     }
+  }
+  void add(const char* index, const char* level, const char* type, const char* size) const {
+    const auto folder = cpus_ / "cpu0" / "cache" / index;
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder / "level") << level << "\n";
+    std::ofstream(folder / "type") << type << "\n";
+    std::ofstream(folder / "size") << size << "\n";
   }
   [[nodiscard]] std::vector<std::uint64_t> sizes() const { return data_cache_bytes(root_.path()); }
 
  private:
   test_support::TempDir root_;
+  std::filesystem::path cpus_ = root_.path() / "sys/devices/system/cpu";
 };
 
 TEST(Caches, AreThoseThatTheKernelLists) {

@@ -104,6 +104,19 @@ TEST(ProfileCache, AFailedWriteLeavesTheOldProfileAndNothingElse) {
   EXPECT_THROW(write_profile(some_profile(), folder.path() / "p.json/full/p.json"), Error);
 }
 
+TEST(ProfileCache, AFailedWriteSaysWhy) {
+  const auto failure = [](const std::filesystem::path& path) -> std::string {
+    try {
+      write_profile(some_profile(), path);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "written";
+  };
+  EXPECT_EQ(failure("/dev/full"), "cannot write /dev/full: No space left on device");
+  EXPECT_EQ(failure("/proc/p.json"), "cannot write /proc/p.json: No such file or directory");
+}
+
 TEST(ProfileCache, WhatIsNoFileIsWrittenIntoAndStays) {
   const test_support::TempDir folder;
   const auto pipe = folder.path() / "pipe";
