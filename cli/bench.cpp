@@ -240,7 +240,8 @@ Command bench_command(CLI::App& parent) {
   app->add_option("--seed", options->seed, "of the prompts and of sampling")
       ->type_name("INTEGER")
       ->capture_default_str();
-  app->add_option("--threads", options->threads, "CPU threads; 0: one for each physical core")
+  app->add_option("--threads", options->threads,
+                  "CPU threads; 0: one for each physical core; more share the cores, which is slower")
       ->type_name("COUNT")
       ->capture_default_str();
   app->add_option("--kv-type", options->kv_type, "element type of KV")

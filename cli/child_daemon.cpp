@@ -1,5 +1,7 @@
 #include "cli/child_daemon.h"
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -31,14 +33,40 @@ std::filesystem::path private_directory() {
   return name;
 }
 
+constexpr std::array kEnding{SIGINT, SIGTERM, SIGHUP};
+
+// What lies in the file system: a signal may come at any time, and its handler may only call what is safe
+// then.
+std::atomic<const char*> socket_path{nullptr};
+std::atomic<const char*> folder_path{nullptr};
+
+/// Ends this process as if the signal had not been handled.
+void clear_away_and_end(int signal) {
+  if (const char* const path = socket_path) ::unlink(path);
+  if (const char* const path = folder_path) ::rmdir(path);
+  std::signal(signal, SIG_DFL);
+  ::raise(signal);
+}
+
+/// A signal that this process was started to ignore stays ignored.
+void handle_ending(void (*from)(int), void (*to)(int)) {
+  for (const int signal : kEnding) {
+    struct sigaction action {};
+    if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == from) std::signal(signal, to);
+  }
+}
+
 }  // namespace
 
 ChildDaemon::ChildDaemon(const std::vector<std::string>& flags)
     : directory_(private_directory()),
       socket_((directory_ / "tandem.sock").string()),
       log_(memfd_create("tandemd.log", MFD_CLOEXEC)) {
-  if (!log_) throw Error("cannot keep the daemon's log: " + std::string(strerror(errno)));
+  socket_path = socket_.c_str();
+  folder_path = directory_.c_str();
+  handle_ending(SIG_DFL, clear_away_and_end);
   try {
+    if (!log_) throw Error("cannot keep the daemon's log: " + std::string(strerror(errno)));
     start(flags);
     wait_until_ready();
   } catch (...) {
@@ -108,6 +136,9 @@ void ChildDaemon::stop() noexcept {
   }
   std::error_code ignored;
   std::filesystem::remove_all(directory_, ignored);
+  handle_ending(clear_away_and_end, SIG_DFL);
+  socket_path = nullptr;
+  folder_path = nullptr;
 }
 
 std::uint64_t ChildDaemon::resident_bytes() const {

@@ -12,7 +12,7 @@
 namespace tandem::cli {
 
 /// A tandemd of one's own, for commands that measure: it has a private socket and ends with this object, and
-/// with this process however that ends.
+/// with this process however that ends.  Ctrl-C leaves nothing behind.  One at a time.
 class ChildDaemon {
  public:
   /// Starts the tandemd beside this program with `flags` (without --socket) and waits until it serves. Throws

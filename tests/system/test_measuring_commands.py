@@ -2,10 +2,13 @@
 
 import json
 import math
+import os
+import signal
+import subprocess
 
 import pytest
 
-from daemon import EMBEDDED, REFERENCE, Daemon, tandem
+from daemon import BUILD, EMBEDDED, PATIENCE, REFERENCE, Daemon, eventually, tandem
 
 MODEL = REFERENCE / "gemma4_8l.gguf"
 TEXT = "Every token of this text is scored once, also where windows meet. " * 3
@@ -51,6 +54,16 @@ def test_what_is_no_model_is_told_by_the_exit_status(tmp_path):
         done = tandem(*command)
         assert done.returncode == 3, done.stderr
         assert "not a GGUF file" in done.stderr
+
+
+def test_ctrl_c_leaves_nothing_behind(tmp_path):
+    command = [BUILD / "tandem", "bench", EMBEDDED, "--prompt", "4", "--runs", "1000", "--generate", "1000"]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL) as process:
+            assert eventually(lambda: list(tmp_path.glob("*/tandem.sock")), 60 * PATIENCE)
+            process.send_signal(number)
+            assert process.wait(60 * PATIENCE) == -number
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_no_empty_text(tmp_path):
