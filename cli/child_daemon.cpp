@@ -33,7 +33,7 @@ std::filesystem::path private_directory() {
   return name;
 }
 
-constexpr std::array kEnding{SIGINT, SIGTERM, SIGHUP};
+constexpr std::array kClearedAfter{SIGINT, SIGTERM, SIGHUP};
 
 // What lies in the file system: a signal may come at any time, and its handler may only call what is safe
 // then.
@@ -50,7 +50,7 @@ void clear_away_and_end(int signal) {
 
 /// A signal that this process was started to ignore stays ignored.
 void handle_ending(void (*from)(int), void (*to)(int)) {
-  for (const int signal : kEnding) {
+  for (const int signal : kClearedAfter) {
     struct sigaction action {};
     if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == from) std::signal(signal, to);
   }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <ctime>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -66,6 +67,23 @@ TEST(Team, ReportsPinning) {
     Team team(2);
     const std::string report = team.pin();
     EXPECT_THAT(report, testing::MatchesRegex("[0-2] of 2 threads pinned to [0-9]+ cores.*"));
+  }).join();
+}
+
+TEST(Team, MoreThreadsThanCoresShareThem) {
+  std::thread([] {
+    const unsigned cores = Cores().count();
+    Team team(8 * cores + 1);
+    EXPECT_THAT(team.pin(), testing::HasSubstr(std::to_string(cores) + " cores (more threads than cores)"));
+    std::vector<int> values(100, 0);
+    constexpr int kRounds = 100;
+    team.run([&](Team::Member& member) {
+      for (int round = 0; round < kRounds; ++round) {
+        member.for_each(values.size(), [&](std::size_t i) { ++values[values.size() - 1 - i]; });
+        member.for_each(values.size(), [&](std::size_t i) { ++values[i]; });
+      }
+    });
+    EXPECT_THAT(values, testing::Each(2 * kRounds));
   }).join();
 }
 
