@@ -12,10 +12,7 @@ std::vector<GenerationRequest> chat_sequences(const ChatRequest& chat, Generatio
                                               const std::string& owner, const Limits& limits,
                                               Service& service) {
   PreparedChat prepared = service.prepare_chat(chat);
-  if (prepared.prompt.size() > limits.prompt_tok) {
-    refuse_field("messages", "are " + std::to_string(prepared.prompt.size()) +
-                                 " tokens, the limit prompt_tok is " + std::to_string(limits.prompt_tok));
-  }
+  check_prompt_tok("messages", prepared.prompt.size(), limits);
   settings.owner = owner;
   settings.prompt = std::move(prepared.prompt);
   settings.rules = std::move(prepared.rules);

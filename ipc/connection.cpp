@@ -34,6 +34,7 @@ using Milliseconds = std::chrono::milliseconds;
 
 constexpr std::size_t kReadAheadBytes = 4096;
 constexpr std::size_t kBodyPieceBytes = 65536;  // read at once; also the most a chunk header may have
+constexpr std::size_t kLargeBodyBytes = std::size_t{64} << 10;  // small ones do not wait behind larger ones
 constexpr Milliseconds kLingerTime{1000};
 
 bool is_unix(const StreamSocket& socket) {
@@ -296,7 +297,8 @@ void HttpConnection::dispatch() {
                      "X-Tandem-Client")));
   }
   if (request_.method != "POST") return on_outcome(context_.router.handle(request_));
-  asio::post(context_.helper, [self = shared_from_this()]() mutable {
+  auto& helper = request_.body.size() > kLargeBodyBytes ? context_.large_helper : context_.helper;
+  asio::post(helper, [self = shared_from_this()]() mutable {
     Outcome outcome;  // of a client that has left nothing is worked out
     if (!self->gone_) outcome = self->context_.router.handle(self->request_);
     asio::io_context& io = *self->context_.io;

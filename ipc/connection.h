@@ -19,6 +19,7 @@ namespace tandem::ipc {
 struct ConnectionContext {
   std::shared_ptr<boost::asio::io_context> io;  ///< shared with wakes that the engine may still hold
   boost::asio::thread_pool& helper;
+  boost::asio::thread_pool& large_helper;  ///< for bodies that take long, so that no other waits behind one
   const Router& router;
   const Limits& limits;
   const std::function<void(const AccessRecord&)>& access_log;

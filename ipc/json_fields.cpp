@@ -104,6 +104,12 @@ void refuse_field(const std::string& field, const std::string& problem) {
   throw RequestError(400, kInvalidRequest, "'" + field + "' " + problem, field);
 }
 
+void check_prompt_tok(const std::string& field, std::size_t tok, const Limits& limits) {
+  if (tok <= limits.prompt_tok) return;
+  refuse_field(field, "has " + std::to_string(tok) + " tokens, the limit prompt_tok is " +
+                          std::to_string(limits.prompt_tok));
+}
+
 Fields::Fields(const Json& object, std::string prefix) : object_(object), prefix_(std::move(prefix)) {
   if (object_.is_object()) return;
   const std::string name = prefix_.empty() ? "body" : prefix_.substr(0, prefix_.size() - 1);

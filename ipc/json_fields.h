@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ipc/http.h"
+#include "ipc/limits.h"
 
 namespace tandem::ipc {
 
@@ -32,6 +33,9 @@ HttpReply json_reply(const OrderedJson& body, unsigned status = 200);
 
 /// A request error of status 400 about one field.
 [[noreturn]] void refuse_field(const std::string& field, const std::string& problem);
+
+/// Refuses the field whose text or ids are more than Limits::prompt_tok tokens.
+void check_prompt_tok(const std::string& field, std::size_t tok, const Limits& limits);
 
 /// Typed access to the members of an object.  An absent member and null are the same.  Every accessor throws
 /// RequestError 400 with `param` set if the type is another or the value out of range; both ends of a range

@@ -70,6 +70,7 @@ Outcome tokenize(RouteContext& context, const HttpRequest& request) {
   fields.refuse_others();
   if (!text) refuse_field("prompt", "is required");
   const auto tokens = context.service.tokenize(*text, add_special, parse_special);
+  check_prompt_tok("prompt", tokens.size(), context.limits);
   return json_reply(
       {{"tokens", tokens}, {"count", tokens.size()}, {"max_model_len", context.service.model().context_tok}});
 }

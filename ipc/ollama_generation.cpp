@@ -120,11 +120,7 @@ std::vector<GenerationRequest> prompt_sequences(RouteContext& context, const Htt
   sequence.owner = http.sender.owner;
   sequence.prompt = service.prepare_prompt(request.prompt);
   sequence.rules = service.prepare_format(request.format);
-  if (sequence.prompt.size() > context.limits.prompt_tok) {
-    refuse_field("prompt", "has " + std::to_string(sequence.prompt.size()) +
-                               " tokens, the limit prompt_tok is " +
-                               std::to_string(context.limits.prompt_tok));
-  }
+  check_prompt_tok("prompt", sequence.prompt.size(), context.limits);
   return {std::move(sequence)};
 }
 

@@ -19,10 +19,7 @@ bool is_id_array(const Json& value) {
 
 std::vector<std::int32_t> read_ids(const Json& ids, std::uint32_t vocab, const Limits& limits) {
   if (ids.empty()) refuse_field("prompt", "has no tokens");
-  if (ids.size() > limits.prompt_tok) {
-    refuse_field("prompt", "has " + std::to_string(ids.size()) + " tokens, the limit prompt_tok is " +
-                               std::to_string(limits.prompt_tok));
-  }
+  check_prompt_tok("prompt", ids.size(), limits);
   std::vector<std::int32_t> out;
   out.reserve(ids.size());
   for (const Json& id : ids) {
@@ -121,10 +118,7 @@ std::vector<GenerationRequest> to_sequences(const CompletionRequest& completion,
     sequence.prompt =
         text != nullptr ? service.prepare_prompt(*text) : std::get<std::vector<std::int32_t>>(prompt);
     if (sequence.prompt.empty()) refuse_field("prompt", "has no tokens");
-    if (sequence.prompt.size() > limits.prompt_tok) {
-      refuse_field("prompt", "has " + std::to_string(sequence.prompt.size()) +
-                                 " tokens, the limit prompt_tok is " + std::to_string(limits.prompt_tok));
-    }
+    check_prompt_tok("prompt", sequence.prompt.size(), limits);
     add_choices(sequence, completion.best_of, sequences);
   }
   name_sequences(sequences, id);

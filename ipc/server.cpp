@@ -111,7 +111,13 @@ class Server::Impl {
                 [this](std::chrono::milliseconds time, const Wake& wake) { return alarm(time, wake); }},
         router_(all_routes(routes_)),
         listener_(options.socket),
-        context_{io_, helper_, router_, routes_.limits, access_log_, [this] { return ids_.next(); }} {
+        context_{io_,
+                 helper_,
+                 large_helper_,
+                 router_,
+                 routes_.limits,
+                 access_log_,
+                 [this] { return ids_.next(); }} {
     open_socket();
     if (options.tcp) open_port(*options.tcp);
     for (auto& door : doors_) accept(door);
@@ -123,8 +129,9 @@ class Server::Impl {
       stop_accepting();
       for (const auto& connection : std::set(connections_)) connection->close();
     });
-    helper_.stop();  // what is still queued is nobody's any more
-    helper_.join();
+    // What is still queued is nobody's any more.
+    for (auto* const helper : {&helper_, &large_helper_}) helper->stop();
+    for (auto* const helper : {&helper_, &large_helper_}) helper->join();
     work_.reset();
     thread_.join();
   }
@@ -262,6 +269,7 @@ class Server::Impl {
   std::shared_ptr<asio::io_context> io_ = std::make_shared<asio::io_context>(1);
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_->get_executor()};
   asio::thread_pool helper_{1};
+  asio::thread_pool large_helper_{1};
   UnixListener listener_;
   std::string tcp_url_;
   std::deque<Door> doors_;  ///< stay where they are

@@ -82,6 +82,17 @@ TEST(Connection, LongTokenizingHoldsUpNobodyElse) {
   EXPECT_EQ(client.read_reply().status, 200);
 }
 
+TEST(Connection, LargeBodiesHoldUpNoSmallOnes) {
+  Harness harness;
+  harness.service.hold("tokenize");
+  RawClient client(harness.path());
+  client.request("POST", "/v1/tokenize", Json({{"prompt", std::string(200'000, 'a')}}).dump());
+  ASSERT_TRUE(harness.service.wait_until([&] { return harness.service.tokenizing() == 1; }));
+  EXPECT_EQ(harness.post("/v1/detokenize", R"({"tokens": [2, 353]})").body, "{\"prompt\":\"a\"}\n");
+  harness.service.hold(std::nullopt);
+  EXPECT_EQ(client.read_reply().json()["count"], 200'001);
+}
+
 TEST(Connection, WhoOnlyStopsSendingGetsTheAnswer) {
   Harness harness;
   harness.service.hold("decode");

@@ -75,6 +75,17 @@ TEST(NativeRoutes, TokenizeAndDetokenize) {
   EXPECT_EQ(harness.post("/v1/detokenize", R"({"tokens": []})").body, "{\"prompt\":\"\"}\n");
 }
 
+TEST(NativeRoutes, TokenizeKeepsToTheLimitOfPrompts) {
+  Limits limits;
+  limits.prompt_tok = 3;
+  Harness harness(limits);
+  EXPECT_EQ(harness.post("/v1/tokenize", R"({"prompt": "ab"})").json()["count"], 3);
+  const RawReply refused = harness.post("/v1/tokenize", R"({"prompt": "abc"})");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.json()["error"]["param"], "prompt");
+  EXPECT_EQ(refused.error_message(), "'prompt' has 4 tokens, the limit prompt_tok is 3");
+}
+
 TEST(NativeRoutes, HalfACharacterIsReplacedInJson) {
   Harness harness;
   EXPECT_EQ(harness.post("/v1/detokenize", R"({"tokens": [487, 395]})").body,
