@@ -58,6 +58,7 @@ GrammarMachine::StateId GrammarMachine::find_next(StateId state, std::uint8_t by
   if (transitions[byte] == kDead) return kDead;
   stacks_.clear();
   seen_.clear();
+  steps_ += states_[state]->size();
   for (const auto stack : *states_[state]) {
     if (stack == kEmptyStack) continue;
     const auto place = frames_[stack];

@@ -70,7 +70,8 @@ class GrammarMachine {
   StateId intern(std::pmr::vector<StackId>& stacks);
 
   [[nodiscard]] std::size_t state_count() const noexcept { return states_.size(); }
-  /// Calls, forks, ends and places that were come to so far: what states have cost.
+  /// Places that a byte was tried at, and calls, forks, ends and places that were come to so far: what states
+  /// have cost.
   [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
 
  private:

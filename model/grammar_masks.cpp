@@ -13,6 +13,7 @@ constexpr std::size_t kMostStates = 8192;          // of a grammar; each may hol
 constexpr std::uint64_t kWarmUpWork = 50'000'000;  // steps through the trie, about 0.3 s
 constexpr std::uint64_t kWorkOfMask = 1000;        // what a mask takes beside the walk, in such steps
 constexpr std::uint64_t kWorkOfPlace = 16;         // taking a byte at one place, in such steps
+constexpr std::uint64_t kMostWork = 4'000'000;     // at once, about 0.3 s at most: others wait meanwhile
 
 }  // namespace
 
@@ -30,6 +31,19 @@ std::shared_ptr<GrammarMachine> GrammarMasks::new_machine() {
   return std::allocate_shared<GrammarMachine>(memory, *grammar_, &memory_);
 }
 
+void GrammarMasks::spend(std::uint64_t steps) {
+  if (steps > work_left_) throw GrammarError("which tokens fit the grammar takes too long to find out");
+  work_left_ -= steps;
+}
+
+/// One step through the trie.
+GrammarMasks::StateId GrammarMasks::next(GrammarMachine& machine, StateId state, std::uint8_t byte) {
+  const auto steps_before = machine.steps();
+  const auto there = machine.next(state, byte);
+  spend(1 + machine.steps() - steps_before);
+  return there;
+}
+
 /// Visits `trie_node` and all nodes below it that `state` can come to: visit(node, state there).
 template <typename Visit>
 void GrammarMasks::walk(GrammarMachine& machine, std::uint32_t trie_node, StateId state, Visit visit) {
@@ -38,8 +52,7 @@ void GrammarMasks::walk(GrammarMachine& machine, std::uint32_t trie_node, StateI
   const auto end = nodes[trie_node].end;
   for (auto i = trie_node + 1; i < end;) {
     const auto& node = nodes[i];
-    ++work_;
-    const auto there = machine.next(path_[node.depth - std::size_t{1}], node.byte);
+    const auto there = next(machine, path_[node.depth - std::size_t{1}], node.byte);
     if (there == GrammarMachine::kDead) {
       i = node.end;
       continue;
@@ -118,12 +131,11 @@ void GrammarMasks::add_exits(std::span<const std::uint32_t> exits, RuleMask& mas
 
 /// Adds the tokens that leave the rule on their way and go on from `after`.
 void GrammarMasks::add_beyond(const RuleMask& mask, GrammarMachine& machine, StateId after, TokenSet& set) {
-  if (mask.beyond.empty()) return;
   for (std::size_t byte = 0; byte < 256; ++byte) {
     const auto begin = mask.first_beyond[byte];
     const auto end = mask.first_beyond[byte + 1];
     if (begin == end) continue;
-    const auto state = machine.next(after, static_cast<std::uint8_t>(byte));
+    const auto state = next(machine, after, static_cast<std::uint8_t>(byte));
     if (state == GrammarMachine::kDead) continue;
     for (auto i = begin; i < end; ++i) {
       const auto add = [&](std::uint32_t node, StateId) {
@@ -154,42 +166,71 @@ void GrammarMasks::forget_if_large() {
 void GrammarMasks::warm_up() {
   std::unordered_set<StateId> seen;
   std::vector<StateId> open;
+  std::uint64_t work = 0;
   const auto add = [&](StateId state) {
     if (state != GrammarMachine::kDead && seen.insert(state).second) open.push_back(state);
   };
+  const auto go_to = [&](auto find) {
+    const auto steps_before = places_->steps();
+    add(find());
+    work += places_->steps() - steps_before;
+  };
   add(places_->state_at(grammar_->start(), GrammarMachine::kEmptyStack));
-  while (!open.empty() && work_ < kWarmUpWork && places_->state_count() < kMostStates / 2) {
+  while (!open.empty() && work < kWarmUpWork && places_->state_count() < kMostStates / 2) {
     const auto state = open.back();
     open.pop_back();
-    const auto steps_before = places_->steps();
     for_each_rule(*places_, state, [&](StateId places, GrammarMachine::StackId below) {
       if (below != GrammarMachine::kEmptyStack) {
         add(places);
-        add(places_->state_at(places_->frame(below).node, GrammarMachine::kEmptyStack));
+        go_to([&] { return places_->state_at(places_->frame(below).node, GrammarMachine::kEmptyStack); });
         return;
       }
+      work_left_ = kMostWork;
       rule_mask(places);
+      work += kMostWork - work_left_;
       const auto bytes = places_->possible_bytes(places);
       for (unsigned byte = 0; byte < 256; ++byte) {
-        if (bytes[byte]) add(places_->next(places, static_cast<std::uint8_t>(byte)));
+        if (bytes[byte]) go_to([&] { return places_->next(places, static_cast<std::uint8_t>(byte)); });
       }
-      work_ += kWorkOfMask + bytes.count() * places_->stacks(places).size() * kWorkOfPlace;
+      work += kWorkOfMask + bytes.count() * places_->stacks(places).size() * kWorkOfPlace;
     });
-    work_ += places_->steps() - steps_before;
   }
 }
 
+/// Where `machine` goes on after rules that were entered with one of these below them.
+GrammarMasks::StateId GrammarMasks::after_any(std::span<const InRule> rules, GrammarMachine& machine) {
+  stacks_.clear();
+  for (const auto& rule : rules) {
+    const auto steps_before = machine.steps();
+    const auto after = machine.stacks(machine.after_rule(rule.below));
+    spend(1 + machine.steps() - steps_before);
+    stacks_.insert(stacks_.end(), after.begin(), after.end());
+  }
+  return machine.intern(stacks_);
+}
+
+/// Of rules within each other many stand at the same places: what comes after any of them is one walk.
 void GrammarMasks::add_allowed(GrammarMachine& machine, StateId state, TokenSet& set) {
   forget_if_large();
+  work_left_ = kMostWork;
   if (machine.may_end(state)) {
     for (const auto token : trie_.end_tokens()) set.add(token);
   }
+  in_rules_.clear();
   for_each_rule(machine, state, [&](StateId places, GrammarMachine::StackId below) {
+    in_rules_.push_back({places, below});
+  });
+  std::ranges::sort(in_rules_, {}, &InRule::places);
+  for (std::span<const InRule> rest = in_rules_; !rest.empty();) {
+    const auto places = rest.front().places;
+    const auto other = std::ranges::find_if(rest, [&](const InRule& rule) { return rule.places != places; });
+    const auto same = rest.first(static_cast<std::size_t>(other - rest.begin()));
+    rest = rest.subspan(same.size());
     const auto mask = rule_mask(places);
     if (mask->many) set.add_all(*mask->many);
     for (const auto token : mask->few) set.add(token);
-    add_beyond(*mask, machine, machine.after_rule(below), set);
-  });
+    if (!mask->beyond.empty()) add_beyond(*mask, machine, after_any(same, machine), set);
+  }
 }
 
 }  // namespace tandem::model

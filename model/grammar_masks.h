@@ -28,7 +28,7 @@ class GrammarMasks {
   /// Works out the masks of all places that the grammar can come to, up to a limit: some 10 ms, about
   /// 0.5 s at most, so do it off the I/O thread.  What is beyond the limit, as with long counted repetitions
   /// of wide character sets, costs a few ms where it comes up first.  The masks are kept in `store`, which
-  /// grammars may share.  The trie outlives the object.
+  /// grammars may share.  The trie outlives the object.  Throws as add_allowed does.
   GrammarMasks(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie,
                std::shared_ptr<MaskStore> store = std::make_shared<MaskStore>());
   GrammarMasks(const GrammarMasks&) = delete;
@@ -38,16 +38,26 @@ class GrammarMasks {
   [[nodiscard]] const TokenTrie& trie() const noexcept { return trie_; }
 
   /// Adds the tokens that may come next where an answer is at `state` of `machine`, which runs the grammar.
+  /// Throws GrammarError where that takes too long, by steps and not by a clock: about 0.3 s at most.
   void add_allowed(GrammarMachine& machine, StateId state, TokenSet& set);
 
  private:
+  /// Places within one rule, and what was below it when it was entered.
+  struct InRule {
+    StateId places = GrammarMachine::kDead;
+    GrammarMachine::StackId below = GrammarMachine::kEmptyStack;
+  };
+
   [[nodiscard]] std::shared_ptr<GrammarMachine> new_machine();
   void warm_up();
   void forget_if_large();
+  void spend(std::uint64_t steps);
+  StateId next(GrammarMachine& machine, StateId state, std::uint8_t byte);
   std::shared_ptr<const RuleMask> rule_mask(StateId places);
   RuleMask make_rule_mask(StateId places);
   void add_exits(std::span<const std::uint32_t> exits, RuleMask& mask) const;
   void add_beyond(const RuleMask& mask, GrammarMachine& machine, StateId after, TokenSet& set);
+  StateId after_any(std::span<const InRule> rules, GrammarMachine& machine);
   StateId state_above(std::span<const Grammar::NodeId> nodes);
   template <typename Visit>
   void walk(GrammarMachine& machine, std::uint32_t trie_node, StateId state, Visit visit);
@@ -66,8 +76,9 @@ class GrammarMasks {
   std::pmr::vector<GrammarMachine::Frame> frames_{&memory_};
   std::pmr::vector<Grammar::NodeId> nodes_{&memory_};
   std::pmr::vector<GrammarMachine::StackId> stacks_{&memory_};
+  std::pmr::vector<InRule> in_rules_{&memory_};
 
-  std::uint64_t work_ = 0;  ///< done so far, in steps through the trie
+  std::uint64_t work_left_ = 0;  ///< before what is asked for takes too long, in steps through the trie
 };
 
 }  // namespace tandem::model

@@ -27,7 +27,7 @@ class GrammarMatcher {
 
   /// What may come next, end tokens where the answer may end; valid until the next call of a member.  Never
   /// empty, as long as the vocabulary has a token for each byte.  Throws GrammarError where an ambiguous
-  /// grammar grows beyond all bounds.
+  /// grammar grows beyond all bounds, or what may come takes too long to find out.
   const TokenSet& allowed();
 
   /// Takes `token`; false, and nothing changes, if it is not allowed.  After an end token nothing is.  Throws

@@ -50,7 +50,7 @@ class Sampler {
  public:
   /// `prompt` counts for the repetition penalty; presence and frequency count generated tokens only.
   /// Suppressed tokens and those of the prompt that no logit belongs to are ignored.  After the first choice
-  /// the next `new_tok` allocate nothing.
+  /// nothing is allocated until `new_tok` different tokens were chosen.
   Sampler(const SamplingParams& params, std::span<const TokenId> prompt, std::span<const TokenId> suppressed,
           std::size_t new_tok = 0);
 

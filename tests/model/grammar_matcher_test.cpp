@@ -157,6 +157,7 @@ const std::vector<std::string>& grammars() {
       "root ::= s (\",\" s)*\ns ::= \"\\\"\" [^\"]* \"\\\"\"",
       "root ::= a b\na ::= \"a\"* w\nb ::= w \"b\"*\nw ::= \" \"*",
       "root ::= l\nl ::= \"a\" l \"b\" | m\nm ::= \"\" | n m\nn ::= [01]{1,3} \"-\"",
+      "root ::= [ab] root [ab] | [01] root? [01] | \"a\"",
       R"(root ::= v
 v ::= o | l | s | n | "true"
 o ::= "{" w (p ("," w p)*)? "}" w
@@ -298,6 +299,41 @@ TEST(GrammarMatcher, RefusesWhatCanBeComeToInTooManyWays) {
     EXPECT_THROW(compile(rule_chain(60, "N N", last), tokens), GrammarError) << last;
   }
   EXPECT_THROW(compile(rule_chain(300, "N | N \"x\"", "\"a\""), tokens), GrammarError);
+}
+
+/// The texts of 1 to `most` letters a to h.
+std::vector<std::string> words(std::size_t most) {
+  std::vector<std::string> all = {""};
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all[i].size() == most) continue;
+    for (char c = 'a'; c <= 'h'; ++c) all.push_back(all[i] + c);
+  }
+  all.erase(all.begin());
+  return all;
+}
+
+/// Which pairs of letters came is another place for nearly every word: to say which of 37,448 fit would hold
+/// up everybody.
+TEST(GrammarMatcher, RefusesWhatTakesTooLongToSay) {
+  std::string pairs;
+  for (const auto& pair : words(2)) {
+    if (pair.size() < 2) continue;
+    for (const auto* const end : {"1", "2", "3"}) {
+      pairs += std::string(pairs.empty() ? "" : " | ") + "[a-h]* \"" + pair + "\" [a-h]* \"" + end + '"';
+    }
+  }
+  EXPECT_NO_THROW(compile("root ::= " + pairs, Tokens(words(3))));
+  EXPECT_THROW(compile("root ::= " + pairs, Tokens(words(5))), GrammarError);
+}
+
+/// Deep within each other are many places to go on at, but what may come is found in one walk.
+TEST(GrammarMatcher, SaysWhatFitsInAnyOfManyRulesAtOnce) {
+  const Tokens tokens(words(5));
+  GrammarMatcher matcher(compile("root ::= [a-h] root [a-h] | [a-h]", tokens));
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(matcher.allowed().contains(tokens.end - 1)) << i;
+    ASSERT_TRUE(matcher.accept(tokens.end - 1)) << i;
+  }
 }
 
 TEST(GrammarMatcher, RulesMayBeWithinEachOtherNotTooDeep) {
