@@ -78,10 +78,10 @@ class FakeService final : public Service {
   [[nodiscard]] std::size_t tokenize_calls() const;
   /// Tokens sampled for all requests together.
   [[nodiscard]] std::uint64_t sampled_tok() const;
-  /// Waits until `condition` holds, at most 10 s; false if it never did.
+  /// Waits until `condition` holds, at most 100 s; false if it never did.
   template <typename Condition>
   bool wait_until(Condition condition) const {
-    for (int i = 0; i < 10'000; ++i) {
+    for (int i = 0; i < 100'000; ++i) {
       if (condition()) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }

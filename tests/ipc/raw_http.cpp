@@ -7,16 +7,12 @@
 #include <sstream>
 #include <stdexcept>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 namespace tandem::ipc::testing {
 
 RawClient::RawClient(const std::string& path) : RawClient(connect_unix(path)) {}
 
-RawClient::RawClient(Fd socket) : socket_(std::move(socket)) {
-  const timeval patience{20, 0};
-  ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-}
+RawClient::RawClient(Fd socket) : socket_(std::move(socket)) {}
 
 bool RawClient::send(std::string_view bytes) {
   while (!bytes.empty()) {

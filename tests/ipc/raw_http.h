@@ -21,8 +21,8 @@ struct RawReply {
   [[nodiscard]] std::string error_message() const { return json()["error"]["message"]; }
 };
 
-/// HTTP by hand on a Unix socket, so that tests see and send exact bytes.  Throws std::runtime_error if
-/// nothing comes for 20 s, or if what comes is not HTTP.
+/// HTTP by hand on a Unix socket, so that tests see and send exact bytes.  It waits as long as CTest does.
+/// Throws std::runtime_error if what comes is not HTTP.
 class RawClient {
  public:
   explicit RawClient(const std::string& path);
