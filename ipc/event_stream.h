@@ -9,6 +9,8 @@
 #include <variant>
 #include <vector>
 
+#include "ipc/limits.h"
+
 namespace tandem::ipc {
 
 struct TokenLogprob {
@@ -84,7 +86,7 @@ using StreamEvent = std::variant<PromptProgress, TextDelta, Finished>;
 /// call caused them, and must not throw.
 class EventStream {
  public:
-  static constexpr std::size_t kSpareDeltas = 32;
+  static constexpr std::size_t kSpareDeltas = Limits{}.queued_events;
   static constexpr std::size_t kRoomForText = 256;
   static constexpr std::size_t kRoomForToken = 64;
   static constexpr std::size_t kSpareCalls = kSpareDeltas / 5;  ///< a call is at least that many tokens
@@ -110,8 +112,8 @@ class EventStream {
   /// Engine: appends.  Text and Finished are always accepted (has_room() is the engine's to ask); progress
   /// replaces progress that nobody has read.
   void push(StreamEvent event);
-  /// Engine: an empty delta to push, with room for kRoomForText bytes.  While fewer than kSpareDeltas events
-  /// wait, neither this nor the push allocates: the reader's drain makes new ones.
+  /// Engine: an empty delta to push, with room for kRoomForText bytes.  While no more than kSpareDeltas wait,
+  /// neither this nor the push allocates: the reader's drain makes new ones.
   TextDelta spare();
   /// Engine: scores of a token to put there, with room for kRoomForToken bytes of each token's text and
   /// `top_scores` alternatives that mean nothing yet.

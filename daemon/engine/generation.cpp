@@ -25,16 +25,13 @@ std::span<T> usable(std::span<T> logits, const model::Tokenizer& tokenizer) {
   return of_tokens;
 }
 
-/// Tokens of an answer that there is room for where tokens seen are penalised; more take more.
-constexpr std::uint64_t kMostRemembered = 16'384;
-
 }  // namespace
 
 Generation::Generation(EngineRequest request, const model::Tokenizer& tokenizer)
     : request_(std::move(request)),
       tokenizer_(&tokenizer),
       sampler_(request_.sampling, request_.prompt, tokenizer.suppressed(),
-               std::min<std::uint64_t>(request_.max_new_tok, kMostRemembered)),
+               std::min<std::uint64_t>(request_.max_new_tok, tokenizer.size())),
       text_(tokenizer, request_) {}
 
 model::TokenId Generation::token_at(std::uint64_t position) const noexcept {

@@ -117,6 +117,17 @@ TEST(EventStream, HasSpareDeltasWithRoomAsLongAsTheReaderDrains) {
   EXPECT_EQ(stream.drain().size(), 2 * EventStream::kSpareDeltas) << "a reader that lags loses nothing";
 }
 
+TEST(EventStream, HasSpareDeltasForAllThatItMayHoldByDefault) {
+  EventStream stream(Limits{}.queued_events, 2);
+  while (stream.has_room()) {
+    auto delta = stream.spare();
+    ASSERT_GE(delta.text.capacity(), EventStream::kRoomForText);
+    auto scores = stream.spare_scores();
+    ASSERT_EQ(scores.top.size(), 2U);
+    stream.push(std::move(delta));
+  }
+}
+
 TEST(EventStream, HasSpareScoresWithRoomWhereTokensAreScored) {
   constexpr std::uint32_t kAlternatives = 3;
   EventStream stream(8, kAlternatives);

@@ -47,7 +47,7 @@ class Client {
   /// What the daemon gives such a client's text to.
   std::shared_ptr<Sink> sink(const model::Tokenizer& tokenizer, const EngineRequest& request,
                              std::function<void()> resume) {
-    constexpr std::size_t kUnread = ipc::EventStream::kSpareDeltas / 2;
+    constexpr std::size_t kUnread = ipc::Limits{}.queued_events;
     using Calls = ipc::EventStream::Calls;
     const auto calls = request.chat ? Calls::maybe : Calls::no;
     const auto stream = std::make_shared<ipc::EventStream>(kUnread, request.logprobs, calls);

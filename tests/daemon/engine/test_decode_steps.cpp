@@ -4,9 +4,9 @@
 // So is what a client's own thread does with the text.
 //
 // What allocates all the same, and is not asked for here: the text of a call each time it doubles beyond 256
-// KiB, and a text of more than 256 bytes that turns out to be no call; text for a client that is more than 32
-// tokens behind; tokens of an answer beyond 16,384 where such are penalised; a grammar's states where 8,192
-// of them take more than 32 MiB, as with hundreds of places in each.
+// KiB, and a text of more than 256 bytes that turns out to be no call; text for a client that is more than 64
+// tokens behind, where the config lets it be; a grammar's states where 8,192 of them take more than 32 MiB,
+// as with hundreds of places in each.
 
 #include <algorithm>
 #include <map>
