@@ -38,7 +38,7 @@ void append(TextDelta& to, TextDelta&& from) {
   to.text += from.text;
   append(to.calls, std::move(from.calls));
   append(to.tokens, std::move(from.tokens));
-  append(to.scores, std::move(from.scores));
+  to.scores.insert(to.scores.end(), from.scores.begin(), from.scores.end());  // copies have no room to spare
 }
 
 }  // namespace

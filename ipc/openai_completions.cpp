@@ -27,10 +27,52 @@ double mean_logprob(const Choice& choice) {
   return sum / static_cast<double>(tokens);
 }
 
+/// Scores of prompts that answers which are sent whole may keep at once, some 125 bytes each.
+constexpr std::size_t kMostKeptScores = std::size_t{1} << 20;
+
+/// Of all prompts, with their alternatives.
+std::size_t prompt_scores(const std::vector<GenerationRequest>& sequences) {
+  std::size_t scores = 0;
+  for (const GenerationRequest& sequence : sequences) {
+    if (sequence.echo && sequence.logprobs) scores += sequence.prompt.size() * (1 + *sequence.logprobs);
+  }
+  return scores;
+}
+
+/// An answer's part of what may be kept.  I/O thread only.
+class KeptScores {
+ public:
+  /// Throws RequestError where that is too many.
+  KeptScores(RouteContext& context, std::size_t scores) : context_(context), scores_(scores) {
+    const std::string limit = std::to_string(kMostKeptScores);
+    if (scores > kMostKeptScores) {
+      refuse_field("logprobs", "with 'echo' makes " + std::to_string(scores) +
+                                   " scores of the prompt, limit is " + limit +
+                                   " for an answer that is not streamed");
+    }
+    if (scores > kMostKeptScores - context.kept_scores) {
+      throw RequestError(503, kServerError,
+                         "answers that are not streamed hold " + std::to_string(context.kept_scores) +
+                             " scores of prompts already, limit is " + limit + "; try again");
+    }
+    context.kept_scores += scores;
+  }
+  ~KeptScores() { context_.kept_scores -= scores_; }
+  KeptScores(const KeptScores&) = delete;
+  KeptScores& operator=(const KeptScores&) = delete;
+
+ private:
+  RouteContext& context_;
+  const std::size_t scores_;
+};
+
 class CompletionAnswer final : public GenerationAnswer {
  public:
-  CompletionAnswer(RouteContext& context, const CompletionRequest& completion, Options options)
+  /// `kept_scores`: of prompts.
+  CompletionAnswer(RouteContext& context, const CompletionRequest& completion, Options options,
+                   std::size_t kept_scores)
       : GenerationAnswer(context, std::move(options)),
+        kept_scores_(context, kept_scores),
         completion_(completion),
         head_{id(), context.service.model().id, created_unix_s()} {}
 
@@ -72,7 +114,7 @@ class CompletionAnswer final : public GenerationAnswer {
   HttpReply whole() override {
     OrderedJson list = OrderedJson::array();
     for (std::size_t first = 0; first < choices().size(); first += completion_.best_of) {
-      for (const Choice* choice : best(first)) list.push_back(whole_choice(list.size(), *choice));
+      for (Choice* choice : best(first)) list.push_back(whole_choice(list.size(), *choice));
     }
     OrderedJson body = completion_object(head_, std::move(list));
     body["usage"] = openai_usage(total_usage(choices(), completion_.best_of));
@@ -82,8 +124,8 @@ class CompletionAnswer final : public GenerationAnswer {
   HttpReply error_reply(const RequestError& error) override { return openai_error_reply(error); }
 
   /// The n best of the best_of choices from `first` on: of one prompt.
-  std::vector<const Choice*> best(std::size_t first) {
-    std::vector<const Choice*> ranked;
+  std::vector<Choice*> best(std::size_t first) {
+    std::vector<Choice*> ranked;
     for (std::size_t i = 0; i < completion_.best_of; ++i) ranked.push_back(&choices()[first + i]);
     if (completion_.best_of > completion_.n) {
       std::ranges::stable_sort(ranked, std::greater(),
@@ -93,9 +135,11 @@ class CompletionAnswer final : public GenerationAnswer {
     return ranked;
   }
 
-  [[nodiscard]] OrderedJson whole_choice(std::size_t index, const Choice& choice) const {
+  /// Its scores are not kept twice.
+  [[nodiscard]] OrderedJson whole_choice(std::size_t index, Choice& choice) const {
     OrderedJson logprobs;
-    if (completion_.shows_logprobs) append_logprobs(logprobs, choice.said.scores, completion_.names, 0);
+    const auto scores = std::exchange(choice.said.scores, {});
+    if (completion_.shows_logprobs) append_logprobs(logprobs, scores, completion_.names, 0);
     return completion_choice(index, choice.said.text, std::move(logprobs), &*choice.finished);
   }
 
@@ -105,6 +149,7 @@ class CompletionAnswer final : public GenerationAnswer {
     return sse_event(object);
   }
 
+  const KeptScores kept_scores_;
   const CompletionRequest completion_;
   const CompletionHead head_;
   std::map<std::size_t, std::size_t> characters_;  ///< streamed so far, by choice
@@ -121,7 +166,8 @@ Outcome prepare_completion(RouteContext& context, const HttpRequest& request) {
   completion.prompts.clear();
   return StartAnswer([&context, completion = std::move(completion), options = std::move(options),
                       sequences = std::move(sequences)](const Wake& wake) mutable -> std::unique_ptr<Answer> {
-    auto answer = std::make_unique<CompletionAnswer>(context, completion, std::move(options));
+    const std::size_t kept_scores = options.delivery == Delivery::whole ? prompt_scores(sequences) : 0;
+    auto answer = std::make_unique<CompletionAnswer>(context, completion, std::move(options), kept_scores);
     answer->submit(std::move(sequences), wake);
     return answer;
   });

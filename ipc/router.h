@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -23,6 +24,7 @@ struct RouteContext {
   ActiveRequests active;
   /// Calls `wake` once after this time.  I/O thread only.
   std::function<Alarm(std::chrono::milliseconds, const Wake& wake)> wake_after{};
+  std::size_t kept_scores = 0;  ///< of prompts, in answers that are sent whole.  I/O thread only
 };
 
 /// One method of one path.  A path that ends in '*' stands for every longer one, and `tail` is what is there

@@ -142,6 +142,33 @@ TEST(OpenaiCompletions, ScoresHaveTheSameShapeStreamedAndWhole) {
   EXPECT_EQ(streamed_text(streamed), whole["text"]);
 }
 
+/// Of 20 alternatives to each token, scores of 49,933 tokens are more than are kept at once.
+TEST(OpenaiCompletions, ScoresOfPromptsAreBoundedUnlessStreamed) {
+  testing::FakeOptions options;
+  options.context_tok = 60'000;
+  Harness harness({}, options);
+  const auto request = [](std::size_t prompt_tok, const std::string& more) {
+    const std::string prompt(prompt_tok - 1, 'a');  // and BOS
+    return R"({"prompt": ")" + prompt + R"(", "max_tokens": 1, "echo": true, "logprobs": 20)" + more + "}";
+  };
+  const RawReply refused = harness.complete(request(49'933, ""));
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.json()["error"]["param"], "logprobs");
+  EXPECT_THAT(refused.error_message(), HasSubstr("1048593 scores"));
+  EXPECT_EQ(harness.complete(request(49'933, R"(, "stream": true)")).status, 200);
+
+  harness.service.hold("queued");
+  testing::RawClient client(harness.path());
+  client.request("POST", "/v1/completions", request(30'000, ""));
+  ASSERT_TRUE(harness.service.wait_until([&] { return harness.service.unfinished() == 1; }));
+  const RawReply later = harness.complete(request(30'000, ""));
+  EXPECT_EQ(later.status, 503);
+  EXPECT_THAT(later.error_message(), HasSubstr("630000 scores"));
+  harness.service.hold(std::nullopt);
+  EXPECT_EQ(client.read_reply().status, 200);
+  EXPECT_EQ(harness.complete(request(49'932, "")).status, 200);
+}
+
 TEST(OpenaiCompletions, TokensAsIds) {
   Harness harness;
   const Json logprobs =
