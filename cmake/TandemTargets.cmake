@@ -1,10 +1,11 @@
 # Targets of Tandem share one set of rules: warnings are errors, includes start at the repository root,
-# floating point is exactly what the source says (no contraction), so that results are reproducible.
+# floating point is exactly what the source says (no contraction), so that results are reproducible.  -Wshadow is GCC's only:
+# Clang's also means what sources that are compiled together have each for themselves.
 
 add_library(tandem_options INTERFACE)
 target_include_directories(tandem_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_features(tandem_options INTERFACE cxx_std_20)
-target_compile_options(tandem_options INTERFACE -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor
+target_compile_options(tandem_options INTERFACE -Wall -Wextra -Werror $<$<CXX_COMPILER_ID:GNU>:-Wshadow> -Wnon-virtual-dtor
   -fno-math-errno -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC 12 sees overlapping copies inside its own std::string (GCC bug 105651).

@@ -45,7 +45,13 @@ using Bytes16 = std::uint8_t __attribute__((vector_size(16)));
 
 /// levels[index] of sixteen indices below 16.
 [[gnu::always_inline]] inline Bytes16 look_up(const std::uint8_t (&levels)[16], Bytes16 indices) {
+#if defined(__clang__)  // has no shuffle by indices that are known only then
+  Bytes16 found{};
+  for (std::size_t i = 0; i < sizeof found; ++i) found[i] = levels[indices[i]];
+  return found;
+#else
   return __builtin_shuffle(bytes_at(levels), indices);
+#endif
 }
 
 /// A single block as a source.

@@ -125,14 +125,14 @@ void transpose_field(const std::uint8_t* from, std::size_t stride, std::uint8_t*
     const std::uint8_t* row = from + four * stride;
     const Words4 a = words_at(row), b = words_at(row + stride);
     const Words4 c = words_at(row + 2 * stride), d = words_at(row + 3 * stride);
-    const Words4 ab_low = __builtin_shuffle(a, b, Words4{0, 4, 1, 5});
-    const Words4 ab_high = __builtin_shuffle(a, b, Words4{2, 6, 3, 7});
-    const Words4 cd_low = __builtin_shuffle(c, d, Words4{0, 4, 1, 5});
-    const Words4 cd_high = __builtin_shuffle(c, d, Words4{2, 6, 3, 7});
-    const Words4 columns[] = {__builtin_shuffle(ab_low, cd_low, Words4{0, 1, 4, 5}),
-                              __builtin_shuffle(ab_low, cd_low, Words4{2, 3, 6, 7}),
-                              __builtin_shuffle(ab_high, cd_high, Words4{0, 1, 4, 5}),
-                              __builtin_shuffle(ab_high, cd_high, Words4{2, 3, 6, 7})};
+    const Words4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const Words4 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const Words4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const Words4 cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    const Words4 columns[] = {__builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5),
+                              __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+                              __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5),
+                              __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
     for (std::size_t word = 0; word < 4; ++word) {
       std::memcpy(to + 64 * word + 4 * four, &columns[word], sizeof columns[word]);
     }

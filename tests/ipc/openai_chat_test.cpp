@@ -56,7 +56,7 @@ TEST(OpenaiChat, AnswersWhole) {
   EXPECT_EQ(reply.status, 200);
   const Json answer = reply.json();
   EXPECT_THAT(answer["id"].get<std::string>(), StartsWith("chatcmpl-"));
-  EXPECT_EQ(reply.headers["x-request-id"], answer["id"]);
+  EXPECT_EQ(reply.headers["x-request-id"], answer["id"].get<std::string>());
   EXPECT_EQ(answer["object"], "chat.completion");
   EXPECT_EQ(answer["model"], "fake/words-1B");
   EXPECT_EQ(answer["usage"], testing::usage_json(6, 5));

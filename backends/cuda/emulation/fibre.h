@@ -34,8 +34,8 @@ class Fibre {
   std::size_t resumer_stack_bytes_ = 0;
   void* resumer_fake_stack_ = nullptr;
   void* own_fake_stack_ = nullptr;
-  void* tsan_own_ = nullptr;
-  void* tsan_resumer_ = nullptr;
+  [[maybe_unused]] void* tsan_own_ = nullptr;
+  [[maybe_unused]] void* tsan_resumer_ = nullptr;
 };
 
 }  // namespace tandem::cuda::emulation
