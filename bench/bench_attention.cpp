@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
+#include <string>
 #include <vector>
 
 #include "backends/cpu/kernel_set.h"
@@ -61,7 +61,7 @@ void measure(const Layer& layer, std::uint32_t context, std::uint32_t rows, unsi
 
 int main(int argc, char** argv) {
   std::vector<unsigned> teams;
-  for (int i = 1; i < argc; ++i) teams.push_back(static_cast<unsigned>(std::max(1, std::atoi(argv[i]))));
+  for (int i = 1; i < argc; ++i) teams.push_back(static_cast<unsigned>(std::max(1, std::stoi(argv[i]))));
   if (teams.empty()) teams = {1, 4};
   for (const auto threads : teams) {
     for (const auto& layer : tandem::bench::kLayers) {

@@ -155,7 +155,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    tandem::bench::run(argv[1], argc == 3 ? std::max(1, std::atoi(argv[2])) : 3);
+    tandem::bench::run(argv[1], argc == 3 ? std::max(1, std::stoi(argv[2])) : 3);
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_load: %s\n", error.what());

@@ -44,7 +44,7 @@ void run(const std::string& name, Optimise optimise, std::uint64_t ram_bytes) {
   const auto machine = builtin_machine("default");
   Times optimum;
   Times plan;
-  for (std::uint64_t vram_mib = 2048; vram_mib <= 24 * 1024; vram_mib += 1103) {
+  for (std::uint64_t vram_mib = 2048; vram_mib <= std::uint64_t{24} * 1024; vram_mib += 1103) {
     const Budget budget{vram_mib * kMiB, ram_bytes, 0, 0};
     Workload workload;
     workload.optimise = optimise;

@@ -37,8 +37,10 @@ struct ScaleTable {
 ScaleTable make_scales(float rms, float centre) {
   ScaleTable table{};
   constexpr float kSpreadRms = 1.0408f;  // of a uniform distribution on [0.5, 1.5]
+  constexpr std::size_t kSizes = kScales / 2;
   for (std::size_t i = 0; i < kScales; ++i) {
-    const float size = 0.5f + (static_cast<float>(i / 2) + 0.5f) / (kScales / 2);
+    const std::size_t step = i / 2;
+    const float size = 0.5f + (static_cast<float>(step) + 0.5f) / kSizes;
     const float scale = (i % 2 == 0 ? rms : -rms) * size / kSpreadRms;
     table.scale[i] = half_bits(scale);
     table.minimum[i] = half_bits(scale * centre);

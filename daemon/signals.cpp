@@ -54,6 +54,7 @@ Signals::Signals(std::function<void(int count)> on_signal) : on_signal_(std::mov
 
 Signals::~Signals() {
   ending_ = true;
+  // NOLINTNEXTLINE(bugprone-bad-signal-to-kill-thread): it waits for this signal, which ends nothing
   pthread_kill(thread_.native_handle(), SIGTERM);
   thread_.join();
 }

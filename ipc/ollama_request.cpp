@@ -115,6 +115,7 @@ void read_common(Fields& fields, const Limits& limits, const ModelCard& card, Ol
 AnswerFormat read_format(Fields& fields) {
   AnswerFormat read;
   const Json* format = fields.value("format");
+  // NOLINTNEXTLINE(readability-container-size-empty): an object may be empty() too
   if (format == nullptr || *format == "") return read;
   read.field = "format";
   if (*format == "json") {

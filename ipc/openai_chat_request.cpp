@@ -62,7 +62,7 @@ Thinking read_thinking(Fields& fields, const ModelCard& card) {
 }
 
 AnswerFormat read_response_format(Fields& fields) {
-  const AnswerFormat format = read_openai_response_format(fields.value("response_format"));
+  AnswerFormat format = read_openai_response_format(fields.value("response_format"));
   AnswerFormat grammar = read_grammar_fields(fields);
   if (grammar.kind == AnswerFormat::Kind::free) return format;
   if (format.kind != AnswerFormat::Kind::free) {

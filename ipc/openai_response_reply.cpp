@@ -95,7 +95,7 @@ std::string ResponseItems::say(const TextDelta& delta) {
   return events;
 }
 
-std::string ResponseItems::event(const std::string& type, OrderedJson members) {
+std::string ResponseItems::event(const std::string& type, const OrderedJson& members) {
   OrderedJson object = {{"type", type}, {"sequence_number", events_++}};
   object.update(members);
   return sse_event(type, object);

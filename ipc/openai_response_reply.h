@@ -38,7 +38,7 @@ class ResponseItems {
   std::string close(const char* status);
 
   /// An event of this stream, numbered.
-  std::string event(const std::string& type, OrderedJson members);
+  std::string event(const std::string& type, const OrderedJson& members);
   [[nodiscard]] const OrderedJson& output() const noexcept { return output_; }
 
  private:

@@ -63,8 +63,9 @@ class StatusStream final : public Answer {
 
 std::vector<Route> status_routes(RouteContext& context) {
   const auto get = [](const char* path, auto answer) {
-    return Route{"GET", path,
-                 [answer](const HttpRequest&, const std::string&) -> Outcome { return answer(); }};
+    return Route{
+        "GET", path,
+        [answer = std::move(answer)](const HttpRequest&, const std::string&) -> Outcome { return answer(); }};
   };
   return {get("/", [reply = status_page()] { return reply; }),
           get("/v1/status", [&context] { return json_reply(status_json(context.service)); }),

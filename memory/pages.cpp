@@ -38,8 +38,10 @@ PageRange pages_inside(std::span<const std::byte> bytes) noexcept {
 /// 0, or why not.
 int advise(const PageRange& range, int advice) noexcept {
   int error = EINTR;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): for the kernel, which follows it as a number
+  void* const begin = reinterpret_cast<void*>(range.begin);
   while (error == EINTR || error == EAGAIN) {
-    error = madvise(reinterpret_cast<void*>(range.begin), range.size, advice) == 0 ? 0 : errno;
+    error = madvise(begin, range.size, advice) == 0 ? 0 : errno;
   }
   return error;
 }

@@ -383,9 +383,10 @@ std::optional<std::uint32_t> SchemaCompiler::count(const Json& schema, const cha
   const auto* value = find(schema, key);
   if (value == nullptr) return std::nullopt;
   const bool fits = value->is_number_integer() && *value >= 0 && *value <= most;
-  if (!fits)
+  if (!fits) {
     refuse_schema(path, "\"" + std::string(key) + "\" is " + value->dump() + ", limits are 0 and " +
                             std::to_string(most));
+  }
   return value->get<std::uint32_t>();
 }
 

@@ -77,7 +77,7 @@ std::string chart_text(const Chart& chart, Ink ink) {
     text += padded_left(label, kAxisColumns - 2) + (label.empty() ? " |" : " +");
     for (const auto mark : plot[row]) text += painted_mark(mark, ink);
     text.erase(text.find_last_not_of(' ') + 1);
-    text += "\n";
+    text += '\n';
   }
   text += std::string(kAxisColumns - 1, ' ') + "+" + std::string(kPlotColumns, '-') + "\n";
   text += std::string(kAxisColumns, ' ') + x_labels(chart.x) + "\n";

@@ -197,6 +197,7 @@ class CountSearch {
     const auto most = std::min(none_more, (room * step.most_units_each + step.most_units_beside).least());
     const auto least = std::max(none_less, (room * step.least_units_each).most());
     if (least > most) return;
+    // NOLINTNEXTLINE(bugprone-float-loop-counter): whole numbers far below 2^53
     for (auto units = rounded_up(least); units <= most; ++units) {
       counts_[order_[depth]] = static_cast<std::uint32_t>(units);
       visit(depth + 1, sums + Sums(units) * step.each);

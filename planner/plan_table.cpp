@@ -65,7 +65,7 @@ std::string arena_rows(const Plan& plan, const std::vector<Device>& devices) {
   constexpr std::size_t kNumberColumns = 20;
   auto text = padded_right("bytes", kPurposeColumns);
   for (const auto device : devices) text += padded_left(std::string(to_string(device)), kNumberColumns);
-  text += "\n";
+  text += '\n';
   for (const auto& purpose : kPurposeNames) {
     auto row = "  " + padded_right(std::string(purpose.text), kPurposeColumns - 2);
     bool used = false;

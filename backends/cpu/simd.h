@@ -177,6 +177,7 @@ TANDEM_INLINE Pair<H> load_as(As<Pair<H>>, const T* from) {
 }
 template <class H>
 TANDEM_INLINE Pair<H> gather_as(As<Pair<H>>, const std::uint8_t* const* from) {
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): a number of pointers
   return {gather_as(As<H>{}, from), gather_as(As<H>{}, from + sizeof(H) / 16)};
 }
 template <class H>

@@ -16,7 +16,7 @@ std::string roff_value(const std::string& value) {
     };
     const bool capital = is_capital(at);
     if (value[at] == '|') {
-      text += "|";
+      text += '|';
       ++at;
       continue;
     }
@@ -76,7 +76,7 @@ std::string command_section(const std::string& program, const Command& command) 
   const auto called = program + " " + command.name;
   auto text = roff_subsection(called, command.about) + ".PP\n" + bold(called) + " [\\fIoption\\fR ...]";
   for (const auto& argument : command.arguments) text += " " + usage_of(argument);
-  text += "\n";
+  text += '\n';
   for (const auto& argument : command.arguments) {
     text += entry("\\fI" + roff(argument.names.front()) + "\\fR", explained(argument));
   }

@@ -150,7 +150,7 @@ class Elements {
     const auto head_bytes = cpu::kv_bytes(kType, head_dim);
     Rows q(2 * keys), k(keys), v(keys), attended(2 * keys);
     const std::vector<float> weight(head_dim, 1.0f), cos(pairs, 0.8f), sin(pairs, 0.6f);
-    std::vector<std::byte> staging(kRows * 2 * kv_heads * head_bytes);
+    std::vector<std::byte> staging(std::size_t{2} * kRows * kv_heads * head_bytes);
     const auto norm_and_rotate = [&](float* head) {
       kernels_.rms_norm(head, weight.data(), head_dim, kEps, head);
       kernels_.rotate(cos.data(), sin.data(), pairs, head_dim, head);

@@ -52,9 +52,10 @@ memory::WantedRows wanted_of(const Rows& rows) noexcept {
 }  // namespace
 
 void PlanExecutor::begin(const Rows& rows) {
-  if (rows.tokens.size() > (rows.streamed ? most_.rows : most_.ffn_rows))
+  if (rows.tokens.size() > (rows.streamed ? most_.rows : most_.ffn_rows)) {
     throw std::length_error(std::to_string(rows.tokens.size()) +
                             " rows are more than a step of this plan has");
+  }
   high_water_.note(batch_of(rows), wanted_of(rows), rows.streamed);
   on_the_way_.push(&rows);
   if (pipeline_) pipeline_->begin(rows, rows.streamed ? streamed_ : in_place_);
