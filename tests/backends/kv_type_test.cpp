@@ -45,8 +45,9 @@ struct AttentionCase {
   }
 
   void rotate_exactly(std::size_t i) {
-    const std::size_t element = i % kDim, pair = element % kPairs, first = i - element + pair;
-    const double angle = static_cast<double>(i / kRow) * inv_freq[pair];
+    const std::size_t token = i / kRow, element = i % kDim, pair = element % kPairs,
+                      first = i - element + pair;
+    const double angle = static_cast<double>(token) * inv_freq[pair];
     const double a = double{v[first]} * k_norm[pair], b = double{v[first + kPairs]} * k_norm[pair + kPairs];
     k[i] = element < kPairs ? a * std::cos(angle) - b * std::sin(angle)
                             : a * std::sin(angle) + b * std::cos(angle);

@@ -77,10 +77,11 @@ TEST(StatusView, ColoursAreAllThatInkAdds) {
   for (std::string line, plain; std::getline(lines, line) && std::getline(expected, plain);) {
     std::string bare;
     for (std::size_t i = 0; i < line.size(); ++i) {
-      if (line[i] == '\x1b')
+      if (line[i] == '\x1b') {
         i = line.find('m', i);
-      else
+      } else {
         bare += line[i];
+      }
     }
     EXPECT_EQ(bare, plain);
   }

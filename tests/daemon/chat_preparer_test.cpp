@@ -236,7 +236,7 @@ TEST_F(ChatPreparerTest, AModelWithoutTurnMarkersCannotChat) {
 TEST_F(ChatPreparerTest, CallsAreWhatRequestsMayHave) {
   for (int byte = 1; byte < 256; ++byte) {
     const std::string name = std::string("f") + static_cast<char>(byte) + "g";
-    if (name.find_first_of("{") != std::string::npos) continue;  // where the name ends
+    if (name.find('{') != std::string::npos) continue;  // where the name ends
     const auto call = model::read_tool_call("call:" + name + "{}", {});
     EXPECT_EQ(call.has_value(), ipc::is_function_name(name)) << name;
   }

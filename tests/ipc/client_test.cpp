@@ -121,7 +121,7 @@ TEST(Client, ReadsTheReasonWhenABodyIsRefusedHalfway) {
   limits.body_bytes = 1000;
   Harness harness(limits);
   Client client(harness.path());
-  EXPECT_EQ(client.post("/v1/tokenize", std::string(20'000'000, ' ')).status, 413u);
+  EXPECT_EQ(client.post("/v1/tokenize", std::string(8'000'000, ' ')).status, 413u);
 }
 
 TEST(Client, NoticesThatTheDaemonIsGone) {

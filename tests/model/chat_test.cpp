@@ -23,7 +23,8 @@ std::string rendered(ChatTemplate format, const Conversation& conversation) {
   }
 }
 
-std::string render_one(ChatTemplate format, std::vector<ChatMessage> messages, ChatOptions options = {}) {
+std::string render_one(ChatTemplate format, const std::vector<ChatMessage>& messages,
+                       const ChatOptions& options = {}) {
   return text_of(render_chat(format, messages, options).pieces);
 }
 

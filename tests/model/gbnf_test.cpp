@@ -10,7 +10,7 @@ using testing::HasSubstr;
 
 std::string error_of(const std::string& text) {
   try {
-    Grammar(read_gbnf(text), "root");
+    const Grammar grammar(read_gbnf(text), "root");
     return "";
   } catch (const GrammarError& error) {
     return error.what();

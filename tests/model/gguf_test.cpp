@@ -201,12 +201,12 @@ TEST_P(GgufViolation, IsRefusedWithFieldAndLimit) {
   }
 }
 
-Violation with_key(std::string name, std::string pair, std::string field, std::string problem) {
+Violation with_key(std::string name, const std::string& pair, std::string field, std::string problem) {
   return {std::move(name), [pair](GgufBytes& file) { file.keys.push_back(pair); }, std::move(field),
           std::move(problem)};
 }
 
-Violation with_tensor(std::string name, std::string entry, std::string problem) {
+Violation with_tensor(std::string name, const std::string& entry, std::string problem) {
   return {std::move(name), [entry](GgufBytes& file) { file.tensors.push_back(entry); }, "tensor bad",
           std::move(problem)};
 }

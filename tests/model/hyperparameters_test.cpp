@@ -15,7 +15,6 @@ namespace tandem::model {
 namespace {
 
 using test_support::key_array;
-using test_support::key_bool;
 using test_support::key_f32;
 using test_support::key_string;
 using test_support::key_u32;
@@ -355,7 +354,7 @@ Case without_tensor(std::string name, const std::string& tensor) {
       "tensor " + tensor + ": missing");
 }
 
-Case reshaped(std::string name, const std::string& tensor, std::vector<std::uint64_t> dims,
+Case reshaped(std::string name, const std::string& tensor, const std::vector<std::uint64_t>& dims,
               std::string message) {
   return changed(
       std::move(name), TinyModel::gemma4, [=](TinyModel& m) { m.reshape_tensor(tensor, dims); },

@@ -9,7 +9,6 @@
 namespace tandem::planner {
 namespace {
 
-using planner_test::pick;
 using planner_test::Sides;
 
 /// Sums of a placement against the limits of a case, written out.

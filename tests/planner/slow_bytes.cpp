@@ -11,7 +11,6 @@ namespace {
 
 using planner::Device;
 using planner::Purpose;
-using planner::UnitKind;
 
 std::uint64_t up_to_64(std::uint64_t bytes) {
   return (bytes + 63) / 64 * 64;

@@ -260,8 +260,9 @@ double SlowWalk::threads_attention_s(const Unit& unit, std::uint64_t rows, std::
 std::uint64_t SlowWalk::unit_ps(const Unit& unit, bool is_head, bool on_gpu, std::uint64_t rows,
                                 std::uint64_t context, std::uint64_t sequences) const {
   double seconds = (on_gpu ? machine_.gpu_launch_us : machine_.cpu_unit_us) * 1e-6;
-  const auto all_rows = static_cast<double>((is_head ? 1 : rows) * sequences);
-  for (double row = 2; !on_gpu && row <= all_rows; ++row) {
+  const auto row_count = (is_head ? 1 : rows) * sequences;
+  const auto all_rows = static_cast<double>(row_count);
+  for (std::uint64_t row = 2; !on_gpu && row <= row_count; ++row) {
     seconds += (row <= 8 ? machine_.cpu_unit_few_rows_us : machine_.cpu_unit_many_rows_us) * 1e-6;
   }
   for (const auto& share : unit.shares) seconds += share_s(share, all_rows, on_gpu);

@@ -46,7 +46,7 @@ bool is_workshop(std::string_view path) {
 }
 
 bool is_in(std::string_view path, std::string_view room) {
-  return path == room || (path.starts_with(room) && path.substr(room.size()).starts_with("/"));
+  return path == room || (path.starts_with(room) && path.substr(room.size()).starts_with('/'));
 }
 
 bool is_foreign_to_backends(std::string_view header) {
@@ -117,7 +117,7 @@ std::vector<std::filesystem::path> source_files(const std::filesystem::path& roo
        entry != std::filesystem::recursive_directory_iterator(); ++entry) {
     const auto name = entry->path().filename().string();
     const bool is_top = entry.depth() == 0;
-    if (entry->is_directory() && (name.starts_with(".") || (is_top && name.starts_with("build")))) {
+    if (entry->is_directory() && (name.starts_with('.') || (is_top && name.starts_with("build")))) {
       entry.disable_recursion_pending();
     } else if (entry->is_regular_file() && kTypes.contains(entry->path().extension().string())) {
       files.push_back(std::filesystem::relative(entry->path(), root));

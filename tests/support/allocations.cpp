@@ -63,7 +63,7 @@ std::string Allocations::first() {
   std::string frames;
   char** const names = backtrace_symbols(first_frames.data(), first_depth);
   for (int i = 0; i < first_depth; ++i) frames += std::string(names[i]) + "\n";
-  std::free(names);
+  std::free(static_cast<void*>(names));
   return frames;
 }
 

@@ -85,9 +85,9 @@ std::vector<EngineRequest> scored_requests(const model::Tokenizer& tokenizer, st
 
 /// Masks with their vocabulary's trie.
 struct Masks {
-  Masks(const model::Tokenizer& tokenizer, std::vector<model::GrammarRule> rules, model::CallMarkup calls)
-      : trie(tokenizer, calls),
-        masks(std::make_shared<const model::Grammar>(std::move(rules), "root"), trie) {}
+  Masks(const model::Tokenizer& tokenizer, const std::vector<model::GrammarRule>& rules,
+        model::CallMarkup calls)
+      : trie(tokenizer, calls), masks(std::make_shared<const model::Grammar>(rules, "root"), trie) {}
 
   model::TokenTrie trie;
   model::GrammarMasks masks;

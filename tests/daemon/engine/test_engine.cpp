@@ -21,8 +21,7 @@ namespace tandem::engine {
 namespace {
 
 using model::TokenId;
-using std::chrono_literals::operator""s;
-using testing::ElementsAre;
+using namespace std::chrono_literals;
 using testing::HasSubstr;
 using Tokens = std::vector<TokenId>;
 

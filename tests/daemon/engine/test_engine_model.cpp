@@ -15,7 +15,7 @@ namespace tandem::engine {
 namespace {
 
 using model::TokenId;
-using std::chrono_literals::operator""s;
+using namespace std::chrono_literals;
 using test_support::Fixture;
 using test_support::reference_path;
 

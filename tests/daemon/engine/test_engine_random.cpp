@@ -15,7 +15,7 @@
 namespace tandem::engine {
 namespace {
 
-using std::chrono_literals::operator""s;
+using namespace std::chrono_literals;
 
 constexpr scheduler::Limits kNarrowLimits{.sequences = 4,
                                           .micro_batch = 12,

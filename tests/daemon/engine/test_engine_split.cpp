@@ -22,7 +22,7 @@ namespace {
 
 using model::TokenId;
 using planner::Device;
-using std::chrono_literals::operator""s;
+using namespace std::chrono_literals;
 using test_support::reference_path;
 
 std::unique_ptr<device::Accelerator> emulated(std::uint64_t seed) {

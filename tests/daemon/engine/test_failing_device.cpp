@@ -23,7 +23,7 @@ namespace {
 using model::TokenId;
 using planner::Device;
 using planner::Placement;
-using std::chrono_literals::operator""s;
+using namespace std::chrono_literals;
 using test_support::reference_path;
 
 /// A plan, and the prompts of requests that are served by it.

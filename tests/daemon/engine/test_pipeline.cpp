@@ -24,7 +24,7 @@
 namespace tandem::engine {
 namespace {
 
-using std::chrono_literals::operator""s;
+using namespace std::chrono_literals;
 
 struct Span {
   std::uint64_t start = 0;
