@@ -108,7 +108,7 @@ std::string ResponseItems::text(Kind kind, const std::string& piece) {
   members["delta"] = piece;
   if (kind == Kind::message) members["logprobs"] = OrderedJson::array();
   const char* type = kind == Kind::message ? "response.output_text.delta" : "response.reasoning_text.delta";
-  return events + event(type, std::move(members));
+  return events + event(type, members);
 }
 
 OrderedJson ResponseItems::part_of() const {
@@ -127,7 +127,7 @@ std::string ResponseItems::open(Kind kind) {
   events += event("response.output_item.added", {{"output_index", output_.size()}, {"item", item}});
   OrderedJson members = part_of();
   members["part"] = is_message ? text_part("") : thought_part("");
-  return events + event("response.content_part.added", std::move(members));
+  return events + event("response.content_part.added", members);
 }
 
 std::string ResponseItems::close(const char* status) {
@@ -138,11 +138,10 @@ std::string ResponseItems::close(const char* status) {
   OrderedJson done = part_of();
   done["text"] = said_;
   if (is_message) done["logprobs"] = OrderedJson::array();
-  std::string events =
-      event(is_message ? "response.output_text.done" : "response.reasoning_text.done", std::move(done));
+  std::string events = event(is_message ? "response.output_text.done" : "response.reasoning_text.done", done);
   OrderedJson part_done = part_of();
   part_done["part"] = part;
-  events += event("response.content_part.done", std::move(part_done));
+  events += event("response.content_part.done", part_done);
   const auto content = OrderedJson::array({part});
   const auto item =
       is_message ? message_item(item_id_, status, content) : thought_item(item_id_, status, content);
