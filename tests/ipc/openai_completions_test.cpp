@@ -34,7 +34,7 @@ TEST(OpenaiCompletions, AnswerWhole) {
   EXPECT_EQ(reply.headers["content-type"], "application/json");
   const Json body = reply.json();
   EXPECT_THAT(body["id"].get<std::string>(), StartsWith("cmpl-"));
-  EXPECT_EQ(reply.headers["x-request-id"], body["id"]);
+  EXPECT_EQ(reply.headers["x-request-id"], body["id"].get<std::string>());
   EXPECT_EQ(body["object"], "text_completion");
   EXPECT_GT(body["created"].get<std::int64_t>(), 1'700'000'000);
   EXPECT_EQ(body["model"], "fake/words-1B");
