@@ -93,9 +93,9 @@ struct Masks {
   model::GrammarMasks masks;
 };
 
-Constraint constraint(const model::Tokenizer& tokenizer, std::vector<model::GrammarRule> rules,
+Constraint constraint(const model::Tokenizer& tokenizer, const std::vector<model::GrammarRule>& rules,
                       model::CallMarkup calls = model::CallMarkup::left_out) {
-  const auto masks = std::make_shared<Masks>(tokenizer, std::move(rules), calls);
+  const auto masks = std::make_shared<Masks>(tokenizer, rules, calls);
   return {{masks, &masks->masks}, model::ThoughtFirst::no, {}};
 }
 
