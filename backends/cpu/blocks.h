@@ -9,8 +9,9 @@
 // Groups of 16 have whole numbers for scales and mins, and a factor for those of a block: `unpack_factors`
 // gives to(scale[, min]) once, `unpack_scales` to(group, whole scale) and, with kHasMin, `unpack_mins`
 // to(i, whole mins) of groups 2 i, in the low half of a word, and 2 i + 1.  `unpack_quants` takes one field
-// of a block after another; `unpack_quants_in_turn`, of Q2_K and Q3_K, gives group after group, which takes
-// more registers.
+// of a block after another; `unpack_quants_in_place`, of Q2_K and Q3_K, gives group after group, which takes
+// more registers, to(group, sixteen, up): quants times 2^up, so that hardly any bits are moved.  Both groups
+// of 32 columns have the same `up`.
 //
 // All take bytes and words from a source, whatever holds them: the source of dequantisation is one block,
 // that of the integer kernels the same block of sixteen rows at once.  Internal linkage: kernels.cpp is
@@ -41,6 +42,11 @@ using Bytes16 = std::uint8_t __attribute__((vector_size(16)));
   const auto words = (Words8)bytes;
   return (Bytes16)(down < 0 ? words << static_cast<std::uint16_t>(-down)
                             : words >> static_cast<std::uint16_t>(down));
+}
+
+/// The bytes, which are about to be used several times (lanes.h).
+[[gnu::always_inline]] inline Bytes16 held(Bytes16 bytes) {
+  return bytes;
 }
 
 /// levels[index] of sixteen indices below 16.
@@ -230,8 +236,18 @@ struct Q2_K {
     }
   }
   template <class Source, class Sink>
-  [[gnu::always_inline]] static void unpack_quants_in_turn(const Source& from, const Sink& to) {
-    unpack_fields_in_turn(from, [&](int group, const auto& low) { to(group, low & 3); });
+  [[gnu::always_inline]] static void unpack_quants_in_place(const Source& from, const Sink& to) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const auto first = held(from.bytes(static_cast<std::size_t>(16 + 32 * half)));
+      const auto second = held(from.bytes(static_cast<std::size_t>(32 + 32 * half)));
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const auto two_bits = static_cast<std::uint8_t>(3 << (2 * i));
+        to(8 * half + 2 * i, first & two_bits, 2 * i);
+        to(8 * half + 2 * i + 1, second & two_bits, 2 * i);
+      }
+    }
   }
   /// Bytes whose two lowest bits are the quants.
   template <class Source, class Sink>
@@ -247,7 +263,8 @@ struct Q2_K {
       }
     }
   }
-  /// The whole scales, four a word.
+  /// The whole scales, four a word, with kScaleOffset added.
+  static constexpr int kScaleOffset = 0;
   template <class Source>
   [[gnu::always_inline]] static auto scale_bytes(const Source& from) {
     auto bytes = from.words(0, 4);
@@ -291,10 +308,24 @@ struct Q3_K {
     }
   }
   template <class Source, class Sink>
-  [[gnu::always_inline]] static void unpack_quants_in_turn(const Source& from, const Sink& to) {
-    unpack_fields_in_turn(from, [&](int group, const auto& low, const auto& third, int bit) {
-      to(group, (low & 3) | (moved(third, bit - 2) & 4));
-    });
+  [[gnu::always_inline]] static void unpack_quants_in_place(const Source& from, const Sink& to) {
+    const auto first_thirds = held(from.bytes(0)), second_thirds = held(from.bytes(16));
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const auto first = held(from.bytes(static_cast<std::size_t>(32 + 32 * half)));
+      const auto second = held(from.bytes(static_cast<std::size_t>(48 + 32 * half)));
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const int up = i < 3 ? 2 * i : 4;  // three bits more than 4 would leave the byte
+        const auto put = [&](int group, const auto& low, const auto& thirds) {
+          const auto two_bits = moved(low, 2 * i - up) & static_cast<std::uint8_t>(3 << up);
+          to(group, two_bits | (moved(thirds, 4 * half + i - 2 - up) & static_cast<std::uint8_t>(4 << up)),
+             up);
+        };
+        put(8 * half + 2 * i, first, first_thirds);
+        put(8 * half + 2 * i + 1, second, second_thirds);
+      }
+    }
   }
   /// Bytes whose two lowest bits are those of the quants, and bytes whose bit `bit` is their third one.
   template <class Source, class Sink>
@@ -311,7 +342,8 @@ struct Q3_K {
       }
     }
   }
-  /// The whole scales, four a word, with 32 added.
+  /// The whole scales, four a word, with kScaleOffset added.
+  static constexpr int kScaleOffset = 32;
   template <class Source>
   [[gnu::always_inline]] static auto scale_bytes(const Source& from) {
     const auto packed = from.words(96, 3);
@@ -406,9 +438,9 @@ struct Q6_K {
 #pragma GCC unroll 4               // a sixth faster to read: shifts and offsets become constants
     for (int i = 0; i < 4; ++i) {  // half, which part of 32
       const int half = i / 2, part = i % 2, group = 8 * half + part;
-      const auto first = from.bytes(static_cast<std::size_t>(64 * half + 16 * part));
-      const auto second = from.bytes(static_cast<std::size_t>(64 * half + 16 * part + 32));
-      const auto high = from.bytes(static_cast<std::size_t>(128 + 32 * half + 16 * part));
+      const auto first = held(from.bytes(static_cast<std::size_t>(64 * half + 16 * part)));
+      const auto second = held(from.bytes(static_cast<std::size_t>(64 * half + 16 * part + 32)));
+      const auto high = held(from.bytes(static_cast<std::size_t>(128 + 32 * half + 16 * part)));
       to(group, (first & 15) | (moved(high, -4) & 48));
       to(group + 2, (second & 15) | (moved(high, -2) & 48));
       to(group + 4, (moved(first, 4) & 15) | (high & 48));

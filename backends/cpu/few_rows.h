@@ -119,22 +119,33 @@ TANDEM_INLINE void add_mins(const Source& from, F32x16 factor, const PanelRow<Ki
   }
 }
 
+/// (byte `byte` of each word - offset) * 2^-down, of bytes below 128: put among the digits of a number so
+/// large that 2^-down is the last of them.
+TANDEM_INLINE F32x16 scaled_byte(const LaneWords& words, int byte, int offset, int down) {
+  const LaneWords digits = LaneWords{} + (static_cast<std::uint32_t>(127 + 23 - down) << 23);
+  const auto large = static_cast<float>(1 << (23 - down));
+  const auto taken_off = large + static_cast<float>(offset) / static_cast<float>(1 << down);
+  return in_registers((LaneFloats)(((words >> (8 * byte)) & 127) | digits) - taken_off);
+}
+
 /// What a block of halves is for N activation rows, but for its factor: pair after pair of groups.
 template <class Format, int N, class Source>
 TANDEM_INLINE void multiply_halves_in_turn(const Source& from, const PanelRow<KindOf<Format>>* x,
                                            F32x16 (&block)[N]) {
-  F32x16 scales[2 * kPanelGroups];
-  Format::unpack_scales(
-      from, [&](int group, LaneWords whole) { scales[group] = in_registers(Source::to_floats(whole)); });
+  const auto scales = Format::scale_bytes(from);
+  const auto scale = [&](int group, int up) {
+    return scaled_byte(scales[group / 4], group % 4, Format::kScaleOffset, up);
+  };
   for (int n = 0; n < N; ++n) block[n] = broadcast(0.0f);
   I32x16 sums[2][N];
-  Format::unpack_quants_in_turn(from, [&](int group, const LaneBytes& sixteen) {
+  Format::unpack_quants_in_place(from, [&](int group, const LaneBytes& sixteen, int up) {
     I32x16(&sum)[N] = sums[group % 2];
-    for (int n = 0; n < N; ++n) sum[n] = x[n].template start<I32x16>(group);
+    for (int n = 0; n < N; ++n) sum[n] = x[n].template start<I32x16>(group, up);
     add_sixteen<N>([&](int i) { return sixteen.four_columns(i); }, x, 16 * group, sum);
     if (group % 2 == 0) return;
+    const F32x16 first = scale(group - 1, up), second = scale(group, up);
     for (int n = 0; n < N; ++n) {
-      const F32x16 both = sum_of_halves(scales[group - 1], sums[0][n], scales[group], sums[1][n]);
+      const F32x16 both = sum_of_halves(first, sums[0][n], second, sums[1][n]);
       block[n] = add(block[n], mul(both, broadcast(x[n].scales[group / 2])));
     }
   });

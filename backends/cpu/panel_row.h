@@ -167,10 +167,10 @@ struct alignas(64) PanelRow {
   float min_factors[Kind::kHasMin && !Kind::kFactors ? kGroups : 1];      ///< scale * sum of quants
   std::int32_t sums[Kind::kHasMin && Kind::kFactors ? kPanelGroups : 1];  ///< of both halves, int16 each
 
-  /// What the integer sum of group `g` begins with.
+  /// What the integer sum of group `g` begins with, of quants times 2^up.
   template <class Ints>
-  TANDEM_INLINE Ints start(int g) const {
-    return broadcast_as(As<Ints>{}, Kind::kStarts ? starts[g] : 0);
+  TANDEM_INLINE Ints start(int g, int up = 0) const {
+    return broadcast_as(As<Ints>{}, Kind::kStarts ? starts[g] << up : 0);
   }
 
   /// The integer sum of group `g` as int32.
