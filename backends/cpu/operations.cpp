@@ -59,9 +59,9 @@ void multiply_all(Team::Member& member, const KernelSet& kernels, const ProductI
   }
   const std::size_t row_blocks = (std::size_t{input.rows} + kTileRows - 1) / kTileRows;
   member.for_each(pieces * row_blocks, [&](std::size_t i) {
-    const auto first_row = static_cast<std::uint32_t>(i / pieces * kTileRows);
+    const auto first_row = static_cast<std::uint32_t>(i % row_blocks * kTileRows);
     const std::uint32_t rows = std::min(kTileRows, input.rows - first_row);
-    std::size_t piece = i % pieces;
+    std::size_t piece = i / row_blocks;
     for (const Product& product : products) {
       const device::Matrix& w = *product.w;
       const std::uint32_t outputs = piece_outputs(w, input.rows, member.count());

@@ -13,7 +13,7 @@ unsigned team_size(unsigned threads) {
 
 }  // namespace
 
-Team::Team(unsigned threads) : threads_(team_size(threads)), executor_(threads_) {}
+Team::Team(unsigned threads) : threads_(team_size(threads)), executor_(threads_), claims_(threads_) {}
 
 std::string Team::pin() {
   const Cores cores;
@@ -31,20 +31,25 @@ std::string Team::pin() {
   return result;
 }
 
-void Team::Member::wait_for_all() noexcept {
-  const std::uint32_t generation = team_.generation_.load(std::memory_order_acquire);
+std::uint32_t Team::Member::begin_operation() noexcept {
+  const std::uint32_t operation = team_.generation_.load(std::memory_order_acquire);
+  // All are through with the operation before, which these were for, and nobody has begun the next one.
+  claims(index_, operation + 1).clear();
+  return operation;
+}
+
+void Team::Member::wait_for_all(std::uint32_t operation) noexcept {
   if (team_.arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count_) {
     team_.arrived_.store(0, std::memory_order_relaxed);
-    team_.next_.store(0, std::memory_order_relaxed);
-    team_.generation_.store(generation + 1, std::memory_order_release);
+    team_.generation_.store(operation + 1, std::memory_order_release);
     team_.generation_.notify_all();
     return;
   }
   for (int spin = 0; spin < team_.spins_; ++spin) {
-    if (team_.generation_.load(std::memory_order_acquire) != generation) return;
+    if (team_.generation_.load(std::memory_order_acquire) != operation) return;
     _mm_pause();
   }
-  team_.generation_.wait(generation, std::memory_order_acquire);
+  team_.generation_.wait(operation, std::memory_order_acquire);
 }
 
 }  // namespace tandem::cpu

@@ -5,13 +5,17 @@
 #include <cstdint>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "backends/cpu/executor.h"
+#include "backends/cpu/shares.h"
 
 namespace tandem::cpu {
 
 /// The threads of a CPU stage.  One parallel region runs a whole step; inside it the members share out each
-/// operation in pieces, claimed as they become free, and meet at a barrier after it.
+/// operation in pieces and meet at a barrier after it.  A member begins with pieces that follow each other:
+/// what its kernels ask of memory ahead of a piece's end is then its own next piece.  When it is through it
+/// takes pieces from the ends of the others' shares, so that nobody waits long for a slow core.
 class Team {
  public:
   /// `threads` = 0 means one for each physical core the process may use.
@@ -28,12 +32,18 @@ class Team {
   /// A thread inside a region.
   class Member {
    public:
-    /// Calls work(i) once for every i < n, shared among the members in no particular order, and returns when
-    /// all are done.  Every member has to make the same calls in the same order.
+    /// Calls work(i) once for every i < n < 2^32, shared among the members in no particular order, and
+    /// returns when all are done.  Every member has to make the same calls in the same order.
     template <class Work>
     void for_each(std::size_t n, Work&& work) noexcept {
-      for (std::size_t i = claim(); i < n; i = claim()) work(i);
-      wait_for_all();
+      const std::uint32_t operation = begin_operation();
+      const Share own(n, index_, count_);
+      while (const auto i = claims(index_, operation).next(own)) work(*i);
+      for (unsigned other = index_ + 1; other < index_ + count_; ++other) {
+        const Share rest(n, other % count_, count_);
+        while (const auto i = claims(other % count_, operation).last(rest)) work(*i);
+      }
+      wait_for_all(operation);
     }
 
     [[nodiscard]] unsigned index() const noexcept { return index_; }
@@ -43,8 +53,12 @@ class Team {
     friend class Team;
     Member(Team& team, unsigned index, unsigned count) noexcept : team_(team), index_(index), count_(count) {}
 
-    std::size_t claim() noexcept { return team_.next_.fetch_add(1, std::memory_order_relaxed); }
-    void wait_for_all() noexcept;
+    Claims& claims(unsigned member, std::uint32_t operation) noexcept {
+      return team_.claims_[member].of(operation);
+    }
+    /// The number of the operation that begins.
+    std::uint32_t begin_operation() noexcept;
+    void wait_for_all(std::uint32_t operation) noexcept;
 
     Team& team_;
     unsigned index_;
@@ -55,6 +69,7 @@ class Team {
   /// thread.
   template <class Body>
   void run(Body&& body) noexcept {
+    for (MemberClaims& claims : claims_) claims.clear();  // a region may have fewer members than the next one
     Region<std::remove_reference_t<Body>> region{*this, body};
     executor_.run(&Region<std::remove_reference_t<Body>>::enter, &region);
   }
@@ -79,7 +94,7 @@ class Team {
   unsigned threads_;
   int spins_ = kSpins;  ///< of a member at a barrier before it sleeps
   Executor executor_;
-  alignas(64) std::atomic<std::size_t> next_{0};  ///< piece of the current operation to be claimed next
+  std::vector<MemberClaims> claims_;
   alignas(64) std::atomic<std::uint32_t> arrived_{0};
   alignas(64) std::atomic<std::uint32_t> generation_{0};  ///< counts completed barriers
 };

@@ -1,5 +1,6 @@
 #include "backends/cpu/team.h"
 
+#include <algorithm>
 #include <atomic>
 #include <ctime>
 #include <string>
@@ -10,9 +11,53 @@
 #include <gtest/gtest.h>
 
 #include "backends/cpu/affinity.h"
+#include "backends/cpu/shares.h"
 
 namespace tandem::cpu {
 namespace {
+
+TEST(Shares, EveryPieceIsInOneShare) {
+  for (const std::size_t n : {0U, 1U, 3U, 4U, 5U, 1000U}) {
+    for (const unsigned members : {1u, 2u, 4u, 7u}) {
+      std::size_t end = 0;
+      for (unsigned member = 0; member < members; ++member) {
+        const Share share(n, member, members);
+        EXPECT_EQ(share.first, end);
+        EXPECT_LE(share.end - share.first, n / members + 1);
+        end = share.end;
+      }
+      EXPECT_EQ(end, n);
+    }
+  }
+}
+
+TEST(Shares, AreClaimedFromBothEnds) {
+  const Share share(30, 1, 3);
+  Claims claims;
+  EXPECT_EQ(claims.next(share), 10U);
+  EXPECT_EQ(claims.last(share), 19U);
+  EXPECT_EQ(claims.last(share), 18U);
+  for (std::size_t i = 11; i < 18; ++i) EXPECT_EQ(claims.next(share), i);
+  EXPECT_EQ(claims.last(share), std::nullopt);
+  EXPECT_EQ(claims.next(share), std::nullopt);
+  claims.clear();
+  EXPECT_EQ(claims.last(share), 19U);
+}
+
+TEST(Shares, NoPieceIsClaimedTwice) {
+  const Share share(200'000, 0, 1);
+  std::vector<std::atomic<int>> claimed(share.end);
+  Claims claims;
+  std::vector<std::thread> others;
+  for (int other = 0; other < 3; ++other) {
+    others.emplace_back([&] {
+      while (const auto i = claims.last(share)) ++claimed[*i];
+    });
+  }
+  while (const auto i = claims.next(share)) ++claimed[*i];
+  for (std::thread& other : others) other.join();
+  EXPECT_EQ(std::count(claimed.begin(), claimed.end(), 1), 200'000);
+}
 
 TEST(Team, EveryPieceIsDoneOnce) {
   for (const unsigned threads : {1u, 2u, 4u, 7u}) {
@@ -28,6 +73,27 @@ TEST(Team, EveryPieceIsDoneOnce) {
     EXPECT_EQ(done[1], 2);
     EXPECT_EQ(done[998], 2);
     EXPECT_EQ(done[999], 1);
+  }
+}
+
+TEST(Team, OneMemberGoesThroughAllPiecesInOrder) {
+  Team team(1);
+  std::vector<std::size_t> order;
+  team.run([&](Team::Member& member) { member.for_each(5, [&](std::size_t i) { order.push_back(i); }); });
+  EXPECT_THAT(order, testing::ElementsAre(0, 1, 2, 3, 4));
+}
+
+TEST(Team, OthersDoWhatASlowMemberLeaves) {
+  for (const std::size_t slow_piece : {0U, 40U, 99U}) {
+    Team team(4);
+    std::atomic<int> done{0};
+    team.run([&](Team::Member& member) {
+      member.for_each(100, [&](std::size_t i) {
+        while (i == slow_piece && done != 99) std::this_thread::yield();
+        ++done;
+      });
+    });
+    EXPECT_EQ(done, 100);
   }
 }
 
