@@ -1,43 +1,41 @@
-// Speed of the CPU multiply kernels: GB/s of weights read, by block type, rows and threads, from a matrix far
-// larger than the caches, and the share of the bound: the larger of the time to read the weights, measured
-// just before and after each product on the same bytes, and the time of its dot products in registers, by the
-// best instructions of the same kernel set (dot_rate.h).
+// Speed of products as a CPU stage makes them: GB/s of weights read, by block type, rows and threads, from a
+// matrix far larger than the caches, and the share of the bound: the larger of the time to read the weights,
+// measured just before and after each product on the same bytes, and the time of its dot products in
+// registers, by the best instructions of the same kernel set (dot_rate.h).  All times are the threads' own
+// processor time, all figures medians.
 // Weights are repacked where they can be (repacked.h), unless TANDEM_WEIGHTS says rows, planes or panels.
 // TANDEM_KERNELS=sse41|avx2|avx-vnni|avx512-vnni|amx-int8 picks a kernel set; the best one is the default.
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <new>
+#include <numeric>
 #include <span>
 #include <string>
 #include <sys/mman.h>
-#include <thread>
 #include <vector>
 
 #include <benchmark/benchmark.h>
 
 #include "backends/cpu/dequantise.h"
 #include "backends/cpu/kernel_set.h"
+#include "backends/cpu/operations.h"
 #include "backends/cpu/quantised_row.h"
 #include "backends/cpu/repacked.h"
+#include "backends/cpu/team.h"
 #include "bench/dot_rate.h"
 #include "bench/random_blocks.h"
 
 namespace {
 
 using tandem::cpu::KernelSet;
+using tandem::cpu::Team;
 using tandem::device::BlockType;
 
 constexpr std::uint32_t kIn = 3840;
 constexpr std::uint32_t kOut = 81920;
-
-/// Outputs that a thread takes at a time, as a stage's do.
-constexpr std::uint32_t claimed_outputs(std::uint32_t rows) {
-  return (rows > 16 ? 16 : 8) * tandem::cpu::kTileOutputs;
-}
 
 const KernelSet& chosen_set() {
   const char* name = std::getenv("TANDEM_KERNELS");
@@ -95,49 +93,88 @@ struct BenchWeights {
   }
 };
 
-/// Runs `work` on so many threads, the caller's among them.
+double processor_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+/// Seconds of processor time that each of the team's threads takes, their mean, for work(member): what the
+/// host gives to others meanwhile does not count.
 template <class Work>
-void on_threads(std::uint32_t threads, const Work& work) {
-  std::vector<std::thread> helpers;
-  for (std::uint32_t t = 1; t < threads; ++t) helpers.emplace_back(work);
-  work();
-  for (std::thread& helper : helpers) helper.join();
-}
-
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-constexpr std::size_t kStreams = 16, kLine = 64;
-
-/// Reads a line of each of sixteen streams.
-[[gnu::target("avx512f")]] void read_lines_512(const std::byte* at, std::size_t stream) {
-  for (std::size_t s = 0; s < kStreams; ++s) {
-    asm volatile("vmovdqu64 (%0), %%zmm0" ::"r"(at + s * stream) : "xmm0");
-  }
-}
-void read_lines(const std::byte* at, std::size_t stream) {
-  for (std::size_t s = 0; s < kStreams; ++s) {
-    for (std::size_t i = 0; i < kLine; i += 16) {
-      asm volatile("movdqu (%0), %%xmm0" ::"r"(at + s * stream + i) : "xmm0");
-    }
-  }
-}
-
-/// What the memory gives, GB/s: bytes only read, in sixteen streams a thread; eight gave the same.
-double read_bandwidth(std::span<const std::byte> data, std::uint32_t threads) {
-  constexpr std::size_t kPiece = std::size_t{1} << 18, kStream = kPiece / kStreams;
-  const bool wide = __builtin_cpu_supports("avx512f");
-  std::atomic<std::size_t> next{0};
-  const auto begin = std::chrono::steady_clock::now();
-  on_threads(threads, [&] {
-    for (std::size_t at = next.fetch_add(kPiece); at + kPiece <= data.size(); at = next.fetch_add(kPiece)) {
-      for (std::size_t i = 0; i < kStream; i += kLine) {
-        wide ? read_lines_512(&data[at + i], kStream) : read_lines(&data[at + i], kStream);
-      }
-    }
+double team_seconds(Team& team, const Work& work) {
+  std::vector<double> seconds(team.threads());
+  team.run([&](Team::Member& member) {
+    const double begin = processor_seconds();
+    work(member);
+    seconds[member.index()] = processor_seconds() - begin;
   });
-  return static_cast<double>(data.size()) / seconds_since(begin) / 1e9;
+  return std::reduce(seconds.begin(), seconds.end()) / team.threads();
+}
+
+/// Bytes of memory that a thread reads at a time.
+constexpr std::size_t kReadPiece = std::size_t{1} << 18;
+
+constexpr std::size_t kLine = 64;
+
+/// A way to read a piece: in so many streams, each line asked for before, once or twice.
+struct ReadingWay {
+  std::size_t streams, ahead, far_ahead;
+};
+constexpr ReadingWay kReadingWays[] = {{1, 1024, 0}, {1, 6144, 12288}, {16, 1024, 0}};
+
+template <class ReadLine>
+[[gnu::always_inline]] inline void read_lines(const std::byte* piece, const ReadingWay& way,
+                                              const ReadLine& read_line) {
+  const std::size_t stream = kReadPiece / way.streams;
+  for (std::size_t i = 0; i < stream; i += kLine) {
+    for (std::size_t s = 0; s < way.streams; ++s) {
+      const std::byte* at = piece + s * stream + i;
+      __builtin_prefetch(at + way.ahead);
+      if (way.far_ahead != 0) __builtin_prefetch(at + way.far_ahead, 0, 0);
+      read_line(at);
+    }
+  }
+}
+[[gnu::target("avx512f")]] void read_piece_512(const std::byte* piece, const ReadingWay& way) {
+  read_lines(
+      piece, way, [](const std::byte* at) __attribute__((always_inline)) {
+        asm volatile("vmovdqu64 (%0), %%zmm0" ::"r"(at) : "xmm0");
+      });
+}
+void read_piece_128(const std::byte* piece, const ReadingWay& way) {
+  read_lines(piece, way, [](const std::byte* at) {
+    for (std::size_t i = 0; i < kLine; i += 16) asm volatile("movdqu (%0), %%xmm0" ::"r"(at + i) : "xmm0");
+  });
+}
+
+/// What the memory gives, GB/s: bytes only read.
+double read_rate(std::span<const std::byte> data, Team& team, const ReadingWay& way) {
+  const auto read_piece = __builtin_cpu_supports("avx512f") ? read_piece_512 : read_piece_128;
+  const double seconds = team_seconds(team, [&](Team::Member& member) {
+    member.for_each(data.size() / kReadPiece,
+                    [&](std::size_t piece) { read_piece(&data[piece * kReadPiece], way); });
+  });
+  return static_cast<double>(data.size()) / seconds / 1e9;
+}
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+/// The fastest one here: machines differ.
+ReadingWay best_way(std::span<const std::byte> data, Team& team) {
+  constexpr std::size_t kRounds = 5;
+  std::vector<double> rates[std::size(kReadingWays)];
+  for (std::size_t round = 0; round < kRounds; ++round) {
+    for (std::size_t i = 0; i < std::size(kReadingWays); ++i) {
+      rates[i].push_back(read_rate(data, team, kReadingWays[i]));
+    }
+  }
+  const auto* best = std::ranges::max_element(rates, {}, median);
+  return kReadingWays[best - rates];
 }
 
 /// What a benchmark reports; 0 where it means nothing.
@@ -147,6 +184,7 @@ struct Rates {
   double memory_gb_per_s = 0;       ///< only read
   double registers_gmac_per_s = 0;  ///< of all threads
   double share = 0;                 ///< of what limits it
+  double counted = 0;               ///< products that the share is a median of
 };
 
 /// All of them, whatever the benchmark: a file of CSV has the same columns for all.
@@ -156,69 +194,104 @@ void report(benchmark::State& state, const Rates& rates) {
   state.counters["memory_GB/s"] = rates.memory_gb_per_s;
   state.counters["registers_GMAC/s"] = rates.registers_gmac_per_s;
   state.counters["share"] = rates.share;
+  state.counters["counted"] = rates.counted;
 }
 
 void read_memory(benchmark::State& state) {
   const WeightMemory data(std::size_t{400} << 20);
   std::ranges::fill(data.bytes(), std::byte{1});
-  double sum = 0;
-  for (auto _ : state) sum += read_bandwidth(data.bytes(), static_cast<std::uint32_t>(state.range(0)));
-  report(state, {.gb_per_s = sum / static_cast<double>(state.iterations())});
+  Team team(static_cast<unsigned>(state.range(0)));
+  team.pin();
+  const ReadingWay way = best_way(data.bytes(), team);
+  std::vector<double> rates;
+  for (auto _ : state) rates.push_back(read_rate(data.bytes(), team, way));
+  report(state, {.gb_per_s = median(rates)});
 }
 
 void dot_in_registers(benchmark::State& state) {
-  double sum = 0;
-  for (auto _ : state) sum += tandem::bench::dot_rate(chosen_set().name);
-  report(state, {.gmac_per_s = sum / static_cast<double>(state.iterations())});
+  std::vector<double> rates;
+  for (auto _ : state) rates.push_back(tandem::bench::dot_rate(chosen_set().name));
+  report(state, {.gmac_per_s = median(rates)});
 }
+
+/// Quantised and float activations of as many rows.
+class BenchActivations {
+ public:
+  BenchActivations(const KernelSet& kernels, std::uint32_t rows)
+      : rows_(rows), x_(std::size_t{rows} * kIn, 0.5f), quantised_(rows * kLayout.row_bytes()) {
+    for (std::size_t r = 0; r < rows; ++r)
+      kernels.quantise(&x_[r * kIn], kLayout, 0, kIn, &quantised_[r * kLayout.row_bytes()]);
+  }
+
+  [[nodiscard]] tandem::cpu::ProductInput input() const { return {x_.data(), quantised_.data(), kIn, rows_}; }
+
+ private:
+  static constexpr tandem::cpu::QuantisedLayout kLayout{kIn};
+  std::uint32_t rows_;
+  std::vector<float> x_;
+  std::vector<std::byte> quantised_;
+};
+
+/// Products beside what bounds them: the memory is read before and after each, the loop runs after each.
+class Samples {
+ public:
+  void add(double memory_gb_per_s, double product_s, double registers_gmac_per_s) {
+    memory_.push_back(memory_gb_per_s);
+    seconds_.push_back(product_s);
+    registers_.push_back(registers_gmac_per_s);
+  }
+
+  /// The memory after the last product.
+  void end(double memory_gb_per_s) { memory_.push_back(memory_gb_per_s); }
+
+  /// Medians, for products of so many bytes of weights and multiplications.  A product counts towards the
+  /// share if the memory was as fast after it as before, but for 15 %; where it never was, none does.
+  [[nodiscard]] Rates rates(double gigabytes, double gmacs) const {
+    std::vector<double> shares;
+    for (std::size_t i = 0; i < seconds_.size(); ++i) {
+      const auto [slow, fast] = std::minmax(memory_[i], memory_[i + 1]);
+      if (fast > 1.15 * slow) continue;
+      const double memory_s = gigabytes / ((slow + fast) / 2);
+      const double registers_s = registers_[i] > 0 ? gmacs / registers_[i] : 0;
+      shares.push_back(std::max(memory_s, registers_s) / seconds_[i]);
+    }
+    const double product_s = median(seconds_);
+    return {gigabytes / product_s, gmacs / product_s, median(memory_),
+            median(registers_),    median(shares),    static_cast<double>(shares.size())};
+  }
+
+ private:
+  std::vector<double> memory_, seconds_, registers_;
+};
 
 void multiply(benchmark::State& state, BlockType type) {
   const auto rows = static_cast<std::uint32_t>(state.range(0));
-  const auto threads = static_cast<std::uint32_t>(state.range(1));
+  Team team(static_cast<unsigned>(state.range(1)));
+  team.pin();
   const KernelSet& kernels = chosen_set();
   const BenchWeights bench(type);
   const std::span<const std::byte> weights = bench.memory.bytes();
-  const tandem::device::Matrix& w = bench.matrix;
-  const std::vector<float> x(std::size_t{rows} * kIn, 0.5f);
-  const tandem::cpu::QuantisedLayout layout{kIn};
-  const std::size_t stride = layout.row_bytes();
-  std::vector<std::byte> quantised(rows * stride);
-  for (std::size_t r = 0; r < rows; ++r)
-    kernels.quantise(&x[r * kIn], layout, 0, kIn, &quantised[r * stride]);
-  const bool floats = tandem::cpu::takes_floats(type);
-  const tandem::cpu::Activations activations{
-      floats ? reinterpret_cast<const std::byte*>(x.data()) : quantised.data(),
-      floats ? kIn * sizeof(float) : stride, rows};
+  const BenchActivations activations(kernels, rows);
   std::vector<float> y(std::size_t{rows} * kOut);
-  const auto kernel = kernels.multiply[static_cast<std::size_t>(type)];
-  double bandwidth = read_bandwidth(weights, threads) / 2, seconds = 0;
+  const tandem::cpu::Product product{&bench.matrix, y.data()};
+  const ReadingWay way = best_way(weights, team);
+  Samples samples;
   for (auto _ : state) {
-    const auto begin = std::chrono::steady_clock::now();
-    std::atomic<std::uint32_t> next{0};
-    on_threads(threads, [&] {
-      const std::uint32_t claim = claimed_outputs(rows);
-      for (std::uint32_t first = next.fetch_add(claim); first < kOut; first = next.fetch_add(claim)) {
-        kernel(w, first, claim, activations, y.data(), kOut);
-      }
+    const double memory = read_rate(weights, team, way);
+    const double seconds = team_seconds(team, [&](Team::Member& member) {
+      tandem::cpu::multiply_all(member, kernels, activations.input(), {&product, 1});
     });
     benchmark::DoNotOptimize(y.data());
-    seconds += seconds_since(begin);
+    const bool floats = tandem::cpu::takes_floats(type);
+    samples.add(memory, seconds, floats ? 0 : tandem::bench::dot_rate(kernels.name) * team.threads());
+    state.SetIterationTime(seconds);
   }
-  bandwidth += read_bandwidth(weights, threads) / 2;
-  const auto products = static_cast<double>(state.iterations());
-  const double gigabytes = products * static_cast<double>(weights.size()) / 1e9;
-  const double gmacs = products * rows * (double{kIn} * kOut / 1e9);
-  Rates rates{gigabytes / seconds, gmacs / seconds, bandwidth};
-  rates.registers_gmac_per_s = floats ? 0 : tandem::bench::dot_rate(kernels.name) * threads;
-  if (!floats || rows <= 8) rates.share = rates.gb_per_s / bandwidth;
-  if (rates.registers_gmac_per_s > 0) {
-    rates.share = std::max(rates.share, rates.gmac_per_s / rates.registers_gmac_per_s);
-  }
-  report(state, rates);
+  samples.end(read_rate(weights, team, way));
+  report(state, samples.rates(static_cast<double>(weights.size()) / 1e9, rows * (double{kIn} * kOut / 1e9)));
 }
 
 void rows_and_threads(benchmark::internal::Benchmark* bench) {
-  bench->ArgNames({"rows", "threads"})->UseRealTime()->Unit(benchmark::kMillisecond);
+  bench->ArgNames({"rows", "threads"})->UseManualTime()->Unit(benchmark::kMillisecond);
   for (const int threads : {1, 4}) {
     for (const int rows : {1, 2, 4, 8, 512}) bench->Args({rows, threads});
   }
