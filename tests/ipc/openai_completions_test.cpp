@@ -139,7 +139,7 @@ TEST(OpenaiCompletions, ScoresHaveTheSameShapeStreamedAndWhole) {
     }
   }
   EXPECT_EQ(joined, whole["logprobs"]);
-  EXPECT_EQ(streamed_text(streamed), whole["text"]);
+  EXPECT_EQ(streamed_text(streamed), whole["text"].get<std::string>());
 }
 
 /// Of 20 alternatives to each token, scores of 49,933 tokens are more than are kept at once.
