@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # cmake/lint.sh [format|tidy|deep] [JOBS]: holds the C++ sources against .clang-format and .clang-tidy; fails where they find something.
-# tidy takes sources together where the build does, so that what they include is read once, and leaves the analyzer out: ten
-# minutes of one core.  deep takes each on its own, with the analyzer: hours of one.  Not under either: .cu and tests/fuzz.
+# tidy takes sources together where the build does, so that what they include is read once, and leaves the analyzer out: six
+# minutes of one core.  deep takes each on its own, with the analyzer: many times that.  Not under either: .cu and tests/fuzz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${2:-$(nproc)}
