@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kMostBytes = std::size_t{1} << 18;
 constexpr int kDeepestGroup = 100;
+constexpr int kMostSuffixes = 8;  // each wraps what is before it, and all is walked recursively
 constexpr std::uint32_t kMostRepeats = 10'000;
 
 bool is_name_character(char c) {
@@ -117,7 +118,7 @@ class GbnfReader {
 
   void suffixes(Expression& part) {
     constexpr auto kUnlimited = Expression::kUnlimited;
-    while (true) {
+    for (int suffixes = 0; suffixes <= kMostSuffixes; ++suffixes) {
       if (take("*")) {
         part = Expression::repeat(std::move(part), 0, kUnlimited);
       } else if (take("+")) {
@@ -130,6 +131,7 @@ class GbnfReader {
         return;
       }
     }
+    fail("more than " + std::to_string(kMostSuffixes) + " suffixes");
   }
 
   void counted(Expression& part) {

@@ -50,6 +50,7 @@ class RuleFacts {
   bool add_first_rules(const Expression& e, std::set<std::string>& first) const;
   [[nodiscard]] std::vector<const RuleMap::value_type*> rules_inner_first() const;
   static void add_used_rules(const Expression& e, std::set<std::string>& used);
+  static std::size_t piece_count(const Expression& e);
   std::optional<std::size_t> inline_size(const Expression& e);
   std::optional<std::size_t> inline_size_of_rule(const std::string& rule);
 
@@ -64,7 +65,11 @@ class RuleFacts {
 
 RuleFacts::RuleFacts(const RuleMap& rules) : rules_(rules) {
   const auto inner_first = rules_inner_first();
-  for (bool grown = true; grown;) {
+  std::size_t pieces = 0;
+  for (const auto* rule : inner_first) pieces += piece_count(*rule->second);
+  bool grown = true;
+  for (std::size_t passes = 0; grown; ++passes) {
+    if (passes * pieces > kMostPieces) throw GrammarError("rules use each other in too many loops");
     grown = false;
     for (const auto* rule : inner_first) {
       if (ends(*rule->second)) grown |= ends_.insert(rule->first).second;
@@ -104,6 +109,12 @@ std::vector<const RuleMap::value_type*> RuleFacts::rules_inner_first() const {
 void RuleFacts::add_used_rules(const Expression& e, std::set<std::string>& used) {
   if (e.kind == Kind::rule) used.insert(e.text);
   for (const auto& part : e.parts) add_used_rules(part, used);
+}
+
+std::size_t RuleFacts::piece_count(const Expression& e) {
+  std::size_t count = 1;
+  for (const auto& part : e.parts) count += piece_count(part);
+  return count;
 }
 
 /// Whether some finite text is made.

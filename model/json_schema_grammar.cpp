@@ -78,6 +78,14 @@ class SchemaCompiler {
   /// to.
   std::string unique_name(const std::string& path) { return path + " " + std::to_string(++names_); }
 
+  /// `body` as a rule of its own: what comes at several places is said once.  Copies would double with every
+  /// level that schemas are nested.
+  E rule_of(const std::string& path, E body) {
+    const auto name = unique_name(path);
+    rules_.push_back({name, std::move(body)});
+    return E::rule(name);
+  }
+
   E schema(const Json& schema, const std::string& path, int depth);
   E reference(const Json& schema, const std::string& path, int depth);
   E alternatives(const Json& schema, const char* key, const std::string& path, int depth);
@@ -240,9 +248,11 @@ E SchemaCompiler::typed(const Json& schema, const std::string& path, int depth) 
   if (!type->is_array() || type->empty())
     refuse_schema(path, "\"type\" is neither a name nor a list of names");
   std::vector<E> choices;
+  std::set<std::string> names;
   for (const auto& name : *type) {
     if (!name.is_string()) refuse_schema(path, "\"type\" is neither a name nor a list of names");
-    choices.push_back(one_type(name.get_ref<const std::string&>(), schema, path, depth));
+    const auto& text = name.get_ref<const std::string&>();
+    if (names.insert(text).second) choices.push_back(one_type(text, schema, path, depth));
   }
   return E::choice(std::move(choices));
 }
@@ -294,19 +304,18 @@ E SchemaCompiler::object(const Json& schema, const std::string& path, int depth)
   }
 
   std::vector<std::pair<E, bool>> all;
-  const auto add = [&](const std::string& name, const Json& value, const std::string& where,
-                       bool is_required) {
-    all.emplace_back(json_rules::member(notation_.key(name), this->schema(value, where, depth + 1)),
-                     is_required);
-  };
   for (const auto& entry : (lists_any ? *properties : no_members()).items()) {
     const bool is_required = missing.erase(entry.key()) > 0;
-    add(entry.key(), entry.value(), path + "/properties/" + entry.key(), is_required);
+    auto value = this->schema(entry.value(), path + "/properties/" + entry.key(), depth + 1);
+    all.emplace_back(json_rules::member(notation_.key(entry.key()), std::move(value)), is_required);
   }
-  for (const auto& name : missing) {
+  if (!missing.empty()) {
     if (others != nullptr && *others == false)
-      refuse_schema(path, "requires \"" + name + "\", which it does not allow");
-    add(name, others != nullptr ? *others : Json(true), path + "/additionalProperties", true);
+      refuse_schema(path, "requires \"" + *missing.begin() + "\", which it does not allow");
+    const auto where = path + "/additionalProperties";
+    const auto value =
+        rule_of(where, this->schema(others != nullptr ? *others : Json(true), where, depth + 1));
+    for (const auto& name : missing) all.emplace_back(json_rules::member(notation_.key(name), value), true);
   }
   return json_rules::in_braces(members(all, path));
 }
@@ -345,8 +354,9 @@ E SchemaCompiler::map(const Json& schema, const std::string& path, int depth) {
   const auto* others = find(schema, "additionalProperties");
   if (others == nullptr || *others == true) return E::rule(json_rules::kObject);
   if (*others == false) return json_rules::in_braces(E::sequence({}));
-  const auto member = json_rules::member(E::rule(json_rules::kKey),
-                                         this->schema(*others, path + "/additionalProperties", depth + 1));
+  const auto where = path + "/additionalProperties";
+  auto value = this->schema(*others, where, depth + 1);
+  const auto member = rule_of(where, json_rules::member(E::rule(json_rules::kKey), std::move(value)));
   const auto more = E::repeat(json_rules::after_comma(member), 0, E::kUnlimited);
   return json_rules::in_braces(E::optional(E::sequence({member, more})));
 }
@@ -359,9 +369,7 @@ E SchemaCompiler::array(const Json& schema, const std::string& path, int depth) 
   const auto* items = find(schema, "items");
   auto item =
       items != nullptr ? this->schema(*items, path + "/items", depth + 1) : E::rule(json_rules::kValue);
-  const auto name = unique_name(path + "/items");
-  rules_.push_back({name, std::move(item)});  // said once, however often it comes
-  const auto one = E::rule(name);
+  const auto one = rule_of(path + "/items", std::move(item));
   const auto more =
       E::repeat(json_rules::after_comma(one), min > 0 ? min - 1 : 0, max ? *max - 1 : E::kUnlimited);
   auto some = E::sequence({one, more});

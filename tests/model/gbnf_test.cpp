@@ -63,6 +63,9 @@ TEST(Gbnf, SaysWhereTheMistakeIs) {
   EXPECT_THAT(error_of("root ::= <think>"), HasSubstr("tokens"));
   EXPECT_THAT(error_of("root ::= \"a\" )"), HasSubstr("end of the rule"));
   EXPECT_THAT(error_of("root ::= " + std::string(5000, '(')), HasSubstr("nested"));
+  for (const char suffix : {'*', '+', '?'}) {
+    EXPECT_THAT(error_of("root ::= \"a\"" + std::string(200'000, suffix)), HasSubstr("suffixes")) << suffix;
+  }
 }
 
 TEST(Gbnf, RefusesGrammarsThatCannotWork) {

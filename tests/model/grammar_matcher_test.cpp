@@ -348,6 +348,23 @@ TEST(GrammarMatcher, RulesMayBeWithinEachOtherNotTooDeep) {
   }
 }
 
+/// What a rule makes is known only once it is known of the one before, which comes after it: every pass over
+/// all of them tells of one more.
+TEST(GrammarMatcher, RefusesLoopsThatGoBackAndForthForLong) {
+  const Tokens tokens({"a"});
+  const auto back_and_forth = [](int count) {
+    std::string text = "root ::= r0\nr0 ::= \"a\" (r1 | \"a\")\n";
+    for (int i = 1; i <= count; ++i) {
+      text += "r" + std::to_string(i) + " ::= \"a\" (r" + std::to_string(std::min(i + 1, count)) + " | r" +
+              std::to_string(i - 1) + ")\n";
+    }
+    return text;
+  };
+  EXPECT_NO_THROW(compile(back_and_forth(100), tokens));
+  EXPECT_THAT([&] { compile(back_and_forth(2000), tokens); },
+              testing::ThrowsMessage<GrammarError>(testing::HasSubstr("loops")));
+}
+
 TEST(GrammarMatcher, RefusesToRepeatNothingForEver) {
   const Tokens tokens({"a"});
   EXPECT_THROW(compile("root ::= (((\"\"{10000}){10000}){10000}){10000} \"a\"", tokens), GrammarError);

@@ -279,5 +279,34 @@ TEST(JsonSchemaGrammar, RefusesWhatAllowsNothing) {
   EXPECT_THAT(refusal_of(deep), HasSubstr("deep"));
 }
 
+std::size_t piece_count(const Expression& e) {
+  std::size_t count = 1;
+  for (const auto& part : e.parts) count += piece_count(part);
+  return count;
+}
+
+/// Pieces of the grammar of `around` with itself, `depth` times, in the place of its S.
+std::size_t nested_piece_count(const std::string& around, int depth) {
+  std::string schema = R"({"type":"boolean"})";
+  for (int i = 0; i < depth; ++i) schema = std::string(around).replace(around.find('S'), 1, schema);
+  std::size_t count = 0;
+  for (const auto& rule : json_schema_grammar(OrderedJson::parse(schema))) count += piece_count(rule.body);
+  return count;
+}
+
+/// What comes at several places of an answer is not compiled for each: some hundred bytes of schema would
+/// take all memory there is.
+TEST(JsonSchemaGrammar, GrowsAsTheSchemaDoes) {
+  for (const auto* around :
+       {R"({"type":"object","additionalProperties":S})",
+        R"({"type":"object","required":["x","y"],"additionalProperties":S})",
+        R"({"type":["object","object"],"properties":{"x":S},"required":["x"]})",
+        R"({"type":"object","properties":{"x":S,"y":{}}})", R"({"type":"array","minItems":2,"items":S})",
+        R"({"anyOf":[S,{"type":"null"}]})"}) {
+    const auto more = nested_piece_count(around, 6) - nested_piece_count(around, 5);
+    EXPECT_EQ(nested_piece_count(around, 7) - nested_piece_count(around, 6), more) << around;
+  }
+}
+
 }  // namespace
 }  // namespace tandem::model
