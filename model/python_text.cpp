@@ -80,11 +80,26 @@ std::string float_text(double value) {
   return text.find('.') == std::string::npos ? text + ".0" : text;
 }
 
+/// Characters that format (Cf) and those for private use (Co): C libraries count them as printable, Python
+/// does not.
+bool is_format_or_private(char32_t point) {
+  using Range = std::pair<char32_t, char32_t>;  // first and last
+  constexpr std::array<Range, 24> kRanges = {
+      {{0xAD, 0xAD},       {0x600, 0x605},     {0x61C, 0x61C},     {0x6DD, 0x6DD},      {0x70F, 0x70F},
+       {0x890, 0x891},     {0x8E2, 0x8E2},     {0x180E, 0x180E},   {0x200B, 0x200F},    {0x202A, 0x202E},
+       {0x2060, 0x2064},   {0x2066, 0x206F},   {0xE000, 0xF8FF},   {0xFEFF, 0xFEFF},    {0xFFF9, 0xFFFB},
+       {0x110BD, 0x110BD}, {0x110CD, 0x110CD}, {0x13430, 0x1343F}, {0x1BCA0, 0x1BCA3},  {0x1D173, 0x1D17A},
+       {0xE0001, 0xE0001}, {0xE0020, 0xE007F}, {0xF0000, 0xFFFFD}, {0x100000, 0x10FFFD}}};
+  return std::ranges::any_of(kRanges,
+                             [point](const Range& r) { return point >= r.first && point <= r.second; });
+}
+
 /// Whether Python's notation of a text shows the character itself.
 bool is_printable(char32_t point) {
   const auto locale = unicode_locale();
   if (point < 0x80 || locale == nullptr) return point >= 0x20 && point != 0x7F;
-  return !is_space(point) && iswprint_l(static_cast<wint_t>(point), locale) != 0;
+  return !is_space(point) && !is_format_or_private(point) &&
+         iswprint_l(static_cast<wint_t>(point), locale) != 0;
 }
 
 /// \x07, \u2028 or \U0001f9ff.

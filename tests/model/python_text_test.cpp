@@ -47,6 +47,8 @@ TEST(PythonText, QuotesTextsInLists) {
   EXPECT_EQ(str(R"(["it's \"x\""])"), R"(['it\'s "x"'])");
   EXPECT_EQ(str(R"(["\\ \n \r \t \u0001 \u007f é \u00a0 \u2028"])"),
             R"(['\\ \n \r \t \x01 \x7f é \xa0 \u2028'])");
+  EXPECT_EQ(str(R"(["\u00ad\u200d\u202e\ufeff \ue000 \udb40\udc41 \u00ae"])"),
+            R"(['\xad\u200d\u202e\ufeff \ue000 \U000e0041 ®'])");
 }
 
 TEST(PythonText, KnowsWhatCountsAsTrue) {
