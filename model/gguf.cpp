@@ -23,18 +23,20 @@ constexpr std::uint64_t kMaxParts = 99'999;  // five digits in the file name
 }
 
 template <typename T>
-std::string_view kind_of(const T& value) {
+std::string kind_of(const T& value) {
   if constexpr (std::is_same_v<T, bool>) return "a bool";
   if constexpr (std::is_same_v<T, std::string_view>) return "a string";
-  if constexpr (std::is_same_v<T, MetaArray>)
-    return value.element() == MetaType::string ? "an array of strings" : "an array";
+  if constexpr (std::is_same_v<T, MetaArray>) {
+    return "an array of " + std::string(meta_type_name(value.element())) +
+           (value.element() == MetaType::string ? "s" : "");
+  }
   if constexpr (std::is_floating_point_v<T>) return "a float";
   return "an integer";
 }
 
 [[noreturn]] void fail_kind(const Header& header, std::string_view key, std::string_view expected) {
   const auto found = std::visit([](const auto& value) { return kind_of(value); }, header.find(key)->value);
-  fail_at(header, key, "is " + std::string(found) + ", expected " + std::string(expected));
+  fail_at(header, key, "is " + found + ", expected " + std::string(expected));
 }
 
 /// The array called `key`, decoded by `decode`; nothing if the key is absent.
@@ -101,9 +103,8 @@ void finish(Header& header) {
   for (std::size_t i = 1; i < header.tensors_by_name.size(); ++i) {
     const auto& tensor = header.tensors[header.tensors_by_name[i]];
     if (tensor.name == header.tensors[header.tensors_by_name[i - 1]].name) {
-      throw BadModel(
-          header.parts[tensor.part].path.empty() ? header.name : header.parts[tensor.part].path.string(),
-          tensor.offset_bytes, "tensor " + printable(tensor.name), "name occurs twice in the directory");
+      throw BadModel(header.file_of(tensor), tensor.offset_bytes, "tensor " + printable(tensor.name),
+                     "name occurs twice in the directory");
     }
   }
   header.tensor_bytes = 0;
@@ -111,7 +112,7 @@ void finish(Header& header) {
   for (const auto& tensor : header.tensors) {
     const auto total = checked_add(header.tensor_bytes, tensor.size_bytes);
     if (!total) {
-      throw BadModel(header.name, tensor.offset_bytes, "tensor " + printable(tensor.name),
+      throw BadModel(header.file_of(tensor), tensor.offset_bytes, "tensor " + printable(tensor.name),
                      "all tensors together exceed the limit of 2^64 - 1 bytes");
     }
     header.tensor_bytes = *total;
@@ -242,6 +243,11 @@ std::optional<std::vector<bool>> Header::find_booleans(std::string_view key) con
   return find_array(*this, key, "an array of bools", &MetaArray::booleans);
 }
 
+std::string Header::file_of(const TensorInfo& tensor) const {
+  const auto& path = parts[tensor.part].path;
+  return path.empty() ? name : path.string();
+}
+
 bool Header::has_data(const TensorInfo& tensor) const noexcept {
   return tensor.offset_bytes + tensor.size_bytes <= parts[tensor.part].bytes.size();
 }
@@ -249,8 +255,7 @@ bool Header::has_data(const TensorInfo& tensor) const noexcept {
 std::span<const std::byte> Header::data(const TensorInfo& tensor) const {
   const auto& part = parts[tensor.part];
   if (!has_data(tensor)) {
-    throw BadModel(part.path.empty() ? name : part.path.string(), tensor.offset_bytes,
-                   "tensor " + printable(tensor.name),
+    throw BadModel(file_of(tensor), tensor.offset_bytes, "tensor " + printable(tensor.name),
                    "data ends at byte " + std::to_string(tensor.offset_bytes + tensor.size_bytes) +
                        ", the file at byte " + std::to_string(part.bytes.size()),
                    "the file is incomplete: it can be planned, not loaded");

@@ -69,6 +69,9 @@ struct Header {
   [[nodiscard]] std::optional<std::vector<double>> find_numbers(std::string_view key) const;
   [[nodiscard]] std::optional<std::vector<bool>> find_booleans(std::string_view key) const;
 
+  /// The file that holds the tensor, for messages; `name` where a header is no file's.
+  [[nodiscard]] std::string file_of(const TensorInfo& tensor) const;
+
   /// True if all of the tensor's data is in its file.
   [[nodiscard]] bool has_data(const TensorInfo& tensor) const noexcept;
 

@@ -98,7 +98,7 @@ std::uint32_t read_vocab(const Header& header) {
   }
   const auto rows = embedding->dims[1];
   if (rows < kVocabRange.least || rows > kVocabRange.most) {
-    throw BadModel(header.name, embedding->offset_bytes, "tensor token_embd.weight",
+    throw BadModel(header.file_of(*embedding), embedding->offset_bytes, "tensor token_embd.weight",
                    std::to_string(rows) + " rows, limits are 2 and 16777216");
   }
   const auto* tokens = header.find("tokenizer.ggml.tokens");
@@ -212,7 +212,7 @@ double read_rope_base(const ModelKeys& keys, std::string_view stem, std::string_
   if (const auto base = keys.find_number(other_stem, kRopeBaseRange)) return *base;
   // Gemma 3 files leave the sliding base out by custom.
   if (stem != "rope.freq_base_swa") {
-    warnings.push_back(keys.key(stem) + " is missing: assuming " + std::to_string(standard));
+    warnings.push_back(keys.key(stem) + " is missing: assuming " + number_text(standard));
   }
   return standard;
 }
@@ -231,9 +231,8 @@ std::vector<float> read_rope_divisors(const Header& header, std::uint32_t head_d
   for (std::size_t at = 0; at < bytes.size(); at += sizeof(float)) {
     divisors.push_back(load_le<float>(bytes.data() + at));
     if (!(divisors.back() >= kLeastRopeDivisor)) {
-      throw BadModel(header.parts[tensor->part].path.string(), tensor->offset_bytes + at,
-                     "tensor rope_freqs.weight",
-                     std::to_string(divisors.back()) + ", a divisor must be at least 1");
+      throw BadModel(header.file_of(*tensor), tensor->offset_bytes + at, "tensor rope_freqs.weight",
+                     number_text(divisors.back()) + ", a divisor must be at least 1");
     }
   }
   return divisors;

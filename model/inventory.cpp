@@ -61,11 +61,11 @@ void check_tensor(const Header& header, const ExpectedTensor& expected) {
   }
   if (tensor->dims != expected.dims) {
     throw BadModel(
-        header.name, tensor->offset_bytes, field,
+        header.file_of(*tensor), tensor->offset_bytes, field,
         "shape " + shape_text(tensor->dims) + ", the metadata calls for " + shape_text(expected.dims));
   }
   if (expected.n_dims == 1 && tensor->type != TensorType::f32) {
-    throw UnsupportedModel(header.name + ": " + field + " is " +
+    throw UnsupportedModel(header.file_of(*tensor) + ": " + field + " is " +
                            std::string(tensor_type_info(tensor->type).name) + ", only F32 is read for it");
   }
 }
@@ -101,7 +101,7 @@ void check_inventory(const Header& header, const Hyperparameters& hyperparameter
   std::sort(known.begin(), known.end());
   for (const auto& tensor : header.tensors) {
     if (!is_text_tensor(tensor.name) || std::binary_search(known.begin(), known.end(), tensor.name)) continue;
-    throw UnsupportedModel(header.name + ": tensor " + printable(tensor.name) +
+    throw UnsupportedModel(header.file_of(tensor) + ": tensor " + printable(tensor.name) +
                                " is not part of a dense Gemma 3 or 4 text model of this shape",
                            "ignoring it would change the model's answers");
   }

@@ -1,15 +1,24 @@
 #include "model/model_keys.h"
 
+#include <array>
+#include <charconv>
+
 #include "model/error.h"
 
 namespace tandem::model {
 namespace {
 
-std::string limits_text(Range<std::uint32_t> range) {
-  return "limits are " + std::to_string(range.least) + " and " + std::to_string(range.most);
+template <typename T>
+std::string limits_text(Range<T> range) {
+  return "limits are " + number_text(range.least) + " and " + number_text(range.most);
 }
 
 }  // namespace
+
+std::string number_text(double number) {
+  std::array<char, 32> text{};
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), number).ptr};
+}
 
 std::optional<std::uint32_t> ModelKeys::find_uint(std::string_view stem, Range<std::uint32_t> range) const {
   const auto value = header_->find_uint(key(stem));
@@ -29,8 +38,7 @@ std::optional<double> ModelKeys::find_number(std::string_view stem, Range<double
   const auto value = header_->find_number(key(stem));
   // Written so that NaN fails.
   if (value && !(*value >= range.least && *value <= range.most)) {
-    fail(stem, std::to_string(*value) + ", limits are " + std::to_string(range.least) + " and " +
-                   std::to_string(range.most));
+    fail(stem, number_text(*value) + ", " + limits_text(range));
   }
   return value;
 }

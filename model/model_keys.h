@@ -17,6 +17,9 @@ struct Range {
   T most;
 };
 
+/// As short as it can be: 1e-12 and not 0.000000.
+std::string number_text(double number);
+
 /// Look-ups of the metadata under one architecture's prefix, with ranges.  Every failure is a BadModel that
 /// names the file, the key's offset, the key and the limit.
 class ModelKeys {

@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include "model/byte_reader.h"
 #include "model/error.h"
 #include "model/rank_tokenizer.h"
 #include "model/score_tokenizer.h"
@@ -31,7 +32,7 @@ Scheme scheme_of(const Header& header) {
   if (model == "llama") {
     return header.find_string("tokenizer.ggml.pre") == "gemma4" ? Scheme::by_rank : Scheme::by_score;
   }
-  throw UnsupportedModel(header.name + ": " + std::string(kModelKey) + " is \"" + std::string(*model) + "\"",
+  throw UnsupportedModel(header.name + ": " + std::string(kModelKey) + " is \"" + printable(*model) + "\"",
                          "Tandem knows the tokenizers of Gemma 3 (\"llama\") and Gemma 4 (\"gemma4\").");
 }
 

@@ -119,6 +119,17 @@ TEST_F(SplitModel, ATensorInTwoPartsIsRefused) {
   EXPECT_THAT(message, HasSubstr("-of-00003.gguf"));
 }
 
+TEST_F(SplitModel, TheFileOfATensorIsItsPart) {
+  const auto path = write();
+  std::filesystem::resize_file(paths_[2], parts_[2].header().size());
+  const auto header = read_header(path);
+  EXPECT_EQ(header.file_of(*header.find_tensor("b")), paths_[1].string());
+  EXPECT_EQ(header.file_of(*header.find_tensor("c")), paths_[2].string());
+  const auto bytes = parts_[1].bytes();
+  const auto parsed = parse_header("in memory", std::as_bytes(std::span(bytes)), nullptr);
+  EXPECT_EQ(parsed.file_of(*parsed.find_tensor("b")), "in memory");
+}
+
 TEST_F(SplitModel, NumbersOutOfRangeAreRefused) {
   parts_[0].keys[0] = key_value("split.no", 2, le<std::uint16_t>(3));
   EXPECT_THAT(message_of<BadModel>(write()), HasSubstr("split.no: 3 of 3 parts"));

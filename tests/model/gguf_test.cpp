@@ -120,6 +120,12 @@ TEST(Gguf, WrongKindOfValueNamesFileOffsetAndKey) {
     EXPECT_EQ(std::string(error.what()), "test.gguf: byte " + std::to_string(offset) +
                                              ": n.f32: is a float, expected an unsigned integer");
   }
+  try {
+    (void)header.find_integers("a.f32");
+    FAIL();
+  } catch (const BadModel& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("is an array of f32, expected an array of integers"));
+  }
 }
 
 TEST(Gguf, DirectoryEntriesPointAtTheirData) {

@@ -433,9 +433,16 @@ INSTANTIATE_TEST_SUITE_P(
             },
             "layer_norm_rms_epsilon: nan, limits are"),
         changed(
+            "EpsTooSmall", kGemma3,
+            [](TinyModel& m) {
+              const std::string key = "gemma3.attention.layer_norm_rms_epsilon";
+              m.set_key(key, key_f32(key, 0x1p-50F));
+            },
+            "layer_norm_rms_epsilon: 8.881784197001252e-16, limits are 1e-12 and 0.01"),
+        changed(
             "RopeBaseZero", kGemma3,
             [](TinyModel& m) { m.set_key("gemma3.rope.freq_base", key_f32("gemma3.rope.freq_base", 0)); },
-            "rope.freq_base: 0.000000, limits are"),
+            "rope.freq_base: 0, limits are 1 and 1e+12"),
         changed(
             "MoreTokensThanRows", kGemma3,
             [](TinyModel& m) {

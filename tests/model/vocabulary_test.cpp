@@ -34,6 +34,10 @@ TEST(Vocabulary, AnotherTokenizerIsUnsupported) {
   auto file = small_rank_file();
   file.model = "gpt2";
   EXPECT_THROW((void)Tokenizer::from_header(file.header()), UnsupportedModel);
+  file.model = "\x1b[31m\xff" + std::string(1000, 'x');
+  EXPECT_THAT([&] { (void)Tokenizer::from_header(file.header()); },
+              testing::ThrowsMessage<UnsupportedModel>(
+                  testing::EndsWith("is \"?[31m?" + std::string(58, 'x') + "...\"")));
 }
 
 }  // namespace
