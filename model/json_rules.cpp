@@ -13,6 +13,15 @@ using E = Expression;
 
 constexpr std::uint32_t kMostDigits = 16;
 
+/// A sequence of parts that are moved: what is in them may be most of a schema, at every level of it.
+template <typename... Part>
+E sequence_of(Part... part) {
+  std::vector<E> parts;
+  parts.reserve(sizeof...(part));
+  (parts.push_back(std::move(part)), ...);
+  return E::sequence(std::move(parts));
+}
+
 E digits(std::uint32_t min, std::uint32_t max) {
   return E::repeat(E::one_of({{'0', '9'}}), min, max);
 }
@@ -183,20 +192,19 @@ Expression number_between(std::optional<Bound> min, std::optional<Bound> max) {
 }
 
 Expression in_braces(Expression members) {
-  return E::sequence(
-      {E::literal("{"), E::rule(kSpace), std::move(members), E::rule(kSpace), E::literal("}")});
+  return sequence_of(E::literal("{"), E::rule(kSpace), std::move(members), E::rule(kSpace), E::literal("}"));
 }
 
 Expression in_brackets(Expression items) {
-  return E::sequence({E::literal("["), E::rule(kSpace), std::move(items), E::rule(kSpace), E::literal("]")});
+  return sequence_of(E::literal("["), E::rule(kSpace), std::move(items), E::rule(kSpace), E::literal("]"));
 }
 
 Expression after_comma(Expression item) {
-  return E::sequence({E::literal(","), E::rule(kSpace), std::move(item)});
+  return sequence_of(E::literal(","), E::rule(kSpace), std::move(item));
 }
 
 Expression member(Expression key, Expression value) {
-  return E::sequence({std::move(key), E::literal(":"), E::rule(kSpace), std::move(value)});
+  return sequence_of(std::move(key), E::literal(":"), E::rule(kSpace), std::move(value));
 }
 
 }  // namespace tandem::model::json_rules

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -94,12 +95,13 @@ class SchemaCompiler {
   E typed(const Json& schema, const std::string& path, int depth);
   E one_type(std::string_view type, const Json& schema, const std::string& path, int depth);
   E object(const Json& schema, const std::string& path, int depth);
-  E members(const std::vector<std::pair<E, bool>>& members, const std::string& path);
+  E members(std::vector<std::pair<E, bool>> members, const std::string& path);
   E map(const Json& schema, const std::string& path, int depth);
   E array(const Json& schema, const std::string& path, int depth);
   E string(const Json& schema, const std::string& path);
 
   std::set<std::string> types_of(const Json& schema, const std::string& path) const;
+  static std::map<std::string, std::string> required_constants(const Json& schema);
   const Json& resolve(const Json& schema, const std::string& path) const;
   static std::optional<std::uint32_t> count(const Json& schema, const char* key, std::uint32_t most,
                                             const std::string& path);
@@ -180,6 +182,23 @@ std::set<std::string> SchemaCompiler::types_of(const Json& schema, const std::st
   return types;
 }
 
+/// The properties that an object of `schema` must have and that are constant, with their values' text.
+std::map<std::string, std::string> SchemaCompiler::required_constants(const Json& schema) {
+  std::map<std::string, std::string> constants;
+  const auto* required = schema.is_object() ? find(schema, "required") : nullptr;
+  const auto* properties = schema.is_object() ? find(schema, "properties") : nullptr;
+  if (required == nullptr || properties == nullptr || !properties->is_object()) return constants;
+  std::set<std::string> names;
+  for (const auto& name : *required) {
+    if (name.is_string()) names.insert(name.get<std::string>());
+  }
+  for (const auto& [name, property] : properties->items()) {
+    const auto* value = property.is_object() ? find(property, "const") : nullptr;
+    if (value != nullptr && names.contains(name)) constants[name] = value->dump();
+  }
+  return constants;
+}
+
 /// Alternatives exclude each other if no two have a type in common, or if they are objects which require a
 /// property that is another constant in each.
 void SchemaCompiler::require_exclusive(const Json& list, const std::string& path) const {
@@ -192,23 +211,15 @@ void SchemaCompiler::require_exclusive(const Json& list, const std::string& path
   }
   if (by_type) return;
 
-  const auto constant_of = [&](const Json& item, const std::string& property) -> const Json* {
-    const auto& target = resolve(item, path);
-    const auto pointer = Json::json_pointer("/properties") / property / "const";
-    const auto* required = target.is_object() ? find(target, "required") : nullptr;
-    const bool is_required =
-        required != nullptr && std::ranges::find(*required, Json(property)) != required->end();
-    return is_required && target.contains(pointer) ? &target[pointer] : nullptr;
-  };
-  const auto& first = resolve(list[0], path);
-  const auto* properties = first.is_object() ? find(first, "properties") : nullptr;
-  for (const auto& entry : (properties != nullptr ? *properties : no_members()).items()) {
-    std::set<std::string> constants;
-    const auto is_another = [&](const Json& item) {
-      const auto* value = constant_of(item, entry.key());
-      return value != nullptr && constants.insert(value->dump()).second;
+  std::vector<std::map<std::string, std::string>> constants;
+  for (const auto& item : list) constants.push_back(required_constants(resolve(item, path)));
+  for (const auto& entry : constants.front()) {
+    std::set<std::string> values;
+    const auto is_another = [&](const auto& own) {
+      const auto found = own.find(entry.first);
+      return found != own.end() && values.insert(found->second).second;
     };
-    if (std::all_of(list.begin(), list.end(), is_another)) return;
+    if (std::ranges::all_of(constants, is_another)) return;
   }
   refuse_schema(path, "alternatives may both be true of one value", "anyOf says that this does not matter.");
 }
@@ -317,15 +328,15 @@ E SchemaCompiler::object(const Json& schema, const std::string& path, int depth)
         rule_of(where, this->schema(others != nullptr ? *others : Json(true), where, depth + 1));
     for (const auto& name : missing) all.emplace_back(json_rules::member(notation_.key(name), value), true);
   }
-  return json_rules::in_braces(members(all, path));
+  return json_rules::in_braces(members(std::move(all), path));
 }
 
 /// Members with commas between; each is required or may be left out.
-E SchemaCompiler::members(const std::vector<std::pair<E, bool>>& members, const std::string& path) {
+E SchemaCompiler::members(std::vector<std::pair<E, bool>> members, const std::string& path) {
   if (std::ranges::all_of(members, [](const auto& member) { return member.second; })) {
     std::vector<E> parts;
-    for (const auto& [member, is_required] : members) {
-      parts.push_back(parts.empty() ? member : json_rules::after_comma(member));
+    for (auto& [member, is_required] : members) {
+      parts.push_back(parts.empty() ? std::move(member) : json_rules::after_comma(std::move(member)));
     }
     return E::sequence(std::move(parts));
   }
