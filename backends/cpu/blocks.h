@@ -9,7 +9,8 @@
 // Groups of 16 have whole numbers for scales and mins, and a factor for those of a block: `unpack_factors`
 // gives to(scale[, min]) once, `unpack_scales` to(group, whole scale) and, with kHasMin, `unpack_mins`
 // to(i, whole mins) of groups 2 i, in the low half of a word, and 2 i + 1.  `unpack_quants` takes one field
-// of a block after another; `unpack_quants_in_place`, of Q2_K and Q3_K, gives group after group, which takes
+// of a block after another, so that group 2 i comes before 2 i + 1 and that before 2 i + 3;
+// `unpack_quants_in_place`, of Q2_K and Q3_K, gives group after group, which takes
 // more registers, to(group, sixteen, up): quants times 2^up, so that hardly any bits are moved.  Both groups
 // of 32 columns have the same `up`.
 //
@@ -293,6 +294,7 @@ struct Q3_K {
   }
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_quants(const Source& from, const Sink& to) {
+#pragma GCC unroll 2
     for (int part = 0; part < 2;
          ++part) {  // as in Q2_K; a byte has the third bits of all columns alike mod 32
       const auto third = from.bytes(static_cast<std::size_t>(16 * part));

@@ -3,16 +3,20 @@
 // Block types times few activation rows, as in decoding: quants go from sixteen rows of W straight into dot
 // products, nothing unpacked is written to memory.
 //
-// Limit: one row waits for memory, but for Q2_K and Q3_K on some machines, whose few bytes take more
-// instructions; more rows wait for the two ports of 512-bit arithmetic (eight rows of Q4_0: 106 instructions
-// for 32 columns) and the two of 512-bit loads, which broadcasts of activations keep as busy.  Unpacking and
-// waiting overlap only if memory is asked ahead: a core has too few instructions in flight to do both.  How
-// far and how often is part of each layout (lanes.h, repacked_source.h).  Without VNNI, products of a group
-// are added up in int16 (panel_row.h).  Tried and lost: asking further ahead in rows as they are in the file
-// (what is asked beyond the end of a stream is wasted; in planes up to nine streams gained a tenth to a fifth
-// on Zen 5 by it, sixteen lost), and asking into the second-level cache only; multiplying a group after
-// unpacking the next one; eight rows of weights that are not repacked (a panel is as fast, or faster); one
-// block at a time instead of two for four and eight rows.
+// Limit: one row waits for memory; more rows wait for the two ports of 512-bit arithmetic (eight rows of
+// Q4_0: 106 instructions for 32 columns) and the two of 512-bit loads, which broadcasts of activations keep
+// as busy.  Where panels begin amid a line (Q6_K, Q3_K), a load counts twice, so that fields are kept in
+// registers (lanes.h); the quants of Q2_K and Q3_K are multiplied where they are in their bytes, and their
+// scales make up for it.  Unpacking and waiting overlap only if memory is asked ahead: a core has too few
+// instructions in flight to do both.  How far and how often is part of each layout (lanes.h,
+// repacked_source.h).  Without VNNI, products of a group are added up in int16 (panel_row.h).  Tried and
+// lost: asking further ahead in rows as they are in the file (what is asked beyond the end of a stream is
+// wasted; in planes up to nine streams gained a tenth to a fifth on Zen 5 by it, sixteen lost), and asking
+// into the second-level cache only; multiplying a group after unpacking the next one; eight rows of weights
+// that are not repacked (a panel is as fast, or faster); one block at a time instead of two for four and
+// eight rows; two sums a row, so that dot products wait less for each other (as long, eight rows up to a
+// sixth more); Q2_K's scales by VPERMPS, a tenth fewer instructions, and its mins beside its groups (as
+// long).
 //
 // Halves in turn leave no integer sums in memory, which is 5 to 20 % of the time with 32 registers, and lost
 // as much with sixteen; a tenth with mins and eight rows; with Q6_K, 2 to 10 % where weights come from
@@ -151,22 +155,29 @@ TANDEM_INLINE void multiply_halves_in_turn(const Source& from, const PanelRow<Ki
   });
 }
 
-/// The same where registers do not hold the fields of two halves: all integer sums, then their scales.
+/// The same where registers do not hold the fields of two halves: field after field, so that the integer sums
+/// of first halves wait for those of their second halves.
 template <class Format, int N, class Source>
-TANDEM_INLINE void multiply_halves_at_once(const Source& from, const PanelRow<KindOf<Format>>* x,
-                                           F32x16 (&block)[N]) {
-  I32x16 sums[2 * kPanelGroups][N];
-  multiply_block<Format, N>(from, 0, x, sums);
+TANDEM_INLINE void multiply_halves_by_field(const Source& from, const PanelRow<KindOf<Format>>* x,
+                                            F32x16 (&block)[N]) {
   F32x16 scales[2 * kPanelGroups];
   Format::unpack_scales(
       from, [&](int group, LaneWords whole) { scales[group] = in_registers(Source::to_floats(whole)); });
   for (int n = 0; n < N; ++n) block[n] = broadcast(0.0f);
-  for (int g = 0; g < kPanelGroups; ++g) {
+  I32x16 firsts[kPanelGroups][N];
+  Format::unpack_quants(from, [&](int group, const LaneBytes& sixteen) {
+    I32x16 sum[N];
+    multiply_group_of_block<Format, N>(group, x, sum, sixteen);
+    I32x16(&first)[N] = firsts[group / 2];
     for (int n = 0; n < N; ++n) {
-      const F32x16 sum = sum_of_halves(scales[2 * g], sums[2 * g][n], scales[2 * g + 1], sums[2 * g + 1][n]);
-      block[n] = add(block[n], mul(sum, broadcast(x[n].scales[g])));
+      if (group % 2 == 0) {
+        first[n] = sum[n];
+        continue;
+      }
+      const F32x16 both = sum_of_halves(scales[group - 1], first[n], scales[group], sum[n]);
+      block[n] = add(block[n], mul(both, broadcast(x[n].scales[group / 2])));
     }
-  }
+  });
 }
 
 /// The same with quants that are scaled.
@@ -196,7 +207,7 @@ TANDEM_INLINE void add_halves(const Source& from, const PanelRow<Kind>* x, F32x1
   } else if constexpr (kSumsInRegisters >= 16 && kFewFields) {
     multiply_halves_in_turn<Format, N>(from, x, block);
   } else {
-    multiply_halves_at_once<Format, N>(from, x, block);
+    multiply_halves_by_field<Format, N>(from, x, block);
   }
   Format::unpack_factors(from, [&](LaneFloats factor, auto... min_factor) {
     const F32x16 block_factor = in_registers(Kind::kScaled ? scaled_factor<Format>(factor) : factor);
