@@ -7,12 +7,12 @@
 // `unpack_scales` gives scale and, with kHasMin, min of every group to a sink, to(group, scale[, min]).
 //
 // Groups of 16 have whole numbers for scales and mins, and a factor for those of a block: `unpack_factors`
-// gives to(scale[, min]) once, `unpack_scales` to(group, whole scale) and, with kHasMin, `unpack_mins`
-// to(i, whole mins) of groups 2 i, in the low half of a word, and 2 i + 1.  `unpack_quants` takes one field
-// of a block after another, so that group 2 i comes before 2 i + 1 and that before 2 i + 3;
-// `unpack_quants_in_place`, of Q2_K and Q3_K, gives group after group, which takes
-// more registers, to(group, sixteen, up): quants times 2^up, so that hardly any bits are moved.  Both groups
-// of 32 columns have the same `up`.
+// gives to(scale[, min]) once, `unpack_scales` to(group, whole scale) and, with kHasMin, `unpack_mins` to(i,
+// whole mins) of groups 2 i, in the low half of a word, and 2 i + 1.  `unpack_quants` takes one field of a
+// block after another, so that group 2 i comes before 2 i + 1 and that before 2 i + 3;
+// `unpack_quants_in_place`, of Q2_K and Q3_K, gives group after group, which takes more registers, to(group,
+// sixteen, up): quants times 2^up, so that hardly any bits are moved.  Both groups of 32 columns have the
+// same `up`.
 //
 // All take bytes and words from a source, whatever holds them: the source of dequantisation is one block,
 // that of the integer kernels the same block of sixteen rows at once.  Internal linkage: kernels.cpp is
