@@ -27,9 +27,11 @@
 #include "backends/cpu/team.h"
 #include "bench/dot_rate.h"
 #include "bench/random_blocks.h"
+#include "daemon/calibration/memory_speed.h"
 
 namespace {
 
+using tandem::calibration::Reading;
 using tandem::cpu::KernelSet;
 using tandem::cpu::Team;
 using tandem::device::BlockType;
@@ -112,49 +114,10 @@ double team_seconds(Team& team, const Work& work) {
   return std::reduce(seconds.begin(), seconds.end()) / team.threads();
 }
 
-/// Bytes of memory that a thread reads at a time.
-constexpr std::size_t kReadPiece = std::size_t{1} << 18;
-
-constexpr std::size_t kLine = 64;
-
-/// A way to read a piece: in so many streams, each line asked for before, once or twice.
-struct ReadingWay {
-  std::size_t streams, ahead, far_ahead;
-};
-constexpr ReadingWay kReadingWays[] = {{1, 1024, 0}, {1, 6144, 12288}, {16, 1024, 0}};
-
-template <class ReadLine>
-[[gnu::always_inline]] inline void read_lines(const std::byte* piece, const ReadingWay& way,
-                                              const ReadLine& read_line) {
-  const std::size_t stream = kReadPiece / way.streams;
-  for (std::size_t i = 0; i < stream; i += kLine) {
-    for (std::size_t s = 0; s < way.streams; ++s) {
-      const std::byte* at = piece + s * stream + i;
-      __builtin_prefetch(at + way.ahead);
-      if (way.far_ahead != 0) __builtin_prefetch(at + way.far_ahead, 0, 0);
-      read_line(at);
-    }
-  }
-}
-[[gnu::target("avx512f")]] void read_piece_512(const std::byte* piece, const ReadingWay& way) {
-  read_lines(
-      piece, way, [](const std::byte* at) __attribute__((always_inline)) {
-        asm volatile("vmovdqu64 (%0), %%zmm0" ::"r"(at) : "xmm0");
-      });
-}
-void read_piece_128(const std::byte* piece, const ReadingWay& way) {
-  read_lines(piece, way, [](const std::byte* at) {
-    for (std::size_t i = 0; i < kLine; i += 16) asm volatile("movdqu (%0), %%xmm0" ::"r"(at + i) : "xmm0");
-  });
-}
-
 /// What the memory gives, GB/s: bytes only read.
-double read_rate(std::span<const std::byte> data, Team& team, const ReadingWay& way) {
-  const auto read_piece = __builtin_cpu_supports("avx512f") ? read_piece_512 : read_piece_128;
-  const double seconds = team_seconds(team, [&](Team::Member& member) {
-    member.for_each(data.size() / kReadPiece,
-                    [&](std::size_t piece) { read_piece(&data[piece * kReadPiece], way); });
-  });
+double read_rate(std::span<const std::byte> data, Team& team, Reading reading) {
+  const double seconds =
+      team_seconds(team, [&](Team::Member& member) { tandem::calibration::read_all(member, reading, data); });
   return static_cast<double>(data.size()) / seconds / 1e9;
 }
 
@@ -164,17 +127,16 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-/// The fastest one here: machines differ.
-ReadingWay best_way(std::span<const std::byte> data, Team& team) {
-  constexpr std::size_t kRounds = 5;
-  std::vector<double> rates[std::size(kReadingWays)];
-  for (std::size_t round = 0; round < kRounds; ++round) {
-    for (std::size_t i = 0; i < std::size(kReadingWays); ++i) {
-      rates[i].push_back(read_rate(data, team, kReadingWays[i]));
-    }
+/// The fastest one here.
+Reading best_reading(std::span<const std::byte> data, Team& team) {
+  constexpr int kRounds = 5;
+  const auto all = tandem::calibration::readings();
+  std::vector<std::vector<double>> rates(all.size());
+  for (int round = 0; round < kRounds; ++round) {
+    for (std::size_t i = 0; i < all.size(); ++i) rates[i].push_back(read_rate(data, team, all[i]));
   }
-  const auto* best = std::ranges::max_element(rates, {}, median);
-  return kReadingWays[best - rates];
+  const auto best = std::ranges::max_element(rates, {}, median);
+  return all[static_cast<std::size_t>(best - rates.begin())];
 }
 
 /// What a benchmark reports; 0 where it means nothing.
@@ -202,9 +164,9 @@ void read_memory(benchmark::State& state) {
   std::ranges::fill(data.bytes(), std::byte{1});
   Team team(static_cast<unsigned>(state.range(0)));
   team.pin();
-  const ReadingWay way = best_way(data.bytes(), team);
+  const Reading reading = best_reading(data.bytes(), team);
   std::vector<double> rates;
-  for (auto _ : state) rates.push_back(read_rate(data.bytes(), team, way));
+  for (auto _ : state) rates.push_back(read_rate(data.bytes(), team, reading));
   report(state, {.gb_per_s = median(rates)});
 }
 
@@ -274,10 +236,10 @@ void multiply(benchmark::State& state, BlockType type) {
   const BenchActivations activations(kernels, rows);
   std::vector<float> y(std::size_t{rows} * kOut);
   const tandem::cpu::Product product{&bench.matrix, y.data()};
-  const ReadingWay way = best_way(weights, team);
+  const Reading reading = best_reading(weights, team);
   Samples samples;
   for (auto _ : state) {
-    const double memory = read_rate(weights, team, way);
+    const double memory = read_rate(weights, team, reading);
     const double seconds = team_seconds(team, [&](Team::Member& member) {
       tandem::cpu::multiply_all(member, kernels, activations.input(), {&product, 1});
     });
@@ -286,7 +248,7 @@ void multiply(benchmark::State& state, BlockType type) {
     samples.add(memory, seconds, floats ? 0 : tandem::bench::dot_rate(kernels.name) * team.threads());
     state.SetIterationTime(seconds);
   }
-  samples.end(read_rate(weights, team, way));
+  samples.end(read_rate(weights, team, reading));
   report(state, samples.rates(static_cast<double>(weights.size()) / 1e9, rows * (double{kIn} * kOut / 1e9)));
 }
 

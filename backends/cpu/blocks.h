@@ -201,6 +201,23 @@ struct Q8_0 {
   }
 };
 
+/// The fields of Q2_K and Q3_K with two bits of each quant, from `at` of a block on, group after group:
+/// to(group, field, i), bits 2 i and 2 i + 1 of whose bytes are the group's.  `load` gives the field at an
+/// offset.
+template <class Load, class Sink>
+[[gnu::always_inline]] inline void visit_two_bit_fields(std::size_t at, const Load& load, const Sink& to) {
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half) {
+    const auto first = load(at + 32 * static_cast<std::size_t>(half));
+    const auto second = load(at + 32 * static_cast<std::size_t>(half) + 16);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      to(8 * half + 2 * i, first, i);
+      to(8 * half + 2 * i + 1, second, i);
+    }
+  }
+}
+
 struct Q2_K {
   static constexpr device::BlockType kType = device::BlockType::q2_k;
   static constexpr int kElems = 256, kBytes = 84, kGroup = 16, kOffset = 0, kMaxQuant = 3;
@@ -238,31 +255,17 @@ struct Q2_K {
   }
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_quants_in_place(const Source& from, const Sink& to) {
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      const auto first = held(from.bytes(static_cast<std::size_t>(16 + 32 * half)));
-      const auto second = held(from.bytes(static_cast<std::size_t>(32 + 32 * half)));
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        const auto two_bits = static_cast<std::uint8_t>(3 << (2 * i));
-        to(8 * half + 2 * i, first & two_bits, 2 * i);
-        to(8 * half + 2 * i + 1, second & two_bits, 2 * i);
-      }
-    }
+    const auto load = [&](std::size_t offset) { return held(from.bytes(offset)); };
+    visit_two_bit_fields(16, load, [&](int group, const auto& four, int i) {
+      to(group, four & static_cast<std::uint8_t>(3 << (2 * i)), 2 * i);
+    });
   }
   /// Bytes whose two lowest bits are the quants.
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_fields_in_turn(const Source& from, const Sink& to) {
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      const auto first = from.bytes(static_cast<std::size_t>(16 + 32 * half));
-      const auto second = from.bytes(static_cast<std::size_t>(32 + 32 * half));
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        to(8 * half + 2 * i, moved(first, 2 * i));
-        to(8 * half + 2 * i + 1, moved(second, 2 * i));
-      }
-    }
+    const auto load = [&](std::size_t offset) { return from.bytes(offset); };
+    visit_two_bit_fields(16, load,
+                         [&](int group, const auto& four, int i) { to(group, moved(four, 2 * i)); });
   }
   /// The whole scales, four a word, with kScaleOffset added.
   static constexpr int kScaleOffset = 0;
@@ -311,38 +314,28 @@ struct Q3_K {
   }
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_quants_in_place(const Source& from, const Sink& to) {
-    const auto first_thirds = held(from.bytes(0)), second_thirds = held(from.bytes(16));
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      const auto first = held(from.bytes(static_cast<std::size_t>(32 + 32 * half)));
-      const auto second = held(from.bytes(static_cast<std::size_t>(48 + 32 * half)));
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        const int up = i < 3 ? 2 * i : 4;  // three bits more than 4 would leave the byte
-        const auto put = [&](int group, const auto& low, const auto& thirds) {
-          const auto two_bits = moved(low, 2 * i - up) & static_cast<std::uint8_t>(3 << up);
-          to(group, two_bits | (moved(thirds, 4 * half + i - 2 - up) & static_cast<std::uint8_t>(4 << up)),
-             up);
-        };
-        put(8 * half + 2 * i, first, first_thirds);
-        put(8 * half + 2 * i + 1, second, second_thirds);
-      }
-    }
+    const auto load = [&](std::size_t offset) { return held(from.bytes(offset)); };
+    const auto first_thirds = load(0), second_thirds = load(16);
+    visit_two_bit_fields(32, load, [&](int group, const auto& four, int i) {
+      const int up = i < 3 ? 2 * i : 4;  // three bits more than 4 would leave the byte
+      const auto& thirds = group % 2 == 0 ? first_thirds : second_thirds;
+      const auto two_bits = moved(four, 2 * i - up) & static_cast<std::uint8_t>(3 << up);
+      const int down = third_bit(group, i) - 2 - up;
+      to(group, two_bits | (moved(thirds, down) & static_cast<std::uint8_t>(4 << up)), up);
+    });
   }
   /// Bytes whose two lowest bits are those of the quants, and bytes whose bit `bit` is their third one.
   template <class Source, class Sink>
   [[gnu::always_inline]] static void unpack_fields_in_turn(const Source& from, const Sink& to) {
-    const auto first_third = from.bytes(0), second_third = from.bytes(16);
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      const auto first = from.bytes(static_cast<std::size_t>(32 + 32 * half));
-      const auto second = from.bytes(static_cast<std::size_t>(48 + 32 * half));
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        to(8 * half + 2 * i, moved(first, 2 * i), first_third, 4 * half + i);
-        to(8 * half + 2 * i + 1, moved(second, 2 * i), second_third, 4 * half + i);
-      }
-    }
+    const auto load = [&](std::size_t offset) { return from.bytes(offset); };
+    const auto first_thirds = load(0), second_thirds = load(16);
+    visit_two_bit_fields(32, load, [&](int group, const auto& four, int i) {
+      to(group, moved(four, 2 * i), group % 2 == 0 ? first_thirds : second_thirds, third_bit(group, i));
+    });
+  }
+  /// The bit of a byte that has the third ones of a group.
+  static constexpr int third_bit(int group, int i) {
+    return group / 8 * 4 + i;
   }
   /// The whole scales, four a word, with kScaleOffset added.
   static constexpr int kScaleOffset = 32;

@@ -37,7 +37,8 @@ void read_piece(std::span<const std::byte> piece) {
 
 /// Eight streams, as the kernels read repacked weights, and sixteen were a fifth slower on a Sapphire Rapids;
 /// on a Zen 5 front to back is faster than eight.
-constexpr std::array kReadings{&read_piece<8, 512>, &read_piece<1, 2048>, &read_piece<1, 6144, 12288>};
+constexpr std::array<Reading, 3> kReadings{&read_piece<8, 512>, &read_piece<1, 2048>,
+                                           &read_piece<1, 6144, 12288>};
 
 /// Reads with a pinned team of its own.  On a thread of its own, as pinning binds the caller too.
 double speed_of(Pace& pace, std::span<const std::byte> memory, unsigned threads) {
@@ -102,20 +103,24 @@ std::vector<unsigned> thread_counts(unsigned all) {
   return counts;
 }
 
+std::span<const Reading> readings() noexcept {
+  return kReadings;
+}
+
+void read_all(cpu::Team::Member& member, Reading reading, std::span<const std::byte> memory) noexcept {
+  member.for_each((memory.size() + kPieceBytes - 1) / kPieceBytes, [&](std::size_t i) {
+    const auto first = i * kPieceBytes;
+    reading(memory.subspan(first, std::min(kPieceBytes, memory.size() - first)));
+  });
+}
+
 double read_s(Pace& pace, cpu::Team& team, std::span<const std::byte> memory) {
-  const auto pieces = (memory.size() + kPieceBytes - 1) / kPieceBytes;
-  const auto seconds_with = [&](void (*read)(std::span<const std::byte>)) {
-    return pace.median_s([&] {
-      team.run([&](cpu::Team::Member& member) {
-        member.for_each(pieces, [&](std::size_t i) {
-          const auto first = i * kPieceBytes;
-          read(memory.subspan(first, std::min(kPieceBytes, memory.size() - first)));
-        });
-      });
-    });
-  };
   auto shortest_s = std::numeric_limits<double>::infinity();
-  for (const auto& read : kReadings) shortest_s = std::min(shortest_s, seconds_with(read));
+  for (const auto reading : readings()) {
+    const auto seconds = pace.median_s(
+        [&] { team.run([&](cpu::Team::Member& member) { read_all(member, reading, memory); }); });
+    shortest_s = std::min(shortest_s, seconds);
+  }
   return shortest_s;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <span>
 #include <vector>
 
@@ -26,6 +26,15 @@ std::size_t largest_cache_bytes();
 
 /// 1, 2, 4 ... and `all`.
 std::vector<unsigned> thread_counts(unsigned all);
+
+/// A way to read a piece of memory: in so many streams, asking for each line so far ahead.
+using Reading = void (*)(std::span<const std::byte> piece);
+
+/// All ways there are: machines differ in which one is fastest.
+std::span<const Reading> readings() noexcept;
+
+/// Reads all of `memory` once, piece by piece, shared among a team's members.
+void read_all(cpu::Team::Member& member, Reading reading, std::span<const std::byte> memory) noexcept;
 
 /// Seconds to read all of `memory` with `team`, piece by piece, in whichever way this machine reads fastest.
 double read_s(Pace& pace, cpu::Team& team, std::span<const std::byte> memory);
