@@ -76,14 +76,6 @@ int parse_and_run(int argc, char** argv) {
   return run(commands);
 }
 
-/// What is printed goes to a buffer first: that it was not written, as on a full disk, shows at the end at
-/// last.
-void flush_output() {
-  std::cout.flush();
-  if (std::cout.good() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
-  throw tandem::Error("standard output could not be written to its end");
-}
-
 }  // namespace
 
 /// Edge of the program: every error becomes a line and an exit code.
@@ -91,8 +83,8 @@ int main(int argc, char** argv) {
   tandem::ipc::occupy_standard_streams();
   try {
     const int code = parse_and_run(argc, argv);
-    flush_output();
-    return code;
+    if (tandem::ipc::standard_output_is_written()) return code;
+    throw tandem::Error("standard output could not be written to its end");
   } catch (const tandem::model::BadModel& error) {
     return report(error, tandem::cli::kBadModel);
   } catch (const tandem::model::UnsupportedModel& error) {

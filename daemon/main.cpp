@@ -11,10 +11,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <pthread.h>
 #include <string>
 #include <vector>
 
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include "backends/cpu/affinity.h"
@@ -22,6 +22,7 @@
 #include "daemon/config.h"
 #include "daemon/engine/engine.h"
 #include "daemon/engine/plan_executor.h"
+#include "daemon/log.h"
 #include "daemon/machine_choice.h"
 #include "daemon/model_card.h"
 #include "daemon/options.h"
@@ -97,12 +98,18 @@ void give_back_large_memory() {
   ::mallopt(M_MMAP_THRESHOLD, kLargeBytes);
 }
 
-void set_up_log(const std::string& level) {
-  auto logger = spdlog::stderr_color_mt("tandemd");
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
-  logger->set_level(spdlog::level::from_str(level));
-  logger->flush_on(spdlog::level::info);
-  spdlog::set_default_logger(std::move(logger));
+/// A team's member computes attention with tiles on its stack, half a MiB and more of them.  Threads get as
+/// much as `ulimit -s` says, which may be less.
+void give_threads_their_stack() {
+  constexpr std::size_t kLeastBytes = std::size_t{8} << 20;
+  pthread_attr_t attributes;
+  if (::pthread_getattr_default_np(&attributes) != 0) return;
+  std::size_t bytes = 0;
+  ::pthread_attr_getstacksize(&attributes, &bytes);
+  if (bytes < kLeastBytes && ::pthread_attr_setstacksize(&attributes, kLeastBytes) == 0) {
+    ::pthread_setattr_default_np(&attributes);
+  }
+  ::pthread_attr_destroy(&attributes);
 }
 
 void log_access(const ipc::AccessRecord& record) {
@@ -272,13 +279,13 @@ void serve(const Config& config) {
 }
 
 int fail(ExitCode code, const std::string& what, const std::string& hint = {}) {
-  std::fprintf(stderr, "tandemd: %s\n", what.c_str());
-  if (!hint.empty()) std::fprintf(stderr, "  %s\n", hint.c_str());
+  say_why_it_ends(what, hint);
   return code;
 }
 
 int run(const Options& options) {
   try {
+    give_threads_their_stack();
     const auto file = options.config ? read_config_file(*options.config) : nlohmann::json::object();
     const auto config = make_config(file, options.flags);
     if (options.task == Task::measure_memory) {
@@ -322,8 +329,11 @@ int run(const Options& options) {
 }  // namespace tandem::daemon
 
 int main(int argc, char** argv) {
-  tandem::ipc::occupy_standard_streams();
-  const auto options = tandem::daemon::read_options(argc, argv);
-  if (const auto* const code = std::get_if<int>(&options)) return *code;
-  return tandem::daemon::run(std::get<tandem::daemon::Options>(options));
+  using namespace tandem;
+  ipc::occupy_standard_streams();
+  const auto options = daemon::read_options(argc, argv);
+  const auto* const ended = std::get_if<int>(&options);
+  const int code = ended != nullptr ? *ended : daemon::run(std::get<daemon::Options>(options));
+  if (ipc::standard_output_is_written() || code != daemon::kDone) return code;
+  return daemon::fail(daemon::kFailed, "standard output could not be written to its end");
 }

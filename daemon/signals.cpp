@@ -41,7 +41,9 @@ void explain_bus_errors() noexcept {
 Signals::Signals(std::function<void(int count)> on_signal) : on_signal_(std::move(on_signal)) {
   const auto set = ending_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  // Writing fails instead: to a client that left, and to a log that may not grow (RLIMIT_FSIZE).
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   thread_ = std::thread([this, set] {
     for (int count = 1;; ++count) {
       int signal = 0;

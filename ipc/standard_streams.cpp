@@ -1,6 +1,8 @@
 #include "ipc/standard_streams.h"
 
+#include <cstdio>
 #include <fcntl.h>
+#include <iostream>
 #include <unistd.h>
 #include <utility>
 
@@ -13,6 +15,11 @@ void occupy_standard_streams() noexcept {
     // The lowest free number is given out, so those before are taken.
     if (::fcntl(stream, F_GETFD) < 0 && ::open("/dev/null", mode) != stream) return;
   }
+}
+
+bool standard_output_is_written() {
+  std::cout.flush();
+  return std::cout.good() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
 }
 
 }  // namespace tandem::ipc

@@ -7,4 +7,8 @@ namespace tandem::ipc {
 /// printed.
 void occupy_standard_streams() noexcept;
 
+/// For its end: what is printed goes to a buffer first, and that it could not be written, as on a full disk,
+/// shows here at last.
+[[nodiscard]] bool standard_output_is_written();
+
 }  // namespace tandem::ipc

@@ -1,0 +1,91 @@
+"""What whoever runs the daemon as a service may meet: the journal, full disks, limits of the shell."""
+
+import contextlib
+import re
+import subprocess
+
+import pytest
+
+from daemon import BUILD, REFERENCE, Daemon, tandem
+
+MODEL = REFERENCE / "gemma4_8l.gguf"
+
+
+def lines_of(daemon):
+    """The log of a daemon that has answered once and ended."""
+    with daemon:
+        assert daemon.complete(prompt="hello", max_tokens=2)["choices"]
+        daemon.process.terminate()
+        assert daemon.process.wait(20) == 0
+        return daemon.log.read_text().splitlines()
+
+
+def stream_of(path):
+    """What systemd puts into JOURNAL_STREAM where it reads this file."""
+    path.touch()
+    return f"{path.stat().st_dev}:{path.stat().st_ino}"
+
+
+def test_the_journal_gets_levels_and_no_times(monkeypatch):
+    daemon = Daemon(MODEL, "--log-level", "debug")
+    monkeypatch.setenv("JOURNAL_STREAM", stream_of(daemon.log))
+    lines = lines_of(daemon)
+    assert all(re.match(r"<[467]>[a-zA-Z]", line) for line in lines), lines
+    assert "<6>ready" in lines
+    assert any(line.startswith("<7>") and "/v1/completions" in line for line in lines)
+
+
+def test_another_stream_than_the_journals_gets_times(monkeypatch, tmp_path):
+    monkeypatch.setenv("JOURNAL_STREAM", stream_of(tmp_path / "other"))
+    lines = lines_of(Daemon(MODEL))
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3} (info|warning) ", line) for line in lines), lines
+
+
+def test_the_journal_learns_why_a_daemon_did_not_start(monkeypatch, tmp_path):
+    log = tmp_path / "log"
+    monkeypatch.setenv("JOURNAL_STREAM", stream_of(log))
+    with log.open("w") as stderr:
+        ended = subprocess.run([BUILD / "tandemd", "--model", tmp_path / "none.gguf"], stderr=stderr, timeout=20, check=False)
+    assert ended.returncode == 1
+    assert log.read_text() == f"<3>tandemd: {tmp_path}/none.gguf: no such file\n"
+
+
+@contextlib.contextmanager
+def limited(limit, folder, log):
+    """A tandemd under a limit of the shell's; the path of its socket."""
+    socket = folder / "tandem.sock"
+    command = f'ulimit {limit}; exec "$0" "$@"'
+    flags = ["--no-calibrate", "--model", MODEL, "--socket", socket]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(["sh", "-c", command, BUILD / "tandemd", *flags], stderr=stderr)
+    try:
+        waited = tandem("wait", "--timeout", "20", "--socket", socket)
+        assert waited.returncode == 0, waited.stderr
+        yield socket
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("limit", ["-s 256", "-f 0", "-n 16", "-l 0", "-c 0"])
+def test_it_serves_under_limits_of_the_shell(limit, tmp_path):
+    with limited(limit, tmp_path, tmp_path / "log") as socket:
+        ran = tandem("run", "--max-tokens", "4", "--socket", socket, "hello")
+        assert ran.returncode == 0, ran.stderr
+
+
+def test_it_serves_where_the_log_cannot_be_written(tmp_path):
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    with limited("-c 0", tmp_path, full) as socket:
+        assert tandem("run", "--max-tokens", "4", "--socket", socket, "hello").returncode == 0
+
+
+@pytest.mark.parametrize("flags", [["--help"], ["--version"], ["--manual", "tandemd"], ["--completions", "bash"]])
+def test_what_cannot_be_printed_is_told(flags):
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([BUILD / "tandemd", *flags], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+    assert ended.returncode == 4
+    assert "could not be written" in ended.stderr
