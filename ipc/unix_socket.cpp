@@ -126,7 +126,8 @@ std::string default_socket_path() {
 
 std::string default_socket_path(uid_t uid, const char* xdg_runtime_dir) {
   if (uid == 0) return "/run/tandem/tandem.sock";
-  if (xdg_runtime_dir != nullptr && *xdg_runtime_dir != '\0') {
+  // The XDG rules: a path that is not absolute is as good as none.
+  if (xdg_runtime_dir != nullptr && *xdg_runtime_dir == '/') {
     return std::string(xdg_runtime_dir) + "/tandem/tandem.sock";
   }
   const std::string fallback = "/run/user/" + std::to_string(uid);

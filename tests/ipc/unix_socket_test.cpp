@@ -62,6 +62,7 @@ TEST(DefaultSocketPath, FollowsTheUser) {
   EXPECT_EQ(default_socket_path(1000, "/run/user/1000"), "/run/user/1000/tandem/tandem.sock");
   EXPECT_THROW(default_socket_path(4'000'000, nullptr), SocketError);
   EXPECT_THROW(default_socket_path(4'000'000, ""), SocketError);
+  EXPECT_THROW(default_socket_path(4'000'000, "relative/folder"), SocketError);
 }
 
 TEST(UnixListener, IsForItsUserOnlyByDefault) {
