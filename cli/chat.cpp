@@ -29,7 +29,7 @@ constexpr const char* kHelp =
     "  /system TEXT      what the model is told before everything; without TEXT nothing\n"
     "  /save FILE        keep the conversation; /load FILE goes on with it\n"
     "  /clear            forget what was said; settings stay\n"
-    "  /bye              leave; so does Ctrl-D\n"
+    "  /bye              leave; so do /exit, /quit and Ctrl-D\n"
     "A \\ at the end of a line goes on with the next; \"\"\" begins and ends a text of several lines.\n"
     "Ctrl-C stops an answer.\n";
 
@@ -134,7 +134,7 @@ class Chat {
   bool obey(const std::string& line) {
     const auto [command, rest] = split(trimmed(line));
     try {
-      if (command == "/bye") return false;
+      if (command == "/bye" || command == "/exit" || command == "/quit") return false;
       const auto found = commands_.find(command);
       if (found == commands_.end()) throw unknown(command);
       found->second(rest);

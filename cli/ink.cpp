@@ -16,13 +16,16 @@ std::string_view variable(const char* name) {
 
 }  // namespace
 
+bool can_draw() {
+  return isatty(STDOUT_FILENO) == 1 && variable("TERM") != "dumb";
+}
+
 planner::Ink ink_for(const std::string& choice) {
   if (choice == "always") return planner::Ink::colour;
   if (choice == "never") return planner::Ink::plain;
   if (choice != "auto")
     throw planner::BadQuestion("--color \"" + choice + "\" must be auto, always or never");
-  const bool unwanted = !variable("NO_COLOR").empty() || variable("TERM") == "dumb";
-  return !unwanted && isatty(STDOUT_FILENO) == 1 ? planner::Ink::colour : planner::Ink::plain;
+  return can_draw() && variable("NO_COLOR").empty() ? planner::Ink::colour : planner::Ink::plain;
 }
 
 void add_color_option(CLI::App& app, std::string& choice, const std::string& help) {

@@ -5,7 +5,6 @@
 #include <memory>
 #include <poll.h>
 #include <string>
-#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
@@ -89,7 +88,7 @@ int run(const TopOptions& options) {
     print(fetched_status(client), options, ink);
     return kOk;
   }
-  if (options.json || ::isatty(STDOUT_FILENO) == 0) return print_for_ever(client, options, ink);
+  if (options.json || !can_draw()) return print_for_ever(client, options, ink);
   const int signal = watch(client, ink);
   if (signal == 0) return kOk;
   if (signal == SIGINT) return kInterrupted;
@@ -100,8 +99,10 @@ int run(const TopOptions& options) {
 
 Command top_command(CLI::App& parent) {
   auto* app = parent.add_subcommand("top", "Watch what the daemon does: memory, layers, speed, requests");
-  app->footer(std::string("Drawn once a second; q ends it. Without a terminal, picture after picture.\n") +
-              kDaemonExitCodes);
+  app->footer(
+      std::string(
+          "Drawn once a second; q ends it. Without a terminal, or at a dumb one, picture after picture.\n") +
+      kDaemonExitCodes);
   const auto options = std::make_shared<TopOptions>();
   add_socket_option(*app, options->socket);
   app->add_flag("--once", options->once, "print one picture and end");

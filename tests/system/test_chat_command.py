@@ -89,7 +89,8 @@ def test_a_conversation_that_fills_the_context_can_be_cleared(daemon):
 
 def test_the_end_and_bye_end_it(daemon):
     assert piped(daemon, "").returncode == 0
-    assert piped(daemon, "/bye\n/nonsense\n").returncode == 0
+    for command in ("/bye", "/exit", "/quit"):
+        assert piped(daemon, command + "\n/nonsense\n").returncode == 0
     helped = piped(daemon, "/help\n/clear\n")
     for command in ("/set", "/system", "/save", "/load", "/clear", "/bye"):
         assert command in helped.stdout

@@ -114,7 +114,14 @@ def test_colour_can_be_turned_off(daemon):
 
     assert colours()
     assert not colours(NO_COLOR="1")
-    assert not colours(TERM="dumb")
+
+
+def test_at_a_dumb_terminal_pictures_follow_one_another(daemon):
+    with top(daemon, TERM="dumb") as terminal:
+        for _ in range(2):
+            assert "\x1b" not in terminal.expect("no requests\r\n")
+        terminal.type("\x03")
+        assert terminal.end() == 130
 
 
 def test_a_daemon_that_ends_is_told_and_the_terminal_is_as_before():
