@@ -10,10 +10,8 @@
 #include "cli/child_daemon.h"
 #include "cli/child_task.h"
 #include "cli/commands.h"
-#include "cli/manual/description.h"
 #include "ipc/client.h"
 #include "model/error.h"
-#include "planner/names.h"
 #include "planner/size_text.h"
 
 namespace tandem::cli {
@@ -27,8 +25,7 @@ struct BenchOptions {
   std::uint32_t runs = 5;
   std::uint32_t seed = 1;
   std::uint32_t threads = 0;
-  std::string kv_type = "f16";
-  std::string cpu_weights = "repacked";
+  StorageOptions storage;
   bool json = false;
 };
 
@@ -143,9 +140,9 @@ std::vector<Result> measure_all(const BenchOptions& options, ipc::Client& client
 Measured measure_daemon(const BenchOptions& options) {
   const auto longest = *std::max_element(options.prompts_tok.begin(), options.prompts_tok.end());
   const auto start = std::chrono::steady_clock::now();
-  const ChildDaemon daemon({"--model", options.model, "--sequences", "1", "--kv-type", options.kv_type,
-                            "--cpu-weights", options.cpu_weights, "--context",
-                            std::to_string(longest + options.generate_tok), "--threads",
+  const ChildDaemon daemon({"--model", options.model, "--sequences", "1", "--kv-type",
+                            options.storage.kv_type, "--cpu-weights", options.storage.cpu_weights,
+                            "--context", std::to_string(longest + options.generate_tok), "--threads",
                             std::to_string(options.threads)});
   Measured measured;
   measured.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -176,7 +173,7 @@ void print_json(const BenchOptions& options, const Measured& measured) {
   const ipc::OrderedJson out{{"model", options.model},
                              {"threads", measured.memory.threads},
                              {"cores", measured.memory.cores},
-                             {"kv_type", options.kv_type},
+                             {"kv_type", options.storage.kv_type},
                              {"runs", options.runs},
                              {"most_tok", options.generate_tok},
                              {"memory_gb_per_s", measured.memory.gb_per_s},
@@ -196,7 +193,7 @@ std::string threads_text(const Memory& memory) {
 
 void print_text(const BenchOptions& options, const Measured& measured) {
   std::printf("%s: %s, KV in %s; loaded in %.2f s, %s resident\n", options.model.c_str(),
-              threads_text(measured.memory).c_str(), options.kv_type.c_str(), measured.load_s,
+              threads_text(measured.memory).c_str(), options.storage.kv_type.c_str(), measured.load_s,
               planner::short_size(measured.resident_bytes).c_str());
   std::printf("memory is read at %.1f GB/s; at most %u tokens generated, %u runs after one to warm up\n",
               measured.memory.gb_per_s, options.generate_tok, options.runs);
@@ -244,12 +241,7 @@ Command bench_command(CLI::App& parent) {
                   "CPU threads; 0: one for each physical core; more share the cores, which is slower")
       ->type_name("COUNT")
       ->capture_default_str();
-  app->add_option("--kv-type", options->kv_type, "element type of KV")
-      ->type_name(manual::choice_of(planner::kKvTypeNames))
-      ->capture_default_str();
-  app->add_option("--cpu-weights", options->cpu_weights, "how the CPU's matrices lie in memory")
-      ->type_name(manual::choice_of(planner::kCpuWeightsNames))
-      ->capture_default_str();
+  add_storage_options(*app, options->storage);
   app->add_flag("--json", options->json, "print JSON");
   return {app, [options] { return bench(*options); }};
 }

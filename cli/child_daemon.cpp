@@ -16,9 +16,11 @@
 
 #include "cli/child_task.h"
 #include "cli/command.h"
+#include "cli/manual/description.h"
 #include "ipc/client.h"
 #include "ipc/unix_socket.h"
 #include "model/error.h"
+#include "planner/names.h"
 
 namespace tandem::cli {
 
@@ -57,6 +59,15 @@ void handle_ending(void (*from)(int), void (*to)(int)) {
 }
 
 }  // namespace
+
+void add_storage_options(CLI::App& app, StorageOptions& storage) {
+  app.add_option("--kv-type", storage.kv_type, "element type of KV")
+      ->type_name(manual::choice_of(planner::kKvTypeNames))
+      ->capture_default_str();
+  app.add_option("--cpu-weights", storage.cpu_weights, "how the CPU's matrices lie in memory")
+      ->type_name(manual::choice_of(planner::kCpuWeightsNames))
+      ->capture_default_str();
+}
 
 ChildDaemon::ChildDaemon(const std::vector<std::string>& flags)
     : directory_(private_directory()),

@@ -7,9 +7,20 @@
 #include <sys/types.h>
 #include <vector>
 
+#include <CLI/CLI.hpp>
+
 #include "ipc/unix_socket.h"
 
 namespace tandem::cli {
+
+/// How a measured daemon keeps what it computes with.
+struct StorageOptions {
+  std::string kv_type = "f16";
+  std::string cpu_weights = "repacked";
+};
+
+/// --kv-type and --cpu-weights, which set `storage`.
+void add_storage_options(CLI::App& app, StorageOptions& storage);
 
 /// A tandemd of one's own, for commands that measure: it has a private socket and ends with this object, and
 /// with this process however that ends.  Ctrl-C leaves nothing behind.  One at a time.

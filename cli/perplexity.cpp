@@ -8,11 +8,9 @@
 #include "cli/child_daemon.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
-#include "cli/manual/description.h"
 #include "ipc/client.h"
 #include "model/error.h"
 #include "model/text_file.h"
-#include "planner/names.h"
 
 namespace tandem::cli {
 
@@ -22,8 +20,7 @@ struct PerplexityOptions {
   std::string model;
   std::string text;
   std::uint32_t context_tok = 512;
-  std::string kv_type = "f16";
-  std::string cpu_weights = "repacked";
+  StorageOptions storage;
   bool json = false;
 };
 
@@ -81,9 +78,9 @@ Score score_text(ipc::Client& client, const std::string& text, std::uint32_t con
 
 int perplexity(const PerplexityOptions& options) {
   const auto text = read_text(options.text);
-  const ChildDaemon daemon({"--model", options.model, "--sequences", "1", "--kv-type", options.kv_type,
-                            "--cpu-weights", options.cpu_weights, "--context",
-                            std::to_string(options.context_tok)});
+  const ChildDaemon daemon({"--model", options.model, "--sequences", "1", "--kv-type",
+                            options.storage.kv_type, "--cpu-weights", options.storage.cpu_weights,
+                            "--context", std::to_string(options.context_tok)});
   ipc::Client client(daemon.socket());
   const auto score = score_text(client, text, options.context_tok);
   if (score.tokens == 0) throw Error(options.text + ": too short to predict anything");
@@ -95,7 +92,7 @@ int perplexity(const PerplexityOptions& options) {
                                {"text", options.text},
                                {"text_bytes", text.size()},
                                {"context_tok", options.context_tok},
-                               {"kv_type", options.kv_type},
+                               {"kv_type", options.storage.kv_type},
                                {"scored_tok", score.tokens},
                                {"bits_per_byte", bits_per_byte},
                                {"bits_per_token", bits_per_token},
@@ -121,12 +118,7 @@ Command perplexity_command(CLI::App& parent) {
       ->type_name("TOKENS")
       ->capture_default_str()
       ->check(CLI::Range(8U, 1U << 20U));
-  app->add_option("--kv-type", options->kv_type, "element type of KV")
-      ->type_name(manual::choice_of(planner::kKvTypeNames))
-      ->capture_default_str();
-  app->add_option("--cpu-weights", options->cpu_weights, "how the CPU's matrices lie in memory")
-      ->type_name(manual::choice_of(planner::kCpuWeightsNames))
-      ->capture_default_str();
+  add_storage_options(*app, options->storage);
   app->add_flag("--json", options->json, "print JSON");
   return {app, [options] { return perplexity(*options); }};
 }

@@ -22,24 +22,11 @@ ChatRole read_role(Fields& fields, const std::string& where) {
 std::string read_part(const Json& part, const std::string& where) {
   Fields fields(part, where + ".");
   const auto type = fields.text("type").value_or("");
-  if (type != "text" && type != "refusal") {
-    refuse_field(where, "is of type '" + type + "'; only text is read here, no images, sound or files");
-  }
+  if (type != "text" && type != "refusal") refuse_openai_part(where, type);
   const auto text = fields.text(type);
   fields.refuse_others();
   if (!text) refuse_field(where + "." + type, "is required");
   return *text;
-}
-
-ChatMessage::Content read_content(const Json* content, const std::string& where) {
-  if (content == nullptr) return {};
-  if (content->is_string()) return content->get<std::string>();
-  if (!content->is_array()) refuse_field(where, "must be a string or an array of parts");
-  std::vector<std::string> parts;
-  for (const Json& part : *content) {
-    parts.push_back(read_part(part, where + "[" + std::to_string(parts.size()) + "]"));
-  }
-  return parts;
 }
 
 /// Arguments come as text; some clients send nothing for none.
@@ -100,7 +87,7 @@ ChatMessage read_message(const Json& json, const std::string& where, std::size_t
   Fields fields(json, where + ".");
   ChatMessage message;
   message.role = read_role(fields, where);
-  message.content = read_content(fields.value("content"), where + ".content");
+  message.content = read_openai_content(fields.value("content"), where + ".content", read_part);
   const auto name = fields.text("name");
   if (message.role == ChatRole::assistant) read_assistant(fields, where, json_depth, message);
   if (message.role == ChatRole::tool) {
@@ -125,6 +112,22 @@ ChatTool read_chat_tool(const Json& json, const std::string& where) {
 }
 
 }  // namespace
+
+ChatMessage::Content read_openai_content(const Json* content, const std::string& where,
+                                         const PartReader& read_part) {
+  if (content == nullptr) return {};
+  if (content->is_string()) return content->get<std::string>();
+  if (!content->is_array()) refuse_field(where, "must be a string or an array of parts");
+  std::vector<std::string> parts;
+  for (const Json& part : *content) {
+    parts.push_back(read_part(part, where + "[" + std::to_string(parts.size()) + "]"));
+  }
+  return parts;
+}
+
+void refuse_openai_part(const std::string& where, const std::string& type) {
+  refuse_field(where, "is of type '" + type + "'; only text is read here, no images, sound or files");
+}
 
 std::vector<ChatMessage> read_openai_messages(const Json* messages, std::size_t json_depth) {
   if (messages == nullptr) refuse_field("messages", "is required");

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "ipc/chat.h"
@@ -9,6 +11,14 @@
 namespace tandem::ipc {
 
 // Members of POST /v1/chat/completions about what is said.  All throw RequestError 400 naming the member.
+
+/// Content as a string or as an array of parts, each of which `read_part` reads or refuses; none for nullptr.
+using PartReader = std::function<std::string(const Json& part, const std::string& where)>;
+ChatMessage::Content read_openai_content(const Json* content, const std::string& where,
+                                         const PartReader& read_part);
+
+/// A part of a type that is not read.
+[[noreturn]] void refuse_openai_part(const std::string& where, const std::string& type);
 
 /// "messages": content as a string or as parts of type text; what is no text is refused by its type.
 std::vector<ChatMessage> read_openai_messages(const Json* messages, std::size_t json_depth);

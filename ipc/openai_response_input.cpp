@@ -22,9 +22,7 @@ std::string read_part(const Json& part, const std::string& where) {
   const auto type = fields.text("type").value_or("");
   const bool is_text = type == "input_text" || type == "output_text" || type == "summary_text" ||
                        type == "reasoning_text" || type == "text";
-  if (!is_text && type != "refusal") {
-    refuse_field(where, "is of type '" + type + "'; only text is read here, no images, sound or files");
-  }
+  if (!is_text && type != "refusal") refuse_openai_part(where, type);
   auto text = required_text(fields, is_text ? "text" : "refusal", where);
   for (const char* name : {"annotations", "logprobs"}) fields.value(name);
   fields.refuse_others();
@@ -32,14 +30,7 @@ std::string read_part(const Json& part, const std::string& where) {
 }
 
 ChatMessage::Content read_content(const Json* content, const std::string& where) {
-  if (content == nullptr) return {};
-  if (content->is_string()) return content->get<std::string>();
-  if (!content->is_array()) refuse_field(where, "must be a string or an array of parts");
-  std::vector<std::string> parts;
-  for (const Json& part : *content) {
-    parts.push_back(read_part(part, where + "[" + std::to_string(parts.size()) + "]"));
-  }
-  return parts;
+  return read_openai_content(content, where, read_part);
 }
 
 std::string joined(const ChatMessage::Content& content) {
