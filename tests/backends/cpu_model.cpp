@@ -29,6 +29,32 @@ std::size_t pool_of(const CpuModelOptions& options) {
 
 }  // namespace
 
+ChunkRows::ChunkRows(std::span<const Chunk> chunks, const std::vector<std::vector<std::uint32_t>>& pages) {
+  for (const Chunk& chunk : chunks) {
+    const auto rows = static_cast<std::uint32_t>(chunk.tokens.size());
+    sequences.push_back({chunk.slot, count(), rows, chunk.first_position, chunk.first_key,
+                         pages.at(chunk.slot).data(), chunk.draft_rows, chunk.accepted_rows});
+    tokens.insert(tokens.end(), chunk.tokens.begin(), chunk.tokens.end());
+  }
+}
+
+std::vector<std::uint32_t> ChunkRows::all() const {
+  std::vector<std::uint32_t> rows(count());
+  std::iota(rows.begin(), rows.end(), 0U);
+  return rows;
+}
+
+std::vector<float> in_chunks(std::span<const std::int32_t> tokens, std::size_t chunk_tok,
+                             const std::function<std::vector<float>(std::span<const Chunk>)>& step) {
+  std::vector<float> all;
+  for (std::size_t at = 0; at < tokens.size(); at += chunk_tok) {
+    const Chunk chunk{0, at, tokens.subspan(at, std::min(chunk_tok, tokens.size() - at))};
+    const std::vector<float> logits = step({&chunk, 1});
+    all.insert(all.end(), logits.begin(), logits.end());
+  }
+  return all;
+}
+
 CpuModel::CpuModel(const std::string& gguf_name, const CpuModelOptions& options)
     : CpuModel(model::read_header(reference_path(gguf_name)), options) {}
 
@@ -44,35 +70,19 @@ CpuModel::CpuModel(model::Header header, const CpuModelOptions& options)
 }
 
 std::vector<float> CpuModel::step(std::span<const Chunk> chunks) {
-  std::vector<device::SequenceRows> sequences;
-  std::vector<std::int32_t> tokens;
-  for (const Chunk& chunk : chunks) {
-    const auto first_row = static_cast<std::uint32_t>(tokens.size());
-    const auto rows = static_cast<std::uint32_t>(chunk.tokens.size());
-    sequences.push_back({chunk.slot, first_row, rows, chunk.first_position, chunk.first_key,
-                         pages_.at(chunk.slot).data(), chunk.draft_rows, chunk.accepted_rows});
-    tokens.insert(tokens.end(), chunk.tokens.begin(), chunk.tokens.end());
-  }
-  const auto rows = static_cast<std::uint32_t>(tokens.size());
+  const ChunkRows chunk_rows(chunks, pages_);
+  const auto rows = chunk_rows.count();
   x_.assign(std::size_t{rows} * hyper_.width, NAN);
-  head_stage_->embed(tokens.data(), rows, x_.data());
-  const device::MicroBatch batch{sequences.data(), static_cast<std::uint32_t>(sequences.size()), rows};
-  stage_->step(batch, x_.data());
-  std::vector<std::uint32_t> indices(rows);
-  std::iota(indices.begin(), indices.end(), 0u);
+  head_stage_->embed(chunk_rows.tokens.data(), rows, x_.data());
+  stage_->step(chunk_rows.batch(), x_.data());
+  const auto indices = chunk_rows.all();
   std::vector<float> logits(std::size_t{rows} * hyper_.vocab, NAN);
   head_stage_->logits(x_.data(), indices.data(), rows, logits.data());
   return logits;
 }
 
 std::vector<float> CpuModel::run(std::span<const std::int32_t> tokens, std::size_t chunk_tok) {
-  std::vector<float> all;
-  for (std::size_t at = 0; at < tokens.size(); at += chunk_tok) {
-    const Chunk chunk{0, at, tokens.subspan(at, std::min(chunk_tok, tokens.size() - at))};
-    const std::vector<float> logits = step({&chunk, 1});
-    all.insert(all.end(), logits.begin(), logits.end());
-  }
-  return all;
+  return in_chunks(tokens, chunk_tok, [this](std::span<const Chunk> chunks) { return step(chunks); });
 }
 
 void CpuModel::make_units(const CpuModelOptions& options) {

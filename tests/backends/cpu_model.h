@@ -50,6 +50,25 @@ struct Chunk {
   std::uint32_t accepted_rows = 0;  ///< likewise
 };
 
+/// The rows of a micro-batch of chunks, with the page tables of their slots.
+struct ChunkRows {
+  ChunkRows(std::span<const Chunk> chunks, const std::vector<std::vector<std::uint32_t>>& pages);
+
+  [[nodiscard]] std::uint32_t count() const noexcept { return static_cast<std::uint32_t>(tokens.size()); }
+  [[nodiscard]] device::MicroBatch batch() const noexcept {
+    return {sequences.data(), static_cast<std::uint32_t>(sequences.size()), count()};
+  }
+  /// The number of every row.
+  [[nodiscard]] std::vector<std::uint32_t> all() const;
+
+  std::vector<device::SequenceRows> sequences;
+  std::vector<std::int32_t> tokens;
+};
+
+/// What `step` gives for a sequence from position 0 in slot 0, `chunk_tok` tokens a micro-batch.
+std::vector<float> in_chunks(std::span<const std::int32_t> tokens, std::size_t chunk_tok,
+                             const std::function<std::vector<float>(std::span<const Chunk>)>& step);
+
 /// A whole model on the CPU backend in memory of its own: caches start out as NaN, pages lie in scrambled
 /// order, every buffer has exactly the size that device.h gives it.
 class CpuModel {

@@ -86,12 +86,8 @@ TEST(Changes, PricesRaiseTheBoundOfMostCountsToWhatTheyNeed) {
 }
 
 TEST(Changes, StopWhereNoTriesAreLeft) {
-  const auto subject = planner_test::catalogue_subject("gemma3-27b-q4_k_m");
-  const Workload workload;
-  const auto machine = builtin_machine("default");
-  const auto space = search_space(subject.input, Budget{}, workload, machine, Device::cuda0, std::nullopt);
-  const auto step = step_costs(subject.input, workload, machine, Device::cuda0, {1, 2048, 1});
-  const CaseCosts costs{&space, &space.cases.front(), &step, Timing::serial};
+  const planner_test::LargeSearch large({}, 1);
+  const auto costs = large.costs(Timing::serial);
   const auto kinds = unit_kinds(costs);
   Sides sides(costs.units());
   for (std::size_t i = 0; i < sides.size(); ++i) sides[i] = i % 3 == 0 ? 1 : 0;

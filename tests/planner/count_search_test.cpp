@@ -35,16 +35,12 @@ TEST(CountSearch, FindsTheFastestOfAllPlacementsOfACase) {
   EXPECT_GT(cases, 900);
 }
 
-/// Gemma 3 27B in Q4_K_M where it just fits: six kinds of units, both devices busy at once.
-struct LargeCase {
-  planner_test::Subject subject = planner_test::catalogue_subject("gemma3-27b-q4_k_m");
-  Workload workload;
-  MachineProfile machine = builtin_machine("default");
-  Budget budget{std::uint64_t{15284} << 20U, std::numeric_limits<std::uint64_t>::max(), 0, 0};
-  SearchSpace space = search_space(subject.input, budget, workload, machine, Device::cuda0, std::nullopt);
-  StepCosts step = step_costs(subject.input, workload, machine, Device::cuda0, {1, 2048, 2});
+/// A large model where it just fits, both devices busy at once.
+struct LargeCase : planner_test::LargeSearch {
+  LargeCase()
+      : LargeSearch({std::uint64_t{15284} << 20U, std::numeric_limits<std::uint64_t>::max(), 0, 0}, 2) {}
 
-  [[nodiscard]] CaseCosts costs() const { return {&space, &space.cases.front(), &step, Timing::overlapped}; }
+  [[nodiscard]] CaseCosts costs() const { return LargeSearch::costs(Timing::overlapped); }
 };
 
 TEST(CountSearch, GoesThroughMillionsOfCountsOfALargeModel) {

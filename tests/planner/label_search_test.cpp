@@ -96,13 +96,8 @@ TEST(LabelSearch, FindsSomethingWithFewAbreast) {
 }
 
 TEST(LabelSearch, StopsWhereNoLabelsAreLeft) {
-  const auto subject = planner_test::catalogue_subject("gemma3-27b-q4_k_m");
-  const Workload workload;
-  const auto machine = builtin_machine("default");
-  const Budget budget{std::uint64_t{8} << 30U, Budget{}.ram_bytes, 0, 0};
-  const auto space = search_space(subject.input, budget, workload, machine, Device::cuda0, std::nullopt);
-  const auto step = step_costs(subject.input, workload, machine, Device::cuda0, {1, 2048, 1});
-  const CaseCosts costs{&space, &space.cases.front(), &step, Timing::serial};
+  const planner_test::LargeSearch large({std::uint64_t{8} << 30U, Budget{}.ram_bytes, 0, 0}, 1);
+  const auto costs = large.costs(Timing::serial);
   std::vector<Sides> tried;
   const auto bounds = Bound::good_ones(costs, planner_test::kUnknownPs, tried);
   LabelLimits left{100};

@@ -23,6 +23,12 @@ SmallSearch random_small_search(std::mt19937& random, std::uint32_t most_layers)
   return search;
 }
 
+LargeSearch::LargeSearch(const planner::Budget& budget, std::uint32_t step_sequences)
+    : space(planner::search_space(subject.input, budget, workload, machine, planner::Device::cuda0,
+                                  std::nullopt)),
+      step(planner::step_costs(subject.input, workload, machine, planner::Device::cuda0,
+                               {1, 2048, step_sequences})) {}
+
 std::vector<Sides> all_sides(std::size_t units) {
   std::vector<Sides> all;
   for (std::uint32_t bits = 0; bits < 1U << units; ++bits) {

@@ -45,6 +45,21 @@ bool allows(const planner::CaseCosts& costs, const Sides& sides);
 /// The least time of a placement that the case allows and that fits, all tried.
 std::optional<planner::Picoseconds> least_ps(const planner::CaseCosts& costs);
 
+/// Gemma 3 27B in Q4_K_M, with six kinds of units.
+struct LargeSearch {
+  LargeSearch(const planner::Budget& budget, std::uint32_t step_sequences);
+
+  [[nodiscard]] planner::CaseCosts costs(planner::Timing timing) const {
+    return {&space, &space.cases.front(), &step, timing};
+  }
+
+  Subject subject = catalogue_subject("gemma3-27b-q4_k_m");
+  planner::Workload workload;
+  planner::MachineProfile machine = planner::builtin_machine("default");
+  planner::SearchSpace space;
+  planner::StepCosts step;
+};
+
 inline constexpr std::array kTimings{planner::Timing::serial, planner::Timing::overlapped};
 
 /// More than any placement takes, so that a search below it wants whatever fits.

@@ -42,12 +42,8 @@ TEST(UnitCounts, TakeWhatAWalkThroughAnyPlacementOfThemTakes) {
 }
 
 TEST(UnitCounts, TellUnitsApartByBytesAndTimes) {
-  const auto subject = planner_test::catalogue_subject("gemma3-27b-q4_k_m");
-  const Workload workload;
-  const auto machine = builtin_machine("default");
-  const auto space = search_space(subject.input, Budget{}, workload, machine, Device::cuda0, std::nullopt);
-  const auto step = step_costs(subject.input, workload, machine, Device::cuda0, {1, 2048, 1});
-  const CaseCosts costs{&space, &space.cases.front(), &step, Timing::serial};
+  const planner_test::LargeSearch large({}, 1);
+  const auto costs = large.costs(Timing::serial);
   const auto kinds = unit_kinds(costs);
   // Attention that slides or does not, and FFNs, each with and without Q6_K tensors.
   ASSERT_EQ(kinds.kinds.size(), 6U);
@@ -56,8 +52,8 @@ TEST(UnitCounts, TellUnitsApartByBytesAndTimes) {
   EXPECT_EQ(units, 2 * 62U);
   for (std::size_t i = 0; i < costs.units(); ++i) {
     const auto& kind = kinds.kinds[kinds.of_unit[i]];
-    EXPECT_EQ(kind.bytes.vram_bytes, space.units[i].vram_bytes);
-    EXPECT_EQ(kind.unit_ps, step.unit_ps[i]);
+    EXPECT_EQ(kind.bytes.vram_bytes, large.space.units[i].vram_bytes);
+    EXPECT_EQ(kind.unit_ps, large.step.unit_ps[i]);
   }
 }
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import socket
 import subprocess
 
@@ -18,13 +17,8 @@ OTHER_KEY = "bob-0123456789abcdef"
 PAGE = "http://localhost:3000"
 
 
-def url_of(daemon):
-    """Where the daemon's log says that it listens."""
-    return re.search(r"listening on (http://\S+)", daemon.log.read_text()).group(1)
-
-
 def port_of(daemon):
-    return url_of(daemon).rsplit(":", 1)[1]
+    return daemon.tcp_url().rsplit(":", 1)[1]
 
 
 def key_file(folder, mode=0o600):
@@ -76,13 +70,13 @@ def test_there_is_no_port_unless_asked_for():
 
 def test_curl_completes(open_port):
     body = json.dumps({"prompt": "ab", "max_tokens": 4, "temperature": 0})
-    status, _, text = curl(url_of(open_port) + "/v1/completions", "-H", "Content-Type: application/json", "-d", body)
+    status, _, text = curl(open_port.tcp_url() + "/v1/completions", "-H", "Content-Type: application/json", "-d", body)
     assert status == 200
     assert json.loads(text)["usage"]["completion_tokens"] <= 4
 
 
 def test_the_openai_client_needs_its_base_url_only(open_port, monkeypatch):
-    monkeypatch.setenv("OPENAI_BASE_URL", url_of(open_port) + "/v1")
+    monkeypatch.setenv("OPENAI_BASE_URL", open_port.tcp_url() + "/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "unused")
     client = openai.OpenAI(max_retries=0)
     whole = client.completions.create(model="any", prompt="hello", max_tokens=20, temperature=0).choices[0].text
@@ -93,7 +87,7 @@ def test_the_openai_client_needs_its_base_url_only(open_port, monkeypatch):
 
 
 def test_its_own_names_are_served_and_others_are_not(open_port):
-    url = url_of(open_port) + "/health"
+    url = open_port.tcp_url() + "/health"
     for host in (f"localhost:{port_of(open_port)}", f"127.0.0.1:{port_of(open_port)}", f"[::1]:{port_of(open_port)}"):
         assert curl(url, "-H", f"Host: {host}")[0] == 200
     for host in ("evil.example", f"evil.example:{port_of(open_port)}", "localhost", "localhost:1"):
@@ -105,7 +99,7 @@ def test_its_own_names_are_served_and_others_are_not(open_port):
 
 
 def test_pages_from_elsewhere_are_refused(open_port):
-    url = url_of(open_port) + "/v1/completions"
+    url = open_port.tcp_url() + "/v1/completions"
     for origin in ("http://evil.example", "null", "https://127.0.0.1:" + port_of(open_port)):
         status, head, body = curl(url, "-H", f"Origin: {origin}", "-d", '{"prompt": "x"}')
         assert status == 403
@@ -114,13 +108,13 @@ def test_pages_from_elsewhere_are_refused(open_port):
         status, head, _ = curl(url, "-X", "OPTIONS", "-H", f"Origin: {origin}", "-H", "Access-Control-Request-Method: POST")
         assert status == 403
         assert "access-control-allow-origin" not in head
-    status, head, _ = curl(url_of(open_port) + "/health", "-H", f"Origin: {url_of(open_port)}")
+    status, head, _ = curl(open_port.tcp_url() + "/health", "-H", f"Origin: {open_port.tcp_url()}")
     assert status == 200
     assert "access-control" not in head
 
 
 def test_a_configured_page_may_call(keyed_port):
-    url = url_of(keyed_port) + "/v1/models"
+    url = keyed_port.tcp_url() + "/v1/models"
     preflight = ["-X", "OPTIONS", "-H", f"Origin: {PAGE}", "-H", "Access-Control-Request-Method: GET"]
     status, head, _ = curl(url, *preflight, "-H", "Access-Control-Request-Headers: authorization")
     assert status == 200
@@ -132,7 +126,7 @@ def test_a_configured_page_may_call(keyed_port):
 
 
 def test_without_its_key_nobody_is_served(keyed_port):
-    url = url_of(keyed_port) + "/v1/models"
+    url = keyed_port.tcp_url() + "/v1/models"
     for headers in ([], ["-H", "Authorization: Bearer wrong"], ["-H", "X-Api-Key: wrong"], ["-H", f"Authorization: {KEY}"]):
         status, head, body = curl(url, *headers)
         assert status == 401
@@ -141,8 +135,8 @@ def test_without_its_key_nobody_is_served(keyed_port):
     assert curl(url, "-H", f"X-Api-Key: {KEY}")[0] == 200
     assert curl(url, "-H", f"Authorization: Bearer {OTHER_KEY}", "-H", "Host: box.lan")[0] == 200
     with pytest.raises(openai.AuthenticationError):
-        openai.OpenAI(base_url=url_of(keyed_port) + "/v1", api_key="wrong", max_retries=0).models.list()
-    assert openai.OpenAI(base_url=url_of(keyed_port) + "/v1", api_key=KEY, max_retries=0).models.list().data
+        openai.OpenAI(base_url=keyed_port.tcp_url() + "/v1", api_key="wrong", max_retries=0).models.list()
+    assert openai.OpenAI(base_url=keyed_port.tcp_url() + "/v1", api_key=KEY, max_retries=0).models.list().data
 
 
 def test_the_socket_needs_no_key(keyed_port):
@@ -151,7 +145,7 @@ def test_the_socket_needs_no_key(keyed_port):
 
 def test_a_key_ends_its_owners_requests_only(keyed_port):
     def client(key):
-        return httpx.Client(base_url=url_of(keyed_port), headers={"Authorization": f"Bearer {key}"}, timeout=60)
+        return httpx.Client(base_url=keyed_port.tcp_url(), headers={"Authorization": f"Bearer {key}"}, timeout=60)
 
     body = {"prompt": "hello", "max_tokens": 250, "temperature": 0, "stream": True}
     with client(KEY) as alice, client(OTHER_KEY) as bob, alice.stream("POST", "/v1/completions", json=body) as answer:
@@ -165,7 +159,7 @@ def test_a_key_ends_its_owners_requests_only(keyed_port):
 
 
 def test_keys_are_neither_logged_nor_shown(keyed_port):
-    curl(url_of(keyed_port) + "/health", "-H", f"X-Api-Key: {KEY}")
+    curl(keyed_port.tcp_url() + "/health", "-H", f"X-Api-Key: {KEY}")
     assert KEY not in keyed_port.log.read_text()
     assert KEY not in keyed_port.client.get("/metrics").text
 
@@ -223,7 +217,7 @@ def test_keys_without_a_port_are_a_mistake(tmp_path):
 def test_leaving_ends_the_request():
     with Daemon(MODEL, "--context", "8192", "--listen", "127.0.0.1:0") as daemon:
         body = {"prompt": "hello", "max_tokens": 8000, "temperature": 0, "stream": True}  # repeats itself for ever
-        with httpx.Client(base_url=url_of(daemon), timeout=60) as client:
+        with httpx.Client(base_url=daemon.tcp_url(), timeout=60) as client:
             with client.stream("POST", "/v1/completions", json=body) as answer:
                 lines = answer.iter_lines()  # kept: its end would close the stream
                 next(lines)

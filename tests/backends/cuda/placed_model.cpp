@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 
 #include "backends/cpu/dequantise.h"
 #include "backends/cuda/accelerator.h"
@@ -75,29 +74,20 @@ PlacedModel::PlacedModel(const std::string& gguf_name, const CpuModelOptions& op
 }
 
 std::vector<float> PlacedModel::step(std::span<const Chunk> chunks) {
-  std::vector<device::SequenceRows> sequences;
-  std::vector<std::int32_t> tokens;
-  for (const Chunk& chunk : chunks) {
-    const auto first_row = static_cast<std::uint32_t>(tokens.size());
-    const auto rows = static_cast<std::uint32_t>(chunk.tokens.size());
-    sequences.push_back({chunk.slot, first_row, rows, chunk.first_position, chunk.first_key,
-                         pages_.at(chunk.slot).data(), chunk.draft_rows, chunk.accepted_rows});
-    tokens.insert(tokens.end(), chunk.tokens.begin(), chunk.tokens.end());
-  }
-  const auto rows = static_cast<std::uint32_t>(tokens.size());
-  const device::MicroBatch batch{sequences.data(), static_cast<std::uint32_t>(sequences.size()), rows};
+  const test_support::ChunkRows chunk_rows(chunks, pages_);
+  const auto rows = chunk_rows.count();
+  const auto batch = chunk_rows.batch();
   x_.assign(std::size_t{rows} * shape_.width, NAN);
   accelerator_->begin(batch);
   bool on_device = head_on_device_;
-  head_->embed(tokens.data(), rows, on_device ? x_on_device_ : x_.data());
+  head_->embed(chunk_rows.tokens.data(), rows, on_device ? x_on_device_ : x_.data());
   for (const auto& placed : stages_) {
     if (placed.on_device != on_device) carry(placed.on_device, rows);
     on_device = placed.on_device;
     placed.stage->step(batch, on_device ? x_on_device_ : x_.data());
   }
   if (head_on_device_ != on_device) carry(head_on_device_, rows);
-  std::vector<std::uint32_t> indices(rows);
-  std::iota(indices.begin(), indices.end(), 0u);
+  const auto indices = chunk_rows.all();
   std::vector<float> logits(std::size_t{rows} * host_.hyper().vocab, NAN);
   if (!head_on_device_) {
     head_->logits(x_.data(), indices.data(), rows, logits.data());
@@ -110,13 +100,8 @@ std::vector<float> PlacedModel::step(std::span<const Chunk> chunks) {
 }
 
 std::vector<float> PlacedModel::run(std::span<const std::int32_t> tokens, std::size_t chunk_tok) {
-  std::vector<float> all;
-  for (std::size_t at = 0; at < tokens.size(); at += chunk_tok) {
-    const Chunk chunk{0, at, tokens.subspan(at, std::min(chunk_tok, tokens.size() - at))};
-    const std::vector<float> logits = step({&chunk, 1});
-    all.insert(all.end(), logits.begin(), logits.end());
-  }
-  return all;
+  return test_support::in_chunks(tokens, chunk_tok,
+                                 [this](std::span<const Chunk> chunks) { return step(chunks); });
 }
 
 void PlacedModel::carry(bool to_device, std::uint32_t rows) {
