@@ -35,15 +35,9 @@ __device__ __forceinline__ float add_term(float sum, const GroupScales& w, const
   return sum;
 }
 
-/// The 32 columns from 32 * `group` on of row `out`.
 template <class Format>
-__device__ __forceinline__ void unpack_group(const Weights& w, std::uint32_t out, std::uint32_t group,
-                                             Columns32& columns) {
-  const std::uint32_t groups = w.in / 32;
-  constexpr unsigned kGroups = Format::kElems / 32;  // of a block
-  const Planes planes{w.data, std::uint64_t{w.out} * (groups / kGroups)};
-  const std::uint64_t number = std::uint64_t{out} * groups + group;
-  Format::unpack(planes, number / kGroups, static_cast<unsigned>(number % kGroups), columns);
+__device__ __forceinline__ Planes planes_of(const Weights& w) {
+  return {w.data, std::uint64_t{w.out} * (w.in / Format::kElems)};
 }
 
 }  // namespace tandem::cuda

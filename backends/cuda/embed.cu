@@ -22,13 +22,11 @@ struct Table {
 template <class Format>
 __global__ void __launch_bounds__(kThreads) embed_blocks(Table table, const std::int32_t* tokens, float* x) {
   const std::uint32_t groups = table.width / 32;
-  constexpr unsigned kGroups = Format::kElems / 32;  // of a block
-  const Planes planes{table.data, std::uint64_t{table.vocab} * (groups / kGroups)};
+  const Planes planes{table.data, std::uint64_t{table.vocab} * (table.width / Format::kElems)};
   const auto token = static_cast<std::uint64_t>(tokens[blockIdx.x]);
   for (std::uint32_t group = threadIdx.x; group < groups; group += kThreads) {
-    const std::uint64_t number = token * groups + group;
     Columns32 columns;
-    Format::unpack(planes, number / kGroups, static_cast<unsigned>(number % kGroups), columns);
+    unpack_group<Format>(planes, token * groups + group, columns);
     float* to = x + std::uint64_t{blockIdx.x} * table.width + 32 * group;
     for (int i = 0; i < 32; ++i) {
       const std::uint32_t byte = columns.quants[i / 4] >> (8 * (i % 4)) & 255;

@@ -13,7 +13,7 @@ namespace tandem::cuda {
 struct QuantisedRows {
   std::int8_t* quants = nullptr;  ///< (rows, in), at a multiple of 16 bytes
   float* scales = nullptr;        ///< (rows, in / 32)
-  std::int16_t* sums = nullptr;   ///< (rows, in / 16)
+  std::int16_t* sums = nullptr;   ///< (rows, in / 16), at a multiple of 4 bytes
 
   /// Rows of `in` elements in `bytes`, which hold `rows` * `in` / 32 * 40 bytes.
   static QuantisedRows in_bytes(std::byte* bytes, std::uint32_t rows, std::uint32_t in) noexcept;
@@ -32,7 +32,8 @@ constexpr bool takes_floats(device::BlockType type) noexcept {
 }
 
 /// y (rows, w.out) = x W^T.  `w` lies on the device in planes (plane_layout.h), of a known type, `in` a
-/// multiple of its block and of 8.  What a row gives does not depend on the other rows.
+/// multiple of its block and of 8, fewer than 2^32 blocks.  What a row gives does not depend on the other
+/// rows.
 void multiply(Stream& stream, const device::Matrix& w, const ProductInput& input, float* y);
 
 }  // namespace tandem::cuda

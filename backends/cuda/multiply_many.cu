@@ -54,7 +54,8 @@ __device__ __forceinline__ std::uint32_t signed_quants(std::uint32_t four) {
 template <class Format>
 __device__ __forceinline__ void stage(const Weights& w, std::uint32_t out, std::uint32_t group, Staged& to) {
   Columns32 columns;
-  unpack_group<Format>(w, out < w.out ? out : w.out - 1, group, columns);
+  const std::uint64_t row = out < w.out ? out : w.out - 1;
+  unpack_group<Format>(planes_of<Format>(w), row * (w.in / 32) + group, columns);
   for (std::uint32_t& four : columns.quants) four = signed_quants<Format>(four);
   auto* quants = reinterpret_cast<Bits128*>(to.quants[lane_id()]);
   quants[0] = {columns.quants[0], columns.quants[1], columns.quants[2], columns.quants[3]};
