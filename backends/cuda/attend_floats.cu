@@ -21,6 +21,8 @@ __device__ __forceinline__ void load_chunk(const std::byte* row, std::uint64_t f
 template <unsigned kDims>
 class Floats {
  public:
+  static constexpr unsigned kBlocksOfSm = 2;
+
   /// With the three tiles at head_dim 512 just under the 99 KiB that a block has on 8.6, 8.9 and 12.0.
   using Softmax = cuda::Softmax<kKeys>;
 
@@ -47,16 +49,17 @@ class Floats {
     }
   }
 
-  /// K and V of a block; zeros where there is no key.
-  __device__ void load(const AttendStep& attention, const Queries& queries, const KeyBlock& block) const {
+  /// K and V of the sixteen positions from `first` on; zeros where there is no key.
+  __device__ void load(const AttendStep& attention, const Queries& queries, std::uint64_t first,
+                       const KeyRows& rows) const {
     const device::AttentionHalf& half = attention.half;
     const std::uint32_t chunks = half.head_dim / 2 / kChunk;  // of half a head
 #pragma unroll 1
     for (std::uint32_t i = threadIdx.x; i < kKeys * chunks; i += kAttendThreads) {
       const std::uint32_t slot = i / chunks, element = i % chunks * kChunk;
       float keys[2][kChunk] = {}, values[2][kChunk] = {};
-      if (block.has(block.first + slot)) {
-        load_pairs(attention, queries, block.first + slot, element, keys, values);
+      if (rows.of[slot] != nullptr) {
+        load_pairs(attention.half, rows.of[slot], queries.kv_head, first + slot, element, keys, values);
       }
       for (unsigned e = 0; e < 2 * kChunk; ++e) {
         const std::uint32_t at = element + e % kChunk + e / kChunk * (half.head_dim / 2);
@@ -137,21 +140,20 @@ class Floats {
   }
 
  private:
-  /// Elements from `element` on, and their partners half a head further.
-  __device__ void load_pairs(const AttendStep& attention, const Queries& queries, std::uint64_t position,
-                             std::uint32_t element, float (&keys)[2][kChunk],
+  /// Elements from `element` on of a position's row, and their partners half a head further.
+  __device__ void load_pairs(const device::AttentionHalf& half, const std::byte* row, std::uint32_t kv_head,
+                             std::uint64_t position, std::uint32_t element, float (&keys)[2][kChunk],
                              float (&values)[2][kChunk]) const {
-    const device::AttentionHalf& half = attention.half;
-    const std::byte* row = kv_row(attention, queries.sequence, position);
     const bool keeps_keys = half.kv.layout == device::KvLayout::separate;
     const std::uint64_t values_at = keeps_keys ? std::uint64_t{half.kv_heads} * half.head_dim : 0;
     for (unsigned part = 0; part < 2; ++part) {
-      const std::uint64_t at =
-          std::uint64_t{queries.kv_head} * half.head_dim + element + part * (half.head_dim / 2);
+      const std::uint64_t at = std::uint64_t{kv_head} * half.head_dim + element + part * (half.head_dim / 2);
       load_chunk(row, values_at + at, values[part]);
       if (keeps_keys) load_chunk(row, at, keys[part]);
     }
-    if (!keeps_keys) derive_keys(half, position, element, values, keys);
+    if (keeps_keys) return;
+    const auto rate = [&half](std::uint32_t i) { return turns_per_position(half.inv_freq[i]); };
+    derive_keys(half, rate, position, element, values, keys);
   }
 
   float* queries_;  ///< (16, head_dim)

@@ -7,7 +7,8 @@
 // rows, by another kernel after as many blocks as there are parts.
 //
 // An Arithmetic has tiles of queries, keys and values in shared memory, its Softmax, and Sums: a thread's
-// elements of the sums over keys of weight * value.
+// elements of the sums over keys of weight * value.  kBlocksOfSm bounds its registers: so many blocks fit an
+// SM.
 
 #include "backends/cuda/attend.h"
 #include "backends/cuda/attend_grid.h"
@@ -18,7 +19,7 @@ namespace tandem::cuda {
 
 constexpr float kMinusInfinity = -INFINITY;
 
-/// Length of the parts that the keys of a query at `position` are cut into.
+/// Length of the parts that the keys of a query at `position` are cut into, a power of two.
 __host__ __device__ __forceinline__ std::uint64_t part_length(std::uint64_t position, std::uint64_t window,
                                                               std::uint32_t max_splits) {
   if (max_splits < kFewestSplits) return std::uint64_t{1} << 62;
@@ -67,6 +68,11 @@ struct KeyBlock {
   __device__ bool has(std::uint64_t position) const { return position >= begin && position < end; }
 };
 
+/// The KV rows of a block of keys; null where there is no key.
+struct KeyRows {
+  const std::byte* of[kKeys];
+};
+
 /// The KV row of a position: in staging if it belongs to this micro-batch, else in the cache.
 __device__ __forceinline__ const std::byte* kv_row(const AttendStep& attention, const StepRow& sequence,
                                                    std::uint64_t position) {
@@ -77,18 +83,26 @@ __device__ __forceinline__ const std::byte* kv_row(const AttendStep& attention, 
   return kv.rows + kv_cell(kv, attention.step, sequence, position) * kv.row_bytes;
 }
 
+/// Finds the rows of a block of keys, each once for all threads: it takes divisions of 64 bits.
+__device__ __forceinline__ void find_rows(const AttendStep& attention, const StepRow& sequence,
+                                          const KeyBlock& keys, KeyRows& rows) {
+  if (threadIdx.x >= kKeys) return;
+  const std::uint64_t position = keys.first + threadIdx.x;
+  rows.of[threadIdx.x] = keys.has(position) ? kv_row(attention, sequence, position) : nullptr;
+}
+
 /// K from the one cached vector (model-spec 2.5): it times the norm weight, rotated; for kChunk elements from
-/// `element` on and their partners half a head further.
-template <unsigned kChunk>
-__device__ __forceinline__ void derive_keys(const device::AttentionHalf& half, std::uint64_t position,
-                                            std::uint32_t element, const float (&values)[2][kChunk],
-                                            float (&keys)[2][kChunk]) {
+/// `element` on and their partners half a head further.  `rate(i)` is what the angle of pair i grows by with
+/// each position (turns_per_position), 0 = not rotated.
+template <unsigned kChunk, class Rate>
+__device__ __forceinline__ void derive_keys(const device::AttentionHalf& half, const Rate& rate,
+                                            std::uint64_t position, std::uint32_t element,
+                                            const float (&values)[2][kChunk], float (&keys)[2][kChunk]) {
   for (unsigned e = 0; e < kChunk; ++e) {
     keys[0][e] = values[0][e] * half.k_norm[element + e];
     keys[1][e] = values[1][e] * half.k_norm[element + e + half.head_dim / 2];
-    const double inv_freq = half.inv_freq[element + e];
-    if (inv_freq == 0) continue;
-    rotate_pair(position, turns_per_position(inv_freq), &keys[0][e], &keys[1][e]);
+    const std::uint64_t turns = rate(element + e);
+    if (turns != 0) rotate_pair(position, turns, &keys[0][e], &keys[1][e]);
   }
 }
 
@@ -159,23 +173,28 @@ __device__ void go_through_keys(const AttendStep& attention, const Queries& quer
                                 std::uint64_t end, const Arithmetic& arithmetic,
                                 typename Arithmetic::Softmax& softmax, typename Arithmetic::Sums* total,
                                 typename Arithmetic::Sums& sums) {
+  auto& rows = block_variable<KeyRows>();
+  const std::uint64_t first_block = begin / kKeys * kKeys;
   arithmetic.start(attention, queries);
+  find_rows(attention, queries.sequence, {first_block, begin, end}, rows);
   const unsigned q = threadIdx.x / kLanesOfQuery;
+  const std::uint64_t length =
+      total != nullptr ? part_length(queries.position(q), attention.half.window, attention.max_splits) : 0;
   if (threadIdx.x < kQueries) {
     softmax.peak[threadIdx.x] = softmax.total_peak[threadIdx.x] = kMinusInfinity;
     softmax.weight[threadIdx.x] = softmax.total_weight[threadIdx.x] = 0;
   }
+  sync_threads();
 #pragma unroll 1
-  for (std::uint64_t first = begin / kKeys * kKeys; first < end; first += kKeys) {
+  for (std::uint64_t first = first_block; first < end; first += kKeys) {
     const KeyBlock keys{first, begin, end};
-    arithmetic.load(attention, queries, keys);
+    arithmetic.load(attention, queries, first, rows);
     sync_threads();
+    find_rows(attention, queries.sequence, {first + kKeys, begin, end}, rows);
     arithmetic.score(attention, queries, softmax);
     if (threadIdx.x % kLanesOfQuery == 0) {
-      const std::uint64_t length =
-          part_length(queries.position(q), attention.half.window, attention.max_splits);
       softmax.part_scale[q] = 0;
-      if (total != nullptr && first % length == 0) end_part(softmax, q);
+      if (total != nullptr && (first & (length - 1)) == 0) end_part(softmax, q);
     }
     sync_threads();
     take_scores(attention, queries, keys, Arithmetic::weight_unit(attention), q, softmax);
@@ -239,7 +258,8 @@ __device__ void attend_part(const AttendStep& attention, const Queries& queries,
 }
 
 template <class Arithmetic, bool kSplits>
-__global__ void __launch_bounds__(kAttendThreads) attend_tile(AttendStep attention, AttendGrid grid) {
+__global__ void __launch_bounds__(kAttendThreads, Arithmetic::kBlocksOfSm)
+    attend_tile(AttendStep attention, AttendGrid grid) {
   auto& softmax = block_variable<typename Arithmetic::Softmax>();
   const device::AttentionHalf& half = attention.half;
   const Arithmetic arithmetic(half);

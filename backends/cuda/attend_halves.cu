@@ -76,6 +76,8 @@ struct WeightTile {
 template <unsigned kTiles>
 class Halves {
  public:
+  static constexpr unsigned kBlocksOfSm = kTiles == 16 ? 2 : kTiles == 8 ? 4 : 5;
+
   using Softmax = cuda::Softmax<24>;  ///< pairs of keys at eight queries, all banks
 
   struct Sums {
@@ -90,15 +92,18 @@ class Halves {
         keys_(queries_ + kQueries * stride_),
         key_rests_(keys_ + kKeys * stride_),
         values_(key_rests_ + (derives_keys(half) ? kKeys * stride_ : 0)),
-        key_scales_(reinterpret_cast<float*>(values_ + kKeys / 2 * value_stride_)),
+        rates_(reinterpret_cast<std::uint64_t*>(values_ + kKeys / 2 * value_stride_)),
+        key_scales_(reinterpret_cast<float*>(rates_ + (derives_keys(half) ? half.head_dim / 2 : 0))),
         value_scales_(key_scales_ + kKeys * blocks_) {}
 
   static std::size_t shared_bytes(const device::AttentionHalf& half) {
     const std::size_t row_words = half.head_dim / 2 + kPad;
     const std::size_t tiles = derives_keys(half) ? 3 : 2;
     const std::size_t scales = half.kv.type == device::KvType::q8_0 ? 2 * (half.head_dim / kScaled) : 0;
+    const std::size_t rates = derives_keys(half) ? half.head_dim / 2 : 0;
     return sizeof(std::uint32_t) *
-           (tiles * kKeys * row_words + kKeys / 2 * (half.head_dim + kPairPad) + kKeys * scales);
+               (tiles * kKeys * row_words + kKeys / 2 * (half.head_dim + kPairPad) + kKeys * scales) +
+           sizeof(std::uint64_t) * rates;
   }
 
   __device__ static float weight_unit(const AttendStep& attention) {
@@ -116,15 +121,20 @@ class Halves {
       }
       queries_[query * stride_ + word] = two;
     }
+    if (!derives_keys(attention.half)) return;
+    for (std::uint32_t i = threadIdx.x; i < words; i += kAttendThreads) {
+      rates_[i] = turns_per_position(attention.half.inv_freq[i]);
+    }
   }
 
-  /// K and V of a block; zeros where there is no key.
-  __device__ void load(const AttendStep& attention, const Queries& queries, const KeyBlock& block) const {
-    load_values(attention, queries, block);
+  /// K and V of the sixteen positions from `first` on; zeros where there is no key.
+  __device__ void load(const AttendStep& attention, const Queries& queries, std::uint64_t first,
+                       const KeyRows& rows) const {
+    load_values(attention, queries, rows);
     if (derives_keys(attention.half)) {
-      load_derived_keys(attention, queries, block);
+      load_derived_keys(attention, queries, first, rows);
     } else {
-      load_keys(attention, queries, block);
+      load_keys(attention, queries, rows);
     }
   }
 
@@ -240,7 +250,7 @@ class Halves {
 
   /// Two keys' values of an element are one word.
   __device__ void load_values(const AttendStep& attention, const Queries& queries,
-                              const KeyBlock& block) const {
+                              const KeyRows& rows) const {
     const device::AttentionHalf& half = attention.half;
     const std::uint32_t chunks = half.head_dim / kChunk;
     const std::uint64_t heads_before = queries.kv_head + (derives_keys(half) ? 0 : half.kv_heads);
@@ -252,8 +262,7 @@ class Halves {
       for (unsigned k = 0; k < 2; ++k) {
         const unsigned slot = 2 * pair + k;
         float scale = 0;
-        if (block.has(block.first + slot)) {
-          const std::byte* row = kv_row(attention, queries.sequence, block.first + slot);
+        if (const std::byte* row = rows.of[slot]; row != nullptr) {
           two[k] = load_halves(half.kv.type, row, at);
           scale = load_scale(half.kv.type, row, at);
         }
@@ -276,8 +285,7 @@ class Halves {
     return a >> 16 | (b & 0xffff0000u);
   }
 
-  __device__ void load_keys(const AttendStep& attention, const Queries& queries,
-                            const KeyBlock& block) const {
+  __device__ void load_keys(const AttendStep& attention, const Queries& queries, const KeyRows& rows) const {
     const device::AttentionHalf& half = attention.half;
     const std::uint32_t chunks = half.head_dim / kChunk;
 #pragma unroll 1
@@ -286,8 +294,7 @@ class Halves {
       const std::uint64_t at = std::uint64_t{queries.kv_head} * half.head_dim + element;
       Bits128 eight = {};
       float scale = 0;
-      if (block.has(block.first + slot)) {
-        const std::byte* row = kv_row(attention, queries.sequence, block.first + slot);
+      if (const std::byte* row = rows.of[slot]; row != nullptr) {
         eight = load_halves(half.kv.type, row, at);
         scale = load_scale(half.kv.type, row, at);
       }
@@ -296,23 +303,23 @@ class Halves {
     }
   }
 
-  __device__ void load_derived_keys(const AttendStep& attention, const Queries& queries,
-                                    const KeyBlock& block) const {
+  __device__ void load_derived_keys(const AttendStep& attention, const Queries& queries, std::uint64_t first,
+                                    const KeyRows& rows) const {
     const device::AttentionHalf& half = attention.half;
+    const auto rate = [this](std::uint32_t i) { return rates_[i]; };
     const std::uint32_t chunks = half.head_dim / 2 / kChunk;  // of half a head
 #pragma unroll 1
     for (std::uint32_t i = threadIdx.x; i < kKeys * chunks; i += kAttendThreads) {
       const std::uint32_t slot = i / chunks, element = i % chunks * kChunk;
       float keys[2][kChunk] = {};
-      if (block.has(block.first + slot)) {
-        const std::byte* row = kv_row(attention, queries.sequence, block.first + slot);
+      if (const std::byte* row = rows.of[slot]; row != nullptr) {
         float values[2][kChunk];
         for (unsigned part = 0; part < 2; ++part) {
           const std::uint64_t at =
               std::uint64_t{queries.kv_head} * half.head_dim + element + part * (half.head_dim / 2);
           to_floats(load_halves(half.kv.type, row, at), load_scale(half.kv.type, row, at), values[part]);
         }
-        derive_keys(half, block.first + slot, element, values, keys);
+        derive_keys(half, rate, first + slot, element, values, keys);
       }
       for (unsigned part = 0; part < 2; ++part) {
         const std::uint32_t at = slot * stride_ + element / 2 + part * (half.head_dim / 4);
@@ -332,6 +339,7 @@ class Halves {
   std::uint32_t* keys_;         ///< (16, stride)
   std::uint32_t* key_rests_;    ///< (16, stride), of derived keys
   std::uint32_t* values_;       ///< (8, value stride)
+  std::uint64_t* rates_;        ///< (head_dim / 2) of the rotation, for derived keys
   float* key_scales_;           ///< (16, blocks), of a q8_0 cache
   float* value_scales_;         ///< (16, blocks), of a q8_0 cache
 };
