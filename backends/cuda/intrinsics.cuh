@@ -176,7 +176,8 @@ __device__ __forceinline__ float fused_multiply_add(float a, float b, float c) {
   return __fmaf_rn(a, b, c);
 }
 
-/// Byte i of the result is byte (selector >> 4i) & 7 of high:low.
+/// Byte i of the result is byte (selector >> 4i) & 7 of high:low, or its sign in every bit where bit 3 of
+/// that part of the selector is set (PTX ISA, prmt).
 __device__ __forceinline__ std::uint32_t select_bytes(std::uint32_t low, std::uint32_t high,
                                                       std::uint32_t selector) {
   return __byte_perm(low, high, selector);

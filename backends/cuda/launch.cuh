@@ -38,6 +38,7 @@ void launch(Stream& stream, const Launch& shape, void (*kernel)(Parameters...),
   start_kernel(stream, shape, reinterpret_cast<const void*>(kernel), pointers);
 #else
   const emulation::Inside inside;
+  (emulation::check_argument(stream, shape.name, &arguments, sizeof arguments), ...);
   emulation::enqueue(stream, shape.name, {shape.blocks, shape.threads, shape.shared_bytes},
                      [kernel, arguments...] { kernel(arguments...); });
 #endif

@@ -114,6 +114,12 @@ void Device::State::check_range(const char* what, const void* from, std::size_t 
                     (kind == MemoryKind::device ? "one piece of device memory" : "pinned host memory"));
 }
 
+bool Device::State::owns(const void* address) {
+  const std::lock_guard lock(mutex_);
+  const auto holds = [address](const GuardedBytes& memory) { return memory.contains(address, 0); };
+  return std::ranges::any_of(device_memory_, holds) || std::ranges::any_of(pinned_memory_, holds);
+}
+
 void Device::State::begin_call(const char* what) {
   check_fault();
   ++counts_.calls;

@@ -76,6 +76,8 @@ struct Device::State {
 
   /// Throws DeviceError if the range lies in no such memory.
   void check_range(const char* what, const void* from, std::size_t bytes, emulation::MemoryKind kind);
+  /// Whether kernels may be told of this address: in device or pinned memory, or at the end of one.
+  bool owns(const void* address);
   void add(Stream::State& stream, Operation operation);
   void add(Stream::State& stream, const Graph::State& graph);
   std::shared_ptr<Event::State> record(Stream::State& stream);

@@ -89,7 +89,10 @@ inline std::uint32_t select_bytes(std::uint32_t low, std::uint32_t high, std::ui
   const std::uint64_t bytes = static_cast<std::uint64_t>(high) << 32 | low;
   std::uint32_t selected = 0;
   for (int i = 0; i < 4; ++i) {
-    selected |= static_cast<std::uint32_t>(bytes >> (8 * (selector >> (4 * i) & 7)) & 255) << (8 * i);
+    const std::uint32_t from = selector >> (4 * i);
+    const auto byte = static_cast<std::uint32_t>(bytes >> (8 * (from & 7)) & 255);
+    const std::uint32_t sign = byte >= 128 ? 255 : 0;
+    selected |= ((from & 8) != 0 ? sign : byte) << (8 * i);
   }
   return selected;
 }

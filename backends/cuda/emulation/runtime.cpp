@@ -3,6 +3,8 @@
 #include "backends/cuda/runtime.h"
 
 #include <cstring>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "backends/cuda/emulation/device.h"
 #include "backends/cuda/emulation/device_state.h"
@@ -136,6 +138,17 @@ void check_shape(const char* name, const GridShape& shape) {
   if (shape.shared_bytes > kMaxSharedBytes) refuse("more shared memory than a block may have");
 }
 
+/// Whether this process has memory at `address`.  One whose lower half is a small number may be such a number
+/// beside padding, and is taken for that.
+bool is_host_address(std::byte* address) {
+  constexpr std::uintptr_t kLowerHalf = 0xffffffff, kSmall = std::uintptr_t{1} << 20;
+  const auto number = reinterpret_cast<std::uintptr_t>(address);
+  if ((number & kLowerHalf) < kSmall) return false;
+  static const auto page_bytes = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  unsigned char in_core;
+  return mincore(address - number % page_bytes, 1, &in_core) == 0;
+}
+
 }  // namespace
 
 Device make_device(const Options& options) {
@@ -152,6 +165,15 @@ Counts counts(Device::State& device) {
 
 void fail_call(Device::State& device, std::uint64_t call) {
   device.fail_call(call);
+}
+
+void check_argument(Stream& stream, const char* name, const void* argument, std::size_t bytes) {
+  for (std::size_t at = 0; at + sizeof(void*) <= bytes; at += sizeof(void*)) {
+    std::byte* address;
+    std::memcpy(static_cast<void*>(&address), static_cast<const std::byte*>(argument) + at, sizeof address);
+    if (!is_host_address(address) || stream.state().device.owns(address)) continue;
+    throw DeviceError("launch of " + std::string(name) + ": an argument points to memory of the host");
+  }
 }
 
 void enqueue(Stream& stream, const char* name, const GridShape& shape, std::function<void()> kernel) {

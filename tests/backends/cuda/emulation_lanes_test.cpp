@@ -55,6 +55,15 @@ TEST(WarpFunctions, GiveWhatPtxSaysForEverySeed) {
   }
 }
 
+TEST(SelectBytes, TakesThemOrTheirSignsAsPtxSays) {
+  constexpr std::uint32_t kLow = 0x83828100u, kHigh = 0x07068584u;  // bytes 0, 1, ... with some signs
+  EXPECT_EQ(cuda::select_bytes(kLow, kHigh, 0x3210), kLow);
+  EXPECT_EQ(cuda::select_bytes(kLow, kHigh, 0x7654), kHigh);
+  EXPECT_EQ(cuda::select_bytes(kLow, kHigh, 0x0725), 0x00078285u);
+  EXPECT_EQ(cuda::select_bytes(kLow, kHigh, 0xfd98), 0x00ffff00u) << "signs of bytes 0, 1, 5 and 7";
+  EXPECT_EQ(cuda::select_bytes(kLow, kHigh, 0xffff3210), kLow) << "nothing above is looked at";
+}
+
 TEST(Dot4, AddsProductsOfBytes) {
   std::mt19937 random(1);
   for (int i = 0; i < 1000; ++i) {

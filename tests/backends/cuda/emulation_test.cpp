@@ -339,6 +339,37 @@ TEST_F(PlantedMistake, HostAccessToDeviceMemoryIsReported) {
   EXPECT_DEATH(memory.data()[65535] = std::byte{1}, "host access to device memory, byte 65535 of 65536");
 }
 
+struct Words {
+  std::uint32_t n;
+  const std::uint32_t* from;
+};
+
+__global__ void copy_words(Words words, std::uint32_t* to) {
+  if (threadIdx.x < words.n && words.from != nullptr) to[threadIdx.x] = words.from[threadIdx.x];
+}
+
+TEST_F(PlantedMistake, AnArgumentInHostMemoryIsReported) {
+  Device device = cuda::emulation::make_device({});
+  Stream stream(device);
+  const DeviceMemory on_device(device, 128);
+  const cuda::PinnedMemory pinned(device, 128);
+  const auto refusal = [&](const std::uint32_t* from) {
+    try {
+      launch(stream, {"copy_words", 1, 32}, copy_words, {32, from}, as<std::uint32_t>(on_device));
+    } catch (const DeviceError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(refusal(nullptr), "");
+  EXPECT_EQ(refusal(as<const std::uint32_t>(on_device)), "");
+  EXPECT_EQ(refusal(reinterpret_cast<const std::uint32_t*>(pinned.data())), "");
+  // Of two addresses a MiB apart, one at most looks like a number.
+  const std::vector<std::uint32_t> on_host(1 << 19);
+  EXPECT_THAT(refusal(on_host.data()) + refusal(on_host.data() + (1 << 18)),
+              HasSubstr("copy_words: an argument points to memory of the host"));
+}
+
 TEST(Emulation, GoesOnAfterAFailedKernelOnAnotherDevice) {
   EXPECT_THROW(launch_without_arguments(two_barriers, 64), DeviceError);
   EXPECT_NO_THROW(launch_without_arguments(divergent_barrier, 32));
