@@ -176,7 +176,8 @@ TEST(WeightStreamOverlap, TheNextCopyIsEnqueuedBeforeTheComputationEnds) {
     weights.set_buffers({{first.data(), second.data()}, kBufferBytes, pinned.data(), 1024});
     const Pieces made(seed);
     for (const auto& piece : made.pieces) weights.add(piece);
-    bool ended[kPieces] = {};
+    const cuda::PinnedMemory flags(device, kPieces);
+    const std::span ended(reinterpret_cast<bool*>(flags.data()), kPieces);
     for (std::size_t i = 0; i < kPieces; ++i) {
       weights.bring(i, stream);
       if (i > 0 && !ended[i - 1]) ++still_computing[i - 1];
