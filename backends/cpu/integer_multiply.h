@@ -23,9 +23,11 @@
 // products a core can do are the most; on Zen 5, where additions and conversions have ports of their own,
 // four fifths, once two panels share what is broadcast of four rows (one panel times eight rows takes as many
 // loads as the core can do) and a group is scaled amid the dot products of the next (panel_multiply.h).  24
-// rows meet sixteen panels while they are in the first-level cache; the next ones are taken apart meanwhile
-// (row_blocks.h).  Tried and lost: twelve rows or six instead of eight together, six or eight rows times two
-// panels (no faster, and slower in parts), 16 or 48 rows instead of 24, what rows bring to groups as vectors.
+// rows meet sixteen panels while they are in the first-level cache; meanwhile, the next ones are taken apart
+// (row_blocks.h) and the weights of the next columns are asked for, a few lines at a time.  Tried and lost:
+// twelve rows or six instead of eight together, six or eight rows times two panels (no faster, and slower in
+// parts), 16 or 48 rows instead of 24, what rows bring to groups as vectors, asking for the next panels, or
+// for those that are about to be written, in the first-level cache.
 //
 // With AVX2, products of up to 32 columns are added up in int16, modulo 2^16 (panel_row.h), then meet a 1 or
 // the whole scale of half a group in one VPMADDWD.  Zen 5 does two multiplications, two loads and four
@@ -55,6 +57,8 @@ struct RepackedFormat {
 
   PanelPlace (*place)(const device::Matrix& w, std::uint32_t row, std::uint32_t panel) = nullptr;
   void (*fill)(const PanelPlace& at, Panel& panel) = nullptr;
+  void (*ask)(const PanelPlace& at, std::size_t first_line, std::size_t end) = nullptr;
+  std::size_t panel_lines = 0;
   FewRowsKernel few_rows[4] = {};  ///< by the logarithm of the number of rows; null where panels are faster
 };
 
@@ -62,7 +66,9 @@ template <class Format, class Kind, class Reader>
 constexpr RepackedFormat<Kind> repacked_format() {
   RepackedFormat<Kind> format;
   format.place = Reader::place;
-  format.fill = fill_repacked_panel<Format, Kind, Reader>;
+  format.fill = fill_repacked_panel<Format, Kind, typename Reader::ForManyRows>;
+  format.ask = ask_for_lines<Format>;
+  format.panel_lines = kPanelLines<Format>;
 #if defined(__AVX2__)
   if constexpr (!Kind::kScaled) {
     format.few_rows[0] = multiply_few_repacked<Format, typename Reader::ForOneRow, 1>;
@@ -282,6 +288,23 @@ void multiply_few(const Weights<Kind>& w, const Activations& x, float* y, std::s
 /// Times sixteen rows of W that share what is read of many activation rows.
 inline constexpr std::uint32_t kTilesTogether = 16;
 
+/// The panels of the columns that come next.  Rows that meet those of these columns ask for them, a part with
+/// each block of rows: all at once, as they are unpacked, takes a core longer than unpacking does.
+template <class Kind>
+struct PanelsAhead {
+  const Weights<Kind>& w;
+  std::uint32_t first;        ///< output of the first one
+  int column;                 ///< w.in or more: there are none
+  std::uint32_t part, parts;  ///< of each
+
+  TANDEM_INLINE void ask(std::uint32_t tile) const {
+    if (w.repacked == nullptr || column >= w.in) return;
+    const std::size_t lines = w.repacked->panel_lines;
+    w.repacked->ask(w.place(first + tile * kTileOutputs, column), lines * part / parts,
+                    lines * (part + 1) / parts);
+  }
+};
+
 /// What many rows are multiplied in: about 630 KiB, in a core's second-level cache where that is large.
 template <class Kind>
 struct ManyRows {
@@ -293,18 +316,21 @@ struct ManyRows {
     for (std::uint32_t t = 0; t < tiles; ++t) __builtin_memset(sums[t], 0, n * sizeof sums[t][0]);
   }
 
-  /// The panels times a block of rows; meanwhile, the next block is prepared.
-  void multiply_block(std::uint32_t tiles) {
+  /// The panels times a block of rows; meanwhile, the next block is prepared and `next` asked for.
+  void multiply_block(std::uint32_t tiles, const PanelsAhead<Kind>& next) {
     const std::uint32_t first = rows.first(), n = rows.count();
     std::uint32_t t = 0;
     if constexpr (kRowsOfTwoPanels > 0) {
       for (; t + 2 <= tiles; t += 2) {
         rows.prepare(kRowsAtATime * (t + 2) / tiles);
+        next.ask(t);
+        next.ask(t + 1);
         multiply_rows<Kind>(panels + t, rows.columns(), n, rows.rows(), sums[t] + first, sums[t + 1] + first);
       }
     }
     for (; t < tiles; ++t) {
       rows.prepare(kRowsAtATime * (t + 1) / tiles);
+      next.ask(t);
       multiply_rows<Kind>(panels[t], rows.columns(), n, rows.rows(), sums[t] + first);
     }
   }
@@ -328,6 +354,7 @@ struct ManyRows {
 template <class Kind>
 void multiply_tiles(const Weights<Kind>& w, std::uint32_t first, std::uint32_t tiles, std::uint32_t lanes,
                     const Activations& x, ManyRows<Kind>& many) {
+  const std::uint32_t blocks = (x.n + kRowsAtATime - 1) / kRowsAtATime;
   many.clear_sums(tiles, x.n);
   many.rows.begin(x, w.in, w.format.offset);
   do {
@@ -336,7 +363,8 @@ void multiply_tiles(const Weights<Kind>& w, std::uint32_t first, std::uint32_t t
         w.fill(first + t * lanes, lanes, many.rows.column(), many.rows.columns(), many.panels[t]);
       }
     }
-    many.multiply_block(tiles);
+    many.multiply_block(
+        tiles, {w, first, many.rows.column() + kPanelColumns, many.rows.first() / kRowsAtATime, blocks});
   } while (many.rows.next());
 }
 

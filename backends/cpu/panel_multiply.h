@@ -56,7 +56,8 @@ class TwoPanels {
  public:
   using Ints = Pair<PanelLanes::Ints>;
   using Floats = Pair<PanelLanes::Floats>;
-  static constexpr bool kTwoGroups = kSumsInRegisters >= 16;  ///< four rows' sums of two groups, in registers
+  /// Whether registers hold four rows' sums of two groups.
+  static constexpr bool kTwoGroups = kSumsInRegisters >= 16;
 
   TANDEM_INLINE explicit TwoPanels(const Panel* panels) : first_(panels[0], 0), second_(panels[1], 0) {}
 
@@ -89,24 +90,18 @@ TANDEM_INLINE void multiply_group(const Lanes& w, int g, const PanelRow<Kind>* x
   for (int u = 0; u < kFours; ++u) multiply_four<Kind, N>(w, g * kFours + u, x, sum);
 }
 
-/// Calls visit(g, n, sum) with the integer sums of group after group.  Where registers hold those of two
-/// groups, one is visited row by row amid the products of the next: instructions of all ports come at all
-/// times, and a core need not look as far ahead for them.
+/// Calls visit(g, n, sum) with the integer sums of group after group, two and more, each row's amid the
+/// products of the next group: instructions of all ports come at all times, and a core need not look as far
+/// ahead for them.
 template <class Kind, int N, class Lanes, class Visitor>
-TANDEM_INLINE void visit_groups(const Lanes& w, int groups, const PanelRow<Kind>* x, const Visitor& visit) {
+TANDEM_INLINE void visit_groups_amid_products(const Lanes& w, int groups, const PanelRow<Kind>* x,
+                                              const Visitor& visit) {
   using Ints = typename Lanes::Ints;
   constexpr int kFours = Kind::kGroup / 4;
   Ints sum[N];
-  if constexpr (!Lanes::kTwoGroups || N == 1) {
-    for (int g = 0; g < groups; ++g) {
-      multiply_group<Kind, N>(w, g, x, sum);
-      for (int n = 0; n < N; ++n) visit(g, n, sum[n]);
-    }
-    return;
-  }
   multiply_group<Kind, N>(w, 0, x, sum);
-#pragma GCC unroll 1
-  for (int g = 1; g < groups; ++g) {
+  int g = 1;
+  do {  // at least once: around a loop that may be passed by, a compiler keeps all sums in memory
     Ints next[N];
     for (int n = 0; n < N; ++n) next[n] = x[n].template start<Ints>(g);
 #pragma GCC unroll 8
@@ -115,8 +110,24 @@ TANDEM_INLINE void visit_groups(const Lanes& w, int groups, const PanelRow<Kind>
       if (u % (kFours / N) == 0) visit(g - 1, u * N / kFours, sum[u * N / kFours]);
     }
     for (int n = 0; n < N; ++n) sum[n] = next[n];
-  }
+  } while (++g < groups);
   for (int n = 0; n < N; ++n) visit(groups - 1, n, sum[n]);
+}
+
+/// Calls visit(g, n, sum) with the integer sums of group after group.
+template <class Kind, int N, class Lanes, class Visitor>
+TANDEM_INLINE void visit_groups(const Lanes& w, int groups, const PanelRow<Kind>* x, const Visitor& visit) {
+  const auto visit_group = [&](int g) {
+    typename Lanes::Ints sum[N];
+    multiply_group<Kind, N>(w, g, x, sum);
+    for (int n = 0; n < N; ++n) visit(g, n, sum[n]);
+  };
+  if constexpr (Lanes::kTwoGroups && N > 1) {
+    if (groups > 1) return visit_groups_amid_products<Kind, N>(w, groups, x, visit);
+    visit_group(0);
+  } else {
+    for (int g = 0; g < groups; ++g) visit_group(g);
+  }
 }
 
 /// Groups of 32 columns.

@@ -57,6 +57,24 @@ PanelPlace place_in_panels(const device::Matrix& w, std::uint32_t row, std::uint
   return {at, kLaneFieldBytes, at + Fields::kAllFieldBytes};
 }
 
+/// Lines of a panel.
+template <class Format>
+inline constexpr std::size_t kPanelLines = PanelFields<Format>::kBytes / 64;
+
+/// Asks for lines [first, end) of a panel, in any layout, into the second-level cache.
+template <class Format>
+void ask_for_lines(const PanelPlace& at, std::size_t first, std::size_t end) {
+  constexpr std::size_t kFieldLines = kLaneFieldBytes / 64,
+                        kAllFieldLines = PanelFields<Format>::kAllFieldBytes / 64;
+  constexpr int kForReading = 0, kSecondLevel = 2;
+  for (std::size_t line = first; line < end; ++line) {
+    const auto* const from = line < kAllFieldLines
+                                 ? at.fields + line / kFieldLines * at.stride + line % kFieldLines * 64
+                                 : at.small + (line - kAllFieldLines) * 64;
+    __builtin_prefetch(from, kForReading, kSecondLevel);
+  }
+}
+
 /// The fields of sixteen rows' blocks, as both layouts have them.
 template <class Format>
 class LaneFields : public LaneNumbers {
@@ -155,6 +173,7 @@ class PlaneReader {
  public:
   using Fields = PanelFields<Format>;
   using ForOneRow = PlaneReader;
+  using ForManyRows = PlaneReader;
 
   static PanelPlace place(const device::Matrix& w, std::uint32_t row, std::uint32_t panel) {
     return place_in_planes<Format>(w, row, panel);
@@ -188,21 +207,24 @@ class PlaneReader {
   const std::uint8_t* small_;
 };
 
+/// How often a reader of panels asks for a line before it comes to it.
+enum class Asks { never, once, twice };
+
 /// Asks for what a reader of panels comes to later, for each line at `line` that it has got: 6 KiB ahead and,
-/// with kTwice, 12 KiB ahead before.  Lines that were asked for once are late in minutes in which memory is
+/// twice, 12 KiB ahead before.  Lines that were asked for once are late in minutes in which memory is
 /// slow to answer, however far ahead that is, and types that take bursts of lines read them a tenth to a
 /// third slower in all minutes.  The far one has the hint for data that is used once; the others gain half as
 /// much (bench/results/2026-11-roofline.md, "Asked for twice").
-template <bool kTwice>
+template <Asks kAsks>
 TANDEM_INLINE void ask_ahead_of_panel(const std::uint8_t* line) {
   constexpr std::size_t kNear = 6144, kFar = 12288;
-  __builtin_prefetch(line + kNear);
-  if constexpr (kTwice) __builtin_prefetch(line + kFar, 0, 0);
+  if constexpr (kAsks != Asks::never) __builtin_prefetch(line + kNear);
+  if constexpr (kAsks == Asks::twice) __builtin_prefetch(line + kFar, 0, 0);
 }
 
 /// A block of sixteen rows in a panel.  For as many bytes as it gives, it asks for the next ones in the order
 /// of memory, whichever order it gives them in.
-template <class Format, bool kAskTwice>
+template <class Format, Asks kAsks>
 class PanelSource : public LaneFields<Format> {
  public:
   using Fields = PanelFields<Format>;
@@ -229,7 +251,7 @@ class PanelSource : public LaneFields<Format> {
  private:
   TANDEM_INLINE void ask_next(std::size_t bytes) const {
 #pragma GCC unroll 4
-    for (std::size_t line = 0; line < bytes; line += 64) ask_ahead_of_panel<kAskTwice>(given_ + line);
+    for (std::size_t line = 0; line < bytes; line += 64) ask_ahead_of_panel<kAsks>(given_ + line);
     given_ += bytes;
   }
   TANDEM_INLINE const std::uint8_t* field(std::size_t offset) const {
@@ -241,14 +263,19 @@ class PanelSource : public LaneFields<Format> {
 };
 
 /// Goes through panels that follow each other, so many blocks at a time.
-template <class Format, bool kAskTwice = true>
+template <class Format, Asks kAsks = Asks::twice>
 class PanelReader {
  public:
   using Fields = PanelFields<Format>;
 
   /// The one that is fastest for one activation row: small blocks with next to no small fields come evenly,
   /// and there asking twice costs one row up to 3 %.
-  using ForOneRow = PanelReader<Format, (Format::kElems > 32 || Fields::kSmallBytes > 2 * kLaneRows)>;
+  using ForOneRow =
+      PanelReader<Format,
+                  (Format::kElems > 32 || Fields::kSmallBytes > 2 * kLaneRows) ? Asks::twice : Asks::once>;
+
+  /// For panels that are unpacked one by one and asked for beforehand (integer_multiply.h).
+  using ForManyRows = PanelReader<Format, Asks::never>;
 
   static PanelPlace place(const device::Matrix& w, std::uint32_t row, std::uint32_t panel) {
     return place_in_panels<Format>(w, row, panel);
@@ -256,7 +283,7 @@ class PanelReader {
 
   TANDEM_INLINE explicit PanelReader(const PanelPlace& at) : panel_(at.fields) {}
 
-  TANDEM_INLINE PanelSource<Format, kAskTwice> block(int i) const { return {panel_, block_ + i}; }
+  TANDEM_INLINE PanelSource<Format, kAsks> block(int i) const { return {panel_, block_ + i}; }
 
   /// `n` blocks further on in the panel.
   TANDEM_INLINE void advance_blocks(int n) { block_ += n; }
@@ -264,7 +291,7 @@ class PanelReader {
   /// From behind a panel to the next one.
   TANDEM_INLINE void next_panel() {
     for (std::size_t at = Fields::kAllFieldBytes; at < Fields::kBytes; at += 64)
-      ask_ahead_of_panel<kAskTwice>(panel_ + at);
+      ask_ahead_of_panel<kAsks>(panel_ + at);
     panel_ += Fields::kBytes;
     block_ = 0;
   }
