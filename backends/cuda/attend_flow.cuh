@@ -71,6 +71,8 @@ struct KeyBlock {
 /// The KV rows of a block of keys; null where there is no key.
 struct KeyRows {
   const std::byte* of[kKeys];
+
+  __device__ const std::byte* operator[](unsigned slot) const { return on_device(of[slot]); }
 };
 
 /// The KV row of a position: in staging if it belongs to this micro-batch, else in the cache.

@@ -122,6 +122,7 @@ class Halves {
       queries_[query * stride_ + word] = two;
     }
     if (!derives_keys(attention.half)) return;
+#pragma unroll 1
     for (std::uint32_t i = threadIdx.x; i < words; i += kAttendThreads) {
       rates_[i] = turns_per_position(attention.half.inv_freq[i]);
     }
@@ -262,7 +263,7 @@ class Halves {
       for (unsigned k = 0; k < 2; ++k) {
         const unsigned slot = 2 * pair + k;
         float scale = 0;
-        if (const std::byte* row = rows.of[slot]; row != nullptr) {
+        if (const std::byte* row = rows[slot]; row != nullptr) {
           two[k] = load_halves(half.kv.type, row, at);
           scale = load_scale(half.kv.type, row, at);
         }
@@ -294,7 +295,7 @@ class Halves {
       const std::uint64_t at = std::uint64_t{queries.kv_head} * half.head_dim + element;
       Bits128 eight = {};
       float scale = 0;
-      if (const std::byte* row = rows.of[slot]; row != nullptr) {
+      if (const std::byte* row = rows[slot]; row != nullptr) {
         eight = load_halves(half.kv.type, row, at);
         scale = load_scale(half.kv.type, row, at);
       }
@@ -312,7 +313,7 @@ class Halves {
     for (std::uint32_t i = threadIdx.x; i < kKeys * chunks; i += kAttendThreads) {
       const std::uint32_t slot = i / chunks, element = i % chunks * kChunk;
       float keys[2][kChunk] = {};
-      if (const std::byte* row = rows.of[slot]; row != nullptr) {
+      if (const std::byte* row = rows[slot]; row != nullptr) {
         float values[2][kChunk];
         for (unsigned part = 0; part < 2; ++part) {
           const std::uint64_t at =

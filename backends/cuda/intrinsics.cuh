@@ -144,6 +144,14 @@ __device__ __forceinline__ Bits128 load16_once(const void* from) {
   return bits;
 }
 
+/// A pointer to device memory that was read from shared memory: without this the compiler takes it for one to
+/// any kind of memory.
+template <class T>
+__device__ __forceinline__ const T* on_device(const T* pointer) {
+  __builtin_assume(__isGlobal(pointer));
+  return pointer;
+}
+
 __device__ __forceinline__ float to_float(Half half) {
   float value;
   asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half.bits));
@@ -276,6 +284,11 @@ inline Bits128 load16(const void* from, emulation::Place place = emulation::here
 }
 inline Bits128 load16_once(const void* from, emulation::Place place = emulation::here()) {
   return load16(from, place);
+}
+
+template <class T>
+const T* on_device(const T* pointer) {
+  return pointer;
 }
 
 inline float to_float(Half half) {
