@@ -7,6 +7,7 @@
 #include "planner/cost.h"
 #include "planner/errors.h"
 #include "planner/footprint.h"
+#include "planner/gpu_rules.h"
 #include "planner/head_type.h"
 #include "planner/optimum.h"
 #include "planner/reasons.h"
@@ -53,19 +54,6 @@ void check_workload(const model::Hyperparameters& hyper, const Workload& workloa
   }
   check_range("pages of global KV", kv_pages(workload).value(), 1, UINT32_MAX);
   check_kv_type(hyper, workload.kv_type);
-}
-
-/// For units on the CPU and on `gpu`.
-Workload effective_workload(const ModelInput& model, const Workload& requested, const MachineProfile& machine,
-                            std::optional<Device> gpu) {
-  auto workload = requested;
-  if (!has_float_head(model)) workload.head_type = HeadType::keep;
-  if (workload.expected_context == 0)
-    workload.expected_context = std::max<std::uint64_t>(1, requested.max_seq_len / 4);
-  if (!workload.stream_rows) {
-    workload.stream_rows = gpu ? paying_stream_rows(model, workload, machine, *gpu) : 0;
-  }
-  return workload;
 }
 
 std::uint64_t shortfall(std::uint64_t needed, std::uint64_t budget) {
@@ -165,6 +153,19 @@ Devices parse_devices(std::string_view text) {
 Workload default_workload(const model::Hyperparameters& hyper) {
   Workload workload;
   workload.max_seq_len = std::min<std::uint64_t>(hyper.context_length, workload.max_seq_len);
+  return workload;
+}
+
+Workload effective_workload(const ModelInput& model, const Workload& requested, const MachineProfile& machine,
+                            std::optional<Device> gpu) {
+  auto workload = requested;
+  if (!has_float_head(model)) workload.head_type = HeadType::keep;
+  if (workload.expected_context == 0)
+    workload.expected_context = std::max<std::uint64_t>(1, requested.max_seq_len / 4);
+  if (!may_stream_ffn(model)) workload.stream_rows = 0;
+  if (!workload.stream_rows) {
+    workload.stream_rows = gpu ? paying_stream_rows(model, workload, machine, *gpu) : 0;
+  }
   return workload;
 }
 

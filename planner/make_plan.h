@@ -25,18 +25,24 @@ Devices parse_devices(std::string_view text);
 /// Ranges of what may be asked; sequences * (draft_rows + 1) is at most micro_batch.
 inline constexpr std::uint64_t kMaxContext = (std::uint64_t{1} << 31) - 1;
 inline constexpr std::uint32_t kMaxSequences = 4096;
-inline constexpr std::uint32_t kMaxMicroBatch = 65536;
+inline constexpr std::uint32_t kMaxMicroBatch = 65535;  ///< a GPU's grid has no more blocks one below another
 inline constexpr std::uint32_t kMaxDraftRows = 64;
 
 /// The workload taken where nothing is asked: context min(the model's, 8192), else as Workload says.
 Workload default_workload(const model::Hyperparameters& hyper);
 
+/// What is planned where `requested` is asked for: with numbers for what was left open.  For units on the CPU
+/// and on `gpu`.
+Workload effective_workload(const ModelInput& model, const Workload& requested, const MachineProfile& machine,
+                            std::optional<Device> gpu);
+
 /// Plans `model` on `devices` within `budget`.  A pure function: no device, no file, no clock.
 /// The plan is complete also where it does not fit; then `fits` is false, the shortfalls say by how many
 /// bytes and `largest_context` is the largest context that would fit with all else as asked (nothing if none
 /// does). Nothing asked for is changed, except that an expected context of 0 becomes a quarter of the
-/// context, stream_rows become where streaming pays, and a head type asked
-/// for a head that is quantised already becomes `keep`. Throws BadQuestion for numbers out of range.
+/// context, stream_rows become where streaming pays, or 0 where some FFN half cannot be on a GPU, and a head
+/// type asked for a head that is quantised already becomes `keep`. Throws BadQuestion for numbers out of
+/// range.
 Plan make_plan(const ModelInput& model, const Budget& budget, const Workload& requested,
                const MachineProfile& machine, Devices devices);
 

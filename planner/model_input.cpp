@@ -8,6 +8,7 @@
 
 #include "model/tensor_names.h"
 #include "planner/byte_count.h"
+#include "planner/gpu_rules.h"
 #include "planner/printable.h"
 #include "planner/repacking.h"
 
@@ -49,6 +50,7 @@ void add(UnitWeights& unit, const model::TensorInfo& tensor) {
     unit.matrix_bytes += tensor.size_bytes;
     if (can_be_repacked(tensor.type, tensor.dims[0], tensor.dims[1]))
       unit.repackable_bytes += tensor.size_bytes;
+    if (unit.not_on_gpu.empty()) unit.not_on_gpu = why_not_on_gpu(tensor);
   }
   auto share = std::ranges::find(unit.shares, tensor.type, &TypeShare::type);
   if (share == unit.shares.end()) share = unit.shares.insert(share, {tensor.type, 0, 0});
@@ -86,6 +88,8 @@ ModelInput model_input(const model::Header& header, const model::Hyperparameters
   ModelInput input;
   input.hyper = hyper;
   input.layers.resize(hyper.layers.size());
+  for (std::uint32_t i = 0; i < hyper.layers.size(); ++i)
+    input.layers[i].attention.not_on_gpu = why_not_on_gpu(hyper.layers[i], i);
   input.facts.name = printable(hyper.name);
   input.facts.family = hyper.family == model::Family::gemma3 ? "gemma3" : "gemma4";
   input.facts.layers = static_cast<std::uint32_t>(hyper.layers.size());

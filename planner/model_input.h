@@ -29,6 +29,7 @@ struct UnitWeights {
   std::uint64_t matrix_bytes = 0;
   std::uint64_t repackable_bytes = 0;  ///< of matrices that the CPU can repack (planner/repacking.h)
   bool mapped = false;                 ///< which it does not: it uses them as they are in the file
+  std::string not_on_gpu;              ///< why no GPU can run the unit (planner/gpu_rules.h); "": one can
 
   bool operator==(const UnitWeights&) const = default;
 };

@@ -7,8 +7,10 @@
 
 #include "planner/byte_count.h"
 #include "planner/errors.h"
+#include "planner/gpu_rules.h"
 #include "planner/json_reader.h"
 #include "planner/make_plan.h"
+#include "planner/streaming.h"
 #include "planner/unit_name.h"
 
 namespace tandem::planner {
@@ -232,6 +234,18 @@ void require_model(bool holds, const std::string& what) {
                 "make a plan from this file: tandem plan");
 }
 
+/// What backends would refuse once all is loaded.
+void check_gpu_rules(const Plan& plan, const ModelInput& model) {
+  const auto placement = placement_of(plan);
+  for (const auto unit : all_units(plan.layers.size())) {
+    if (placement.device_of(unit) == Device::cpu || may_be_on_gpu(model, unit)) continue;
+    throw BadPlan("plan: " + unit_name(unit) + " is on " + std::string(to_string(placement.device_of(unit))) +
+                      ", which cannot run it: " + weights_of(model, unit).not_on_gpu,
+                  "make a plan from this file: tandem plan");
+  }
+  require_model(may_stream_ffn(model) || streamed_units(plan).empty(), "workload.stream_rows");
+}
+
 }  // namespace
 
 Placement placement_of(const Plan& plan) {
@@ -261,6 +275,7 @@ void check_consistency(const Plan& plan) {
 
 void check_plan(const Plan& plan, const ModelInput& model) {
   require_model(same_model(plan.model, model.facts), "model");
+  check_gpu_rules(plan, model);
   auto machine = builtin_machine("default");  // of which only the driver line enters bytes
   machine.driver_bytes = plan.arena_bytes(Device::cuda0, Purpose::driver);
   const auto computed = plan_for_placement(model, plan.budget, plan.workload, machine, placement_of(plan));

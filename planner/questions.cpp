@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "planner/footprint.h"
+#include "planner/gpu_rules.h"
 #include "planner/size_text.h"
 
 namespace tandem::planner {
@@ -23,9 +24,10 @@ std::uint64_t largest(std::uint64_t limit, const std::function<bool(std::uint64_
   return fitting;
 }
 
+/// With every unit on the GPU that it can run.
 Plan all_on_gpu(const Setting& setting, Device gpu) {
   return plan_for_placement(setting.model, setting.budget, setting.workload, setting.machine,
-                            Placement::all_on(gpu, setting.model.layers.size()));
+                            most_on(gpu, setting.model));
 }
 
 /// The largest value of 1 to `limit` at which `fits_at`, and its plan.
@@ -50,6 +52,13 @@ std::vector<AnswerRow> largest_rows(const Setting& setting, std::uint64_t limit,
   rows.push_back(largest_row(
       "all on the GPU", limit, [&](std::uint64_t value) { return on_gpu_at(value).fits; }, on_gpu_at));
   return rows;
+}
+
+/// `notes`, and what "all on the GPU" is without.
+std::vector<std::string> notes_of(const Setting& setting, std::vector<std::string> notes) {
+  if (!setting.devices.gpu) return notes;
+  for (auto& line : gpu_rule_lines(setting.model)) notes.push_back(std::move(line));
+  return notes;
 }
 
 Setting with_vram(Setting setting, std::uint64_t vram_bytes) {
@@ -105,7 +114,7 @@ Answer max_context(const Setting& setting) {
           "tokens",
           "every context of 1 to " + grouped(limit) + " tokens, by bisection",
           largest_rows(setting, limit, with_context),
-          {training_note(setting.model)}};
+          notes_of(setting, {training_note(setting.model)})};
 }
 
 Answer max_sequences(const Setting& setting) {
@@ -118,10 +127,13 @@ Answer max_sequences(const Setting& setting) {
   const auto pages = (workload.max_seq_len + kPageTok - 1) / kPageTok;
   const auto limit = std::min<std::uint64_t>(
       {kMaxSequences, workload.micro_batch / (workload.draft_rows + 1), UINT32_MAX / pages});
-  return {"max-sequences", setting.name(), "sequences",
+  return {"max-sequences",
+          setting.name(),
+          "sequences",
           "1 to " + grouped(limit) + " sequences, as many as a micro-batch of " +
               grouped(workload.micro_batch) + " rows holds, by bisection",
-          largest_rows(setting, limit, with_sequences)};
+          largest_rows(setting, limit, with_sequences),
+          notes_of(setting, {})};
 }
 
 Answer min_vram(const Setting& setting) {
@@ -139,6 +151,7 @@ Answer min_vram(const Setting& setting) {
   answer.rows.push_back(least_vram_row(setting, enough_bytes));
   const bool fits = everything.fits;
   answer.rows.push_back({"all on the GPU", enough_bytes, std::move(everything), fits});
+  answer.notes = notes_of(setting, {});
   return answer;
 }
 

@@ -54,7 +54,8 @@ struct Answer {
   [[nodiscard]] bool answered() const noexcept;
 };
 
-/// The largest context of a sequence: that fits at all, and that fits with everything on the GPU.
+/// The largest context of a sequence: that fits at all, and that fits with everything on the GPU; which is
+/// here and below everything that it can run (planner/gpu_rules.h), and a note says what that is without.
 ///
 /// By bisection, as no arena of a given placement shrinks with the context: if a placement fits, it fits at
 /// every shorter context, and the planner finds one that fits where there is one.

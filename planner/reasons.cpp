@@ -6,6 +6,7 @@
 
 #include "planner/alternatives.h"
 #include "planner/footprint.h"
+#include "planner/gpu_rules.h"
 #include "planner/plan_consistency.h"
 #include "planner/printable.h"
 #include "planner/repacking.h"
@@ -60,7 +61,8 @@ std::string purpose_text(const Workload& workload) {
   return "";
 }
 
-/// VRAM that the smallest unit on the CPU lacks to fit on the GPU; 0 if it would fit, or all are there.
+/// VRAM that the smallest unit on the CPU lacks to fit on the GPU; 0 if it would fit, or all are there that
+/// can be.
 std::uint64_t next_unit_bytes(const Considered& considered) {
   const auto& plan = considered.plan;
   const auto gpu = *considered.devices.gpu;
@@ -69,6 +71,7 @@ std::uint64_t next_unit_bytes(const Considered& considered) {
   for (const auto unit : units_on(plan, gpu)) load.add(unit);
   std::optional<ByteCount> least;
   for (const auto unit : units_on(plan, Device::cpu)) {
+    if (!may_be_on_gpu(model, unit)) continue;
     auto grown = load;
     grown.add(unit);
     auto placement = placement_of(plan);
@@ -95,15 +98,20 @@ void add_placement(Lines& lines, const Considered& considered) {
     lines.push_back("everything is on " + gpu);
     return;
   }
+  const bool has_all_it_can =
+      placement_of(plan) == most_on(*considered.devices.gpu, considered.file);  // not all there is
   if (on_gpu == 0) {
-    lines.push_back(next_unit_bytes(considered) > 0
-                        ? "no unit fits on " + gpu + ", so everything is on the CPU"
-                        : "nothing is faster on " + gpu + ", so everything is on the CPU");
+    lines.push_back((has_all_it_can                    ? gpu + " can run no unit"
+                     : next_unit_bytes(considered) > 0 ? "no unit fits on " + gpu
+                                                       : "nothing is faster on " + gpu) +
+                    ", so everything is on the CPU");
   } else {
-    const auto limit =
-        next_unit_bytes(considered) > 0 ? "VRAM is the limit" : "this is the fastest, with VRAM left";
-    lines.push_back(std::string(limit) + ": on the CPU are " + units_text(plan, Device::cpu));
+    const auto limit = has_all_it_can                    ? gpu + " has all that it can run"
+                       : next_unit_bytes(considered) > 0 ? "VRAM is the limit"
+                                                         : "this is the fastest, with VRAM left";
+    lines.push_back(limit + ": on the CPU are " + units_text(plan, Device::cpu));
   }
+  for (auto& line : gpu_rule_lines(considered.file)) lines.push_back(std::move(line));
   if (!plan.fits) return;
   lines.push_back("placed for " + purpose_text(plan.workload));
   const auto time = objective_text(plan.workload, considered.choice.time_ps);
@@ -125,12 +133,16 @@ void add_not_streaming(Lines& lines, const Considered& considered) {
   const auto wish = asked > 0 ? "no weights are streamed, though asked for in chunks of " + grouped(asked) +
                                     " rows and more: "
                               : "no weights are streamed for prompts: ";
-  if (asked > 0 && !could_be) {
+  const bool can_be = may_stream_ffn(considered.file);
+  if (asked > 0 && could_be && !can_be) {
+    lines.push_back(wish + "no GPU can run every FFN half");
+  } else if (asked > 0 && !could_be) {
     lines.push_back(wish + (considered.devices.gpu ? "no FFN half is on the CPU" : "there is no GPU"));
   } else if (asked > 0) {
     lines.push_back(wish + (may_stream(plan.workload) ? "no unit is on the GPU" : "no chunk has as many"));
   } else if (could_be && !plan.requested.stream_rows && !may_stream(plan.workload)) {
-    lines.push_back(wish + "no chunk has so many rows that it pays");
+    lines.push_back(wish +
+                    (can_be ? "no chunk has so many rows that it pays" : "no GPU can run every FFN half"));
   }
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "planner/footprint.h"
+#include "planner/gpu_rules.h"
 #include "planner/streaming.h"
 
 namespace tandem::planner {
@@ -18,6 +19,7 @@ class Filler {
       : budget_(budget),
         workload_(workload),
         fixed_(gpu_fixed_bytes(gpu, budget, machine)),
+        model_(model),
         gpu_(gpu),
         load_(model, workload, gpu),
         placement_(Placement::all_on(Device::cpu, model.layers.size())) {}
@@ -34,6 +36,7 @@ class Filler {
 
  private:
   void take(UnitRef unit) {
+    if (!may_be_on_gpu(model_, unit)) return;
     auto grown = load_;
     grown.add(unit);
     auto placement = placement_;
@@ -50,6 +53,7 @@ class Filler {
   const Budget& budget_;
   const Workload& workload_;
   ByteCount fixed_;
+  const ModelInput& model_;
   Device gpu_;
   DeviceLoad load_;
   Placement placement_;

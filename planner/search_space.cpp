@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "planner/footprint.h"
+#include "planner/gpu_rules.h"
 #include "planner/streaming.h"
 
 namespace tandem::planner {
@@ -12,9 +13,9 @@ namespace {
 /// More sorts than any model of these families has: 3^5 cases are still quick to go through.
 constexpr std::size_t kMaxSorts = 5;
 
-/// Units of a sort need the same buffers.
+/// Units of a sort need the same buffers, and a GPU can run all of them or none.
 using SortKey = std::tuple<UnitKind, model::LayerKind, std::uint64_t, std::uint64_t, std::uint64_t, bool,
-                           std::uint64_t, std::uint64_t, bool>;
+                           std::uint64_t, std::uint64_t, bool, bool>;
 
 class Builder {
  public:
@@ -39,7 +40,8 @@ class Builder {
     add_few_crossings(head);
     for (const auto side : {kOnGpu, kOnCpu}) {
       const auto device = side == kOnCpu ? Device::cpu : gpu_;
-      if (!head || *head == device) add_cases(side, std::vector<std::array<bool, 2>>());
+      const bool may_be_there = side == kOnCpu || may_be_on_gpu(model_, {UnitKind::head, 0});
+      if (may_be_there && (!head || *head == device)) add_cases(side, std::vector<std::array<bool, 2>>());
     }
     return std::move(space_);
   }
@@ -54,8 +56,8 @@ class Builder {
     const auto& layer = model_.hyper.layers[unit.layer];
     const auto& weights = model_.layers[unit.layer];
     if (unit.kind == UnitKind::ffn) {
-      return {unit.kind, model::LayerKind::global,    layer.ffn_width,    0,    0,
-              false,     weights.ffn.quantised_elems, pinned_share(unit), false};
+      return {unit.kind, model::LayerKind::global,    layer.ffn_width,    0,     0,
+              false,     weights.ffn.quantised_elems, pinned_share(unit), false, may_be_on_gpu(model_, unit)};
     }
     return {unit.kind,
             layer.kind,
@@ -65,7 +67,8 @@ class Builder {
             layer.has_v,
             weights.attention.quantised_elems,
             pinned_share(unit),
-            !follows_the_gpu(unit)};
+            !follows_the_gpu(unit),
+            may_be_on_gpu(model_, unit)};
   }
 
   UnitBytes unit_bytes(UnitRef unit) {
@@ -89,13 +92,18 @@ class Builder {
     return bytes;
   }
 
+  /// Into what a GPU can run and what it cannot.
   void merge_sorts() {
     space_.exact = false;
-    sorts_ = {{}};
+    sorts_.assign(2, {});
     for (auto& unit : space_.units) {
-      unit.sort = 0;
-      sorts_.front().push_back(unit.unit);
+      unit.sort = may_be_on_gpu(model_, unit.unit) ? 0 : 1;
+      sorts_[unit.sort].push_back(unit.unit);
     }
+  }
+
+  [[nodiscard]] bool only_on_cpu(std::size_t sort) const {
+    return std::ranges::none_of(sorts_[sort], [this](UnitRef unit) { return may_be_on_gpu(model_, unit); });
   }
 
   /// Everything on one device; and, where the CPU gathers rows of an embedding of its own, first units there
@@ -106,11 +114,13 @@ class Builder {
     if (!head || *head == Device::cpu) space_.few_crossings.push_back(placement);
     if (head == Device::cpu) return;
     if (space_.tied) {
-      space_.few_crossings.push_back(Placement::all_on(gpu_, layers));
+      const auto most = most_on(gpu_, model_);
+      if (most == Placement::all_on(gpu_, layers)) space_.few_crossings.push_back(most);
       return;
     }
     auto units = all_units(layers);
     for (std::ranges::reverse(units); const auto unit : units) {
+      if (!may_be_on_gpu(model_, unit)) return;
       placement.move(unit, gpu_);
       space_.few_crossings.push_back(placement);
     }
@@ -164,14 +174,16 @@ class Builder {
     return false;
   }
 
-  /// All ways to allow each sort on one device or on both.
+  /// All ways to allow each sort on one device or on both, where both can run it.
   void add_cases(std::size_t head, std::vector<std::array<bool, 2>> allowed) {
     if (allowed.size() == sorts_.size()) {
       add_case(head, std::move(allowed));
       return;
     }
-    allowed.push_back({true, true});
+    const bool both = !only_on_cpu(allowed.size());
+    allowed.push_back({true, both});
     add_cases(head, allowed);
+    if (!both) return;
     allowed.back() = {true, false};
     add_cases(head, allowed);
     allowed.back() = {false, true};

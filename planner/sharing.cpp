@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "planner/footprint.h"
+#include "planner/gpu_rules.h"
 
 namespace tandem::planner {
 namespace {
@@ -47,8 +48,9 @@ double bytes_on_cpu(const ModelInput& model, std::uint32_t rows) {
 std::optional<SharedFfn> shared_ffn(const ModelInput& model, const Budget& budget, const Workload& workload,
                                     const MachineProfile& machine, Device gpu) {
   const auto width = std::ranges::min(model.hyper.layers, {}, &model::LayerSpec::ffn_width).ffn_width;
-  const auto everything =
-      footprint(model, budget, workload, machine, Placement::all_on(gpu, model.layers.size()));
+  const auto all_on_gpu = Placement::all_on(gpu, model.layers.size());
+  if (most_on(gpu, model) != all_on_gpu) return std::nullopt;
+  const auto everything = footprint(model, budget, workload, machine, all_on_gpu);
   if (everything.vram_bytes <= budget.vram_bytes) return std::nullopt;
   std::optional<SharedFfn> best;
   for (std::uint32_t rows = kSharedRows; rows < width; rows += kSharedRows) {

@@ -19,7 +19,7 @@ inline constexpr std::uint32_t kSharedRows = 256;
 /// All FFN halves shared at the share at which both devices finish together, or the nearest to it that fits
 /// both budgets; attention, KV and the head on `gpu`.  Each half takes the slower side's time and two
 /// crossings: the normalised rows out, the sums back.  Nothing where all fits on the GPU, or where attention
-/// does not.
+/// does not, or which cannot run everything.
 std::optional<SharedFfn> shared_ffn(const ModelInput& model, const Budget& budget, const Workload& workload,
                                     const MachineProfile& machine, Device gpu);
 

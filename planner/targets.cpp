@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "planner/errors.h"
+#include "planner/gpu_rules.h"
 #include "planner/names.h"
 #include "planner/size_text.h"
 
@@ -22,10 +23,10 @@ Plan plan_with(Setting setting, std::uint64_t vram_bytes) {
   return plan_of(setting);
 }
 
-/// Bytes of VRAM with which everything is on the GPU: more change nothing.
+/// Bytes of VRAM with which everything is on the GPU that it can run: more change nothing.
 std::uint64_t enough_vram(const Setting& setting, Device gpu) {
-  const auto placement = Placement::all_on(gpu, setting.model.layers.size());
-  return plan_for_placement(setting.model, setting.budget, setting.workload, setting.machine, placement)
+  return plan_for_placement(setting.model, setting.budget, setting.workload, setting.machine,
+                            most_on(gpu, setting.model))
       .vram_bytes;
 }
 
@@ -134,6 +135,7 @@ Answer what_reaches(const Setting& asked, const Target& target, const std::vecto
     if (plan) answer.rows.push_back(row_of("KV in " + std::string(type.text), *std::move(plan), target));
   }
   if (!setting.devices.gpu) return answer;
+  answer.notes = gpu_rule_lines(setting.model);
   answer.searched += "; " + std::to_string(cards.size()) + " cards with their own memory";
   for (const auto& card : sorted(cards)) answer.rows.push_back(card_row(setting, target, card));
   return answer;

@@ -6,6 +6,7 @@
 
 #include "planner/errors.h"
 #include "planner/footprint.h"
+#include "planner/gpu_rules.h"
 #include "planner/plan_consistency.h"
 #include "planner/reasons.h"
 #include "tests/planner/slow_bytes.h"
@@ -22,6 +23,36 @@ TEST(MakePlan, IsAPureFunction) {
   const auto machine = builtin_machine("default");
   EXPECT_EQ(make_plan(subject.input, Budget{}, Workload{}, machine, {}),
             make_plan(subject.input, Budget{}, Workload{}, machine, {}));
+}
+
+/// What every GPU refuses stays on the CPU, however much VRAM there is, and the plan names it.
+TEST(MakePlan, SaysWhatNoGpuCanRun) {
+  auto subject = planner_test::catalogue_subject("gemma3-4b-qat-q4_0");
+  for (auto& layer : subject.input.layers)
+    layer.ffn.not_on_gpu = "blk.0.ffn_down.weight has rows of 5,461 F16 elements, not a multiple of 8";
+  subject.input.head.not_on_gpu = "token_embd.weight is odd";
+  Budget budget;
+  budget.vram_bytes = 80ULL << 30;
+  Workload workload;
+  workload.stream_rows = 32;
+  const auto plan = make_plan(subject.input, budget, workload, builtin_machine("default"), {});
+  EXPECT_EQ(placement_of(plan), most_on(Device::cuda0, subject.input));
+  EXPECT_EQ(plan.requested.stream_rows, 32U);
+  EXPECT_EQ(plan.workload.stream_rows, 0U);
+  for (const auto* line :
+       {"cuda0 has all that it can run: on the CPU are 34 of 34 FFN halves and the head",
+        "no GPU can run 34 of 34 FFN halves: blk.0.ffn_down.weight has rows of 5,461 F16 elements, not a "
+        "multiple of 8",
+        "no GPU can run the head: token_embd.weight is odd",
+        "no weights are streamed, though asked for in chunks of 32 rows and more: no GPU can run every FFN "
+        "half"})
+    EXPECT_EQ(std::ranges::count(plan.reasons, line), 1) << line;
+  for (auto& layer : subject.input.layers) layer.attention.not_on_gpu = "blk.0.attn_q.weight is odd";
+  const auto on_cpu = make_plan(subject.input, budget, Workload{}, builtin_machine("default"), {});
+  EXPECT_EQ(std::ranges::count(on_cpu.reasons, "cuda0 can run no unit, so everything is on the CPU"), 1);
+  EXPECT_EQ(std::ranges::count(on_cpu.reasons,
+                               "no GPU can run 34 of 34 attention halves: blk.0.attn_q.weight is odd"),
+            1);
 }
 
 TEST(TimesLine, SaysWhetherThisMachineWasMeasured) {

@@ -51,8 +51,8 @@ struct Question {
 };
 
 /// Budgets are what some placement takes, give or take a byte or nothing: at the edge of fitting.
-Question random_question(std::mt19937& random, std::uint32_t most_layers) {
-  Question question{planner_test::random_subject(random, most_layers), {}, {}, {}, Device::cuda0};
+Question random_question_about(Subject subject, std::mt19937& random) {
+  Question question{std::move(subject), {}, {}, {}, Device::cuda0};
   question.workload = planner_test::random_workload(random);
   question.workload.expected_context = pick(random, 1, question.workload.max_seq_len);
   question.workload.optimise = kObjectives[pick(random, 0, kObjectives.size() - 1)];
@@ -69,6 +69,18 @@ Question random_question(std::mt19937& random, std::uint32_t most_layers) {
   const auto ram_choice = pick(random, 0, 2);
   if (ram_choice == 0) question.budget.ram_bytes = bytes.ram_bytes - pick(random, 0, 1);
   if (ram_choice == 1) question.budget.ram_bytes = walker.walk(other, 1, 1, 1).ram_bytes;
+  return question;
+}
+
+Question random_question(std::mt19937& random, std::uint32_t most_layers) {
+  return random_question_about(planner_test::random_subject(random, most_layers), random);
+}
+
+/// Of a model with units that no GPU can run, now and then none.
+Question random_odd_question(std::mt19937& random) {
+  auto question = random_question_about(planner_test::random_odd_subject(random, 3), random);
+  if (question.workload.kv_type == KvType::q8_0) question.workload.kv_type = KvType::f16;
+  if (!question.walker().can_stream()) question.workload.stream_rows = 0;
   return question;
 }
 
@@ -128,6 +140,21 @@ TEST(Optimum, EqualsBruteForceWhereBothDevicesWorkAtOnce) {
     expect_optimal(question, {}, round);
     if (HasFatalFailure()) return;
   }
+}
+
+TEST(Optimum, EqualsBruteForceWhereNoGpuCanRunSomeUnits) {
+  std::mt19937 random(61);
+  int with_both = 0;
+  for (int round = 0; round < 2500; ++round) {
+    const auto question = random_odd_question(random);
+    expect_optimal(question, {}, round);
+    if (round % 5 == 0) expect_optimal(question, {question.gpu}, round);
+    if (HasFatalFailure()) return;
+    const auto choice = question.answer();
+    const bool all = question.walker().can_run(Placement::all_on(question.gpu, question.layers()));
+    if (choice && !all && stages_of(choice->placement).size() > 1) ++with_both;
+  }
+  EXPECT_GT(with_both, 300);
 }
 
 /// Often with so little VRAM that few units fit beside the buffers, and with as fast a bus as the GPU works.
@@ -279,16 +306,19 @@ TEST(Optimum, TheRoomiestPlacementFitsWhereAnyDoesAndElseNeedsTheLeastRam) {
   std::mt19937 random(54);
   int misfits = 0;
   for (int round = 0; round < 4500; ++round) {
-    const auto question = random_question(random, 3);
+    const auto question = round % 3 == 0 ? random_odd_question(random) : random_question(random, 3);
     const auto walker = question.walker();
     std::uint64_t least_ram = ~std::uint64_t{0};
     for (std::uint32_t bits = 0; bits < 1U << (2 * question.layers() + 1); ++bits) {
-      const auto bytes = walker.walk(numbered(bits, question.layers(), question.gpu), 1, 1, 1);
+      const auto some = numbered(bits, question.layers(), question.gpu);
+      if (!walker.can_run(some)) continue;
+      const auto bytes = walker.walk(some, 1, 1, 1);
       if (bytes.vram_bytes <= question.budget.vram_bytes) least_ram = std::min(least_ram, bytes.ram_bytes);
     }
     const auto placement =
         roomiest(question.subject.input, question.budget, question.workload, question.machine, question.gpu);
     const auto bytes = walker.walk(placement, 1, 1, 1);
+    ASSERT_TRUE(walker.can_run(placement)) << "round " << round;
     ASSERT_LE(bytes.vram_bytes, question.budget.vram_bytes) << "round " << round;
     ASSERT_EQ(
         some_fits(question.subject.input, question.budget, question.workload, question.machine, question.gpu),

@@ -54,6 +54,24 @@ bool slowly_fits_on_gpu(const planner_test::Subject& subject, const Setting& set
   return slow_vram(bytes) <= setting.budget.vram_bytes && slow_ram(bytes) <= setting.budget.ram_bytes;
 }
 
+/// "All on the GPU" is all that it can run, and a note says what that is without.
+TEST(Questions, AskForNoMoreOnTheGpuThanItCanRun) {
+  auto setting = catalogue_setting("gemma3-4b-qat-q4_0");
+  setting.model.layers[7].attention.not_on_gpu = "blk.7.attn_q.weight is odd";
+  const std::string line = "no GPU can run 1 of 34 attention halves: blk.7.attn_q.weight is odd";
+  for (const auto& answer : {max_context(setting), max_sequences(setting), min_vram(setting)}) {
+    EXPECT_EQ(std::ranges::count(answer.notes, line), 1) << answer.question;
+    const auto& row = row_called(answer, "all on the GPU");
+    ASSERT_TRUE(row.plan && row.holds);
+    for (const auto& layer : row.plan->layers) {
+      EXPECT_EQ(layer.attention_device, layer.index == 7 ? Device::cpu : Device::cuda0);
+      EXPECT_EQ(layer.ffn_device, Device::cuda0);
+    }
+  }
+  EXPECT_LT(row_called(max_context(setting), "all on the GPU").value,
+            row_called(max_context(setting), "fits").value);
+}
+
 TEST(MaxContext, IsTheLastOfAllContextsThatFits) {
   std::mt19937 random(41);
   int found = 0;

@@ -93,6 +93,10 @@ SlowWalk::SlowWalk(const model::Header& header, const model::Hyperparameters& hy
     if (stem_of_ffn(tensor.name)) stream_bytes_ = std::max(stream_bytes_, up_to_64(tensor.size_bytes));
     unit->largest_bytes = std::max(unit->largest_bytes, tensor.size_bytes);
     if (!kFloats.contains(tensor.type)) unit->integer_elems = std::max(unit->integer_elems, tensor.dims[0]);
+    const bool is_matrix = tensor.n_dims > 1;
+    if (is_matrix && kFloats.contains(tensor.type) && tensor.size_bytes / tensor.dims[1] % 16 != 0)
+      unit->only_on_cpu = true;
+    if (tensor.name.ends_with("attn_q_norm.weight") && tensor.dims[0] % 16 != 0) unit->only_on_cpu = true;
     unit->mapped_bytes += tensor.size_bytes;
     unit->copied_bytes += up_to_64(tensor.size_bytes);
     auto share = std::ranges::find(unit->shares, tensor.type, &Share::type);
@@ -457,7 +461,21 @@ std::uint64_t SlowWalk::objective_ps(const planner::Placement& placement) const 
   return std::min(together.serial_ps(), overlapped);
 }
 
+bool SlowWalk::can_run(const planner::Placement& placement) const {
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const auto& [attention, ffn] = layers_[i];
+    if (attention.only_on_cpu && placement.attention[i] != Device::cpu) return false;
+    if (ffn.only_on_cpu && placement.ffn[i] != Device::cpu) return false;
+  }
+  return !head_.only_on_cpu || placement.head == Device::cpu;
+}
+
+bool SlowWalk::can_stream() const {
+  return std::ranges::none_of(layers_, [](const auto& layer) { return layer[1].only_on_cpu; });
+}
+
 bool SlowWalk::fits(const planner::Placement& placement) const {
+  if (!can_run(placement)) return false;
   const auto result = walk(placement, 1, workload_.expected_context, 1);
   return result.vram_bytes <= budget_.vram_bytes && result.ram_bytes <= budget_.ram_bytes;
 }

@@ -46,7 +46,14 @@ class SlowWalk {
   /// By the workload's `optimise`: the time that is to be short.
   [[nodiscard]] std::uint64_t objective_ps(const planner::Placement& placement) const;
 
+  /// Within both budgets, and the GPU can run what is on it.
   [[nodiscard]] bool fits(const planner::Placement& placement) const;
+
+  /// The GPU can run what is on it: rows of numbers are whole sixteen bytes, heads whole sixteen elements.
+  [[nodiscard]] bool can_run(const planner::Placement& placement) const;
+
+  /// All FFN halves could be on the GPU.
+  [[nodiscard]] bool can_stream() const;
 
  private:
   struct Share {
@@ -72,6 +79,7 @@ class SlowWalk {
     std::uint64_t ffn_elems = 0;
     std::uint64_t integer_elems = 0;  ///< of the longest row that is multiplied as integers
     std::uint64_t largest_bytes = 0;  ///< tensor
+    bool only_on_cpu = false;
   };
 
   [[nodiscard]] std::uint64_t operations_of(const Unit& unit) const;

@@ -88,6 +88,33 @@ Subject random_subject(std::mt19937& random, std::uint32_t most_layers) {
   return subject_of(writer);
 }
 
+Subject random_odd_subject(std::mt19937& random, std::uint32_t most_layers) {
+  const auto random_float = [&random] {
+    constexpr std::array kFloats{model::TensorType::f32, model::TensorType::f16, model::TensorType::bf16};
+    return kFloats[pick(random, 0, kFloats.size() - 1)];
+  };
+  // Of few elements, so that some sizes are multiples of 8 and some are not.
+  const auto size = [&random](std::uint64_t unit) {
+    return static_cast<std::uint32_t>(unit * pick(random, 1, 12));
+  };
+  auto shape = random_shape(random, most_layers);
+  shape.width = pick(random, 0, 2) == 0 ? size(4) : 8 * size(4);
+  shape.ffn_width = pick(random, 0, 1) == 0 ? size(2) : 4 * size(4);
+  shape.head_dim_sliding = size(8);
+  shape.head_dim_global = shape.family == model::Family::gemma3 ? shape.head_dim_sliding : size(8);
+  auto recipe = model::QuantRecipe::uniform(random_float());
+  recipe.embedding = random_float();
+  recipe.overrides.emplace_back("ffn_down", random_float());
+  if (pick(random, 0, 1) == 0) recipe.overrides.emplace_back("blk.0.ffn_up.weight", random_float());
+  model::GgufWriter writer;
+  model::write_model(writer, shape, recipe);
+  if (pick(random, 0, 3) == 0) {
+    const std::array<std::uint64_t, 2> dims{shape.width, shape.vocab};
+    writer.add_tensor("output.weight", random_float(), dims);
+  }
+  return subject_of(writer);
+}
+
 std::uint64_t pick(std::mt19937& random, std::uint64_t low, std::uint64_t high) {
   return std::uniform_int_distribution<std::uint64_t>(low, high)(random);
 }

@@ -32,6 +32,9 @@ Subject seven_layer_subject();
 /// matrix of its own.
 Subject random_subject(std::mt19937& random, std::uint32_t most_layers = 9);
 
+/// The same with matrices and heads of odd sizes, so that some units are for the CPU alone.
+Subject random_odd_subject(std::mt19937& random, std::uint32_t most_layers = 9);
+
 /// Random rates, such that neither device is always the better one: round ones, at times the same for both,
 /// costs that are often nothing, at times rates for single types.
 planner::MachineProfile random_machine(std::mt19937& random);

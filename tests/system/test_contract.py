@@ -62,6 +62,31 @@ def test_the_plan_command_shows_what_the_daemon_executes():
         assert f"{ledger(daemon)['plan']['totals']['ram_bytes']:,}" in table.stdout
 
 
+def test_what_no_gpu_can_run_stays_on_the_cpu(tmp_path):
+    """Heads of 24 elements, which the CUDA backend refuses once all is loaded, and RAM for few units."""
+    shape, model, plan_file = tmp_path / "odd.json", tmp_path / "odd.gguf", tmp_path / "plan.json"
+    shape.write_text(json.dumps({
+        "family": "gemma4", "layers": 4, "width": 64, "ffn_width": 128, "heads": 4, "kv_heads_sliding": 2,
+        "kv_heads_global": 2, "head_dim_sliding": 24, "head_dim_global": 64, "window": 64, "global_period": 2,
+        "context_length": 1024, "vocab": 600
+    }))
+    subprocess.run([BUILD / "tandem-make-model", "--shape", shape, "--type", "F16", model], check=True, timeout=60)
+    flags = ("--context", "300", "--sequences", "1", "--micro-batch", "64")
+    made = tandem("plan", model, "--devices", "emulated", "--ram", "700KB", "--machine", "default", "--json", *flags)
+    assert made.returncode == 0, made.stderr
+    plan = json.loads(made.stdout)
+    attention = [layer["attention_device"] for layer in plan["layers"]]
+    assert attention[0] == attention[2] == "cpu" and "emulated0" in attention
+    rule = "blk.0.attn_q.weight has heads of 24 elements, not a multiple of 16"
+    assert "no GPU can run 2 of 4 attention halves: " + rule in plan["reasons"]
+    plan_file.write_text(made.stdout)
+    request = {"prompt": list(range(3, 40)), "max_tokens": 8, "temperature": 0}
+    with Daemon(model, "--plan", str(plan_file)) as daemon, Daemon(model, "--devices", "cpu", *flags) as on_cpu:
+        assert ledger(daemon)["plan"] == plan
+        texts = [each.complete(**request)["choices"][0]["text"] for each in (daemon, on_cpu)]
+        assert texts[0] and texts[0] == texts[1]
+
+
 @pytest.mark.parametrize("flag", ["--vram", "--ram", "--context", "--sequences", "--kv-type"])
 def test_a_plan_excludes_what_it_fixes(tmp_path, flag):
     value = "f16" if flag == "--kv-type" else "4"
@@ -167,7 +192,12 @@ def test_flags_override_the_file(tmp_path):
 def test_a_missing_or_broken_model_is_one_clear_line(tmp_path):
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(MODEL.read_bytes()[:5000])
-    for model, code in ((tmp_path / "absent.gguf", 1), (broken, 3)):
+    folder = tmp_path / "folder.gguf"
+    folder.mkdir()
+    pipe = tmp_path / "pipe.gguf"
+    os.mkfifo(pipe)
+    for model, code in ((tmp_path / "absent.gguf", 1), (folder, 1), (pipe, 1), (broken, 3)):
+        assert tandem("plan", model).returncode == code
         ended = tandemd("--model", model, "--socket", tmp_path / "s")
         assert ended.returncode == code
         assert model.name in ended.stderr
@@ -175,7 +205,8 @@ def test_a_missing_or_broken_model_is_one_clear_line(tmp_path):
 
 def test_a_signal_ends_a_start_that_takes_long(tmp_path):
     plan = tmp_path / "plan.json"
-    os.mkfifo(plan)  # nobody ever writes into it
+    os.mkfifo(plan)
+    writer = os.open(plan, os.O_RDWR)  # which never writes
     command = [BUILD / "tandemd", "--model", MODEL, "--plan", plan, "--socket", tmp_path / "s", "--no-calibrate"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
