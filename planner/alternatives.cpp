@@ -22,22 +22,24 @@ constexpr std::size_t kFewLabels = 500'000;
 struct Variant {
   std::string change;  ///< "with 1 GiB more of VRAM"
   Budget budget;
-  Workload workload;
+  Workload workload;  ///< as asked for
 };
 
 /// The best time of a variant; nothing if it does not fit.  A rough search does: nothing is planned by it.
 std::optional<Picoseconds> best_ps(const Considered& considered, const Variant& variant) {
-  const auto model = as_loaded(considered.file, variant.workload);
+  const auto workload =
+      effective_workload(considered.file, variant.workload, considered.machine, considered.devices.gpu);
+  const auto model = as_loaded(considered.file, workload);
   if (considered.devices.gpu) {
-    const auto choice = fastest(model, variant.budget, variant.workload, considered.machine,
-                                *considered.devices.gpu, {std::nullopt, kFewLabels});
+    const auto choice = fastest(model, variant.budget, workload, considered.machine, *considered.devices.gpu,
+                                {std::nullopt, kFewLabels});
     return choice ? std::optional(choice->time_ps) : std::nullopt;
   }
   const auto placement = Placement::all_on(Device::cpu, model.layers.size());
   const auto plan =
-      plan_for_placement(considered.file, variant.budget, variant.workload, considered.machine, placement);
+      plan_for_placement(considered.file, variant.budget, workload, considered.machine, placement);
   if (!plan.fits) return std::nullopt;
-  return objective_ps(model, variant.workload, considered.machine, placement);
+  return objective_ps(model, workload, considered.machine, placement);
 }
 
 void add_head_types(std::vector<Variant>& variants, const Considered& considered) {
@@ -47,7 +49,7 @@ void add_head_types(std::vector<Variant>& variants, const Considered& considered
     if (type.value == plan.workload.head_type) continue;
     const auto block_elems = type.value == HeadType::q6_k ? 256 : 32;
     if (type.value != HeadType::keep && considered.file.hyper.width % block_elems != 0) continue;
-    Variant variant{"with the head kept in " + considered.file.head_type, plan.budget, plan.workload};
+    Variant variant{"with the head kept in " + considered.file.head_type, plan.budget, plan.requested};
     if (type.value != HeadType::keep) variant.change = "with --head-type " + std::string(type.text);
     variant.workload.head_type = type.value;
     variants.push_back(std::move(variant));
@@ -58,24 +60,24 @@ std::vector<Variant> variants_of(const Considered& considered) {
   const auto& plan = considered.plan;
   std::vector<Variant> variants;
   if (considered.devices.gpu) {
-    variants.push_back({"with 1 GiB more of VRAM", plan.budget, plan.workload});
+    variants.push_back({"with 1 GiB more of VRAM", plan.budget, plan.requested});
     variants.back().budget.vram_bytes += kGiB;
   }
   if (plan.workload.kv_type != KvType::q8_0) {
     const bool whole_blocks = std::ranges::all_of(considered.file.hyper.layers,
                                                   [](const auto& layer) { return layer.head_dim % 32 == 0; });
-    variants.push_back({"with --kv-type q8_0", plan.budget, plan.workload});
+    variants.push_back({"with --kv-type q8_0", plan.budget, plan.requested});
     variants.back().workload.kv_type = KvType::q8_0;
     if (!whole_blocks) variants.pop_back();
   }
   const auto smaller = plan.workload.micro_batch / 4;
-  if (plan.workload.optimise != Optimise::prefill &&
+  if (plan.workload.optimise != Optimise::prefill && smaller >= plan.requested.stream_rows.value_or(0) &&
       smaller >= std::uint64_t{plan.workload.sequences} * (plan.workload.draft_rows + 1)) {
-    variants.push_back({"with --micro-batch " + std::to_string(smaller), plan.budget, plan.workload});
+    variants.push_back({"with --micro-batch " + std::to_string(smaller), plan.budget, plan.requested});
     variants.back().workload.micro_batch = smaller;
   }
   if (plan.workload.optimise != Optimise::throughput && plan.workload.sequences > 1) {
-    variants.push_back({"with --sequences 1", plan.budget, plan.workload});
+    variants.push_back({"with --sequences 1", plan.budget, plan.requested});
     variants.back().workload.sequences = 1;
   }
   add_head_types(variants, considered);

@@ -47,6 +47,31 @@ TEST_F(Alternatives, OptionsBuyWhatTheirPlansSay) {
   option("--head-type q6_k", [](Workload& other) { other.head_type = HeadType::q6_k; });
 }
 
+/// From how many rows on streaming pays depends on how many a chunk may have, and its buffers take VRAM.
+TEST_F(Alternatives, OptionsThatChangeWhatStreamsBuyWhatTheirPlansSay) {
+  auto workload = workload_;
+  workload.sequences = 8;
+  workload.micro_batch = 30;
+  auto single = workload;
+  single.sequences = 1;
+  const auto planned = plan(budget_, workload);
+  ASSERT_EQ(planned.workload.stream_rows, 0U);
+  ASSERT_NE(plan(budget_, single).workload.stream_rows, 0U);
+  const auto line = "with --sequences 1 it would be faster: " + decode_text(budget_, single);
+  EXPECT_TRUE(says(planned, line)) << line;
+}
+
+TEST_F(Alternatives, SuggestNothingThatWouldBeRefused) {
+  auto workload = workload_;
+  workload.stream_rows = workload.micro_batch / 4;
+  const auto about_micro_batch = [](const std::string& line) {
+    return line.find("--micro-batch") != std::string::npos;
+  };
+  EXPECT_EQ(std::ranges::count_if(plan(budget_, workload).reasons, about_micro_batch), 1);
+  ++*workload.stream_rows;
+  EXPECT_EQ(std::ranges::count_if(plan(budget_, workload).reasons, about_micro_batch), 0);
+}
+
 TEST_F(Alternatives, SayWhatWouldMakeItFit) {
   auto small = budget_;
   small.vram_bytes = 1ULL << 30;
