@@ -21,10 +21,12 @@ std::string short_number(double value) {
   return text;
 }
 
-/// "256k" for a multiple of 1024, as it is typed.
+/// "256k" for a multiple of 1024, "1m" for one of 1024 * 1024, as they are typed.
 std::string count_text(double value) {
   const auto count = static_cast<std::uint64_t>(value);
-  return count > 0 && count % 1024 == 0 ? grouped(count / 1024) + "k" : grouped(count);
+  if (count == 0 || count % 1024 != 0) return grouped(count);
+  const auto thousands = count / 1024;
+  return thousands % 1024 == 0 ? grouped(thousands / 1024) + "m" : grouped(thousands) + "k";
 }
 
 /// Steps of the same factor, and more than one.

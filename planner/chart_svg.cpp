@@ -15,6 +15,7 @@ constexpr double kLeft = 88;
 constexpr double kRight = 24;
 constexpr double kPlotHeight = 200;
 constexpr double kLegendPitch = 20;
+constexpr double kDigitWidth = 7.5;  ///< of ticks, and then some
 
 constexpr std::array<std::string_view, 3> kDashes{"", "8 4", "2 4"};
 
@@ -59,7 +60,9 @@ class Panel {
     for (const auto& tick : chart_->x.ticks) {
       const auto x = at(tick.at, 0).x;
       svg_->line({x, bottom}, {x, bottom + 5}, "#444444");
-      svg_->text({x, bottom + 18}, tick.text, {11, Anchor::middle, "#555555"});
+      // Under its tick, or as near as a long number can be at the edge.
+      const auto half_width = kDigitWidth / 2 * static_cast<double>(tick.text.size());
+      svg_->text({std::min(x, kWidth - half_width), bottom + 18}, tick.text, {11, Anchor::middle, "#555555"});
     }
     svg_->text({kWidth - kRight, bottom + 36}, chart_->x.title, {12, Anchor::end});
   }

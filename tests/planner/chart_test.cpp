@@ -43,6 +43,8 @@ TEST(AxisOver, IsLogarithmicWhereValuesMultiply) {
   EXPECT_TRUE(axis.logarithmic);
   EXPECT_DOUBLE_EQ(axis.share(8192), 0.5);
   EXPECT_EQ(axis.ticks[1].text, "8k");
+  EXPECT_EQ(axis_over("context, tokens", {1 << 16, 1 << 20, 1 << 24}).ticks[1].text, "1m");
+  EXPECT_EQ(axis_over("context, tokens", {1000, 1'000'000}).ticks[1].text, "1,000,000");
   EXPECT_FALSE(axis_over("x", {1, 2, 3}).logarithmic);
   EXPECT_FALSE(axis_over("x", {0, 1, 2}).logarithmic);
   EXPECT_FALSE(axis_over("x", {3}).logarithmic);

@@ -122,7 +122,7 @@ for arguments in ([M27], [M12, "--context", "262144", "--sequences", "1"], [M27,
     check_bars(root, plan)
     check_strip(root, plan)
 for arguments in ([M27, "--sweep", "vram=4GiB:24GiB:2GiB"], [M27, M12, "--sweep", "context=4k:256k:x2"],
-                  [M12, "--sweep", "sequences=1:9:1", "--vram", "8GiB"]):
+                  [M27, "--sweep", "context=1:2147483647:2147483646"], [M12, "--sweep", "sequences=1:9:1", "--vram", "8GiB"]):
     root, document = picture(*arguments)
     check_inside(root)
     check_chart(root, document["answers"])
