@@ -26,27 +26,42 @@
 namespace tandem::cli {
 namespace {
 
-/// The plan that a daemon executes; as JSON with the bytes that it has really allocated.
-int show_daemon_plan(const PlanOptions& options) {
-  const auto reply = ipc::Client(options.socket).get("/v1/plan");
-  const auto answer = ipc::json_of(reply);
-  if (options.json) {
-    std::cout << reply.body << "\n";
-  } else {
-    std::cout << planner::plan_table(planner::parse_plan(answer.at("plan").dump()), ink_for(options.color));
-  }
-  return kOk;
-}
-
-int list_machines(const PlanOptions& options) {
-  std::cout << (options.json ? planner::machines_to_text() : planner::machine_table());
-  return kOk;
+/// Nothing may be asked for that is not done: but for how it is printed, `options` are `all`.
+void refuse_more(const PlanOptions& options, PlanOptions all, const std::string& what) {
+  all.json = options.json;
+  all.color = options.color;
+  if (options != all) throw planner::BadQuestion(what, "ask for the rest without it");
 }
 
 void write_picture(const std::string& path, const std::string& picture) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file << picture << std::flush;
   if (!file) throw Error("cannot write " + path);
+}
+
+/// The plan that a daemon executes; as JSON with the bytes that it has really allocated.
+int show_daemon_plan(const PlanOptions& options) {
+  PlanOptions showing;
+  showing.socket = options.socket;
+  showing.svg = options.svg;
+  refuse_more(options, std::move(showing), "--socket shows the plan that a daemon executes as it is");
+  const auto reply = ipc::Client(options.socket).get("/v1/plan");
+  const auto plan = planner::parse_plan(ipc::json_of(reply).at("plan").dump());
+  if (!options.svg.empty()) write_picture(options.svg, planner::plan_svg(plan));
+  if (options.json) {
+    std::cout << reply.body << "\n";
+  } else {
+    std::cout << planner::plan_table(plan, ink_for(options.color));
+  }
+  return kOk;
+}
+
+int list_machines(const PlanOptions& options) {
+  PlanOptions listing;
+  listing.machine = options.machine;
+  refuse_more(options, std::move(listing), "--machine list lists machines and plans nothing");
+  std::cout << (options.json ? planner::machines_to_text() : planner::machine_table());
+  return kOk;
 }
 
 int make_new_plan(const PlanOptions& options) {

@@ -36,6 +36,8 @@ struct PlanOptions {
   bool json = false;
   std::string svg;  ///< file
   std::string color = "auto";
+
+  bool operator==(const PlanOptions&) const = default;
 };
 
 void add_plan_options(CLI::App& app, PlanOptions& options);

@@ -222,6 +222,24 @@ TEST(TandemPlan, ListsMachines) {
   EXPECT_EQ(run.exit_code, 0) << run.err;
   EXPECT_NE(run.out.find("rtx4090"), std::string::npos);
   EXPECT_EQ(json::parse(run_tandem("plan --machine list --json").out)["schema"], "tandem.machines/1");
+  for (const auto* asked : {" catalogue:gemma3-4b-qat-q4_0", " --max-context", " --vram 1GiB"}) {
+    const auto more = run_tandem("plan --machine list" + std::string(asked));
+    EXPECT_EQ(more.exit_code, 1) << asked;
+    EXPECT_EQ(more.out, "") << asked;
+    EXPECT_NE(more.err.find("--machine list lists machines and plans nothing"), std::string::npos)
+        << more.err;
+  }
+}
+
+TEST(TandemPlan, AsksNothingMoreOfADaemonsPlan) {
+  for (const auto* asked :
+       {"--max-context", "--context 4k", "--machine rtx4090", "--sweep vram=1GiB:2GiB:1GiB"}) {
+    const auto run = run_tandem("plan --socket /nowhere/socket " + std::string(asked));
+    EXPECT_EQ(run.exit_code, 1) << asked;
+    EXPECT_NE(run.err.find("--socket shows the plan that a daemon executes as it is"), std::string::npos)
+        << run.err;
+  }
+  EXPECT_EQ(run_tandem("plan --socket /nowhere/socket --json").exit_code, 4) << "nobody listens";
 }
 
 TEST(TandemPlan, TakesTheMemoryOfANamedCard) {
