@@ -311,6 +311,8 @@ int run(const Options& options) {
     return fail(kUsage, error.what());
   } catch (const planner::BadQuestion& error) {
     return fail(kUsage, error.what(), error.hint());
+  } catch (const model::UnreadableFile& error) {
+    return fail(kUsage, error.what(), error.hint());
   } catch (const DoesNotFit& error) {
     return fail(kDoesNotFit, error.what(), error.hint());
   } catch (const model::BadModel& error) {

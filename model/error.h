@@ -34,6 +34,13 @@ class BadModel : public Error {
               std::move(hint)) {}
 };
 
+/// There is no file to open, or none that can be: a folder, a pipe, one of somebody else's (exit code 1, as
+/// for a name that is wrong).
+class UnreadableFile : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A well-formed file that Tandem does not run, such as another architecture (exit code 3).
 class UnsupportedModel : public Error {
  public:

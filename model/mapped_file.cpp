@@ -28,7 +28,7 @@ class Descriptor {
 };
 
 [[noreturn]] void throw_errno(const std::filesystem::path& path, const char* what) {
-  throw Error(path.string() + ": " + what + ": " + std::generic_category().message(errno));
+  throw UnreadableFile(path.string() + ": " + what + ": " + std::generic_category().message(errno));
 }
 
 }  // namespace
@@ -39,7 +39,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   if (file.get() < 0) throw_errno(path, "cannot open");
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) throw_errno(path, "cannot stat");
-  if (!S_ISREG(status.st_mode)) throw Error(path.string() + ": not a regular file");
+  if (!S_ISREG(status.st_mode)) throw UnreadableFile(path.string() + ": not a regular file");
   const auto size_bytes = static_cast<std::size_t>(status.st_size);
   if (size_bytes == 0) return;  // an empty mapping is not allowed, an empty span is
   void* address = ::mmap(nullptr, size_bytes, PROT_READ, MAP_SHARED, file.get(), 0);

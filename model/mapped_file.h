@@ -9,7 +9,8 @@ namespace tandem::model {
 /// A read-only mapping of one file.  Pages are read from disk when first touched.
 class MappedFile {
  public:
-  /// Throws Error with the path and the reason if the file cannot be opened, mapped or is not a regular file.
+  /// Throws UnreadableFile with the path and the reason if the file cannot be opened, mapped or is not a
+  /// regular file.
   explicit MappedFile(const std::filesystem::path& path);
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;

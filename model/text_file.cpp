@@ -2,8 +2,11 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <fcntl.h>
 #include <memory>
+#include <sys/stat.h>
 #include <system_error>
+#include <unistd.h>
 
 #include "model/error.h"
 
@@ -18,20 +21,41 @@ std::string reason() {
   return std::generic_category().message(errno);
 }
 
+/// Longer than any text: some devices have no end.
+constexpr std::size_t kMostBytes = std::size_t{1} << 30;
+
 std::string rest_of(std::FILE* file, const std::string& name) {
   std::string text;
   char piece[65536];
-  while (const auto bytes = std::fread(piece, 1, sizeof piece, file)) text.append(piece, bytes);
+  while (const auto bytes = std::fread(piece, 1, sizeof piece, file)) {
+    text.append(piece, bytes);
+    if (text.size() > kMostBytes) throw Error(name + ": is longer than 1 GiB");
+  }
   if (std::ferror(file) != 0) throw Error(name + ": cannot be read: " + reason());
   return text;
+}
+
+/// Without waiting for somebody who might open a named pipe to write; to read then waits for what comes.
+std::unique_ptr<std::FILE, Close> opened(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  std::unique_ptr<std::FILE, Close> file(fd < 0 ? nullptr : ::fdopen(fd, "rb"));
+  if (!file || ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK) < 0)
+    throw Error(path.string() + ": cannot be opened: " + reason());
+  return file;
+}
+
+bool is_pipe(std::FILE* file) {
+  struct stat status {};
+  return ::fstat(::fileno(file), &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
 }  // namespace
 
 std::string read_text_file(const std::filesystem::path& path) {
-  const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rbe"));
-  if (!file) throw Error(path.string() + ": cannot be opened: " + reason());
-  return rest_of(file.get(), path.string());
+  const auto file = opened(path);
+  auto text = rest_of(file.get(), path.string());
+  if (text.empty() && is_pipe(file.get())) throw Error(path.string() + ": is a pipe that nobody writes to");
+  return text;
 }
 
 std::string read_standard_input() {

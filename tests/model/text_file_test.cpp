@@ -1,6 +1,10 @@
 #include "model/text_file.h"
 
+#include <array>
 #include <fstream>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -34,6 +38,31 @@ TEST(TextFile, WhatCannotBeReadIsNoEmptyText) {
   EXPECT_EQ(refusal(directory.path()), directory.path().string() + ": cannot be read: Is a directory");
   const auto absent = directory.path() / "absent";
   EXPECT_EQ(refusal(absent), absent.string() + ": cannot be opened: No such file or directory");
+}
+
+TEST(TextFile, APipeIsReadToItsEndHoweverLateItsWriterIs) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe(ends.data()), 0);
+  const std::string text(200'000, 'x');
+  std::thread writer([&] {
+    usleep(20'000);
+    EXPECT_EQ(write(ends[1], text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    close(ends[1]);
+  });
+  EXPECT_EQ(read_text_file("/proc/self/fd/" + std::to_string(ends[0])), text);
+  writer.join();
+  close(ends[0]);
+}
+
+TEST(TextFile, NobodyIsWaitedForWhoMightWriteToANamedPipe) {
+  const test_support::TempDir directory;
+  const auto path = directory.path() / "pipe";
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(refusal(path), path.string() + ": is a pipe that nobody writes to");
+}
+
+TEST(TextFile, ADeviceWithoutAnEndIsNoText) {
+  EXPECT_EQ(refusal("/dev/zero"), "/dev/zero: is longer than 1 GiB");
 }
 
 }  // namespace
