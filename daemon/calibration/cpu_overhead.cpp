@@ -52,11 +52,19 @@ class Layers {
     scratch_ = scratch_for(units_, shape.width, shape.context, memory_.view());
   }
 
-  /// Microseconds of a step of a new sequence through the first `layers`.
+  /// Microseconds of a step of a new sequence through the first `layers`, in samples.
+  std::vector<double> samples_us(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
+                                 std::size_t layers, std::uint32_t rows) const {
+    const std::vector some(units_.begin(), units_.begin() + static_cast<std::ptrdiff_t>(2 * layers));
+    auto samples =
+        step_samples_s(pace, team, kernels, some, shape_.width, scratch_, shape_.context, rows, rows);
+    for (auto& sample : samples) sample *= 1e6;
+    return samples;
+  }
+
   double step_us(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, std::size_t layers,
                  std::uint32_t rows) const {
-    const std::vector some(units_.begin(), units_.begin() + static_cast<std::ptrdiff_t>(2 * layers));
-    return step_s(pace, team, kernels, some, shape_.width, scratch_, shape_.context, rows, rows) * 1e6;
+    return median(samples_us(pace, team, kernels, layers, rows));
   }
 
  private:
@@ -66,25 +74,27 @@ class Layers {
   device::Scratch scratch_;
 };
 
-/// What steps cost where there is next to nothing to do.
-struct IdleStep {
-  double stage_us = 0;  ///< less its units
-  double unit_us = 0;   ///< with its share of the stage, a small one: never 0, as differences of times may be
-};
-
 IdleStep idle_step(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels) {
   constexpr std::uint32_t kWidth = 32;
   constexpr std::size_t kMany = 12;
   const Layers layers(
       {kWidth, 1, 1, kWidth, kWidth / 2, device::KvLayout::separate, 1, device::BlockType::q8_0}, kWidth,
       kMany);
-  const auto one_us = layers.step_us(pace, team, kernels, 1, 1);
-  const auto all_us = layers.step_us(pace, team, kernels, kMany, 1);
-  const auto layer_us = (all_us - one_us) / (kMany - 1);
-  return {std::max(0.0, one_us - layer_us), all_us / (2 * kMany)};
+  const auto one_us = layers.samples_us(pace, team, kernels, 1, 1);
+  return idle_step_of(one_us, layers.samples_us(pace, team, kernels, kMany, 1), kMany);
 }
 
 }  // namespace
+
+IdleStep idle_step_of(const std::vector<double>& one_us, const std::vector<double>& all_us,
+                      std::size_t layers) {
+  const auto many = static_cast<double>(layers);
+  const auto read_one_us = std::ranges::min(one_us);
+  const auto shortest_all_us = std::min(std::ranges::min(all_us), many * read_one_us);
+  const auto shortest_one_us = std::min(read_one_us, shortest_all_us);
+  const auto layer_us = (shortest_all_us - shortest_one_us) / (many - 1);
+  return {std::max(0.0, shortest_one_us - layer_us), shortest_all_us / (2 * many)};
+}
 
 StepOverhead step_overhead(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
                            const planner::MachineProfile& rates) {

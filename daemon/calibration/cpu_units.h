@@ -21,7 +21,12 @@ class HostMemory {
   std::deque<WeightBlock> blocks_;
 };
 
-/// Seconds of a step over `units`, `rows` rows that end at `context`, with scratch for `most_rows`.
+/// Seconds of a step over `units`, `rows` rows that end at `context`, with scratch for `most_rows`: all
+/// samples so far, and their median.
+const std::vector<double>& step_samples_s(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
+                                          const std::vector<device::Unit>& units, std::uint32_t width,
+                                          const device::Scratch& scratch, std::uint32_t most_rows,
+                                          std::uint32_t rows, std::uint64_t context);
 double step_s(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
               const std::vector<device::Unit>& units, std::uint32_t width, const device::Scratch& scratch,
               std::uint32_t most_rows, std::uint32_t rows, std::uint64_t context);

@@ -72,13 +72,19 @@ class Pace {
   /// shorter takes longer then.
   template <class Work>
   double median_s(Work&& work) {
+    return median(samples_s(work));
+  }
+
+  /// The samples that `median_s` is the median of.
+  template <class Work>
+  const std::vector<double>& samples_s(Work&& work) {
     auto& samples = samples_[{begun_, number_++}];
     const auto before = samples.size();
     const auto first_s = sample_s(work, 0);
     if (first_s >= effort_.sample_s) samples.push_back(first_s);
     const auto repeats = has(0) ? effort_.repeats : 1;
     while (samples.size() < before + repeats) samples.push_back(sample_s(work, effort_.sample_s));
-    return median(samples);
+    return samples;
   }
 
   /// Whether something that takes as long can still be done.
