@@ -59,7 +59,7 @@ void add_head_types(std::vector<Variant>& variants, const Considered& considered
 std::vector<Variant> variants_of(const Considered& considered) {
   const auto& plan = considered.plan;
   std::vector<Variant> variants;
-  if (considered.devices.gpu) {
+  if (considered.devices.gpu && plan.budget.vram_bytes <= UINT64_MAX - kGiB) {
     variants.push_back({"with 1 GiB more of VRAM", plan.budget, plan.requested});
     variants.back().budget.vram_bytes += kGiB;
   }

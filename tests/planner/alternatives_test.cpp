@@ -70,6 +70,10 @@ TEST_F(Alternatives, SuggestNothingThatWouldBeRefused) {
   EXPECT_EQ(std::ranges::count_if(plan(budget_, workload).reasons, about_micro_batch), 1);
   ++*workload.stream_rows;
   EXPECT_EQ(std::ranges::count_if(plan(budget_, workload).reasons, about_micro_batch), 0);
+  auto endless = budget_;
+  endless.vram_bytes = UINT64_MAX;
+  for (const auto& line : plan(endless, workload_).reasons)
+    EXPECT_FALSE(line.starts_with("with 1 GiB")) << line;
 }
 
 TEST_F(Alternatives, SayWhatWouldMakeItFit) {
