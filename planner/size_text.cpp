@@ -65,13 +65,17 @@ std::uint64_t parse_size(std::string_view what, std::string_view text) {
   return *bytes;
 }
 
+void refuse_count(std::string_view what, std::string_view text, std::uint64_t max) {
+  throw BadQuestion(std::string(what) + " \"" + std::string(text) + "\" must be a whole number up to " +
+                    std::to_string(max));
+}
+
 std::uint64_t parse_count(std::string_view what, std::string_view text, std::uint64_t max) {
   std::uint64_t number = 0;
   const auto* const end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, number);
   if (error == std::errc{} && rest == end && number <= max) return number;
-  throw BadQuestion(std::string(what) + " \"" + std::string(text) + "\" must be a whole number up to " +
-                    std::to_string(max));
+  refuse_count(what, text, max);
 }
 
 std::string grouped(std::uint64_t number) {

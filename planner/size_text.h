@@ -11,6 +11,9 @@ namespace tandem::planner {
 /// names the value in the message.
 std::uint64_t parse_size(std::string_view what, std::string_view text);
 
+/// Throws BadQuestion: `text` is no whole number up to `max`.
+[[noreturn]] void refuse_count(std::string_view what, std::string_view text, std::uint64_t max);
+
 /// A plain non-negative decimal number, at most `max`.  Throws BadQuestion.
 std::uint64_t parse_count(std::string_view what, std::string_view text, std::uint64_t max);
 

@@ -1,6 +1,7 @@
 #include "planner/sweep.h"
 
 #include <array>
+#include <charconv>
 #include <optional>
 #include <string>
 #include <utility>
@@ -113,7 +114,11 @@ std::uint64_t parse_tokens(std::string_view what, std::string_view text, std::ui
   if (text.ends_with('k') || text.ends_with('K')) factor = 1024;
   if (text.ends_with('m') || text.ends_with('M')) factor = std::uint64_t{1024} * 1024;
   if (factor > 1) digits.remove_suffix(1);
-  return parse_count(what, digits, max / factor) * factor;
+  std::uint64_t number = 0;
+  const auto* const end = digits.data() + digits.size();
+  const auto [rest, error] = std::from_chars(digits.data(), end, number);
+  if (error == std::errc{} && rest == end && number <= max / factor) return number * factor;
+  refuse_count(what, text, max);
 }
 
 Sweep parse_sweep(std::string_view text) {

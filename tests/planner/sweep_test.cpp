@@ -105,6 +105,12 @@ TEST(ParseTokens, KnowsThousandsOf1024) {
   EXPECT_EQ(parse_tokens("x", "77", 77), 77U);
   for (const auto* text : {"", "k", "4kk", "-4k", "4.5k", "5k", "9223372036854775807k", "4g"})
     EXPECT_THROW(parse_tokens("x", text, 4096), BadQuestion) << text;
+  try {
+    parse_tokens("--micro-batch", "64k", 65535);
+    FAIL();
+  } catch (const BadQuestion& refused) {
+    EXPECT_STREQ(refused.what(), "--micro-batch \"64k\" must be a whole number up to 65535");
+  }
 }
 
 TEST(Sweep, PlansEachValueAsAsked) {
