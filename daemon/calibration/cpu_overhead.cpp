@@ -62,9 +62,11 @@ class Layers {
     return samples;
   }
 
+  /// The shortest of them: what is left of it once rates have explained the most is little beside what may
+  /// hold it up.
   double step_us(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, std::size_t layers,
                  std::uint32_t rows) const {
-    return median(samples_us(pace, team, kernels, layers, rows));
+    return std::ranges::min(samples_us(pace, team, kernels, layers, rows));
   }
 
  private:
