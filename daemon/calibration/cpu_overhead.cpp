@@ -13,6 +13,7 @@ namespace {
 constexpr std::uint32_t kFewSmallRows = planner::kMeasuredRows.back();
 constexpr std::uint32_t kManySmallRows = 64;
 constexpr std::uint32_t kFfnWidth = 1024;
+constexpr std::size_t kLeastRuns = 15;  ///< of a sample: most of them are short even beside other work
 constexpr AttentionShape kSmall{
     256, 4, 2, 64, 32, device::KvLayout::separate, kManySmallRows, device::BlockType::q4_0};
 
@@ -56,8 +57,8 @@ class Layers {
   std::vector<double> samples_us(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
                                  std::size_t layers, std::uint32_t rows) const {
     const std::vector some(units_.begin(), units_.begin() + static_cast<std::ptrdiff_t>(2 * layers));
-    auto samples =
-        step_samples_s(pace, team, kernels, some, shape_.width, scratch_, shape_.context, rows, rows);
+    auto samples = step_samples_s(pace, team, kernels, some, shape_.width, scratch_, shape_.context, rows,
+                                  rows, kLeastRuns);
     for (auto& sample : samples) sample *= 1e6;
     return samples;
   }

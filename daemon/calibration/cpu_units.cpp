@@ -9,22 +9,24 @@ namespace tandem::calibration {
 const std::vector<double>& step_samples_s(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
                                           const std::vector<device::Unit>& units, std::uint32_t width,
                                           const device::Scratch& scratch, std::uint32_t most_rows,
-                                          std::uint32_t rows, std::uint64_t context) {
+                                          std::uint32_t rows, std::uint64_t context, std::size_t least_runs) {
   const device::StageShape shape{width, 1e-6f, most_rows};
   const auto stage = cpu::make_stage(units, shape, scratch, team, kernels);
   const OneSequence sequence(rows, context);
   const std::vector<float> before(std::size_t{rows} * width, 1.0f);
   auto x = before;
-  return pace.samples_s([&] {
-    std::copy(before.begin(), before.end(), x.begin());
-    stage->step(sequence.batch(), x.data());
-  });
+  return pace.samples_s(
+      [&] {
+        std::copy(before.begin(), before.end(), x.begin());
+        stage->step(sequence.batch(), x.data());
+      },
+      least_runs);
 }
 
 double step_s(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
               const std::vector<device::Unit>& units, std::uint32_t width, const device::Scratch& scratch,
               std::uint32_t most_rows, std::uint32_t rows, std::uint64_t context) {
-  return median(step_samples_s(pace, team, kernels, units, width, scratch, most_rows, rows, context));
+  return median(step_samples_s(pace, team, kernels, units, width, scratch, most_rows, rows, context, 1));
 }
 
 UnitMemory HostMemory::view(const device::Repacker* repacker) {

@@ -22,11 +22,13 @@ class HostMemory {
 };
 
 /// Seconds of a step over `units`, `rows` rows that end at `context`, with scratch for `most_rows`: all
-/// samples so far, and their median.
+/// samples so far, of at least `least_runs` runs each.
 const std::vector<double>& step_samples_s(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
                                           const std::vector<device::Unit>& units, std::uint32_t width,
                                           const device::Scratch& scratch, std::uint32_t most_rows,
-                                          std::uint32_t rows, std::uint64_t context);
+                                          std::uint32_t rows, std::uint64_t context, std::size_t least_runs);
+
+/// The median of such samples, of at least a run each.
 double step_s(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
               const std::vector<device::Unit>& units, std::uint32_t width, const device::Scratch& scratch,
               std::uint32_t most_rows, std::uint32_t rows, std::uint64_t context);

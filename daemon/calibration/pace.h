@@ -75,15 +75,16 @@ class Pace {
     return median(samples_s(work));
   }
 
-  /// The samples that `median_s` is the median of.
+  /// The samples that `median_s` is the median of; of `least_runs` runs each, however long they take: of work
+  /// that is short, a run as long as a sample is one that was held up.
   template <class Work>
-  const std::vector<double>& samples_s(Work&& work) {
+  const std::vector<double>& samples_s(Work&& work, std::size_t least_runs = 1) {
     auto& samples = samples_[{begun_, number_++}];
     const auto before = samples.size();
-    const auto first_s = sample_s(work, 0);
-    if (first_s >= effort_.sample_s) samples.push_back(first_s);
+    const auto first_s = sample_s(work, 0, 1);
+    if (least_runs == 1 && first_s >= effort_.sample_s) samples.push_back(first_s);
     const auto repeats = has(0) ? effort_.repeats : 1;
-    while (samples.size() < before + repeats) samples.push_back(sample_s(work, effort_.sample_s));
+    while (samples.size() < before + repeats) samples.push_back(sample_s(work, effort_.sample_s, least_runs));
     return samples;
   }
 
@@ -100,17 +101,17 @@ class Pace {
     return std::chrono::duration<double>(Clock::now() - start).count();
   }
 
-  /// Median of as many runs as take `least_s`, at least one: where the host takes a core away for longer than
-  /// many short runs take together, their mean is the host's doing.
+  /// Median of as many runs as take `least_s`, at least `least_runs`: where the host takes a core away for
+  /// longer than many short runs take together, their mean is the host's doing.
   template <class Work>
-  static double sample_s(Work& work, double least_s) {
+  static double sample_s(Work& work, double least_s, std::size_t least_runs) {
     std::vector<double> runs;
     const auto start = Clock::now();
     do {
       const auto begun = Clock::now();
       work();
       runs.push_back(seconds_since(begun));
-    } while (seconds_since(start) < least_s);
+    } while (seconds_since(start) < least_s || runs.size() < least_runs);
     return median(std::move(runs));
   }
 

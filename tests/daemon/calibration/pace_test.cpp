@@ -60,6 +60,19 @@ TEST(Pace, ARunThatTheHostHeldUpIsNotAllOfASample) {
   EXPECT_LT(seconds, 0.015);
 }
 
+/// Whether the first run is held up, or others are.
+TEST(Pace, ShortWorkHasSamplesOfManyRuns) {
+  for (const std::vector<int>& milliseconds : {std::vector{60, 1, 1, 1, 50, 1}, {0, 60, 50, 1, 1, 1}}) {
+    Pace pace({10, 1, 1, 0.002}, {});
+    std::size_t runs = 0;
+    const auto samples = pace.samples_s(
+        [&] { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds.at(runs++))); }, 5);
+    EXPECT_EQ(runs, 6U);
+    ASSERT_EQ(samples.size(), 1U);
+    EXPECT_LT(samples.front(), 0.03);
+  }
+}
+
 TEST(Pace, TheMedianIsWhatCounts) {
   Pace pace({1, 1, 3, 0}, {});
   int runs = 0;
