@@ -34,13 +34,13 @@ TEST(Pace, TheFirstRunCountsIfItIsAsLongAsASample) {
 }
 
 TEST(Pace, AShorterFirstRunDoesNotCount) {
-  Pace pace({10, 1, 1, 0.05}, {});
-  std::vector<int> milliseconds{40, 5, 60};
+  Pace pace({10, 1, 1, 0.2}, {});
+  std::vector<int> milliseconds{40, 20, 230};
   std::size_t runs = 0;
   const auto seconds =
       pace.median_s([&] { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds.at(runs++))); });
   EXPECT_EQ(runs, 3U);
-  EXPECT_GE(seconds, 0.0325);
+  EXPECT_GE(seconds, 0.125);
 }
 
 TEST(Pace, ShortWorkIsRepeatedUntilASampleIsLongEnough) {
@@ -62,14 +62,14 @@ TEST(Pace, ARunThatTheHostHeldUpIsNotAllOfASample) {
 
 /// Whether the first run is held up, or others are.
 TEST(Pace, ShortWorkHasSamplesOfManyRuns) {
-  for (const std::vector<int>& milliseconds : {std::vector{60, 1, 1, 1, 50, 1}, {0, 60, 50, 1, 1, 1}}) {
+  for (const std::vector<int>& milliseconds : {std::vector{300, 1, 1, 1, 200, 1}, {0, 300, 200, 1, 1, 1}}) {
     Pace pace({10, 1, 1, 0.002}, {});
     std::size_t runs = 0;
     const auto samples = pace.samples_s(
         [&] { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds.at(runs++))); }, 5);
     EXPECT_EQ(runs, 6U);
     ASSERT_EQ(samples.size(), 1U);
-    EXPECT_LT(samples.front(), 0.03);
+    EXPECT_LT(samples.front(), 0.15);
   }
 }
 
