@@ -66,8 +66,7 @@ std::optional<CachedProfile> find_profile(const Fingerprint& fingerprint,
                                           const std::vector<fs::path>& folders) {
   for (const auto& folder : folders) {
     const auto path = profile_path(folder, fingerprint);
-    std::error_code unreadable;
-    if (!fs::exists(path, unreadable)) continue;
+    if (::access(path.c_str(), R_OK) != 0) continue;
     try {
       return CachedProfile{read_profile(path), path};
     } catch (const planner::BadProfile& error) {
@@ -89,6 +88,9 @@ void write_profile(std::string_view profile, const fs::path& path) {
   unfinished += "." + std::to_string(::getpid());
   try {
     write_into(profile, unfinished, path);
+    // Whoever plans on this machine may read it, also where a service with a strict umask measured.
+    fs::permissions(unfinished, fs::perms::group_read | fs::perms::others_read, fs::perm_options::add,
+                    ignored);
     if (std::rename(unfinished.c_str(), path.c_str()) != 0) throw unwritten(path);
   } catch (const Error&) {
     fs::remove(unfinished, ignored);

@@ -29,16 +29,16 @@ struct CachedProfile {
   std::filesystem::path path;
 };
 
-/// The first profile of this fingerprint in `folders`; nothing where nobody measured one.  Throws
-/// planner::BadProfile, with the path, for one that is damaged.
+/// The first profile of this fingerprint in `folders` that this user may read; nothing where there is none.
+/// Throws planner::BadProfile, with the path, for one that is damaged.
 std::optional<CachedProfile> find_profile(const Fingerprint& fingerprint,
                                           const std::vector<std::filesystem::path>& folders);
 
 /// Reads a profile from a file.  Throws planner::BadProfile.
 planner::MachineProfile read_profile(const std::filesystem::path& path);
 
-/// Writes `profile` (JSON) to `path` as a whole or not at all, folders included; into what is there, if that
-/// is no file.  Throws planner::BadProfile if it is none, Error if it cannot be written.
+/// Writes `profile` (JSON) to `path` as a whole or not at all, folders included, for all to read; into what
+/// is there, if that is no file.  Throws planner::BadProfile if it is none, Error if it cannot be written.
 void write_profile(std::string_view profile, const std::filesystem::path& path);
 
 }  // namespace tandem::hardware

@@ -62,6 +62,25 @@ TEST(ProfileCache, FindsWhatWasWrittenForTheFingerprintOnly) {
   EXPECT_FALSE(find_profile(this_machine(7), folders));
 }
 
+TEST(ProfileCache, WhatAServiceMeasuredIsForAllToRead) {
+  const test_support::TempDir folder;
+  const auto path = folder.path() / "p.json";
+  const auto before = ::umask(0077);
+  write_profile(some_profile(), path);
+  ::umask(before);
+  EXPECT_EQ(std::filesystem::status(path).permissions(), std::filesystem::perms{0644});
+}
+
+TEST(ProfileCache, WhatMayNotBeReadIsAsGoodAsNone) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root reads everything";
+  const test_support::TempDir folder;
+  const auto machine = this_machine(0);
+  const std::vector folders{folder.path() / "a", folder.path() / "b"};
+  for (const auto& each : folders) write_profile(some_profile(), profile_path(each, machine));
+  std::filesystem::permissions(profile_path(folders[0], machine), std::filesystem::perms::none);
+  EXPECT_EQ(find_profile(machine, folders)->path, profile_path(folders[1], machine));
+}
+
 TEST(ProfileCache, TheFirstFolderWins) {
   const test_support::TempDir folder;
   const auto machine = this_machine(0);
