@@ -122,11 +122,8 @@ bool DaemonService::cancel(std::string_view id) {
 
 std::vector<std::int32_t> DaemonService::tokenize(std::string_view text, bool add_special,
                                                   bool parse_special) {
-  auto ids = tokenizer_.encode(text, parse_special ? model::SpecialText::parsed : model::SpecialText::plain);
-  const auto bos = tokenizer_.bos();
-  const bool has_bos = bos && !ids.empty() && ids.front() == *bos;
-  if (add_special && bos && tokenizer_.adds_bos() && !has_bos) ids.insert(ids.begin(), *bos);
-  return ids;
+  const auto special = parse_special ? model::SpecialText::parsed : model::SpecialText::plain;
+  return add_special ? tokenizer_.encode_prompt(text, special) : tokenizer_.encode(text, special);
 }
 
 std::vector<std::int32_t> DaemonService::prepare_prompt(std::string_view text) {

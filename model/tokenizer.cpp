@@ -149,9 +149,10 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, SpecialText specia
   return ids;
 }
 
-std::vector<TokenId> Tokenizer::encode_prompt(std::string_view text) const {
-  auto ids = encode(text, SpecialText::parsed);
-  if (adds_bos() && (ids.empty() || ids.front() != *bos())) ids.insert(ids.begin(), *bos());
+std::vector<TokenId> Tokenizer::encode_prompt(std::string_view text, SpecialText special) const {
+  auto ids = encode(text, special);
+  const bool has_bos = !ids.empty() && bos() == ids.front();
+  if (adds_bos() && !has_bos) ids.insert(ids.begin(), *bos());
   return ids;
 }
 

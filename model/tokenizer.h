@@ -39,9 +39,8 @@ class Tokenizer {
   /// byte token, so nothing is lost.  Throws Error for texts over kMaxTextBytes.
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text, SpecialText special) const;
 
-  /// Ids of a whole prompt: BOS by the model's rule, not doubled where the text names it; control tokens are
-  /// parsed.
-  [[nodiscard]] std::vector<TokenId> encode_prompt(std::string_view text) const;
+  /// Ids of a whole prompt: BOS by the model's rule, not doubled where the text names it.
+  [[nodiscard]] std::vector<TokenId> encode_prompt(std::string_view text, SpecialText special) const;
 
   static constexpr std::size_t kMaxTextBytes = std::size_t{1} << 30;
 

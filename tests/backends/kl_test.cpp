@@ -53,7 +53,7 @@ double divergence(const std::vector<double>& p_logs, const std::vector<double>& 
 
 TEST(Divergence, OfTheEmbeddedModelFromItsWeightsAsFloats) {
   const auto header = model::read_header(source_path("config/embedded/tandem-tiny-q4_0.gguf"));
-  const auto tokens = model::Tokenizer::from_header(header)->encode_prompt(kText);
+  const auto tokens = model::Tokenizer::from_header(header)->encode_prompt(kText, model::SpecialText::parsed);
   CpuModelOptions options;
   options.max_seq_len = static_cast<std::uint32_t>(tokens.size());
   options.threads = 2;

@@ -50,7 +50,7 @@ TEST(EmbeddedModel, EncodesAsTheReferenceDoes) {
               ElementsAre(4059, 4015, 287, 322, 1478, 339, 4012, 4087));
   EXPECT_THAT(tokenizer->encode("na\u00efve  \u03a9", SpecialText::plain),
               ElementsAre(4009, 4003, 217, 197, 381, 4001, 4001, 228, 191));
-  EXPECT_THAT(tokenizer->encode_prompt("<|turn>user\nHi<turn|>\n"),
+  EXPECT_THAT(tokenizer->encode_prompt("<|turn>user\nHi<turn|>\n", SpecialText::parsed),
               ElementsAre(2, 5, 3159, 278, 4053, 4005, 6, 278));
 }
 

@@ -106,10 +106,13 @@ TEST_P(BothFamilies, BytesThatAreNotUtf8StandAlone) {
 TEST_P(BothFamilies, PromptsBeginWithOneBos) {
   const auto bos = tokenizer_->bos().value();
   EXPECT_EQ(tokenizer_->token_text(bos), "<bos>");
-  EXPECT_THAT(tokenizer_->encode_prompt(""), ElementsAre(bos));
-  const auto plain = tokenizer_->encode_prompt("a");
-  EXPECT_THAT(plain, ElementsAre(bos, tokenizer_->find("a").value()));
-  EXPECT_EQ(tokenizer_->encode_prompt("<bos>a"), plain);
+  EXPECT_THAT(tokenizer_->encode_prompt("", SpecialText::parsed), ElementsAre(bos));
+  const auto a = tokenizer_->encode_prompt("a", SpecialText::parsed);
+  EXPECT_THAT(a, ElementsAre(bos, tokenizer_->find("a").value()));
+  EXPECT_EQ(tokenizer_->encode_prompt("<bos>a", SpecialText::parsed), a);
+  const auto spelt = tokenizer_->encode_prompt("<bos>a", SpecialText::plain);
+  EXPECT_EQ(spelt.front(), bos);
+  EXPECT_GT(spelt.size(), a.size()) << "its letters are text";
 }
 
 INSTANTIATE_TEST_SUITE_P(Tokenizer, BothFamilies, testing::Values("gemma3", "gemma4"),
