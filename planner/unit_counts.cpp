@@ -21,12 +21,6 @@ UnitKinds unit_kinds(const CaseCosts& costs) {
   return found;
 }
 
-Counts counts_of(const UnitKinds& kinds, const std::vector<std::uint8_t>& sides) {
-  Counts counts(kinds.kinds.size());
-  for (std::size_t i = 0; i < sides.size(); ++i) counts[kinds.of_unit[i]] += sides[i];
-  return counts;
-}
-
 Spent spent_by(const CaseCosts& costs, const UnitKinds& kinds, const Counts& counts,
                Arrangement arrangement) {
   Spent spent;

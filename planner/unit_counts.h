@@ -26,8 +26,6 @@ UnitKinds unit_kinds(const CaseCosts& costs);
 /// Of each kind, how many units are on the GPU.
 using Counts = std::vector<std::uint32_t>;
 
-Counts counts_of(const UnitKinds& kinds, const std::vector<std::uint8_t>& sides);
-
 /// What placements with the same counts still differ in: the side of the first unit, and how often the unit
 /// after one, or the head, is on the other side.  An even number of changes leads back to `first`.
 struct Arrangement {

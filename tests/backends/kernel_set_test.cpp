@@ -10,6 +10,7 @@
 
 #include "backends/cpu/dequantise.h"
 #include "backends/cpu/quantised_row.h"
+#include "tests/backends/every_kernel_set.h"
 #include "tests/backends/random_blocks.h"
 
 namespace tandem::cpu {
@@ -353,12 +354,7 @@ TEST_P(EverySet, RowKernelsGiveTheSameBitsAsTheBaseline) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(KernelSets, EverySet, testing::ValuesIn(supported_kernel_sets()),
-                         [](const auto& test) {
-                           std::string name = test.param->name;
-                           std::erase(name, '-');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(KernelSets, EverySet, every_kernel_set(), name_of_set);
 
 }  // namespace
 }  // namespace tandem::cpu

@@ -11,6 +11,7 @@
 #include "backends/cpu/dequantise.h"
 #include "backends/cpu/kernel_set.h"
 #include "backends/cpu/quantised_row.h"
+#include "tests/backends/every_kernel_set.h"
 #include "tests/backends/random_blocks.h"
 
 namespace tandem::cpu {
@@ -245,12 +246,7 @@ TEST_P(EverySetOnRepacked, LongRowsAreThoseOfRowsToo) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(KernelSets, EverySetOnRepacked, testing::ValuesIn(supported_kernel_sets()),
-                         [](const auto& test) {
-                           std::string name = test.param->name;
-                           std::erase(name, '-');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(KernelSets, EverySetOnRepacked, every_kernel_set(), name_of_set);
 
 }  // namespace
 }  // namespace tandem::cpu

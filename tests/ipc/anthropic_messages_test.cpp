@@ -12,13 +12,8 @@ using testing::FakeService;
 using testing::Harness;
 using ::testing::HasSubstr;
 using testing::RawReply;
+using testing::sse_events;
 using ::testing::StartsWith;
-
-std::vector<Json> events(const RawReply& reply) {
-  std::vector<Json> list;
-  for (const std::string& data : testing::sse_data(reply.body)) list.push_back(Json::parse(data));
-  return list;
-}
 
 TEST(AnthropicMessages, AnswersWhole) {
   Harness harness;
@@ -43,7 +38,7 @@ TEST(AnthropicMessages, StreamsBlocksInTheApisOrder) {
   std::vector<std::string> types;
   std::string thought;
   std::string text;
-  for (const Json& event : events(reply)) {
+  for (const Json& event : sse_events(reply)) {
     const auto type = event["type"].get<std::string>();
     if (types.empty() || types.back() != type) types.push_back(type);
     if (type != "content_block_delta") continue;
@@ -78,7 +73,7 @@ TEST(AnthropicMessages, CallsAreBlocksOfTheirOwn) {
   EXPECT_EQ(block["input"], Json({{"x", 1}}));
   EXPECT_THAT(block["id"].get<std::string>(), StartsWith("toolu_"));
   std::string input;
-  for (const Json& event : events(harness.post("/v1/messages", body + R"(, "stream": true})"))) {
+  for (const Json& event : sse_events(harness.post("/v1/messages", body + R"(, "stream": true})"))) {
     if (event["type"] == "content_block_delta") input += event["delta"]["partial_json"].get<std::string>();
   }
   EXPECT_EQ(Json::parse(input), Json({{"x", 1}}));
@@ -118,7 +113,7 @@ TEST(AnthropicMessages, ErrorsAreAnthropics) {
   const auto failed = harness.post("/v1/messages", body + "}");
   EXPECT_EQ(failed.status, 500);
   EXPECT_EQ(failed.json()["error"]["type"], "api_error");
-  const auto streamed = events(harness.post("/v1/messages", body + R"(, "stream": true})"));
+  const auto streamed = sse_events(harness.post("/v1/messages", body + R"(, "stream": true})"));
   EXPECT_EQ(streamed.back()["error"]["message"], "the engine broke");
 }
 

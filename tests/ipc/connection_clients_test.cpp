@@ -138,8 +138,8 @@ TEST(Connection, ASlowReaderPausesItsOwnSequenceOnly) {
   EXPECT_EQ(harness.complete(R"({"prompt": "b", "max_tokens": 50})").status, 200);
   const RawReply reply = slow.read_reply();
   std::string text;
-  for (const std::string& data : testing::sse_data(reply.body)) {
-    if (data != "[DONE]") text += Json::parse(data)["choices"][0]["text"].get<std::string>();
+  for (const Json& event : testing::sse_events(reply)) {
+    text += event["choices"][0]["text"].get<std::string>();
   }
   EXPECT_EQ(text, FakeService::answer(kTokens)) << "and nothing is lost";
 }

@@ -17,9 +17,7 @@ using ::testing::StartsWith;
 /// The text of one choice of a streamed answer.
 std::string streamed_text(const RawReply& reply, std::size_t index = 0) {
   std::string text;
-  for (const std::string& data : testing::sse_data(reply.body)) {
-    if (data == "[DONE]") continue;
-    const Json event = Json::parse(data);
+  for (const Json& event : testing::sse_events(reply)) {
     for (const Json& choice : event["choices"]) {
       if (choice["index"] == index) text += choice["text"].get<std::string>();
     }
@@ -130,9 +128,8 @@ TEST(OpenaiCompletions, ScoresHaveTheSameShapeStreamedAndWhole) {
       "text_offset": [0, 0, 1, 2, 6, 12, 18]})"));
   const RawReply streamed = harness.complete("{" + fields + R"(, "stream": true})");
   Json joined = {{"tokens", {}}, {"token_logprobs", {}}, {"top_logprobs", {}}, {"text_offset", {}}};
-  for (const std::string& data : testing::sse_data(streamed.body)) {
-    if (data == "[DONE]") continue;
-    const Json logprobs = Json::parse(data)["choices"][0]["logprobs"];
+  for (const Json& event : testing::sse_events(streamed)) {
+    const Json& logprobs = event["choices"][0]["logprobs"];
     if (logprobs.is_null()) continue;
     for (auto& [name, values] : joined.items()) {
       for (const Json& value : logprobs[name]) values.push_back(value);

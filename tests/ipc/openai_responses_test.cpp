@@ -12,13 +12,8 @@ using testing::FakeService;
 using testing::Harness;
 using ::testing::HasSubstr;
 using testing::RawReply;
+using testing::sse_events;
 using ::testing::StartsWith;
-
-std::vector<Json> response_events(const RawReply& reply) {
-  std::vector<Json> list;
-  for (const std::string& data : testing::sse_data(reply.body)) list.push_back(Json::parse(data));
-  return list;
-}
 
 TEST(OpenaiResponses, AnswersWhole) {
   Harness harness;
@@ -41,7 +36,7 @@ TEST(OpenaiResponses, AnswersWhole) {
 TEST(OpenaiResponses, StreamsNumberedEvents) {
   Harness harness;
   const auto list =
-      response_events(harness.post("/v1/responses", R"({"model": "m", "input": "hello", "stream": true,
+      sse_events(harness.post("/v1/responses", R"({"model": "m", "input": "hello", "stream": true,
       "reasoning": {"effort": "low"}, "max_output_tokens": 6})"));
   std::vector<std::string> types;
   std::string text;
@@ -77,7 +72,7 @@ TEST(OpenaiResponses, CallsAreItems) {
   EXPECT_EQ(whole["status"], "completed");
   EXPECT_EQ(whole["output"][0]["type"], "function_call");
   EXPECT_EQ(whole["output"][0]["arguments"], R"({"x":1})");
-  const auto list = response_events(harness.post("/v1/responses", body + R"(, "stream": true})"));
+  const auto list = sse_events(harness.post("/v1/responses", body + R"(, "stream": true})"));
   EXPECT_EQ(list.back()["type"], "response.completed");
   EXPECT_EQ(list.back()["response"]["output"][0]["name"], "get");
 }
@@ -99,7 +94,7 @@ TEST(OpenaiResponses, AFailureIsTheLastEvent) {
   Harness harness;
   harness.service.fail_with("the engine broke");
   const auto list =
-      response_events(harness.post("/v1/responses", R"({"model": "m", "input": "x", "stream": true})"));
+      sse_events(harness.post("/v1/responses", R"({"model": "m", "input": "x", "stream": true})"));
   EXPECT_EQ(list.back()["type"], "response.failed");
   EXPECT_EQ(list.back()["response"]["error"]["message"], "the engine broke");
 }

@@ -129,4 +129,12 @@ std::vector<std::string> sse_data(const std::string& body) {
   return events;
 }
 
+std::vector<Json> sse_events(const RawReply& reply) {
+  std::vector<Json> events;
+  for (const std::string& data : sse_data(reply.body)) {
+    if (data != "[DONE]") events.push_back(Json::parse(data));
+  }
+  return events;
+}
+
 }  // namespace tandem::ipc::testing

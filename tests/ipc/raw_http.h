@@ -64,4 +64,7 @@ RawReply once(const std::string& path, const std::string& method, const std::str
 /// The data of each server-sent event, "[DONE]" included; comments are left out.
 std::vector<std::string> sse_data(const std::string& body);
 
+/// The same as JSON, without "[DONE]".
+std::vector<Json> sse_events(const RawReply& reply);
+
 }  // namespace tandem::ipc::testing

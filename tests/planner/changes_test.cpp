@@ -5,19 +5,15 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/planner/small_searches.h"
+#include "tests/planner/unit_sides.h"
 
 namespace tandem::planner {
 namespace {
 
+using planner_test::arrangement_of;
+using planner_test::counts_of;
 using planner_test::pick;
 using planner_test::Sides;
-
-std::uint32_t changes_of(const Sides& sides, std::size_t head) {
-  std::uint32_t changes = sides.back() == head ? 0 : 1;
-  for (std::size_t i = 1; i < sides.size(); ++i) changes += sides[i] == sides[i - 1] ? 0 : 1;
-  return changes;
-}
 
 /// Counts of each kind on the GPU and the first unit's side, and the fewest changes with which they can be
 /// had.
@@ -27,7 +23,7 @@ Fewest fewest_changes(const CaseCosts& costs, const UnitKinds& kinds) {
   Fewest fewest;
   for (const auto& sides : planner_test::all_sides(costs.units())) {
     if (!planner_test::allows(costs, sides)) continue;
-    const auto changes = changes_of(sides, costs.within->head);
+    const auto changes = arrangement_of(sides, costs.within->head).changes;
     const auto [entry, added] = fewest.try_emplace({counts_of(kinds, sides), sides.front()}, changes);
     if (!added) entry->second = std::min(entry->second, changes);
   }
@@ -48,7 +44,7 @@ void expect_exact(const CaseCosts& costs) {
     ASSERT_TRUE(planner_test::allows(costs, *sides));
     ASSERT_EQ(counts_of(kinds, *sides), counts);
     ASSERT_EQ(sides->front(), first);
-    ASSERT_EQ(changes_of(*sides, costs.within->head), fewest);
+    ASSERT_EQ(arrangement_of(*sides, costs.within->head).changes, fewest);
     const bool fewer = fewest > 2 && changes.arranged(counts, first, fewest - 1, tries);
     ASSERT_FALSE(fewer);
   }

@@ -4,19 +4,15 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/planner/small_searches.h"
+#include "tests/planner/unit_sides.h"
 
 namespace tandem::planner {
 namespace {
 
+using planner_test::arrangement_of;
+using planner_test::counts_of;
 using planner_test::pick;
 using planner_test::Sides;
-
-Arrangement arrangement_of(const Sides& sides, std::size_t head) {
-  Arrangement arrangement{sides.front(), sides.back() == head ? 0U : 1U};
-  for (std::size_t i = 1; i < sides.size(); ++i) arrangement.changes += sides[i] == sides[i - 1] ? 0 : 1;
-  return arrangement;
-}
 
 TEST(UnitCounts, TakeWhatAWalkThroughAnyPlacementOfThemTakes) {
   std::mt19937 random(71);

@@ -2,13 +2,13 @@
 
 import json
 
-import httpx
 import jsonschema
 import openai
 import pydantic
 import pytest
 
 from daemon import EMBEDDED, REFERENCE, Daemon
+from openai_socket import client_of
 
 ASK = [{"role": "user", "content": "What is a file system?"}]
 
@@ -60,13 +60,6 @@ SCHEMAS = [
 def daemon():
     with Daemon(EMBEDDED, "--context", "1024") as running:
         yield running
-
-
-def client_of(daemon):
-    transport = httpx.HTTPTransport(uds=str(daemon.socket))
-    return openai.OpenAI(
-        base_url="http://localhost/v1", api_key="unused", http_client=httpx.Client(transport=transport), max_retries=0
-    )
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 """The official openai package over the Unix socket."""
 
-import httpx
 import openai
 import pytest
 
 from daemon import REFERENCE, Daemon
+from openai_socket import client_of
 
 
 @pytest.fixture(scope="module")
@@ -15,10 +15,7 @@ def daemon():
 
 @pytest.fixture(scope="module")
 def client(daemon):
-    transport = httpx.HTTPTransport(uds=str(daemon.socket))
-    return openai.OpenAI(
-        base_url="http://localhost/v1", api_key="unused", http_client=httpx.Client(transport=transport), max_retries=0
-    )
+    return client_of(daemon)
 
 
 def test_lists_the_model(client):

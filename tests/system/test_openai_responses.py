@@ -2,12 +2,12 @@
 
 import json
 
-import httpx
 import jsonschema
 import openai
 import pytest
 
 from daemon import EMBEDDED, Daemon
+from openai_socket import client_of
 
 TOOL = {
     "type": "function",
@@ -31,10 +31,7 @@ def daemon():
 
 @pytest.fixture(scope="module")
 def client(daemon):
-    transport = httpx.HTTPTransport(uds=str(daemon.socket))
-    return openai.OpenAI(
-        base_url="http://localhost/v1", api_key="unused", http_client=httpx.Client(transport=transport), max_retries=0
-    )
+    return client_of(daemon)
 
 
 def test_answers_streamed_and_not_alike(client):

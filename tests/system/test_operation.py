@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from daemon import BUILD, REFERENCE, Daemon, tandem
+from daemon import BUILD, PATIENCE, REFERENCE, Daemon, tandem
 
 MODEL = REFERENCE / "gemma4_8l.gguf"
 
@@ -71,6 +71,8 @@ def limited(limit, folder, log):
 
 @pytest.mark.parametrize("limit", ["-s 256", "-f 0", "-n 16", "-l 0", "-c 0"])
 def test_it_serves_under_limits_of_the_shell(limit, tmp_path):
+    if limit.startswith("-s") and PATIENCE > 1:
+        pytest.skip("sanitizers take more of the first thread's stack")
     with limited(limit, tmp_path, tmp_path / "log") as socket:
         ran = tandem("run", "--max-tokens", "4", "--socket", socket, "hello")
         assert ran.returncode == 0, ran.stderr
