@@ -237,11 +237,6 @@ std::function<SearchResult(LabelLimits&)> resumable(const CaseCosts& costs, cons
 
 }  // namespace
 
-SearchResult search_labels(const CaseCosts& costs, const std::vector<Bound>& bounds, Picoseconds known_ps,
-                           LabelLimits& left) {
-  return label_search(costs, bounds, known_ps)(left);
-}
-
 std::function<SearchResult(LabelLimits&)> label_search(const CaseCosts& costs,
                                                        const std::vector<Bound>& bounds,
                                                        Picoseconds known_ps) {

@@ -21,13 +21,10 @@ struct LabelLimits {
 /// first, or takes no less of anything than the one before it (planner/label_front.h).  Where only time and
 /// VRAM count, that leaves the Pareto front.
 ///
+/// What comes back searches; called again, where labels did not do, it goes on where it stopped.
 /// Labels that are kept, and some pairs of those that meet, count off `left`; where none are left, or some
 /// were dropped for there being too many abreast, the search is not complete, and what it found need not be
 /// the fastest.
-SearchResult search_labels(const CaseCosts& costs, const std::vector<Bound>& bounds, Picoseconds known_ps,
-                           LabelLimits& left);
-
-/// The same, to be called again where labels did not do: it goes on where it stopped.
 std::function<SearchResult(LabelLimits&)> label_search(const CaseCosts& costs,
                                                        const std::vector<Bound>& bounds,
                                                        Picoseconds known_ps);

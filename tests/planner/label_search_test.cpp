@@ -17,7 +17,7 @@ SearchResult labels_below(const CaseCosts& costs, Picoseconds known_ps) {
   std::vector<Sides> tried;
   const auto bounds = Bound::good_ones(costs, planner_test::kUnknownPs, tried);
   LabelLimits left{1'000'000};
-  return search_labels(costs, bounds, known_ps, left);
+  return label_search(costs, bounds, known_ps)(left);
 }
 
 TEST(LabelSearch, FindsTheFastestOfAllPlacementsOfACase) {
@@ -77,7 +77,7 @@ TEST(LabelSearch, FindsSomethingWithFewAbreast) {
       std::vector<Sides> tried;
       const auto bounds = Bound::good_ones(costs, planner_test::kUnknownPs, tried);
       LabelLimits left{1'000'000, 2};
-      const auto found = search_labels(costs, bounds, planner_test::kUnknownPs, left);
+      const auto found = label_search(costs, bounds, planner_test::kUnknownPs)(left);
       left_out += found.complete ? 0 : 1;
       if (found.complete) {
         ASSERT_EQ(found.sides.has_value(), least.has_value());
@@ -101,7 +101,7 @@ TEST(LabelSearch, StopsWhereNoLabelsAreLeft) {
   std::vector<Sides> tried;
   const auto bounds = Bound::good_ones(costs, planner_test::kUnknownPs, tried);
   LabelLimits left{100};
-  const auto found = search_labels(costs, bounds, planner_test::kUnknownPs, left);
+  const auto found = label_search(costs, bounds, planner_test::kUnknownPs)(left);
   EXPECT_FALSE(found.complete);
   EXPECT_FALSE(found.sides);
   EXPECT_EQ(left.labels, 0U);
