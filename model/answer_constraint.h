@@ -29,6 +29,9 @@ class AnswerConstraint {
   /// What may come next; valid until the next call of a member.  Throws as GrammarMatcher does.
   const TokenSet& allowed();
 
+  /// True where `allowed` takes little: see GrammarMatcher::allowed_at_once.  Throws as `allowed` does.
+  bool knows_allowed() { return state_ != State::content || matcher_.allowed_at_once() != nullptr; }
+
   /// Takes `token`; false, and nothing changes, if it is not allowed.
   bool accept(TokenId token);
 

@@ -8,12 +8,13 @@
 namespace tandem::model {
 namespace {
 
+constexpr const char* kTooLong = "which tokens fit the grammar takes too long to find out";
 constexpr std::size_t kMostFew = 2048;             // tokens that a list holds before it becomes a set
 constexpr std::size_t kMostStates = 8192;          // of a grammar; each may hold 1 KiB of transitions
 constexpr std::uint64_t kWarmUpWork = 50'000'000;  // steps through the trie, about 0.3 s
 constexpr std::uint64_t kWorkOfMask = 1000;        // what a mask takes beside the walk, in such steps
 constexpr std::uint64_t kWorkOfPlace = 16;         // taking a byte at one place, in such steps
-constexpr std::uint64_t kMostWork = 4'000'000;     // at once, about 0.3 s at most: others wait meanwhile
+constexpr std::uint64_t kMostWork = 4'000'000;     // for one mask, about 0.3 s at most
 
 }  // namespace
 
@@ -31,13 +32,15 @@ std::shared_ptr<GrammarMachine> GrammarMasks::new_machine() {
   return std::allocate_shared<GrammarMachine>(memory, *grammar_, &memory_);
 }
 
-void GrammarMasks::spend(std::uint64_t steps) {
-  if (steps > work_left_) throw GrammarError("which tokens fit the grammar takes too long to find out");
-  work_left_ -= steps;
+/// Does not throw: that would allocate where an answer's step tries what can be had at once.
+void GrammarMasks::spend(std::uint64_t steps) noexcept {
+  gave_up_ |= steps > work_left_;
+  work_left_ -= std::min(steps, work_left_);
 }
 
-/// One step through the trie.
+/// One step through the trie; to nowhere once it takes too long.
 GrammarMasks::StateId GrammarMasks::next(GrammarMachine& machine, StateId state, std::uint8_t byte) {
+  if (gave_up_) return GrammarMachine::kDead;
   const auto steps_before = machine.steps();
   const auto there = machine.next(state, byte);
   spend(1 + machine.steps() - steps_before);
@@ -50,7 +53,7 @@ void GrammarMasks::walk(GrammarMachine& machine, std::uint32_t trie_node, StateI
   const auto nodes = trie_.nodes();
   path_[nodes[trie_node].depth] = state;
   const auto end = nodes[trie_node].end;
-  for (auto i = trie_node + 1; i < end;) {
+  for (auto i = trie_node + 1; i < end && !gave_up_;) {
     const auto& node = nodes[i];
     const auto there = next(machine, path_[node.depth - std::size_t{1}], node.byte);
     if (there == GrammarMachine::kDead) {
@@ -151,7 +154,7 @@ std::shared_ptr<const RuleMask> GrammarMasks::rule_mask(StateId places) {
   if (auto known = known_.find(places)) return known;
   const std::pmr::polymorphic_allocator<RuleMask> memory(known_.memory());
   std::shared_ptr<const RuleMask> made = std::allocate_shared<RuleMask>(memory, make_rule_mask(places));
-  known_.keep(places, made);
+  if (!gave_up_) known_.keep(places, made);
   return made;
 }
 
@@ -187,6 +190,7 @@ void GrammarMasks::warm_up() {
       }
       work_left_ = kMostWork;
       rule_mask(places);
+      if (gave_up_) throw GrammarError(kTooLong);
       work += kMostWork - work_left_;
       const auto bytes = places_->possible_bytes(places);
       for (unsigned byte = 0; byte < 256; ++byte) {
@@ -201,6 +205,7 @@ void GrammarMasks::warm_up() {
 GrammarMasks::StateId GrammarMasks::after_any(std::span<const InRule> rules, GrammarMachine& machine) {
   stacks_.clear();
   for (const auto& rule : rules) {
+    if (gave_up_) break;
     const auto steps_before = machine.steps();
     const auto after = machine.stacks(machine.after_rule(rule.below));
     spend(1 + machine.steps() - steps_before);
@@ -209,10 +214,24 @@ GrammarMasks::StateId GrammarMasks::after_any(std::span<const InRule> rules, Gra
   return machine.intern(stacks_);
 }
 
-/// Of rules within each other many stand at the same places: what comes after any of them is one walk.
 void GrammarMasks::add_allowed(GrammarMachine& machine, StateId state, TokenSet& set) {
+  const std::lock_guard lock(mutex_);
+  if (!find_allowed(machine, state, set, kMostWork)) throw GrammarError(kTooLong);
+}
+
+bool GrammarMasks::add_allowed_at_once(GrammarMachine& machine, StateId state, TokenSet& set,
+                                       std::uint64_t most_steps) {
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  return lock.owns_lock() && find_allowed(machine, state, set, most_steps);
+}
+
+/// False if it takes more than `most_steps`.  Of rules within each other many stand at the same places: what
+/// comes after any of them is one walk.
+bool GrammarMasks::find_allowed(GrammarMachine& machine, StateId state, TokenSet& set,
+                                std::uint64_t most_steps) {
   forget_if_large();
-  work_left_ = kMostWork;
+  work_left_ = most_steps;
+  gave_up_ = false;
   if (machine.may_end(state)) {
     for (const auto token : trie_.end_tokens()) set.add(token);
   }
@@ -221,7 +240,7 @@ void GrammarMasks::add_allowed(GrammarMachine& machine, StateId state, TokenSet&
     in_rules_.push_back({places, below});
   });
   std::ranges::sort(in_rules_, {}, &InRule::places);
-  for (std::span<const InRule> rest = in_rules_; !rest.empty();) {
+  for (std::span<const InRule> rest = in_rules_; !rest.empty() && !gave_up_;) {
     const auto places = rest.front().places;
     const auto other = std::ranges::find_if(rest, [&](const InRule& rule) { return rule.places != places; });
     const auto same = rest.first(static_cast<std::size_t>(other - rest.begin()));
@@ -231,6 +250,7 @@ void GrammarMasks::add_allowed(GrammarMachine& machine, StateId state, TokenSet&
     for (const auto token : mask->few) set.add(token);
     if (!mask->beyond.empty()) add_beyond(*mask, machine, after_any(same, machine), set);
   }
+  return !gave_up_;
 }
 
 }  // namespace tandem::model

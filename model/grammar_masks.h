@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -19,8 +20,8 @@ namespace tandem::model {
 /// For each set of places that the grammar can be in within one rule, it knows which tokens fit without
 /// regard to what is below on the stack, and at which points of the trie the rule may be over inside a token;
 /// only from there on the rest of the stack matters.  So a mask costs little even where nearly all tokens
-/// fit. What is not known yet, or was dropped from the store, is found out when it is asked for, so not for
-/// several threads at once.
+/// fit. What is not known yet, or was dropped from the store, is found out when it is asked for, by one
+/// thread at a time.
 class GrammarMasks {
  public:
   using StateId = GrammarMachine::StateId;
@@ -38,8 +39,17 @@ class GrammarMasks {
   [[nodiscard]] const TokenTrie& trie() const noexcept { return trie_; }
 
   /// Adds the tokens that may come next where an answer is at `state` of `machine`, which runs the grammar.
-  /// Throws GrammarError where that takes too long, by steps and not by a clock: about 0.3 s at most.
+  /// Waits for other threads in here.  Throws GrammarError where it takes too long, by steps and not by a
+  /// clock: about 0.3 s at most.
   void add_allowed(GrammarMachine& machine, StateId state, TokenSet& set);
+
+  /// The same for who cannot wait: false, and `set` has some of the tokens only, where it takes more than
+  /// `most_steps` or another thread is in here.
+  [[nodiscard]] bool add_allowed_at_once(GrammarMachine& machine, StateId state, TokenSet& set,
+                                         std::uint64_t most_steps = kStepsAtOnce);
+
+  /// 1 ms or so.
+  static constexpr std::uint64_t kStepsAtOnce = 20'000;
 
  private:
   /// Places within one rule, and what was below it when it was entered.
@@ -51,7 +61,8 @@ class GrammarMasks {
   [[nodiscard]] std::shared_ptr<GrammarMachine> new_machine();
   void warm_up();
   void forget_if_large();
-  void spend(std::uint64_t steps);
+  void spend(std::uint64_t steps) noexcept;
+  bool find_allowed(GrammarMachine& machine, StateId state, TokenSet& set, std::uint64_t most_steps);
   StateId next(GrammarMachine& machine, StateId state, std::uint8_t byte);
   std::shared_ptr<const RuleMask> rule_mask(StateId places);
   RuleMask make_rule_mask(StateId places);
@@ -79,6 +90,9 @@ class GrammarMasks {
   std::pmr::vector<InRule> in_rules_{&memory_};
 
   std::uint64_t work_left_ = 0;  ///< before what is asked for takes too long, in steps through the trie
+  bool gave_up_ = false;         ///< it took too long: what was found is not all
+
+  std::mutex mutex_;  ///< guards all but grammar_ and trie_
 };
 
 }  // namespace tandem::model

@@ -28,15 +28,38 @@ std::shared_ptr<GrammarMachine> GrammarMatcher::new_machine() {
 }
 
 const TokenSet& GrammarMatcher::allowed() {
+  if (const auto* const known = known_allowed()) return *known;
+  auto& made = oldest_emptied();
+  masks_->add_allowed(*machine_, state_, made.allowed);
+  return keep(made);
+}
+
+const TokenSet* GrammarMatcher::allowed_at_once(std::uint64_t most_steps) {
+  if (const auto* const known = known_allowed()) return known;
+  auto& made = oldest_emptied();
+  if (!masks_->add_allowed_at_once(*machine_, state_, made.allowed, most_steps)) return nullptr;
+  return &keep(made);
+}
+
+/// Null where it was not asked for lately.
+const TokenSet* GrammarMatcher::known_allowed() {
   forget_if_large();
   const auto known = std::ranges::find(known_, state_, &Known::state);
-  if (known != known_.end()) return known->allowed;
-  auto& made = known_[oldest_];
-  oldest_ = (oldest_ + 1) % known_.size();
-  made.state = GrammarMachine::kDead;  // should this throw
-  made.allowed.clear();
-  masks_->add_allowed(*machine_, state_, made.allowed);
+  return known == known_.end() ? nullptr : &known->allowed;
+}
+
+/// The oldest, of no state and empty.
+GrammarMatcher::Known& GrammarMatcher::oldest_emptied() {
+  auto& oldest = known_[oldest_];
+  oldest.state = GrammarMachine::kDead;
+  oldest.allowed.clear();
+  return oldest;
+}
+
+/// What was the oldest is what the present state allows.
+const TokenSet& GrammarMatcher::keep(Known& made) {
   made.state = state_;
+  oldest_ = (oldest_ + 1) % known_.size();
   return made.allowed;
 }
 

@@ -30,6 +30,9 @@ class GrammarMatcher {
   /// grammar grows beyond all bounds, or what may come takes too long to find out.
   const TokenSet& allowed();
 
+  /// The same where it takes little; else null, and `allowed` finds it.  See GrammarMasks.
+  const TokenSet* allowed_at_once(std::uint64_t most_steps = GrammarMasks::kStepsAtOnce);
+
   /// Takes `token`; false, and nothing changes, if it is not allowed.  After an end token nothing is.  Throws
   /// as `allowed` does.
   bool accept(TokenId token);
@@ -45,6 +48,9 @@ class GrammarMatcher {
 
   [[nodiscard]] std::shared_ptr<GrammarMachine> new_machine();
   void forget_if_large();
+  const TokenSet* known_allowed();
+  Known& oldest_emptied();
+  const TokenSet& keep(Known& made);
 
   std::shared_ptr<GrammarMasks> masks_;
   RecycledMemory memory_{GrammarMachine::kRecycledBytes};  ///< of machines

@@ -35,22 +35,6 @@ std::uint64_t& counter_of(Stats& stats, FinishReason reason) noexcept {
   return stats.finished_error;
 }
 
-void check(const EngineRequest& request, std::uint64_t max_seq_len, std::uint32_t vocab) {
-  using Reason = RequestRefused::Reason;
-  const auto length = request.prompt.size();
-  if (length == 0) throw RequestRefused(Reason::prompt_empty, "the prompt is empty");
-  if (length > max_seq_len) {
-    throw RequestRefused(Reason::prompt_too_long, "the prompt has " + std::to_string(length) +
-                                                      " tokens; the context holds " +
-                                                      std::to_string(max_seq_len));
-  }
-  for (const auto token : request.prompt) {
-    if (token >= 0 && static_cast<std::uint32_t>(token) < vocab) continue;
-    throw RequestRefused(Reason::token_out_of_range, "token id " + std::to_string(token) +
-                                                         " is not in 0 .. " + std::to_string(vocab - 1));
-  }
-}
-
 }  // namespace
 
 /// One unfinished request.  The worker alone uses `generation` and the times after submission.
@@ -78,6 +62,7 @@ struct Engine::Sequence {
   std::optional<Clock::time_point> first_token;  ///< first sampled token
   std::uint64_t decode_step_us = 0;
   std::uint64_t decode_read_bytes = 0;
+  std::vector<float> kept_logits;  ///< to choose from once it is known what is allowed
 
   void account_decode(const BytesRead& bytes, std::uint64_t us) noexcept {
     decode_step_us += us;
@@ -130,7 +115,12 @@ Engine::Engine(Executor& executor, const model::Tokenizer& tokenizer, const sche
       tokenizer_(tokenizer),
       limits_(limits),
       scheduler_(limits),
-      choosable_(std::min(executor.vocab(), tokenizer.size())) {
+      choosable_(std::min(executor.vocab(), tokenizer.size())),
+      mask_finder_(limits.sequences, [this] {
+        const std::lock_guard lock(mutex_);
+        changed_ = true;
+        changed_cv_.notify_one();
+      }) {
   edits_.reserve(planner::kMostEdits);
   steps_.reserve(limits.steps);
   while (steps_.size() < limits.steps) steps_.emplace_back(limits);
@@ -143,7 +133,7 @@ Engine::~Engine() {
 }
 
 RequestId Engine::submit(EngineRequest request, std::shared_ptr<Sink> sink) {
-  check(request, limits_.max_seq_len, choosable_);
+  check_prompt(request.prompt, limits_.max_seq_len, choosable_);
   const auto sequence = std::make_shared<Sequence>(std::move(request), tokenizer_, std::move(sink));
   const auto& generation = sequence->generation;
 
@@ -250,6 +240,7 @@ void Engine::work() {
   Lock lock(mutex_);
   while (true) {
     tell_cancelled(lock);
+    choose_late(lock);
     if (on_the_way_ < limits_.steps && begin_step(lock)) continue;
     if (on_the_way_ > 0) {
       finish_step(lock);
@@ -416,11 +407,44 @@ void Engine::advance(const Ready& ready) {
   }
 
   const auto row = ready.first_logits + ready.work.logit_rows - 1;
-  if (ready.reduced) {
-    generation.choose_best(executor_.reduced(row), choosable_, sequence.delta);
-  } else {
-    generation.choose(executor_.logits(row), raw_, sequence.delta);
+  if (!ready.reduced) return choose(ready.sequence, executor_.logits(row));
+  generation.choose_best(executor_.reduced(row), choosable_, sequence.delta);
+  go_on(sequence);
+}
+
+/// The next token from `logits`; at once, or once it is known what is allowed.
+void Engine::choose(const SequencePtr& sequence, std::span<float> logits) {
+  auto& generation = sequence->generation;
+  if (!generation.knows_allowed()) {
+    sequence->kept_logits.assign(logits.begin(), logits.end());
+    return mask_finder_.want(sequence->id, {sequence, &generation});
   }
+  generation.choose(logits, raw_, sequence->delta);
+  go_on(*sequence);
+}
+
+/// The next tokens of sequences for which it became known what is allowed.
+void Engine::choose_late(Lock& lock) {
+  while (const auto id = mask_finder_.next_found()) {
+    const auto found = sequences_.find(*id);
+    if (found == sequences_.end()) continue;  // it was cancelled
+    const auto sequence = found->second;
+    const auto begun = Clock::now();
+    lock.unlock();
+    try {
+      sequence->generation.choose(sequence->kept_logits, raw_, sequence->delta);
+      go_on(*sequence);
+    } catch (const std::exception& failure) {
+      end(*sequence, FinishReason::error, failure.what());
+    }
+    lock.lock();
+    stats_.deliver_us += us_between(begun, Clock::now());
+  }
+}
+
+/// Hands on what the newest token gave.
+void Engine::go_on(Sequence& sequence) {
+  auto& generation = sequence.generation;
   if (!sequence.first_token) sequence.first_token = Clock::now();
   const auto reason = account_token(sequence);
   if (reason) generation.close(sequence.delta);

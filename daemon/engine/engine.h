@@ -7,12 +7,14 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
 #include "daemon/engine/executor.h"
+#include "daemon/engine/mask_finder.h"
 #include "daemon/engine/rate_window.h"
 #include "daemon/engine/request.h"
 #include "daemon/engine/sink.h"
@@ -20,9 +22,6 @@
 #include "model/tokenizer.h"
 
 namespace tandem::engine {
-
-using scheduler::RequestId;
-class Generation;
 
 /// A request as an observer sees it.
 struct RequestView {
@@ -62,8 +61,9 @@ struct Stats {
 /// Serves requests: one worker asks the scheduler what is next, has the executor compute it, chooses tokens,
 /// and hands text to the sinks.  A step that only decodes allocates nothing, once every sequence in it has
 /// been in one before, also where one ends; but for the text of a call that became whole, and masks of a
-/// grammar that were not worked out ahead.  Every public member may be called from any thread.  Idle means
-/// idle: without work the worker sleeps until somebody calls.
+/// grammar that were not worked out ahead.  A sequence whose grammar takes long to say what may come next is
+/// in no step meanwhile, and its logits are kept; no other one waits for that.  Every public member may be
+/// called from any thread.  Idle means idle: without work the worker sleeps until somebody calls.
 class Engine {
  public:
   /// `executor` and `tokenizer` outlive the engine.  `limits` come from the plan that the executor runs.
@@ -111,6 +111,9 @@ class Engine {
   void account_step(std::uint64_t prompt_tok, const BytesRead& bytes, std::uint64_t us);
   void deliver(const Ready& ready, const std::string& error);
   void advance(const Ready& ready);
+  void choose(const SequencePtr& sequence, std::span<float> logits);
+  void choose_late(Lock& lock);
+  void go_on(Sequence& sequence);
   std::optional<FinishReason> account_token(Sequence& sequence);
   void give(Sequence& sequence);
   void end(Sequence& sequence, FinishReason reason, std::string error = {});
@@ -142,6 +145,7 @@ class Engine {
   const std::uint32_t choosable_;                    ///< tokens that have logits
   std::vector<model::LogitEdit> edits_;              ///< the worker's: of one row
   std::vector<float> raw_;  ///< the worker's: (vocab) logits as they came, where scores are asked for
+  MaskFinder mask_finder_;
   std::once_flag joined_;
   std::thread worker_;  ///< last: it uses all of the above
 };

@@ -92,14 +92,20 @@ bool Generation::say(model::TokenId token, TextDelta& delta) {
   return shown;
 }
 
-/// The next token, one that the constraint allows.  Constraints share masks that only one thread at a time
-/// may use, so this one is made here and not on the thread that submits.
+void Generation::find_allowed() noexcept {
+  try {
+    const auto& wanted = *request_.constraint;
+    if (!constraint_) constraint_.emplace(wanted.masks, *tokenizer_, wanted.thought, wanted.begun);
+    constraint_->allowed();
+  } catch (...) {
+    not_found_ = std::current_exception();
+  }
+}
+
+/// The next token, one that the constraint allows.
 model::TokenId Generation::pick(std::span<float> logits) {
   if (!request_.constraint) return sampler_.sample(logits);
-  if (!constraint_) {
-    const auto& wanted = *request_.constraint;
-    constraint_.emplace(wanted.masks, *tokenizer_, wanted.thought, wanted.begun);
-  }
+  if (not_found_) std::rethrow_exception(not_found_);
   model::keep_only(constraint_->allowed(), logits);
   const auto token = sampler_.sample(logits);
   if (!constraint_->accept(token)) throw Error("no token of the vocabulary continues what the grammar makes");

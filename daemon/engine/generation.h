@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <span>
@@ -44,6 +45,12 @@ class Generation {
   void echo(std::uint64_t first_position, std::uint32_t rows,
             const std::function<std::span<const float>(std::uint32_t)>& logits_of, TextDelta& delta);
 
+  /// True if `choose` knows what the request's grammar allows, or finds it at once; else `find_allowed` comes
+  /// first, on any thread.
+  bool knows_allowed() { return !request_.constraint || (constraint_ && constraint_->knows_allowed()); }
+  /// Takes up to 0.3 s.  What goes wrong is thrown by `choose`.
+  void find_allowed() noexcept;
+
   /// Chooses the next token from `logits`, which are changed, and adds what comes of it to `delta`. `scratch`
   /// is resized as needed.
   void choose(std::span<float> logits, std::vector<float>& scratch, TextDelta& delta);
@@ -74,6 +81,7 @@ class Generation {
   AnswerText text_;
   std::vector<model::TokenLogit> best_;  ///< candidates of a reduced row, alternatives of a score
   std::optional<model::AnswerConstraint> constraint_;  ///< from the first token on, where one was asked for
+  std::exception_ptr not_found_;                       ///< why what it allows is not known
   model::TokenId newest_ = 0;
   std::uint64_t completion_tok_ = 0;
   bool stopped_ = false;

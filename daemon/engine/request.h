@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,7 @@ struct ChatReading {
 
 /// The answer keeps to a grammar.
 struct Constraint {
-  /// Requests share one; after submission only the engine's worker uses it.
+  /// Requests share one.
   std::shared_ptr<model::GrammarMasks> masks;
   model::ThoughtFirst thought = model::ThoughtFirst::no;
   std::string begun;  ///< what of the grammar's text the prompt holds already
@@ -56,5 +57,8 @@ class RequestRefused : public Error {
  private:
   Reason reason_;
 };
+
+/// Throws RequestRefused unless `prompt` has 1 to `max_seq_len` tokens, all of them less than `vocab`.
+void check_prompt(std::span<const model::TokenId> prompt, std::uint64_t max_seq_len, std::uint32_t vocab);
 
 }  // namespace tandem::engine

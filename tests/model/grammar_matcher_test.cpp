@@ -235,6 +235,38 @@ TEST(GrammarMatcher, AllowsTheSameWhereMasksAreDropped) {
   EXPECT_EQ(dropped, 12U) << "without the bound there would be more";
 }
 
+/// What takes more steps than there are is not said, and what is said is all.
+TEST(GrammarMatcher, SaysAtOnceAllOrNothing) {
+  std::map<bool, int> said;
+  for (const std::uint64_t most_steps : {0, 10, 40, 160, 640}) {
+    for (const auto& gbnf : grammars()) {
+      const auto tokens = mixed_tokens(7);
+      const auto nothing_kept = std::make_shared<MaskStore>(0);
+      GrammarMatcher hasty(compile(gbnf, tokens, nothing_kept));
+      GrammarMatcher patient(compile(gbnf, tokens));
+      std::mt19937 random(7);
+      for (int step = 0; step < 40; ++step) {
+        const auto& allowed = patient.allowed();
+        const auto* const at_once = hasty.allowed_at_once(most_steps);
+        ++said[at_once != nullptr];
+        const auto& later = at_once == nullptr ? hasty.allowed() : *at_once;
+        ASSERT_TRUE(std::ranges::equal(later.words(), allowed.words())) << gbnf << " " << most_steps;
+        ASSERT_NE(hasty.allowed_at_once(0), nullptr) << "what was found is known";
+        std::vector<TokenId> choices;
+        for (TokenId id = 0; id < tokens.end; ++id) {
+          if (allowed.contains(id)) choices.push_back(id);
+        }
+        if (choices.empty()) break;
+        const auto choice = choices[random() % choices.size()];
+        ASSERT_TRUE(hasty.accept(choice));
+        ASSERT_TRUE(patient.accept(choice));
+      }
+    }
+  }
+  EXPECT_GT(said[true], 100);
+  EXPECT_GT(said[false], 100);
+}
+
 TEST(GrammarMatcher, TakesNothingThatIsNotAllowed) {
   const Tokens tokens({"a", "b", "ab", "ba", ""});
   GrammarMatcher matcher(compile(R"(root ::= "ab")", tokens));

@@ -143,6 +143,66 @@ TEST_F(EngineTest, AGrammarHoldsAnswersWithoutDisturbingOthers) {
   expect_all_free();
 }
 
+/// Which of 64 pairs of letters came is another place for nearly every text, and hundreds of places take each
+/// byte: what may come next takes long to find out, each time.
+std::string slow_grammar() {
+  std::string gbnf;
+  for (int i = 0; i < 192; ++i) {
+    const std::string pair = {static_cast<char>('a' + i % 8), static_cast<char>('a' + i / 8 % 8)};
+    gbnf += (i == 0 ? "root ::= " : " | ") + ("[^.]* \"" + pair) + "\" [^.]* [.]";
+  }
+  return gbnf;
+}
+
+TEST_F(EngineTest, AGrammarThatTakesLongHoldsUpNobodyElse) {
+  const model::TokenTrie trie(*tokenizer_);
+  const auto grammar = std::make_shared<const model::Grammar>(model::read_gbnf(slow_grammar()), "root");
+  std::vector<std::shared_ptr<model::GrammarMasks>> masks;
+  while (masks.size() < 2) masks.push_back(std::make_shared<model::GrammarMasks>(grammar, trie));
+  std::vector<std::shared_ptr<RecordingSink>> held;
+  for (int i = 0; i < 2; ++i) {
+    EngineRequest request;
+    request.prompt = make_prompt(3, i);
+    request.max_new_tok = 15;
+    request.sampling.top_k = 0;
+    request.logprobs = 1;
+    request.constraint = Constraint{masks[static_cast<std::size_t>(i)], model::ThoughtFirst::no, {}};
+    held.push_back(submit(std::move(request)));
+  }
+  const auto free = submit(greedy(make_prompt(3, 1), 40));
+  free->wait_finished();
+  for (const auto& sink : held) EXPECT_FALSE(sink->finished());
+  EXPECT_EQ(free->tokens(), expected_tokens(make_prompt(3, 1), 40));
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(held[i]->wait_finished().reason, FinishReason::length);
+    EXPECT_EQ(held[i]->text().find('.'), std::string::npos);
+    auto history = make_prompt(3, i);
+    for (const auto& score : held[i]->scores()) {
+      const auto raw = history_logits(history, tokenizer_->size());
+      EXPECT_FLOAT_EQ(score.logprob.value(), model::logprob_of(raw, score.token).logprob);
+      history.push_back(score.token);
+    }
+  }
+  expect_all_free();
+}
+
+TEST_F(EngineTest, WhatItsGrammarAllowsIsStillSoughtWhenARequestIsCancelled) {
+  const model::TokenTrie trie(*tokenizer_);
+  const auto masks = std::make_shared<model::GrammarMasks>(
+      std::make_shared<const model::Grammar>(model::read_gbnf(slow_grammar()), "root"), trie);
+  for (int i = 0; i < 20; ++i) {
+    EngineRequest request;
+    request.prompt = make_prompt(3, i);
+    request.max_new_tok = 30;
+    request.constraint = Constraint{masks, model::ThoughtFirst::no, {}};
+    const auto sink = submit(std::move(request));
+    sink->wait_tokens(static_cast<std::size_t>(i % 3));
+    EXPECT_TRUE(engine_.cancel(last_id_));
+    EXPECT_EQ(sink->wait_finished().reason, FinishReason::cancelled);
+  }
+  expect_all_free();
+}
+
 TEST_F(EngineTest, ABiasedTokenComesAllTheTime) {
   auto request = greedy(make_prompt(5, 1), 6);
   request.sampling.logit_bias = {{40, 50.0F}};
