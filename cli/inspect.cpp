@@ -7,11 +7,10 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "cli/commands.h"
 #include "model/catalogue.h"
 #include "model/hyperparameters.h"
+#include "model/ordered_json.h"
 #include "planner/model_input.h"
 #include "planner/printable.h"
 #include "planner/size_text.h"
@@ -19,7 +18,7 @@
 namespace tandem::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 using planner::grouped;
 
 /// How many of an array's elements are shown.

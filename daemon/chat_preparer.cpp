@@ -8,13 +8,14 @@
 #include "model/chat.h"
 #include "model/gbnf.h"
 #include "model/json_schema_grammar.h"
+#include "model/ordered_json.h"
 #include "model/token_trie.h"
 
 namespace tandem::daemon {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 using Mode = ipc::ToolChoice::Mode;
 
 constexpr std::size_t kMostCalls = 1024;  // of one message

@@ -3,16 +3,15 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include <nlohmann/json.hpp>
-
 #include "embedded/config_schema.h"
 #include "embedded/default_config.h"
+#include "model/ordered_json.h"
 
 namespace tandem::daemon {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 std::string value_of(const Json& schema) {
   if (schema.contains("$ref")) return schema.at("$ref") == "#/definitions/path" ? "FILE" : "SIZE";

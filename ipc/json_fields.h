@@ -7,15 +7,14 @@
 #include <string>
 #include <string_view>
 
-#include <nlohmann/json.hpp>
-
 #include "ipc/http.h"
 #include "ipc/limits.h"
+#include "model/ordered_json.h"
 
 namespace tandem::ipc {
 
-using Json = nlohmann::ordered_json;         ///< for what comes in; the order of a schema's members matters
-using OrderedJson = nlohmann::ordered_json;  ///< for what goes out
+using Json = OrderedJson;   ///< for what comes in; the order of a schema's members matters
+using tandem::OrderedJson;  ///< for what goes out
 
 /// Members of one object in a body: looking one up takes as long as there are members.
 inline constexpr std::size_t kMaxJsonMembers = 1024;

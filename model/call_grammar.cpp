@@ -4,13 +4,14 @@
 #include <utility>
 
 #include "model/json_schema_grammar.h"
+#include "model/ordered_json.h"
 #include "model/token_trie.h"
 #include "model/utf8_ranges.h"
 
 namespace tandem::model {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 using E = Expression;
 
 /// Characters of strings: no control characters but tab and newline.

@@ -5,16 +5,15 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "model/grammar.h"
+#include "model/ordered_json.h"
 
 namespace tandem::model {
 
 /// A function whose calls a grammar makes.
 struct CallableTool {
   std::string name;
-  nlohmann::ordered_json parameters;  ///< a JSON schema of an object; null, or one without properties: none
+  OrderedJson parameters;  ///< a JSON schema of an object; null, or one without properties: none
   /// A schema with keywords that are not understood is refused; else any arguments may come in its place.
   bool strict = false;
 };

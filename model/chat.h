@@ -6,12 +6,11 @@
 #include <variant>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "model/answer_parser.h"
 #include "model/chat_pieces.h"
 #include "model/chat_template.h"
 #include "model/error.h"
+#include "model/ordered_json.h"
 
 namespace tandem::model {
 
@@ -32,7 +31,7 @@ using MessageContent = std::variant<std::monostate, std::string, std::vector<std
 struct ChatToolCall {
   std::optional<std::string> id;
   std::string name;
-  nlohmann::ordered_json arguments;  ///< an object; null counts as no arguments
+  OrderedJson arguments;  ///< an object; null counts as no arguments
 };
 
 struct ChatMessage {
@@ -47,7 +46,7 @@ struct ChatMessage {
 /// A function that the model may call, as OpenAI's `function` object has it: name, description, and
 /// parameters, a JSON schema.  Members that the chat format has no place for are left out by the renderer.
 struct ToolDeclaration {
-  nlohmann::ordered_json function;
+  OrderedJson function;
 };
 
 struct ChatOptions {

@@ -1,5 +1,6 @@
 #include "model/chat_gemma.h"
 #include "model/gemma4_values.h"
+#include "model/ordered_json.h"
 #include "model/python_text.h"
 
 namespace tandem::model {
@@ -56,7 +57,7 @@ bool is_empty(const MessageContent& content) {
 
 /// The list of parts as a client sends it, the way Python prints it.
 std::string parts_as_python(const std::vector<std::string>& parts) {
-  auto list = nlohmann::ordered_json::array();
+  auto list = OrderedJson::array();
   for (const auto& part : parts) list.push_back({{"type", "text"}, {"text", part}});
   return python_str(list);
 }
@@ -219,7 +220,7 @@ std::string Gemma4Renderer::tool_name(std::size_t index, const ChatMessage& call
 
 void Gemma4Renderer::result(std::size_t index, const std::string& tool_name) {
   const auto& content = messages_[index].content;
-  nlohmann::ordered_json value;
+  OrderedJson value;
   if (const auto* text = std::get_if<std::string>(&content)) value = *text;
   if (const auto* parts = std::get_if<std::vector<std::string>>(&content)) {
     std::string joined;

@@ -4,13 +4,14 @@
 #include <array>
 
 #include "model/chat.h"
+#include "model/ordered_json.h"
 #include "model/python_text.h"
 #include "model/utf8.h"
 
 namespace tandem::model {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 using Keys = Gemma4Values::Keys;
 
 constexpr int kDeepestValue = 100;

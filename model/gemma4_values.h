@@ -3,9 +3,8 @@
 #include <string>
 #include <string_view>
 
-#include <nlohmann/json.hpp>
-
 #include "model/chat_pieces.h"
+#include "model/ordered_json.h"
 
 namespace tandem::model {
 
@@ -33,7 +32,7 @@ struct Gemma4Rules {
 };
 
 /// Throws ChatError if lists and maps in `value` are nested too deep for those who walk it recursively.
-void require_shallow(const nlohmann::ordered_json& value, const std::string& what);
+void require_shallow(const OrderedJson& value, const std::string& what);
 
 /// A value as calls, results and declarations write it: texts between <|"|>, maps sorted by key.
 class Gemma4Values {
@@ -42,9 +41,9 @@ class Gemma4Values {
 
   Gemma4Values(const Gemma4Rules& rules, PieceWriter& out) : rules_(rules), out_(out) {}
 
-  void write(const nlohmann::ordered_json& value, Keys keys);
+  void write(const OrderedJson& value, Keys keys);
   /// The members of a map without braces: k:v,k:v.
-  void members(const nlohmann::ordered_json& map, Keys keys);
+  void members(const OrderedJson& map, Keys keys);
   /// A text between <|"|>.
   void quoted(std::string_view text);
 
@@ -55,6 +54,6 @@ class Gemma4Values {
 
 /// declaration:NAME{...} of a tool, from OpenAI's `function` object.  Throws ChatError where the schema is
 /// not of the shape that the template expects or is nested too deep.
-void write_declaration(const nlohmann::ordered_json& function, const Gemma4Rules& rules, PieceWriter& out);
+void write_declaration(const OrderedJson& function, const Gemma4Rules& rules, PieceWriter& out);
 
 }  // namespace tandem::model

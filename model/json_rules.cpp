@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "model/ordered_json.h"
 #include "model/utf8_ranges.h"
 
 namespace tandem::model::json_rules {
@@ -134,7 +135,7 @@ E string_of(std::uint32_t min, std::uint32_t max) {
   return E::sequence({E::literal("\""), E::repeat(character(), min, max), E::literal("\"")});
 }
 
-E constant(const nlohmann::ordered_json& value) {
+E constant(const OrderedJson& value) {
   return E::literal(value.dump());
 }
 

@@ -6,9 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "model/grammar.h"
+#include "model/ordered_json.h"
 
 namespace tandem::model::json_rules {
 
@@ -29,7 +28,7 @@ struct Notation {
   /// A string of `min` to `max` characters.
   Expression (*string_of)(std::uint32_t min, std::uint32_t max) = nullptr;
   /// Exactly this value, written without spaces.
-  Expression (*constant)(const nlohmann::ordered_json& value) = nullptr;
+  Expression (*constant)(const OrderedJson& value) = nullptr;
   /// Exactly this key of an object.
   Expression (*key)(const std::string& name) = nullptr;
 };

@@ -11,11 +11,12 @@
 
 #include "model/json_rules.h"
 #include "model/json_schema_numbers.h"
+#include "model/ordered_json.h"
 
 namespace tandem::model {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 using E = Expression;
 
 constexpr int kDeepestSchema = 64;

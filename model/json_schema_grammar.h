@@ -2,10 +2,9 @@
 
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "model/grammar.h"
 #include "model/json_rules.h"
+#include "model/ordered_json.h"
 
 namespace tandem::model {
 
@@ -24,9 +23,9 @@ std::vector<GrammarRule> json_object_grammar();
 /// title, description, default, examples, deprecated, readOnly, writeOnly, discriminator, $schema, $id,
 /// $comment, $defs, definitions. Throws GrammarError, which names the place and the keyword, for everything
 /// else, and for schemas that allow nothing.
-std::vector<GrammarRule> json_schema_grammar(const nlohmann::ordered_json& schema);
+std::vector<GrammarRule> json_schema_grammar(const OrderedJson& schema);
 
 /// The same in another notation.
-std::vector<GrammarRule> schema_grammar(const nlohmann::ordered_json& schema, json_rules::Notation notation);
+std::vector<GrammarRule> schema_grammar(const OrderedJson& schema, json_rules::Notation notation);
 
 }  // namespace tandem::model

@@ -6,11 +6,12 @@
 #include <utility>
 
 #include "model/json_rules.h"
+#include "model/ordered_json.h"
 
 namespace tandem::model {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 constexpr double kBeyond = 1e16;  // no integer has so many digits
 

@@ -2,9 +2,8 @@
 
 #include <string>
 
-#include <nlohmann/json.hpp>
-
 #include "model/grammar.h"
+#include "model/ordered_json.h"
 
 namespace tandem::model {
 
@@ -13,7 +12,7 @@ namespace tandem::model {
 
 /// The integers and the numbers that minimum, maximum and their exclusive kin in `schema` allow.  Throws
 /// GrammarError where these are not numbers, leave nothing or, for numbers, are not whole.
-Expression integer_of_schema(const nlohmann::ordered_json& schema, const std::string& path);
-Expression number_of_schema(const nlohmann::ordered_json& schema, const std::string& path);
+Expression integer_of_schema(const OrderedJson& schema, const std::string& path);
+Expression number_of_schema(const OrderedJson& schema, const std::string& path);
 
 }  // namespace tandem::model

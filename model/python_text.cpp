@@ -9,12 +9,13 @@
 #include <locale.h>
 #include <utility>
 
+#include "model/ordered_json.h"
 #include "model/utf8.h"
 
 namespace tandem::model {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 /// Every whole character of `text` changed by `change`; broken bytes stay as they are.
 template <typename Change>

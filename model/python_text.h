@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json.hpp>
+#include "model/ordered_json.h"
 
 namespace tandem::model {
 
@@ -13,10 +13,10 @@ namespace tandem::model {
 
 /// `str(value)`: 1.0, True, None, and for lists and maps Python's own notation.  Integers beyond 64 bits have
 /// become floating-point numbers when they were read.
-std::string python_str(const nlohmann::ordered_json& value);
+std::string python_str(const OrderedJson& value);
 
 /// False for null, false, 0, "", [] and {}.
-bool python_true(const nlohmann::ordered_json& value);
+bool python_true(const OrderedJson& value);
 
 /// Without white space (of all Unicode) at both ends.
 std::string_view python_strip(std::string_view text);
@@ -26,7 +26,6 @@ std::string python_upper(std::string_view text);
 std::string python_lower(std::string_view text);
 
 /// The members of a map in the order of jinja2's `dictsort`: by lower-case key, equal ones as they came.
-std::vector<std::pair<std::string_view, const nlohmann::ordered_json*>> sorted_members(
-    const nlohmann::ordered_json& map);
+std::vector<std::pair<std::string_view, const OrderedJson*>> sorted_members(const OrderedJson& map);
 
 }  // namespace tandem::model

@@ -7,11 +7,10 @@
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "model/gbnf.h"
 #include "model/grammar_matcher.h"
 #include "model/json_schema_grammar.h"
+#include "model/ordered_json.h"
 
 namespace {
 
@@ -36,7 +35,7 @@ const TokenTrie& trie() {
 
 std::vector<GrammarRule> read(std::string_view text, bool as_schema) {
   if (!as_schema) return read_gbnf(text);
-  const auto schema = nlohmann::ordered_json::parse(text, nullptr, false);
+  const auto schema = OrderedJson::parse(text, nullptr, false);
   return schema.is_discarded() ? std::vector<GrammarRule>() : json_schema_grammar(schema);
 }
 

@@ -11,6 +11,7 @@
 #include "model/answer_constraint.h"
 #include "model/chat_parser.h"
 #include "model/json_schema_grammar.h"
+#include "model/ordered_json.h"
 #include "tests/support/fixture.h"
 #include "tests/support/schema_check.h"
 
@@ -18,7 +19,6 @@ namespace tandem::model {
 namespace {
 
 using Json = nlohmann::json;
-using OrderedJson = nlohmann::ordered_json;
 using testing::HasSubstr;
 
 const Tokenizer& tokenizer() {

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "model/ordered_json.h"
 #include "tests/model/conversations.h"
 
 namespace tandem::model {
@@ -87,7 +88,7 @@ TEST(Chat, SaysWhichMessageIsWrong) {
 }
 
 TEST(Chat, RefusesWhatIsNestedTooDeep) {
-  nlohmann::ordered_json deep = nlohmann::ordered_json::object();
+  OrderedJson deep = OrderedJson::object();
   for (int i = 0; i < 1'000; ++i) deep = {{"properties", std::move(deep)}, {"type", "object"}};
   ChatOptions options;
   options.tools.push_back({{{"name", "f"}, {"parameters", deep}}});

@@ -4,12 +4,13 @@
 #include <fstream>
 #include <map>
 
+#include "model/ordered_json.h"
 #include "tests/support/fixture.h"
 
 namespace tandem::test_support {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 model::Role role_of(const std::string& name) {
   static const std::map<std::string, model::Role> kRoles = {{"system", model::Role::system},

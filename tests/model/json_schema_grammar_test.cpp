@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "model/grammar_matcher.h"
+#include "model/ordered_json.h"
 #include "tests/support/fixture.h"
 #include "tests/support/schema_check.h"
 
@@ -14,7 +15,6 @@ namespace tandem::model {
 namespace {
 
 using Json = nlohmann::json;
-using OrderedJson = nlohmann::ordered_json;
 using testing::HasSubstr;
 
 const Tokenizer& tokenizer() {

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include "model/ordered_json.h"
+
 namespace tandem::model {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 std::string str(const char* json) {
   return python_str(Json::parse(json));

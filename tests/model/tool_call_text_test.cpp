@@ -6,9 +6,9 @@
 #include <vector>
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "model/gemma4_values.h"
+#include "model/ordered_json.h"
 
 namespace tandem::model {
 namespace {
@@ -166,8 +166,8 @@ class RandomJson {
  public:
   explicit RandomJson(std::uint32_t seed) : random_(seed) {}
 
-  nlohmann::ordered_json map(int depth) {
-    auto object = nlohmann::ordered_json::object();
+  OrderedJson map(int depth) {
+    auto object = OrderedJson::object();
     for (int i = below(4); i > 0; --i) object[key()] = value(depth + 1);
     return object;
   }
@@ -188,12 +188,12 @@ class RandomJson {
     return text;
   }
 
-  nlohmann::ordered_json number() {
+  OrderedJson number() {
     if (below(2) == 0) return static_cast<std::int64_t>(random_()) - (std::int64_t{1} << 31);
     return std::ldexp(static_cast<double>(random_()) - 2e9, below(200) - 100);
   }
 
-  nlohmann::ordered_json value(int depth) {
+  OrderedJson value(int depth) {
     switch (below(depth < 5 ? 7 : 5)) {
       case 0:
         return nullptr;
@@ -207,7 +207,7 @@ class RandomJson {
       case 5:
         return map(depth);
       default: {
-        auto list = nlohmann::ordered_json::array();
+        auto list = OrderedJson::array();
         for (int i = below(4); i > 0; --i) list.push_back(value(depth + 1));
         return list;
       }

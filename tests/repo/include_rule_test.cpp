@@ -55,6 +55,7 @@ INSTANTIATE_TEST_SUITE_P(
         Example{"backends/cuda/emulation/x.cpp", "#include <boost/context/fiber.hpp>\n", 0},
         Example{"backends/device.h", "#include \"backends/cpu/half.h\"\n", 1},
         Example{"ipc/service.h", "#include \"planner/plan.h\"\n", 1},
+        Example{"ipc/service.h", "#include \"model/ordered_json.h\"\n#include \"model/gguf.h\"\n", 1},
         Example{"memory/arena.h", "#include \"backends/device.h\"\n", 0},
         Example{"memory/arena.h", "#include \"backends/cpu/half.h\"\n", 1},
         Example{"daemon/scheduler/x.h", "#include \"daemon/engine/engine.h\"\n", 1},

@@ -23,6 +23,7 @@
 #include "model/call_grammar.h"
 #include "model/gbnf.h"
 #include "model/grammar_matcher.h"
+#include "model/ordered_json.h"
 #include "model/token_trie.h"
 #include "tests/daemon/engine/decode_window.h"
 #include "tests/daemon/engine/served_model.h"
@@ -160,7 +161,7 @@ std::vector<EngineRequest> calling_requests(const model::Tokenizer& tokenizer, s
   request.sampling.logit_bias.clear();
   request.chat->format = model::ChatTemplate::gemma4_r4;
   request.chat->ends_after_call = true;
-  nlohmann::ordered_json parameters = {{"type", "object"}};
+  OrderedJson parameters = {{"type", "object"}};
   for (const char key : {'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}) {
     parameters["properties"][std::string(1, key)] = {
         {"type", "string"}, {"minLength", 64}, {"maxLength", 64}};
@@ -234,6 +235,8 @@ void take(model::GrammarMatcher& matcher, const std::map<char, TokenId>& tokens,
           int end) {
   for (int i = first; i < end; ++i) {
     const auto token = tokens.at(letters(i));
+    const auto* const at_once = matcher.allowed_at_once(20);
+    ASSERT_TRUE(at_once == nullptr || at_once->contains(token)) << i;
     ASSERT_TRUE(matcher.allowed().contains(token)) << i;
     ASSERT_TRUE(matcher.accept(token)) << i;
   }
