@@ -268,8 +268,8 @@ class Server::Impl {
   RequestIds ids_;
   std::shared_ptr<asio::io_context> io_ = std::make_shared<asio::io_context>(1);
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_->get_executor()};
-  asio::thread_pool helper_{1};
-  asio::thread_pool large_helper_{1};
+  asio::thread_pool helper_{kHelpers};
+  asio::thread_pool large_helper_{kHelpers};
   UnixListener listener_;
   std::string tcp_url_;
   std::deque<Door> doors_;  ///< stay where they are

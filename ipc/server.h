@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -34,8 +35,11 @@ struct ServerOptions {
   std::function<void(const AccessRecord&)> access_log;  ///< on the I/O thread; may be empty
 };
 
-/// HTTP/1.1 on a Unix socket and, if wanted, a TCP port: one thread for all connections, one helper that
-/// reads bodies and tokenises.
+/// Threads that read bodies, tokenise and make grammars, and as many for large bodies: one that takes long
+/// does not hold up all others, and no more large ones are taken apart at once.
+inline constexpr std::size_t kHelpers = 2;
+
+/// HTTP/1.1 on a Unix socket and, if wanted, a TCP port: one thread for all connections, beside the helpers.
 class Server {
  public:
   /// Binds (throws SocketError; BadListen where the port is asked for wrongly) and serves from then on.

@@ -1,3 +1,4 @@
+#include <deque>
 #include <malloc.h>
 
 #include <gtest/gtest.h>
@@ -58,17 +59,19 @@ TEST(Connection, LeavingWhileThePromptIsTokenizedSubmitsNothing) {
 TEST(Connection, LeavingBeforeThePromptIsTokenizedSparesTheWork) {
   Harness harness;
   harness.service.hold("tokenize");
-  RawClient stays(harness.path());
-  stays.request("POST", "/v1/tokenize", R"({"prompt": "a"})");
-  ASSERT_TRUE(harness.service.wait_until([&] { return harness.service.tokenizing() == 1; }));
+  std::deque<RawClient> stay;
+  for (std::size_t i = 0; i < kHelpers; ++i) {
+    stay.emplace_back(harness.path()).request("POST", "/v1/tokenize", R"({"prompt": "a"})");
+  }
+  ASSERT_TRUE(harness.service.wait_until([&] { return harness.service.tokenizing() == kHelpers; }));
   RawClient leaves(harness.path());
   leaves.request("POST", "/v1/tokenize", R"({"prompt": "b"})");
   leaves.close();
   ASSERT_TRUE(harness.service.wait_until([&] { return harness.log().size() == 1; }));
   harness.service.hold(std::nullopt);
-  EXPECT_EQ(stays.read_reply().status, 200);
+  for (auto& stays : stay) EXPECT_EQ(stays.read_reply().status, 200);
   EXPECT_EQ(harness.post("/v1/tokenize", R"({"prompt": "c"})").status, 200);
-  EXPECT_EQ(harness.service.tokenize_calls(), 2u);
+  EXPECT_EQ(harness.service.tokenize_calls(), kHelpers + 1);
 }
 
 TEST(Connection, LongTokenizingHoldsUpNobodyElse) {
@@ -91,6 +94,21 @@ TEST(Connection, LargeBodiesHoldUpNoSmallOnes) {
   EXPECT_EQ(harness.post("/v1/detokenize", R"({"tokens": [2, 353]})").body, "{\"prompt\":\"a\"}\n");
   harness.service.hold(std::nullopt);
   EXPECT_EQ(client.read_reply().json()["count"], 200'001);
+}
+
+TEST(Connection, ARequestThatTakesLongHoldsUpNoneOfItsSize) {
+  for (const std::size_t bytes : {1, 200'000}) {
+    Harness harness;
+    harness.service.hold("tokenize");
+    RawClient client(harness.path());
+    client.request("POST", "/v1/tokenize", Json({{"prompt", std::string(bytes, 'a')}}).dump());
+    ASSERT_TRUE(harness.service.wait_until([&] { return harness.service.tokenizing() == 1; }));
+    std::string tokens = "2";
+    while (tokens.size() < bytes) tokens += ",353";
+    EXPECT_EQ(harness.post("/v1/detokenize", "{\"tokens\": [" + tokens + "]}").status, 200) << bytes;
+    harness.service.hold(std::nullopt);
+    EXPECT_EQ(client.read_reply().status, 200);
+  }
 }
 
 TEST(Connection, WhoOnlyStopsSendingGetsTheAnswer) {

@@ -1,5 +1,6 @@
 #include "ipc/server.h"
 
+#include <deque>
 #include <filesystem>
 #include <sys/resource.h>
 #include <thread>
@@ -199,20 +200,22 @@ TEST(Server, EndsWhileAPromptIsTokenized) {
 TEST(Server, EndsWithoutWhatIsStillToBeTokenized) {
   Harness harness;
   harness.service.hold("tokenize");
-  RawClient first(harness.path());
-  first.request("POST", "/v1/completions", stream_of(5));
-  ASSERT_TRUE(harness.service.wait_until([&] { return harness.service.tokenizing() == 1; }));
+  std::deque<RawClient> first;
+  for (std::size_t i = 0; i < kHelpers; ++i) {
+    first.emplace_back(harness.path()).request("POST", "/v1/completions", stream_of(5));
+  }
+  ASSERT_TRUE(harness.service.wait_until([&] { return harness.service.tokenizing() == kHelpers; }));
   RawClient waiting(harness.path());
   waiting.request("POST", "/v1/completions", stream_of(5));
   EXPECT_EQ(harness.get("/health").status, 200) << "the server has seen the request before this one";
   std::thread release([&] {
-    first.at_end();
+    for (auto& client : first) client.at_end();
     waiting.at_end();
     harness.service.hold(std::nullopt);
   });
   harness.server.reset();
   release.join();
-  EXPECT_EQ(harness.service.tokenize_calls(), 1u);
+  EXPECT_EQ(harness.service.tokenize_calls(), kHelpers);
 }
 
 TEST(Server, OutlivesAnAccessLogThatThrows) {
