@@ -31,8 +31,8 @@ CLI::Option* add_think_option(CLI::App& app, std::optional<bool>& think, const s
       "whether the model thinks before it answers" + more + " [no]");
 }
 
-ipc::Client connect_to_daemon(const std::string& path) {
-  return ipc::Client(path.empty() ? ipc::default_socket_path() : path);
+ipc::Client connect_to_daemon(const std::string& path, std::chrono::milliseconds patience) {
+  return ipc::Client(path.empty() ? ipc::default_socket_path() : path, patience);
 }
 
 std::string to_body(const ipc::Json& request) {

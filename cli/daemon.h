@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <csignal>
 #include <optional>
 #include <string>
@@ -16,8 +17,9 @@ void add_socket_option(CLI::App& app, std::string& path);
 /// --think and --no-think, for commands that ask for chat answers; `more` is added to their help.
 CLI::Option* add_think_option(CLI::App& app, std::optional<bool>& think, const std::string& more);
 
-/// A connection to the daemon at `path` (empty: the default).  Throws ipc::SocketError.
-ipc::Client connect_to_daemon(const std::string& path);
+/// A connection to the daemon at `path` (empty: the default), for as much patience.  Throws ipc::SocketError.
+ipc::Client connect_to_daemon(const std::string& path,
+                              std::chrono::milliseconds patience = ipc::Client::kPatience);
 
 /// A request body.  Throws Error where a text in it is not valid UTF-8.
 std::string to_body(const ipc::Json& request);
@@ -40,6 +42,6 @@ class CtrlC {
 
 /// What --help says of exit codes, for commands that talk to the daemon.
 inline constexpr const char* kDaemonExitCodes =
-    "Exit: 0 done, 1 usage, 4 no daemon listens or it went away, 5 the daemon refused, 130 Ctrl-C.";
+    "Exit: 0 done, 1 usage, 4 no daemon listens or answers, 5 the daemon refused, 130 Ctrl-C.";
 
 }  // namespace tandem::cli

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <fstream>
 #include <memory>
 #include <poll.h>
 #include <string>
@@ -50,6 +51,17 @@ bool wait_for_end(const ipc::Fd& process, std::chrono::seconds limit) {
   return ::poll(&entry, 1, static_cast<int>(ms)) > 0;
 }
 
+/// Whether a process does nothing until SIGCONT.
+bool is_stopped(pid_t pid) {
+  std::string line;
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::getline(stat, line);
+  const auto name_end = line.rfind(") ");  // the name may hold anything
+  if (name_end == std::string::npos) return false;
+  const char state = line.at(name_end + 2);
+  return state == 'T' || state == 't';
+}
+
 int run(const StopOptions& options) {
   pid_t pid = 0;
   ipc::Fd process;
@@ -60,6 +72,11 @@ int run(const StopOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   terminate(process, pid);
   if (!wait_for_end(process, std::chrono::seconds(options.timeout_s))) {
+    if (is_stopped(pid)) {
+      refuse("process " + std::to_string(pid) +
+             " is stopped, by SIGSTOP or a debugger; it ends once it goes on: kill -CONT " +
+             std::to_string(pid));
+    }
     refuse("process " + std::to_string(pid) + " still finishes its requests after " +
            std::to_string(options.timeout_s) + " s; it ends when they do");
   }

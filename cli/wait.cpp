@@ -1,10 +1,7 @@
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 #include <cstdio>
 #include <memory>
-#include <mutex>
-#include <stop_token>
 #include <string>
 #include <thread>
 
@@ -18,7 +15,7 @@ namespace {
 
 constexpr auto kAskAgainAfter = std::chrono::milliseconds(20);
 /// In which a daemon that serves answers, also where nobody wants to wait for one.
-constexpr auto kLeastTime = std::chrono::seconds(1);
+constexpr std::chrono::milliseconds kLeastTime{1000};
 
 struct WaitOptions {
   std::string socket;
@@ -27,33 +24,15 @@ struct WaitOptions {
 
 using Clock = std::chrono::steady_clock;
 
-/// Ends what a client waits for once it is too late: a daemon that was stopped takes connections, and is
-/// silent.
-class TimeLimit {
- public:
-  TimeLimit(ipc::Client& client, Clock::time_point deadline)
-      : thread_([&client, deadline](const std::stop_token& stop) {
-          std::mutex mutex;
-          std::unique_lock lock(mutex);
-          std::condition_variable_any stopped;
-          stopped.wait_until(lock, stop, deadline, [] { return false; });
-          if (!stop.stop_requested()) client.interrupt();
-        }) {}
-
- private:
-  std::jthread thread_;
-};
-
 /// True once the daemon takes requests; false while it starts or loads, or does not answer in time.
 bool serves(const std::string& socket, Clock::time_point deadline) {
   try {
-    auto client = connect_to_daemon(socket);
-    const TimeLimit limit(client, std::max(deadline, Clock::now() + kLeastTime));
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    auto client = connect_to_daemon(socket, std::max(left, kLeastTime));
     return client.get("/health").status == 200;
   } catch (const ipc::NoListener&) {
     return false;
-  } catch (const ipc::ConnectionLost&) {
-    if (Clock::now() < deadline) throw;
+  } catch (const ipc::NoAnswer&) {
     return false;
   }
 }

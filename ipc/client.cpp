@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <poll.h>
+#include <string>
 #include <string_view>
 #include <sys/socket.h>
 #include <utility>
@@ -53,9 +55,40 @@ HttpReply head_of(const http::response<http::buffer_body>& message) {
 
 }  // namespace
 
+/// What is read from a socket, which may be silent for so long only.
+class PatientSocket {
+ public:
+  static constexpr std::chrono::milliseconds kForEver{-1};
+
+  PatientSocket(Protocol::socket& socket, std::chrono::milliseconds patience)
+      : socket_(socket), patience_ms_(static_cast<int>(patience.count())) {}
+
+  template <class Buffers>
+  std::size_t read_some(const Buffers& buffers, error_code& error) {
+    pollfd entry{socket_.native_handle(), POLLIN, 0};
+    if (::poll(&entry, 1, patience_ms_) == 0) {
+      error = asio::error::timed_out;
+      return 0;
+    }
+    return socket_.read_some(buffers, error);
+  }
+  template <class Buffers>
+  std::size_t read_some(const Buffers& buffers) {
+    error_code error;
+    const std::size_t size = read_some(buffers, error);
+    if (error) throw boost::system::system_error(error);
+    return size;
+  }
+
+ private:
+  Protocol::socket& socket_;
+  const int patience_ms_;
+};
+
 class Client::Connection {
  public:
-  explicit Connection(const std::string& path) : socket_(io_, Protocol(), connect_unix(path).release()) {}
+  Connection(const std::string& path, std::chrono::milliseconds patience)
+      : socket_(io_, Protocol(), connect_unix(path, patience).release()), patience_(patience) {}
 
   HttpReply exchange(http::verb method, const std::string& path, const std::string& body,
                      const BodySink& sink) {
@@ -68,26 +101,33 @@ class Client::Connection {
     http::write(socket_, request, error);
     // A daemon that refuses a large body may have stopped reading it, and said why.
     if (error && error != asio::error::broken_pipe) lose(error);
-    return read_answer(sink);
+    return read_answer(sink, method == http::verb::get ? patience_ : PatientSocket::kForEver);
   }
 
   [[nodiscard]] int descriptor() { return socket_.native_handle(); }
 
  private:
-  HttpReply read_answer(const BodySink& sink) {
+  [[noreturn]] void give_up(const error_code& error) {
+    if (error != asio::error::timed_out) lose(error);
+    throw NoAnswer("the daemon (pid " + std::to_string(peer_of(descriptor()).pid) +
+                   ") has not answered for " + std::to_string(patience_.count()) + " ms; it may be stopped");
+  }
+
+  HttpReply read_answer(const BodySink& sink, std::chrono::milliseconds patience) {
+    PatientSocket socket(socket_, patience);
     http::response_parser<http::buffer_body> parser;
     parser.body_limit(std::numeric_limits<std::uint64_t>::max());  // boost::none means 0 to Boost 1.74
     error_code error;
-    http::read_header(socket_, buffer_, parser, error);
-    if (error) lose(error);
+    http::read_header(socket, buffer_, parser, error);
+    if (error) give_up(error);
     HttpReply head = head_of(parser.get());
     std::array<char, kPieceBytes> piece{};
     while (!parser.is_done()) {
       auto& body = parser.get().body();
       body.data = piece.data();
       body.size = piece.size();
-      http::read_some(socket_, buffer_, parser, error);
-      if (error && error != http::error::need_buffer) lose(error);
+      http::read_some(socket, buffer_, parser, error);
+      if (error && error != http::error::need_buffer) give_up(error);
       const std::size_t size = piece.size() - body.size;
       if (size > 0 && !sink(head, {piece.data(), size})) break;
     }
@@ -96,6 +136,7 @@ class Client::Connection {
 
   asio::io_context io_;
   Protocol::socket socket_;
+  const std::chrono::milliseconds patience_;
   boost::beast::flat_buffer buffer_;
 };
 
@@ -114,7 +155,8 @@ HttpReply whole(const Exchange& exchange) {
 
 }  // namespace
 
-Client::Client(const std::string& socket_path) : connection_(std::make_unique<Connection>(socket_path)) {}
+Client::Client(const std::string& socket_path, std::chrono::milliseconds patience)
+    : connection_(std::make_unique<Connection>(socket_path, patience)) {}
 
 Client::~Client() = default;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -16,17 +17,27 @@ class ConnectionLost : public SocketError {
   using SocketError::SocketError;
 };
 
+/// The daemon is there and says nothing.
+class NoAnswer : public ConnectionLost {
+ public:
+  using ConnectionLost::ConnectionLost;
+};
+
 /// One connection to a daemon; exchanges happen one after another, and block.  For one thread, except
 /// interrupt.  Closing it (destruction) during an answer cancels the request.
 class Client {
  public:
+  /// That a daemon which works leaves no `get` without a word for.
+  static constexpr std::chrono::milliseconds kPatience{10'000};
+
   /// Throws NoListener and SocketError.
-  explicit Client(const std::string& socket_path);
+  explicit Client(const std::string& socket_path, std::chrono::milliseconds patience = kPatience);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  /// Whole answers, whatever their status.  Throw ConnectionLost.
+  /// Whole answers, whatever their status.  Throw ConnectionLost; `get` throws NoAnswer once nothing has come
+  /// for the client's patience.  The others take as long as they take.
   HttpReply get(const std::string& path);
   HttpReply post(const std::string& path, const std::string& body);
   HttpReply remove(const std::string& path);

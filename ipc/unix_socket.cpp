@@ -48,6 +48,12 @@ int connect_to(int fd, const sockaddr_un& address) {
   return result;
 }
 
+/// Connecting is sending to the kernel.  No limit: 0.
+void limit_sending(int fd, std::chrono::milliseconds limit) {
+  const timeval time{limit.count() / 1000, limit.count() % 1000 * 1000};
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
+}
+
 gid_t group_id(const std::string& path, const std::string& name) {
   errno = 0;
   const group* entry = ::getgrnam(name.c_str());
@@ -177,11 +183,19 @@ void UnixListener::remove_path() noexcept {
   inode_ = 0;
 }
 
-Fd connect_unix(const std::string& path) {
+Fd connect_unix(const std::string& path, std::chrono::milliseconds patience) {
   const sockaddr_un address = address_of(path);
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) fail_errno(path, "cannot make a socket");
-  if (connect_to(socket.get(), address) == 0) return socket;
+  limit_sending(socket.get(), patience);
+  if (connect_to(socket.get(), address) == 0) {
+    limit_sending(socket.get(), {});
+    return socket;
+  }
+  if (errno == EAGAIN) {
+    fail(path,
+         "the daemon has let nobody in for " + std::to_string(patience.count()) + " ms; it may be stopped");
+  }
   if (errno == ENOENT || errno == ECONNREFUSED) {
     throw NoListener("socket " + path + ": no daemon listens there; start tandemd");
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -73,8 +74,9 @@ class UnixListener {
   ino_t inode_ = 0;
 };
 
-/// Connects, blocking, close-on-exec; throws NoListener and SocketError.
-Fd connect_unix(const std::string& path);
+/// Connects, blocking, close-on-exec; throws NoListener, and SocketError also where more than `patience`
+/// passes because those who came before were not let in yet.
+Fd connect_unix(const std::string& path, std::chrono::milliseconds patience = std::chrono::seconds(10));
 
 /// Who is at the other end, as the kernel recorded it when the connection was made.
 struct Peer {

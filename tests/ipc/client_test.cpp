@@ -116,6 +116,32 @@ TEST(Client, SaysThatNobodyListens) {
   EXPECT_THROW(Client(directory.file("s")), NoListener);
 }
 
+TEST(Client, HasNoPatienceWithADaemonThatNeverAnswers) {
+  const testing::TemporaryDirectory directory;
+  const UnixListener mute({directory.file("s"), 0600, {}});  // takes connections, as one that was stopped
+  Client client(directory.file("s"), std::chrono::milliseconds(20));
+  try {
+    client.get("/health");
+    FAIL();
+  } catch (const NoAnswer& error) {
+    EXPECT_EQ(error.what(), "the daemon (pid " + std::to_string(::getpid()) +
+                                ") has not answered for 20 ms; it may be stopped");
+  }
+}
+
+TEST(Client, WaitsForAnAnswerToAPostAsLongAsItTakes) {
+  Harness harness;
+  harness.service.hold("queued");
+  Client client(harness.path(), std::chrono::milliseconds(1));
+  std::thread other([&] {
+    harness.service.wait_until([&] { return harness.service.unfinished() == 1; });
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    harness.service.hold(std::nullopt);
+  });
+  EXPECT_EQ(client.post("/v1/completions", R"({"prompt": "a"})").status, 200U);
+  other.join();
+}
+
 TEST(Client, ReadsTheReasonWhenABodyIsRefusedHalfway) {
   Limits limits;
   limits.body_bytes = 1000;

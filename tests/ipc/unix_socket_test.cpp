@@ -1,6 +1,7 @@
 #include "ipc/unix_socket.h"
 
 #include <cstring>
+#include <deque>
 #include <fcntl.h>
 #include <fstream>
 #include <grp.h>
@@ -224,6 +225,26 @@ TEST(ConnectUnix, SaysThatNobodyListens) {
     EXPECT_THAT(error.what(), HasSubstr(directory.file("s")));
     EXPECT_THAT(error.what(), HasSubstr("no daemon listens there"));
   }
+}
+
+TEST(ConnectUnix, HasNoPatienceWhereNobodyIsLetIn) {
+  const TemporaryDirectory directory;
+  UnixListener listener({.path = directory.file("s"), .group = {}});
+  const Fd listening = listener.take_fd();
+  ASSERT_EQ(::listen(listening.get(), 1), 0);  // so many may wait, and a few more
+  std::deque<Fd> waiting;
+  const auto connect = [&] {
+    for (int i = 0; i < 10; ++i) {
+      waiting.push_back(connect_unix(directory.file("s"), std::chrono::milliseconds(20)));
+    }
+  };
+  try {
+    connect();
+    FAIL();
+  } catch (const SocketError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("has let nobody in for 20 ms"));
+  }
+  EXPECT_FALSE(waiting.empty());
 }
 
 TEST(PeerOf, NamesTheProcessAtTheOtherEnd) {

@@ -136,6 +136,19 @@ def test_a_closed_terminal_ends_no_daemon_that_was_told_to_ignore_it():
         signal.signal(signal.SIGHUP, before)
 
 
+def test_a_stopped_daemon_is_told_from_a_busy_one():
+    with Daemon(MODEL) as daemon:
+        daemon.process.send_signal(signal.SIGSTOP)
+        silent = tandem("ps", "--socket", daemon.socket)
+        stopped = tandem("stop", "--timeout", "0", "--socket", daemon.socket)
+        daemon.process.send_signal(signal.SIGCONT)
+        assert daemon.process.wait(60 * PATIENCE) == 0  # what was asked of it while it was stopped
+    assert silent.returncode == 4
+    assert f"the daemon (pid {daemon.process.pid}) has not answered for 10000 ms; it may be stopped" in silent.stderr
+    assert stopped.returncode == 5
+    assert f"process {daemon.process.pid} is stopped" in stopped.stderr
+
+
 def test_a_stale_socket_is_replaced_and_a_live_one_refused():
     with Daemon(MODEL) as first:
         second = tandemd("--model", MODEL, "--socket", first.socket)
