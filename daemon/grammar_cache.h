@@ -24,14 +24,18 @@ class GrammarCache {
  public:
   using MakeRules = std::function<std::vector<model::GrammarRule>()>;
 
-  /// What is known of tokens takes up to `max_mask_bytes` for all grammars together.  `tokenizer` outlives
-  /// the cache and the masks it hands out.
+  /// What is known of tokens takes up to `max_mask_bytes` for all grammars together, and the grammars
+  /// `max_bytes`, with those that requests hold.  `tokenizer` outlives the cache and the masks it hands out.
   explicit GrammarCache(const model::Tokenizer& tokenizer,
-                        std::size_t max_mask_bytes = model::MaskStore::kDefaultBytes)
-      : tokenizer_(tokenizer), store_(std::make_shared<model::MaskStore>(max_mask_bytes)) {}
+                        std::size_t max_mask_bytes = model::MaskStore::kDefaultBytes,
+                        std::size_t max_bytes = kMostBytes)
+      : tokenizer_(tokenizer),
+        max_bytes_(max_bytes),
+        store_(std::make_shared<model::MaskStore>(max_mask_bytes)) {}
 
   /// The masks of the grammar that `key` names; `make_rules` gives its rules where it is not known yet, and
-  /// must give the same, with the same `calls`, for the same key.  Throws what that throws, and GrammarError.
+  /// must give the same, with the same `calls`, for the same key.  Throws what that throws, GrammarError, and
+  /// RequestError 503 where all that are in use would take more than the cache's bytes.
   std::shared_ptr<model::GrammarMasks> masks(const std::string& key, model::CallMarkup calls,
                                              const MakeRules& make_rules);
 
@@ -39,16 +43,21 @@ class GrammarCache {
   [[nodiscard]] std::size_t mask_bytes() const { return store_->bytes(); }
 
   static constexpr std::size_t kMostGrammars = 16;
+  static constexpr std::size_t kMostBytes = std::size_t{512} << 20;
 
  private:
   std::shared_ptr<model::GrammarMasks> find(const std::string& key);
   std::shared_ptr<const model::TokenTrie> trie_of(model::CallMarkup calls);
+  void make_room(std::size_t bytes);
+  std::size_t bytes_in_use();
 
   const model::Tokenizer& tokenizer_;
+  const std::size_t max_bytes_;
   const std::shared_ptr<model::MaskStore> store_;
   std::mutex mutex_;
   std::map<model::CallMarkup, std::shared_ptr<const model::TokenTrie>> tries_;  ///< made when first needed
-  std::list<std::pair<std::string, std::shared_ptr<model::GrammarMasks>>> newest_first_;
+  std::list<std::pair<std::string, std::shared_ptr<model::GrammarMasks>>> newest_first_;  ///< by hash of key
+  std::list<std::weak_ptr<model::GrammarMasks>> all_;  ///< that somebody has
 };
 
 }  // namespace tandem::daemon

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <unordered_map>
 
 #include "model/utf8_ranges.h"
 
@@ -278,8 +279,10 @@ class GrammarCompiler {
   }
 
   NodeId add_bytes(const std::bitset<256>& bytes, NodeId next) {
-    grammar_.byte_sets_.push_back(bytes);
-    return add({NodeKind::bytes, static_cast<std::uint32_t>(grammar_.byte_sets_.size() - 1), next});
+    const auto next_set = static_cast<std::uint32_t>(grammar_.byte_sets_.size());
+    const auto [set, is_new] = byte_sets_.emplace(bytes, next_set);
+    if (is_new) grammar_.byte_sets_.push_back(bytes);
+    return add({NodeKind::bytes, set->second, next});
   }
 
   NodeId build(const Expression& e, NodeId next) {
@@ -351,6 +354,7 @@ class GrammarCompiler {
   }
 
   Grammar& grammar_;
+  std::unordered_map<std::bitset<256>, std::uint32_t> byte_sets_;  ///< their numbers
   const RuleMap& rules_;
   const RuleFacts& facts_;
   std::map<std::string, NodeId> starts_;
@@ -370,6 +374,8 @@ Grammar::Grammar(const std::vector<GrammarRule>& rules, std::string_view root) {
     throw GrammarError("rule \"" + *rule + "\" begins with itself", "Write it as a repetition.");
   }
   start_ = GrammarCompiler(*this, map, facts).start_of(std::string(root));
+  nodes_.shrink_to_fit();
+  branches_.shrink_to_fit();
 }
 
 Expression Expression::literal(std::string_view text) {
@@ -413,6 +419,13 @@ Expression Expression::rule(std::string_view name) {
   e.kind = Kind::rule;
   e.text = name;
   return e;
+}
+
+std::size_t Grammar::bytes() const noexcept {
+  std::size_t bytes =
+      sizeof *this + nodes_.capacity() * sizeof(Node) + byte_sets_.capacity() * sizeof(byte_sets_[0]);
+  for (const auto& branches : branches_) bytes += sizeof branches + branches.capacity() * sizeof(NodeId);
+  return bytes;
 }
 
 }  // namespace tandem::model

@@ -85,6 +85,8 @@ class Grammar {
     return branches_[node.target];
   }
   [[nodiscard]] std::size_t node_count() const noexcept { return nodes_.size(); }
+  /// That it takes in memory.
+  [[nodiscard]] std::size_t bytes() const noexcept;
 
  private:
   friend class GrammarCompiler;

@@ -37,6 +37,8 @@ class GrammarMasks {
 
   [[nodiscard]] const Grammar& grammar() const noexcept { return *grammar_; }
   [[nodiscard]] const TokenTrie& trie() const noexcept { return trie_; }
+  /// That it takes in memory at the moment, but for masks and trie.
+  [[nodiscard]] std::size_t bytes() { return grammar_->bytes() + memory_.bytes_in_use(); }
 
   /// Adds the tokens that may come next where an answer is at `state` of `machine`, which runs the grammar.
   /// Waits for other threads in here.  Throws GrammarError where it takes too long, by steps and not by a

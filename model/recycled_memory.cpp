@@ -101,16 +101,18 @@ void RecycledMemory::give_back(std::size_t at, std::size_t order) noexcept {
 }
 
 void* RecycledMemory::do_allocate(std::size_t bytes, std::size_t alignment) {
+  const std::lock_guard lock(mutex_);
+  in_use_ += bytes;
   if (alignment <= alignof(std::max_align_t)) {
-    const std::lock_guard lock(mutex_);
     if (auto* const piece = take(order_of(bytes))) return piece;
   }
   return std::pmr::get_default_resource()->allocate(bytes, alignment);
 }
 
 void RecycledMemory::do_deallocate(void* at, std::size_t bytes, std::size_t alignment) {
-  if (!is_in_room(at)) return std::pmr::get_default_resource()->deallocate(at, bytes, alignment);
   const std::lock_guard lock(mutex_);
+  in_use_ -= bytes;
+  if (!is_in_room(at)) return std::pmr::get_default_resource()->deallocate(at, bytes, alignment);
   give_back(static_cast<std::size_t>(static_cast<std::byte*>(at) - room_.get()), order_of(bytes));
 }
 

@@ -17,6 +17,12 @@ class RecycledMemory final : public std::pmr::memory_resource {
  public:
   explicit RecycledMemory(std::size_t room_bytes);
 
+  /// That were asked for and not given back.
+  [[nodiscard]] std::size_t bytes_in_use() {
+    const std::lock_guard lock(mutex_);
+    return in_use_;
+  }
+
  private:
   struct Unmap {
     std::size_t bytes = 0;
@@ -46,7 +52,8 @@ class RecycledMemory final : public std::pmr::memory_resource {
 
   std::size_t room_bytes_;  ///< 0 if there is none
   const Room room_;         ///< and behind it a mark for each of its smallest pieces
-  std::mutex mutex_;        ///< guards the marks and what is free
+  std::mutex mutex_;        ///< guards the marks, what is free and what is in use
+  std::size_t in_use_ = 0;
   std::array<Free*, kOrders> free_{};
 };
 

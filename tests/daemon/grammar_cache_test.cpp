@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "ipc/openai_error.h"
 #include "model/gbnf.h"
 #include "model/grammar_matcher.h"
 #include "tests/support/fixture.h"
@@ -70,6 +71,30 @@ TEST_F(GrammarCacheTest, MasksOfAllGrammarsTogetherStayWithinTheirBytes) {
     }
   }
   EXPECT_GT(ample.mask_bytes(), 2 * kMostBytes) << "so the bound was one";
+}
+
+std::vector<model::GrammarRule> large_grammar(int i) {
+  return model::read_gbnf("root ::= \"" + std::to_string(i) + "\" [a-z]{10000} [0-9]{10000} [A-Z]{10000}");
+}
+
+TEST_F(GrammarCacheTest, GrammarsThatAreInUseTakeSoManyBytesOnly) {
+  const auto bytes = GrammarCache(*tokenizer_).masks("", {}, [] { return large_grammar(0); })->bytes();
+  GrammarCache cache(*tokenizer_, model::MaskStore::kDefaultBytes, 4 * bytes);
+  const auto get = [&](int i) {
+    return cache.masks(std::to_string(i), {}, [i] { return large_grammar(i); });
+  };
+  for (int i = 0; i < 20; ++i) EXPECT_NE(get(i), nullptr) << "those that nobody has make room";
+  std::vector<std::shared_ptr<model::GrammarMasks>> held;
+  try {
+    for (int i = 100; i < 120; ++i) held.push_back(get(i));
+    FAIL();
+  } catch (const ipc::RequestError& error) {
+    EXPECT_EQ(error.status(), 503U);
+  }
+  EXPECT_GE(held.size(), 2U);
+  EXPECT_LE(held.size(), 4U);
+  held.clear();
+  EXPECT_NE(get(130), nullptr);
 }
 
 TEST_F(GrammarCacheTest, AGrammarThatIsNoneIsNotKept) {
