@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <malloc.h>
 #include <optional>
 #include <poll.h>
 #include <string_view>
@@ -198,10 +199,8 @@ bool HttpConnection::take_header(const HttpMessage& message) {
   extra_headers_ = std::move(admission.headers);
   request_ = {head.id, head_only_ ? "GET" : head.method, head.path, {}, std::move(admission.sender)};
   std::optional<HttpReply> refusal = std::move(admission.reply);
-  if (!refusal && !has_known_framing(message)) {
-    refusal = error_reply_at(
-        head.path, RequestError(400, kInvalidRequest, "Transfer-Encoding can only be 'chunked' here"));
-  }
+  const auto coding = refused_coding(message);
+  if (!refusal && coding) refusal = error_reply_at(head.path, *coding);
   if (!refusal) return true;
   begin_answer();
   turn_away(*refusal);
@@ -301,6 +300,7 @@ void HttpConnection::dispatch() {
   asio::post(helper, [self = shared_from_this()]() mutable {
     Outcome outcome;  // of a client that has left nothing is worked out
     if (!self->gone_) outcome = self->context_.router.handle(self->request_);
+    if (self->request_.body.size() > kLargeBodyBytes) ::malloc_trim(0);  // what was made of it on the way
     asio::io_context& io = *self->context_.io;
     asio::post(io, [self = std::move(self), outcome = std::move(outcome)]() mutable {
       self->on_outcome(std::move(outcome));

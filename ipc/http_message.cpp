@@ -60,6 +60,16 @@ bool has_known_framing(const HttpMessage& message) {
   return message.version() == 11 && boost::beast::iequals(field_of(message, "Transfer-Encoding"), "chunked");
 }
 
+std::optional<RequestError> refused_coding(const HttpMessage& message) {
+  if (!has_known_framing(message)) {
+    return RequestError(400, kInvalidRequest, "Transfer-Encoding can only be 'chunked' here");
+  }
+  const std::string coding(field_of(message, "Content-Encoding"));
+  if (coding.empty() || boost::beast::iequals(coding, "identity")) return std::nullopt;
+  return RequestError(415, kInvalidRequest,
+                      "a body cannot be compressed here; send it without Content-Encoding");
+}
+
 std::string head_text(const HttpReply& reply, std::span<const std::pair<std::string, std::string>> more,
                       const HeadStyle& style) {
   std::string head = "HTTP/1.1 " + std::to_string(reply.status) + " " + reason_of(reply.status) + "\r\n";

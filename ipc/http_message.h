@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 
 #include "ipc/admission.h"
 #include "ipc/http.h"
+#include "ipc/openai_error.h"
 
 namespace tandem::ipc {
 
@@ -21,6 +23,9 @@ RequestHead request_head(const HttpMessage& message, std::string id);
 /// Whether it is certain where the body ends.  Of transfer codings only `chunked` is known, once and in
 /// HTTP/1.1; with another one the parser takes the body for empty, and its bytes for the next request.
 bool has_known_framing(const HttpMessage& message);
+
+/// Why the body cannot be read; nothing if it can.
+std::optional<RequestError> refused_coding(const HttpMessage& message);
 
 /// How the reader of an answer finds its end.
 enum class Framing { length, chunks, end_of_connection };

@@ -35,7 +35,7 @@ const TokenTrie& trie() {
 
 std::vector<GrammarRule> read(std::string_view text, bool as_schema) {
   if (!as_schema) return read_gbnf(text);
-  const auto schema = OrderedJson::parse(text, nullptr, false);
+  const auto schema = tandem::OrderedJson::parse(text, nullptr, false);
   return schema.is_discarded() ? std::vector<GrammarRule>() : json_schema_grammar(schema);
 }
 

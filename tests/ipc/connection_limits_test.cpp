@@ -42,6 +42,24 @@ TEST(Connection, RefusesMalformedRequestsAndCloses) {
   }
 }
 
+TEST(Connection, RefusesCompressedBodies) {
+  Harness harness;
+  for (const std::string coding : {"gzip", "deflate, br", "x"}) {
+    RawClient client(harness.path());
+    client.send("POST /v1/tokenize HTTP/1.1\r\nContent-Encoding: " + coding +
+                "\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08x");
+    const RawReply reply = client.read_reply();
+    EXPECT_EQ(reply.status, 415) << coding;
+    EXPECT_THAT(reply.error_message(), HasSubstr("without Content-Encoding"));
+    EXPECT_TRUE(client.at_end()) << coding;
+  }
+  RawClient client(harness.path());
+  client.send(
+      "POST /v1/tokenize HTTP/1.1\r\nContent-Encoding: identity\r\nContent-Length: "
+      "14\r\n\r\n{\"prompt\":\"a\"}");
+  EXPECT_EQ(client.read_reply().status, 200);
+}
+
 /// What a proxy in front takes for a body must not be taken for the next request.
 TEST(Connection, RefusesTransferCodingsThatItDoesNotKnow) {
   Harness harness;
