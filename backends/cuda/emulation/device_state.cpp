@@ -227,7 +227,10 @@ void Device::State::enqueue(Stream::State& stream, Stream::State::Item item) {
   stream.items.push_back(std::move(item));
   protect_pinned();
   const auto enough = [this] { return random_.below(3) != 0; };
-  if (!enough()) run_until(enough);
+  if (enough()) return;
+  const Window window(*this);
+  while (!enough() && run_any()) {
+  }
 }
 
 void Device::State::protect_pinned() {
@@ -246,7 +249,7 @@ void Device::State::protect_pinned() {
 bool Device::State::run_any() {
   std::vector<Stream::State*> ready;
   for (auto* stream : streams_) {
-    if (stream->items.empty()) continue;
+    if (stream->items.empty() || stream->copying) continue;
     const auto& waits_for = stream->items.front().waits_for;
     if (waits_for == nullptr || waits_for->passed) ready.push_back(stream);
   }
@@ -262,11 +265,21 @@ void Device::State::run_item(Stream::State& stream) {
   for (const auto& operation : item.operations) {
     if (!fault_.empty()) return;  // a failed device does no more work
     try {
-      operation.run(*this);
+      run(stream, operation);
     } catch (const emulation::KernelFault& fault) {
       fault_ = fault.what();
     }
   }
+}
+
+void Device::State::run(Stream::State& stream, const Operation& operation) {
+  if (options_.guarded || operation.pinned == nullptr) return operation.run(*this);
+  stream.copying = true;
+  mutex_.unlock();
+  operation.run(*this);
+  mutex_.lock();
+  stream.copying = false;
+  copied_.notify_all();
 }
 
 void Device::State::run_grid(const emulation::Grid& grid) {
@@ -280,7 +293,10 @@ void Device::State::run_grid(const emulation::Grid& grid) {
 
 void Device::State::run_until(const std::function<bool()>& done) {
   const Window window(*this);
-  while (!done() && run_any()) {
+  while (!done()) {
+    if (run_any()) continue;
+    if (std::ranges::none_of(streams_, &Stream::State::copying)) return;
+    copied_.wait(mutex_);
   }
 }
 
@@ -302,7 +318,7 @@ void Device::State::synchronise(Stream::State& stream) {
   check_not_capturing();
   ++counts_.synchronisations;
   forget_uses(stream.reached);
-  run_until([&stream] { return stream.items.empty(); });
+  run_until([&stream] { return stream.items.empty() && !stream.copying; });
   check_fault();
 }
 
@@ -330,7 +346,7 @@ void Device::State::open(Stream::State& stream) {
 
 void Device::State::close(Stream::State& stream) noexcept {
   const std::lock_guard lock(mutex_);
-  run_until([&stream] { return stream.items.empty(); });
+  run_until([&stream] { return stream.items.empty() && !stream.copying; });
   std::erase(streams_, &stream);
 }
 

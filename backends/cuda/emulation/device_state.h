@@ -1,5 +1,6 @@
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -56,6 +57,7 @@ struct Stream::State {
   std::uint64_t enqueued = 0;  ///< items so far
   Reached reached;             ///< what comes before the next item
   std::deque<Item> items;      ///< not run yet
+  bool copying = false;        ///< a thread that does not hold the device meanwhile
   std::unique_ptr<std::vector<Operation>> capturing;
   bool capture_spoilt = false;  ///< by what may not be done meanwhile and cannot throw
 
@@ -63,7 +65,8 @@ struct Stream::State {
   ~State();
 };
 
-/// The emulated device.  Every public function locks it; work runs on the thread of whoever waits.
+/// The emulated device.  Every public function locks it; work runs on the thread of whoever waits.  Copies do
+/// not hold it meanwhile where the host may touch all memory at any time: others go on, as beside a GPU's.
 struct Device::State {
   explicit State(const emulation::Options& options);
 
@@ -117,6 +120,7 @@ struct Device::State {
   bool run_any();
   void run_until(const std::function<bool()>& done);
   void run_item(Stream::State& stream);
+  void run(Stream::State& stream, const Operation& operation);
   void run_all() noexcept;
   void forget_uses(const Reached& reached);
   void check_fault() const;
@@ -127,6 +131,7 @@ struct Device::State {
   void check_not_capturing() const;
 
   std::mutex mutex_;
+  std::condition_variable_any copied_;  ///< one of the streams' copies
   emulation::Options options_;
   emulation::Random random_;
   emulation::GridRunner runner_;
