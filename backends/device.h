@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -54,6 +55,9 @@ struct Matrix {
   std::uint32_t out = 0;
   WeightLayout layout = WeightLayout::rows;
 };
+
+/// Writes `bytes` bytes of something, from its byte `at` on, to `to`; throws if it cannot.
+using ReadBytes = std::function<void(std::uint64_t at, std::byte* to, std::uint64_t bytes)>;
 
 /// Puts matrices into a layout that the CPU's kernels read faster than rows.
 class Repacker {
@@ -297,14 +301,16 @@ class Accelerator {
   /// Pinned memory that uploads go through; before the first one.  Of 0 bytes: there are no more.
   virtual void set_load_buffer(std::byte* pinned, std::uint64_t bytes) = 0;
 
-  /// Copies host memory to the device.  `from` may change when it returns; what begins later comes after it.
+  /// Copies host memory to the device.  `from` may change when it returns; what begins later comes after it,
+  /// and after `upload_rows`.
   virtual void upload(std::byte* to, const void* from, std::uint64_t bytes) = 0;
 
-  /// Copies `rows` rows of a matrix from `first_row` on, which are all that `part.data` holds, to where the
-  /// whole matrix lies, as `upload` does.  A matrix takes as many bytes as in the file, and how they lie is
-  /// the device's own business.
-  virtual void upload_rows(std::byte* to, const Matrix& part, std::uint32_t first_row,
-                           std::uint32_t rows) = 0;
+  /// Copies `rows` rows of a matrix from `first_row` on to where the whole matrix lies; `read` reads them, as
+  /// in the file, from the first of them on, and `shape.data` is not used.  A matrix takes as many bytes as
+  /// in the file, and how they lie is the device's own business.  Several threads may upload at once, each
+  /// calling its own `read`; throws what that throws.
+  virtual void upload_rows(std::byte* to, const Matrix& shape, std::uint32_t first_row, std::uint32_t rows,
+                           const ReadBytes& read) = 0;
 
   /// Where weights of streamed units pass through; before the first stage that has some.
   virtual void set_stream_buffers(const StreamBuffers& buffers) = 0;

@@ -19,10 +19,13 @@ namespace {
 /// What kernels need of a tensor's address.
 constexpr std::uint64_t kTensorAlignmentBytes = 4;
 
-/// Bytes that are read at once, more only where a row is longer, or rows that are repacked together.
+/// Bytes that a thread takes on at once, more only where a row is longer, or rows that are repacked together.
 constexpr std::uint64_t kPieceBytes = 2U << 20;
 
-/// More fill pinned memory no faster than PCIe empties it, and each has a piece of the file in memory.
+/// Of them, those that are read at once on their way to another type or layout: a core's cache holds them.
+constexpr std::uint64_t kReadBytes = 256U << 10;
+
+/// More fill pinned memory no faster than PCIe empties it.
 constexpr std::uint64_t kMostUploadThreads = 8;
 
 /// Less is not worth one more of them.
@@ -31,6 +34,16 @@ constexpr std::uint64_t kBytesWorthAThread = 16U << 20;
 device::Matrix as_matrix(const model::TensorInfo& tensor, const std::byte* data) {
   return {data, static_cast<device::BlockType>(tensor.type), static_cast<std::uint32_t>(tensor.dims[0]),
           static_cast<std::uint32_t>(tensor.dims[1])};
+}
+
+/// Ranges of rows begin at multiples of it.
+std::uint32_t row_step(const device::Repacker* repacker) noexcept {
+  return repacker == nullptr ? 1 : repacker->row_step();
+}
+
+/// Rows of `row_bytes` bytes that lie within `bytes`, a multiple of `step` and at least that.
+std::uint32_t rows_within(std::uint64_t bytes, std::uint64_t row_bytes, std::uint32_t step) noexcept {
+  return step * static_cast<std::uint32_t>(std::max<std::uint64_t>(1, bytes / step / row_bytes));
 }
 
 /// `from`, `rows` rows of a float type, stored as `type` in `to`.
@@ -139,89 +152,120 @@ bool WeightStore::is_used_in_place(const model::TensorInfo& tensor) const {
   return model::is_text_tensor(tensor.name) && !copied_.contains(tensor.name);
 }
 
-void WeightStore::add_pieces(const model::TensorInfo& tensor, const Copy* copy,
-                             std::vector<Piece>& pieces) const {
-  const auto bytes = header_.data(tensor);
+void WeightStore::add_pieces(const Copy& copy, std::vector<Piece>& pieces) {
+  const auto& tensor = *copy.tensor;
   const auto rows = static_cast<std::uint32_t>(tensor.elems() / tensor.dims[0]);
-  const auto row_bytes = bytes.size() / rows;
-  const auto unit = copy != nullptr && copy->repacker != nullptr ? copy->repacker->row_step() : 1;
-  const auto step =
-      unit * static_cast<std::uint32_t>(std::max<std::uint64_t>(1, kPieceBytes / unit / row_bytes));
+  const auto row_bytes = tensor.size_bytes / rows;
+  const auto step = rows_within(kPieceBytes, row_bytes, row_step(copy.repacker));
   for (std::uint32_t row = 0; row < rows; row += step) {
-    const auto n = std::min(step, rows - row);
-    pieces.push_back({bytes.subspan(row * row_bytes, n * row_bytes), copy, row, n});
+    pieces.push_back({&copy, row, std::min(step, rows - row), row_bytes});
   }
-}
-
-/// Rows of a piece to an accelerator.
-void WeightStore::upload(const Copy& copy, const Piece& piece, std::span<std::byte> rows, unsigned threads) {
-  const auto& tensor = *copy.tensor;
-  auto part = as_matrix(tensor, piece.bytes.data());
-  if (!copy.is_quantised()) {
-    return copy.accelerator->upload_rows(copy.to, part, piece.first_row, piece.rows);
-  }
-  const auto row_bytes = model::tensor_bytes(copy.type, tensor.dims[0]).value();
-  const auto step = static_cast<std::uint32_t>(rows.size() / row_bytes);
-  if (step == 0) throw model::UnsupportedModel("tensor " + tensor.name + ": its rows are too long");
-  const auto file_row_bytes = piece.bytes.size() / piece.rows;
-  part.data = rows.data();
-  part.type = static_cast<device::BlockType>(copy.type);
-  for (std::uint32_t row = 0; row < piece.rows; row += step) {
-    const auto n = std::min(step, piece.rows - row);
-    const auto quantise = [&](std::size_t i) {
-      quantise_rows(tensor.type, piece.bytes.subspan((row + i) * file_row_bytes, file_row_bytes), copy.type,
-                    rows.subspan(i * row_bytes, row_bytes), 1);
-    };
-    in_parallel(threads, n, quantise, [](std::size_t) {});
-    copy.accelerator->upload_rows(copy.to, part, piece.first_row + row, n);
-  }
-}
-
-/// Rows of a piece into another type, another layout or both, on the CPU.
-void WeightStore::convert(const Copy& copy, const Piece& piece) {
-  const auto& tensor = *copy.tensor;
-  const auto row_bytes = model::tensor_bytes(copy.type, tensor.dims[0]).value();
-  const std::span to(copy.to + piece.first_row * row_bytes, piece.rows * row_bytes);
-  if (!populate_for_writing(to)) {
-    throw OutOfMemory("tensor " + tensor.name + ": no memory behind " + std::to_string(to.size()) + " bytes",
-                      "plan with a smaller --ram, or --cpu-weights mapped");
-  }
-  if (copy.repacker == nullptr) return quantise_rows(tensor.type, piece.bytes, copy.type, to, piece.rows);
-  auto part = as_matrix(tensor, piece.bytes.data());
-  std::vector<std::byte> quantised;
-  if (copy.is_quantised()) {
-    quantised.resize(to.size());
-    quantise_rows(tensor.type, piece.bytes, copy.type, quantised, piece.rows);
-    part.data = quantised.data();
-    part.type = static_cast<device::BlockType>(copy.type);
-  }
-  copy.repacker->repack_rows(copy.to, part, piece.first_row, piece.rows);
 }
 
 /// How many of `threads` threads upload `pieces`.
 unsigned WeightStore::upload_threads(const std::vector<Piece>& pieces, unsigned threads) {
   std::uint64_t bytes = 0;
-  for (const auto& piece : pieces) bytes += piece.bytes.size();
+  for (const auto& piece : pieces) bytes += piece.bytes();
   const auto worth = std::min(1 + bytes / kBytesWorthAThread, kMostUploadThreads);
   return std::min(threads, static_cast<unsigned>(worth));
 }
 
-/// Brings pieces into memory and calls work(piece) then, both on `threads` threads, and report(bytes) on this
-/// one.
-void WeightStore::read(const std::vector<Piece>& pieces, unsigned threads,
-                       const std::function<void(const Piece&)>& work,
-                       const std::function<void(std::uint64_t)>& report) const {
-  std::vector<std::span<const std::byte>> to_read;
-  to_read.reserve(pieces.size());
-  for (const auto& piece : pieces) to_read.push_back(piece.bytes);
-  ReadAhead ahead(std::move(to_read));
+/// The piece's rows as in the file, in `memory`.
+std::span<const std::byte> WeightStore::read(const Piece& piece, std::vector<std::byte>& memory) const {
+  memory.resize(std::max<std::size_t>(memory.size(), piece.bytes()));
+  const auto bytes = std::span(memory).first(piece.bytes());
+  header_.read(*piece.copy->tensor, piece.first_row * piece.row_bytes, bytes);
+  return bytes;
+}
+
+/// Rows to an accelerator, as they are.
+void WeightStore::upload(const Piece& piece) const {
+  const auto& copy = *piece.copy;
+  const auto read = [&](std::uint64_t at, std::byte* to, std::uint64_t bytes) {
+    header_.read(*copy.tensor, piece.first_row * piece.row_bytes + at, {to, bytes});
+  };
+  copy.accelerator->upload_rows(copy.to, as_matrix(*copy.tensor, nullptr), piece.first_row, piece.rows, read);
+}
+
+/// Rows to an accelerator in another type, as many at a time as `rows` holds.
+void WeightStore::upload_quantised(const Piece& piece, std::span<std::byte> rows, unsigned threads) const {
+  const auto& copy = *piece.copy;
+  const auto& tensor = *copy.tensor;
+  const auto row_bytes = model::tensor_bytes(copy.type, tensor.dims[0]).value();
+  const auto step = static_cast<std::uint32_t>(rows.size() / row_bytes);
+  if (step == 0) throw model::UnsupportedModel("tensor " + tensor.name + ": its rows are too long");
+  auto shape = as_matrix(tensor, nullptr);
+  shape.type = static_cast<device::BlockType>(copy.type);
+  const auto from_rows = [&](std::uint64_t at, std::byte* to, std::uint64_t bytes) {
+    std::ranges::copy(rows.subspan(at, bytes), to);
+  };
+  for (std::uint32_t row = 0; row < piece.rows; row += step) {
+    const auto n = std::min(step, piece.rows - row);
+    const auto quantise = [&](std::size_t i) {
+      thread_local std::vector<std::byte> memory;  // this thread's as long as it quantises
+      const auto from = read(piece.part(row + static_cast<std::uint32_t>(i), 1), memory);
+      quantise_rows(tensor.type, from, copy.type, rows.subspan(i * row_bytes, row_bytes), 1);
+    };
+    in_parallel(threads, n, quantise, [](std::size_t) {});
+    copy.accelerator->upload_rows(copy.to, shape, piece.first_row + row, n, from_rows);
+  }
+}
+
+/// Rows into another type, another layout or both, on the CPU.
+void WeightStore::convert(const Piece& piece) const {
+  const auto& copy = *piece.copy;
+  const auto row_bytes = model::tensor_bytes(copy.type, copy.tensor->dims[0]).value();
+  const std::span to(copy.to + piece.first_row * row_bytes, piece.rows * row_bytes);
+  if (!populate_for_writing(to)) {
+    throw OutOfMemory(
+        "tensor " + copy.tensor->name + ": no memory behind " + std::to_string(to.size()) + " bytes",
+        "plan with a smaller --ram, or --cpu-weights mapped");
+  }
+  const auto step = rows_within(kReadBytes, piece.row_bytes, row_step(copy.repacker));
+  for (std::uint32_t row = 0; row < piece.rows; row += step) {
+    convert_rows(piece.part(row, std::min(step, piece.rows - row)), to.data() + row * row_bytes);
+  }
+}
+
+/// So many of them as are read at once, the first of which are to lie at `to` unless they are repacked.
+void WeightStore::convert_rows(const Piece& piece, std::byte* to) const {
+  const auto& copy = *piece.copy;
+  const auto& tensor = *copy.tensor;
+  const auto row_bytes = model::tensor_bytes(copy.type, tensor.dims[0]).value();
+  thread_local std::vector<std::byte> memory;  // both are this thread's as long as it loads
+  thread_local std::vector<std::byte> quantised;
+  const auto from = read(piece, memory);
+  auto part = as_matrix(tensor, from.data());
+  if (copy.is_quantised()) {
+    if (copy.repacker != nullptr) {
+      quantised.resize(piece.rows * row_bytes);
+      to = quantised.data();
+    }
+    quantise_rows(tensor.type, from, copy.type, {to, piece.rows * row_bytes}, piece.rows);
+    part.data = to;
+    part.type = static_cast<device::BlockType>(copy.type);
+  }
+  if (copy.repacker != nullptr) copy.repacker->repack_rows(copy.to, part, piece.first_row, piece.rows);
+}
+
+/// Brings what is used in place into memory; storage reads ahead.
+void WeightStore::bring_into_memory(unsigned threads,
+                                    const std::function<void(std::uint64_t)>& report) const {
+  std::vector<std::span<const std::byte>> pieces;
+  for (const auto& tensor : header_.tensors) {
+    if (!is_used_in_place(tensor)) continue;
+    for (auto left = header_.data(tensor); !left.empty();) {
+      pieces.push_back(left.first(std::min<std::size_t>(left.size(), kPieceBytes)));
+      left = left.subspan(pieces.back().size());
+    }
+  }
+  ReadAhead ahead(pieces);
   in_parallel(
       threads, pieces.size(),
       [&](std::size_t i) {
         if (!ahead.bring(i)) throw Error(header_.name + ": cannot be read into memory");
-        work(pieces[i]);
       },
-      [&](std::size_t i) { report(pieces[i].bytes.size()); });
+      [&](std::size_t i) { report(pieces[i].size()); });
 }
 
 void WeightStore::load(std::span<std::byte> rows, unsigned threads, const Progress& progress) {
@@ -236,38 +280,28 @@ void WeightStore::load(std::span<std::byte> rows, unsigned threads, const Progre
   std::vector<Piece> uploaded_in_turn;
   std::vector<Piece> converted;
   for (const auto& copy : copies_) {
-    auto& pieces = copy.accelerator == nullptr ? converted
-                   : copy.is_quantised()       ? uploaded_in_turn
-                                               : uploaded;
-    add_pieces(*copy.tensor, &copy, pieces);
+    add_pieces(copy, copy.accelerator == nullptr ? converted
+                     : copy.is_quantised()       ? uploaded_in_turn
+                                                 : uploaded);
   }
-  const auto upload_piece = [&](const Piece& piece) {
-    upload(*piece.copy, piece, rows, threads);
-    release(piece.bytes);
+  const auto for_all = [&](const std::vector<Piece>& pieces, unsigned n_threads, const auto& work) {
+    in_parallel(
+        n_threads, pieces.size(), [&](std::size_t i) { work(pieces[i]); },
+        [&](std::size_t i) { report(pieces[i].bytes()); });
   };
-  read(uploaded, upload_threads(uploaded, threads), upload_piece, report);
-  read(uploaded_in_turn, 1, upload_piece, report);  // all threads work on a piece, in the same `rows`
-  read(
-      converted, threads,
-      [](const Piece& piece) {
-        convert(*piece.copy, piece);
-        release(piece.bytes);
-      },
-      report);
-  // Reading a piece maps some pages around it too, perhaps of a piece that was done with: megabytes around
-  // each of the small tensors that stay, where the page cache has huge pages.
+  for_all(uploaded, upload_threads(uploaded, threads), [&](const Piece& piece) { upload(piece); });
+  for_all(uploaded_in_turn, 1, [&](const Piece& piece) {
+    upload_quantised(piece, rows, threads);  // all threads work on a piece, in the same `rows`
+  });
+  for_all(converted, threads, [&](const Piece& piece) { convert(piece); });
+  // Pages around what is used in place are mapped with it: megabytes around each small tensor, where the page
+  // cache has huge pages.
   for (const auto& copy : copies_) {
     release(header_.data(*copy.tensor));
     want_small_pages(header_.data(*copy.tensor));
   }
   copies_.clear();
-
-  std::vector<Piece> in_place;
-  for (const auto& tensor : header_.tensors) {
-    if (is_used_in_place(tensor)) add_pieces(tensor, nullptr, in_place);
-  }
-  read(
-      in_place, threads, [](const Piece&) {}, report);
+  bring_into_memory(threads, report);
 }
 
 std::uint64_t WeightStore::text_bytes() const {

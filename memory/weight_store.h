@@ -54,12 +54,11 @@ class WeightStore {
   /// Bytes of tensor `name` in the file.  Throws BadModel if it is absent.
   [[nodiscard]] std::uint64_t size_bytes(std::string_view name) const;
 
-  /// Brings all tensors of the text model to where they belong, in pieces that storage reads ahead, on
-  /// `threads` threads.  What was copied, repacked or stored in another type is in use there,
-  /// and its file pages leave this process piece by piece; the rest is in memory afterwards, so that serving
-  /// does not wait for it.  Tensors of vision and audio stay on disk: no unit reads them and no plan counts
-  /// them.  Rows on their way to another type on an accelerator wait in `rows`.  Throws Error or
-  /// std::bad_alloc if that fails, and OutOfMemory.
+  /// Brings all tensors of the text model to where they belong, piece by piece on `threads` threads.  What is
+  /// copied, repacked or stored in another type is read past the mapping, so that no page of it is this
+  /// process's; the rest is in memory afterwards, so that serving does not wait for it.  Tensors of vision
+  /// and audio stay on disk: no unit reads them and no plan counts them.  Rows on their way to another type
+  /// on an accelerator wait in `rows`.  Throws Error or std::bad_alloc if that fails, and OutOfMemory.
   void load(std::span<std::byte> rows, unsigned threads, const Progress& progress);
 
   /// What `load` reads.
@@ -78,10 +77,16 @@ class WeightStore {
   };
   /// Rows of a tensor that are read at once.
   struct Piece {
-    std::span<const std::byte> bytes;
-    const Copy* copy = nullptr;  ///< null: it stays where it is
+    const Copy* copy = nullptr;
     std::uint32_t first_row = 0;
     std::uint32_t rows = 0;
+    std::uint64_t row_bytes = 0;  ///< in the file
+
+    [[nodiscard]] std::uint64_t bytes() const noexcept { return rows * row_bytes; }
+    /// `n` rows of it, from row `first` of it on.
+    [[nodiscard]] Piece part(std::uint32_t first, std::uint32_t n) const noexcept {
+      return {copy, first_row + first, n, row_bytes};
+    }
   };
 
   [[nodiscard]] std::span<const std::byte> data(const model::TensorInfo& tensor) const;
@@ -90,12 +95,14 @@ class WeightStore {
   Copy quantised_copy(device::Accelerator* accelerator, std::string_view name, model::TensorType type,
                       Arena& arena) const;
   [[nodiscard]] bool is_used_in_place(const model::TensorInfo& tensor) const;
-  void add_pieces(const model::TensorInfo& tensor, const Copy* copy, std::vector<Piece>& pieces) const;
-  void read(const std::vector<Piece>& pieces, unsigned threads, const std::function<void(const Piece&)>& work,
-            const std::function<void(std::uint64_t)>& report) const;
+  static void add_pieces(const Copy& copy, std::vector<Piece>& pieces);
   static unsigned upload_threads(const std::vector<Piece>& pieces, unsigned threads);
-  static void upload(const Copy& copy, const Piece& piece, std::span<std::byte> rows, unsigned threads);
-  static void convert(const Copy& copy, const Piece& piece);
+  std::span<const std::byte> read(const Piece& piece, std::vector<std::byte>& memory) const;
+  void upload(const Piece& piece) const;
+  void upload_quantised(const Piece& piece, std::span<std::byte> rows, unsigned threads) const;
+  void convert(const Piece& piece) const;
+  void convert_rows(const Piece& piece, std::byte* to) const;
+  void bring_into_memory(unsigned threads, const std::function<void(std::uint64_t)>& report) const;
 
   model::Header header_;
   std::vector<Copy> copies_;

@@ -130,15 +130,16 @@ Header open_part(std::string name, const std::filesystem::path& path, std::span<
   header.name = std::move(name);
   header.metadata = std::move(part.metadata);
   header.tensors = std::move(part.tensors);
-  header.parts.push_back({path, bytes});
+  header.parts.push_back({path, bytes, nullptr});
   header.storage = std::move(storage);
   return header;
 }
 
 Header open_file(const std::filesystem::path& path) {
   auto file = std::make_shared<const MappedFile>(path);
-  const auto bytes = file->bytes();
-  return open_part(path.string(), path, bytes, std::move(file));
+  auto header = open_part(path.string(), path, file->bytes(), file);
+  header.parts[0].file = std::move(file);
+  return header;
 }
 
 void append_part(Header& header, Header&& part) {
@@ -261,6 +262,12 @@ std::span<const std::byte> Header::data(const TensorInfo& tensor) const {
                    "the file is incomplete: it can be planned, not loaded");
   }
   return part.bytes.subspan(tensor.offset_bytes, tensor.size_bytes);
+}
+
+void Header::read(const TensorInfo& tensor, std::uint64_t at, std::span<std::byte> to) const {
+  const auto& part = parts[tensor.part];
+  if (part.file != nullptr) return part.file->read(tensor.offset_bytes + at, to);
+  std::ranges::copy(data(tensor).subspan(at, to.size()), to.begin());
 }
 
 Header read_header(const std::filesystem::path& path) {

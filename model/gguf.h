@@ -17,6 +17,8 @@
 
 namespace tandem::model {
 
+class MappedFile;
+
 /// One entry of the tensor directory.  `dims[0]` is contiguous: a matrix [in, out] computes y[o] = sum
 /// W[o][i] x[i].
 struct TensorInfo {
@@ -39,8 +41,9 @@ struct MetaEntry {
 
 /// One file of a model; a model that is not split has one.
 struct ModelPart {
-  std::filesystem::path path;        ///< empty for a catalogue entry
-  std::span<const std::byte> bytes;  ///< the file, mapped; its tensor data may be missing or cut off
+  std::filesystem::path path;              ///< empty for a catalogue entry
+  std::span<const std::byte> bytes;        ///< the file, mapped; its tensor data may be missing or cut off
+  std::shared_ptr<const MappedFile> file;  ///< null where `bytes` are in memory anyway
 };
 
 /// Everything in a GGUF before tensor data, of all parts of a split model together.  Copies share what the
@@ -77,6 +80,11 @@ struct Header {
 
   /// The tensor's data in the mapped file; throws BadModel if the file ends before it does.
   [[nodiscard]] std::span<const std::byte> data(const TensorInfo& tensor) const;
+
+  /// Copies the tensor's data from its byte `at` on to `to`, which is no longer, without touching pages of
+  /// the mapped file.  Throws Error if the file cannot be read or was cut off meanwhile.  Any thread may
+  /// read.
+  void read(const TensorInfo& tensor, std::uint64_t at, std::span<std::byte> to) const;
 };
 
 /// Reads the header of `path` and, for part 1 of a split model, of the parts beside it.  Checks every limit

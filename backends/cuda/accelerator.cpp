@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -18,6 +17,32 @@
 
 namespace tandem::cuda {
 namespace {
+
+/// How many blocks are taken apart in a chunk of the load buffer at once: so many, where there is room, that
+/// every plane begins at a multiple of 64 bytes in the chunk.
+std::uint64_t blocks_at_once(const PlaneLayout& layout, std::uint64_t chunk_bytes) {
+  constexpr std::uint64_t kAligned = 64;
+  const std::uint64_t most = chunk_bytes / (layout.block_bytes + other_bytes(layout));
+  if (most == 0) throw std::runtime_error("CUDA: too little memory to load weights through");
+  return most < kAligned ? most : most / kAligned * kAligned;
+}
+
+/// From where take_apart puts `n` blocks to the planes from `to` on of a matrix of `all` blocks, in which the
+/// first of them has number `first`.
+std::vector<LoadBuffer::Copy> plane_copies(const PlaneLayout& layout, std::byte* to, std::uint64_t all,
+                                           std::uint64_t first, std::uint64_t n) {
+  std::vector<LoadBuffer::Copy> copies;
+  std::byte* plane = to + all * layout.parts[0].bytes;
+  std::uint64_t at = 0;
+  for (std::uint32_t part = 1; part < kMaxParts && layout.parts[part].bytes > 0; ++part) {
+    const std::uint64_t bytes = layout.parts[part].bytes;
+    copies.push_back({plane + first * bytes, at, n * bytes});
+    plane += all * bytes;
+    at += n * bytes;
+  }
+  copies.push_back({to + first * layout.parts[0].bytes, at, n * layout.parts[0].bytes});
+  return copies;
+}
 
 class CudaAccelerator final : public device::Accelerator {
  public:
@@ -40,25 +65,31 @@ class CudaAccelerator final : public device::Accelerator {
   }
 
   void upload(std::byte* to, const void* from, std::uint64_t bytes) override {
-    send(to, bytes, 1, [from](std::uint64_t first, std::uint64_t n, std::byte* pinned) {
-      std::memcpy(pinned, static_cast<const std::byte*>(from) + first, n);
-    });
+    LoadBuffer& buffer = load_buffer();
+    for (std::uint64_t at = 0; at < bytes; at += buffer.chunk_bytes()) {
+      const std::uint64_t n = std::min(buffer.chunk_bytes(), bytes - at);
+      buffer.send(stream_, {{to + at, 0, n}}, [&](std::byte* pinned) {
+        std::memcpy(pinned, static_cast<const std::byte*>(from) + at, n);
+      });
+    }
   }
 
-  void upload_rows(std::byte* to, const device::Matrix& matrix, std::uint32_t first_row,
-                   std::uint32_t rows) override {
-    const PlaneLayout layout = plane_layout(matrix.type);
+  void upload_rows(std::byte* to, const device::Matrix& shape, std::uint32_t first_row, std::uint32_t rows,
+                   const device::ReadBytes& read) override {
+    const PlaneLayout layout = plane_layout(shape.type);
     if (layout.block_elems == 0) throw std::invalid_argument("CUDA: a matrix of an unknown block type");
-    const std::uint64_t row_blocks = std::uint64_t{matrix.in} / layout.block_elems;
-    const std::uint64_t begin = row_blocks * first_row;
-    const auto* source = static_cast<const std::byte*>(matrix.data);
-    for (const BlockPart& part : layout.parts) {
-      if (part.bytes == 0) break;
-      send(to + begin * part.bytes, row_blocks * rows, part.bytes,
-           [&](std::uint64_t first, std::uint64_t n, std::byte* pinned) {
-             gather_part(layout, part, source + first * layout.block_bytes, n, pinned);
-           });
-      to += row_blocks * matrix.out * part.bytes;
+    const std::uint64_t row_blocks = std::uint64_t{shape.in} / layout.block_elems;
+    const std::uint64_t first = row_blocks * first_row;
+    const std::uint64_t blocks = row_blocks * rows;
+    LoadBuffer& buffer = load_buffer();
+    const std::uint64_t step = blocks_at_once(layout, buffer.chunk_bytes());
+    for (std::uint64_t at = 0; at < blocks; at += step) {
+      const std::uint64_t n = std::min(step, blocks - at);
+      const auto copies = plane_copies(layout, to, row_blocks * shape.out, first + at, n);
+      buffer.send(stream_, copies, [&](std::byte* pinned) {
+        read(at * layout.block_bytes, pinned + n * other_bytes(layout), n * layout.block_bytes);
+        take_apart(layout, n, pinned);
+      });
     }
   }
 
@@ -110,18 +141,9 @@ class CudaAccelerator final : public device::Accelerator {
   }
 
  private:
-  /// Writes `n` items from number `first` on to `pinned`.
-  using Fill = std::function<void(std::uint64_t first, std::uint64_t n, std::byte* pinned)>;
-
-  /// `n` items of `item_bytes` bytes to the device, as many at a time as a chunk of the buffer holds.
-  void send(std::byte* to, std::uint64_t n, std::uint64_t item_bytes, const Fill& fill) {
-    const std::uint64_t step = load_buffer_ ? load_buffer_->chunk_bytes() / item_bytes : 0;
-    if (step == 0) throw std::runtime_error("CUDA: nothing was set to load weights through");
-    for (std::uint64_t at = 0; at < n; at += step) {
-      const std::uint64_t items = std::min(step, n - at);
-      load_buffer_->send(stream_, to + at * item_bytes, items * item_bytes,
-                         [&](std::byte* pinned) { fill(at, items, pinned); });
-    }
+  [[nodiscard]] LoadBuffer& load_buffer() const {
+    if (!load_buffer_) throw std::runtime_error("CUDA: nothing was set to load weights through");
+    return *load_buffer_;
   }
 
   /// Every stage has the same rows.

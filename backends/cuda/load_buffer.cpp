@@ -52,13 +52,18 @@ LoadBuffer::LoadBuffer(std::byte* pinned, std::uint64_t bytes)
   }
 }
 
-void LoadBuffer::send(Stream& stream, std::byte* to, std::uint64_t bytes, const Fill& fill) {
+void LoadBuffer::send(Stream& stream, const std::vector<Copy>& copies, const Fill& fill) {
   const Held held(*this);
   Chunk& chunk = held.chunk();
   chunk.copied.synchronise();
   fill(chunk.pinned);
   const std::lock_guard<std::mutex> lock(stream_mutex_);
-  stream.copy_to_device(to, chunk.pinned, bytes);
+  try {
+    for (const Copy& copy : copies) stream.copy_to_device(copy.to, chunk.pinned + copy.at, copy.bytes);
+  } catch (...) {
+    chunk.copied = stream.record();  // those before it may be under way
+    throw;
+  }
   chunk.copied = stream.record();
 }
 

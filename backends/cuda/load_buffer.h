@@ -17,13 +17,20 @@ class LoadBuffer {
  public:
   LoadBuffer(std::byte* pinned, std::uint64_t bytes);
 
-  /// What one copy can carry.
+  /// What a chunk holds.
   [[nodiscard]] std::uint64_t chunk_bytes() const noexcept { return chunk_bytes_; }
 
-  /// Has `fill(pinned)` write `bytes` bytes, no more than a chunk holds, and puts their copy to `to` into
-  /// `stream`.  Any number of threads may send at once; what they send arrives in no particular order.
+  /// What is to be copied from a chunk.
+  struct Copy {
+    std::byte* to = nullptr;
+    std::uint64_t at = 0;  ///< in the chunk
+    std::uint64_t bytes = 0;
+  };
+
+  /// Has `fill(pinned)` fill a chunk, and puts `copies` from there into `stream`.  Any number of threads may
+  /// send at once; what they send arrives in no particular order.  Throws what `fill` throws.
   using Fill = std::function<void(std::byte* pinned)>;
-  void send(Stream& stream, std::byte* to, std::uint64_t bytes, const Fill& fill);
+  void send(Stream& stream, const std::vector<Copy>& copies, const Fill& fill);
 
  private:
   struct Chunk {

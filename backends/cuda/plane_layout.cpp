@@ -11,6 +11,19 @@ void gather(const std::byte* from, std::uint32_t block_bytes, std::uint64_t n, s
   for (std::uint64_t i = 0; i < n; ++i) std::memcpy(to + i * kBytes, from + i * block_bytes, kBytes);
 }
 
+/// As gather, downwards in the same memory: all of an item is read before any of it is written.
+template <std::uint32_t kBytes>
+void move_down(const std::byte* from, std::uint32_t block_bytes, std::uint64_t n, std::byte* to) noexcept {
+  struct Item {
+    std::uint64_t words[kBytes / 8];
+  };
+  for (std::uint64_t i = 0; i < n; ++i) {
+    Item item;
+    std::memcpy(&item, from + i * block_bytes, kBytes);
+    std::memcpy(to + i * kBytes, &item, kBytes);
+  }
+}
+
 }  // namespace
 
 // The block layouts are those of model-spec 4.3.
@@ -49,6 +62,29 @@ PlaneLayout plane_layout(device::BlockType type) noexcept {
       return {32, 17, {{1, 16}, {0, 1}}};
   }
   return {};
+}
+
+void take_apart(const PlaneLayout& layout, std::uint64_t n, std::byte* memory) noexcept {
+  if (other_bytes(layout) == 0) return;
+  const std::byte* blocks = memory + n * other_bytes(layout);
+  for (std::uint32_t part = 1; part < kMaxParts && layout.parts[part].bytes > 0; ++part) {
+    gather_part(layout, layout.parts[part], blocks, n, memory);
+    memory += n * layout.parts[part].bytes;
+  }
+  // `memory` is where the blocks begin now: each of their first parts is written where it, or one before it,
+  // was read.
+  const BlockPart& first = layout.parts[0];
+  blocks += first.at;
+  switch (first.bytes) {
+    case 16:
+      return move_down<16>(blocks, layout.block_bytes, n, memory);
+    case 32:
+      return move_down<32>(blocks, layout.block_bytes, n, memory);
+    case 64:
+      return move_down<64>(blocks, layout.block_bytes, n, memory);
+    default:
+      return move_down<128>(blocks, layout.block_bytes, n, memory);
+  }
 }
 
 void gather_part(const PlaneLayout& layout, const BlockPart& part, const std::byte* from, std::uint64_t n,

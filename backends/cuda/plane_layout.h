@@ -28,6 +28,16 @@ struct PlaneLayout {
 
 PlaneLayout plane_layout(device::BlockType type) noexcept;
 
+/// What blocks have beside their largest part, which is the first.
+constexpr std::uint32_t other_bytes(const PlaneLayout& layout) noexcept {
+  return layout.block_bytes - layout.parts[0].bytes;
+}
+
+/// Takes `n` blocks apart, which begin `n * other_bytes` bytes behind `memory`: from `memory` on there is the
+/// second part of every block afterwards, one after another, then the third and the fourth part, then the
+/// first.  The blocks are gone.
+void take_apart(const PlaneLayout& layout, std::uint64_t n, std::byte* memory) noexcept;
+
 /// Copies one part of `n` blocks, which begin at `from`, one after another.
 void gather_part(const PlaneLayout& layout, const BlockPart& part, const std::byte* from, std::uint64_t n,
                  std::byte* to) noexcept;

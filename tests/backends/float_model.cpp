@@ -76,7 +76,7 @@ model::Header stored_anew(const model::Header& header, const TypeOf& type_of, co
     }
     result.tensor_bytes += to.size_bytes;
   }
-  result.parts = {{header.parts.front().path, memory->bytes()}};
+  result.parts = {{header.parts.front().path, memory->bytes(), nullptr}};
   result.storage = std::make_shared<std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(
       header.storage, memory);
   return result;

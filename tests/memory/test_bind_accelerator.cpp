@@ -64,9 +64,9 @@ class CountingAccelerator final : public device::Accelerator {
   void upload(std::byte* to, const void* from, std::uint64_t bytes) override {
     inner_->upload(to, from, bytes);
   }
-  void upload_rows(std::byte* to, const device::Matrix& part, std::uint32_t first_row,
-                   std::uint32_t rows) override {
-    inner_->upload_rows(to, part, first_row, rows);
+  void upload_rows(std::byte* to, const device::Matrix& shape, std::uint32_t first_row, std::uint32_t rows,
+                   const device::ReadBytes& read) override {
+    inner_->upload_rows(to, shape, first_row, rows, read);
   }
   std::unique_ptr<device::Stage> make_stage(const device::Unit* units, std::size_t n_units,
                                             const device::StageShape& shape,
@@ -277,7 +277,7 @@ std::uint64_t load_within_plan(const Subject& subject, const std::filesystem::pa
   const auto plan = subject.plan(workload, placement);
   CountingAccelerator accelerator(
       {.memory_bytes = planned_on_device(plan) + plan.arena_bytes(Device::emulated0, Purpose::graphs)});
-  constexpr std::uint64_t kOnItsWayBytes = std::uint64_t{24} << 20;  // pieces read ahead
+  constexpr std::uint64_t kOnItsWayBytes = std::uint64_t{4} << 20;  // threads' own memory
   const auto mapped_before = test_support::mapped_resident_bytes(file);
   test_support::reset_peak();
   const auto before = test_support::status_bytes("VmHWM");
@@ -315,6 +315,27 @@ TEST(BindAccelerator, LoadingNeverTakesMoreThanPlannedAndLetsGoOfWhatLiesElsewhe
   const auto ffn_bytes = std::uint64_t{3} * 32 * (3 << 14) * 4;
   EXPECT_GE(half, layers / 2 * ffn_bytes);
   EXPECT_LE(half, layers / 2 * (ffn_bytes + 2 * kHugePageBytes));
+}
+
+TEST(BindAccelerator, AFileThatIsCutOffMeanwhileIsAnErrorThatSaysWhere) {
+  const test_support::TempDir directory;
+  const auto file = write_wide_model(directory);
+  const Subject subject(file);
+  planner::Workload workload;
+  workload.max_seq_len = 64;
+  workload.micro_batch = 16;
+  const auto plan =
+      subject.plan(workload, planner::Placement::all_on(Device::emulated0, subject.hyper.layers.size()));
+  CountingAccelerator accelerator({.memory_bytes = kDeviceBytes});
+  BoundPlan bound(plan, subject.header, subject.hyper, &accelerator);
+  std::filesystem::resize_file(file, std::filesystem::file_size(file) / 2);
+  try {
+    bound.load({}, 3);
+    ADD_FAILURE() << "half a model was loaded";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find(file.string() + ": ends before byte "), std::string::npos)
+        << error.what();
+  }
 }
 
 TEST(BindAccelerator, AFloatHeadIsStoredInAnotherTypeOnTheWay) {

@@ -275,7 +275,7 @@ TEST(Repacking, MemoryHoldsTheWeightsOnceAllTheTime) {
   const test_support::TempDir directory;
   const Repackable subject(write_large_model(directory));
   const auto plan = subject.plan(small_workload());
-  constexpr std::uint64_t kOnItsWayBytes = std::uint64_t{48} << 20;  // pieces read ahead, pieces worked on
+  constexpr std::uint64_t kOnItsWayBytes = std::uint64_t{8} << 20;  // what is worked on
   static_assert(kOnItsWayBytes < kLargeBytes / 2);
   test_support::reset_peak();
   const auto before = status_bytes("VmHWM");

@@ -1,3 +1,12 @@
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -5,6 +14,7 @@
 #include "model/gguf.h"
 #include "model/mapped_file.h"
 #include "tests/support/gguf_bytes.h"
+#include "tests/support/process_memory.h"
 #include "tests/support/temp_dir.h"
 
 namespace tandem::model {
@@ -190,6 +200,75 @@ TEST(MappedFile, MovesLeaveNothingBehind) {
   third = std::move(second);
   EXPECT_EQ(third.bytes().size(), 3U);
   EXPECT_EQ(third.bytes()[0], std::byte{'a'});
+  std::array<std::byte, 2> read{};
+  third.read(1, read);
+  EXPECT_EQ(read[1], std::byte{'c'});
+}
+
+TEST(MappedFile, ReadingTouchesNoPageOfTheMapping) {
+  const TempDir dir;
+  const auto path = dir.write("f", std::string(10'000'000, 'a'));
+  const MappedFile file(path);
+  std::vector<std::byte> read(9'000'000);
+  file.read(500'000, read);
+  EXPECT_EQ(std::ranges::count(read, std::byte{'a'}), 9'000'000);
+  EXPECT_EQ(test_support::mapped_resident_bytes(path), 0U);
+  file.read(10'000'000, {});
+}
+
+TEST(MappedFile, AnotherFileOfItsNameIsNotRead) {
+  const TempDir dir;
+  const auto path = dir.write("f", "first");
+  const MappedFile file(path);
+  std::filesystem::rename(dir.write("g", "other"), path);
+  std::array<std::byte, 5> read{};
+  file.read(0, read);
+  EXPECT_TRUE(std::ranges::equal(read, file.bytes()));
+  EXPECT_EQ(read[0], std::byte{'f'});
+}
+
+TEST(MappedFile, WhatCannotBeReadIsAnErrorThatSaysWhereAndWhy) {
+  const TempDir dir;
+  const auto path = dir.write("f", std::string(100'000, 'a'));
+  const MappedFile file(path);
+  std::vector<std::byte> read(50'000);
+  const auto message_at = [&](std::uint64_t offset_bytes) -> std::string {
+    try {
+      file.read(offset_bytes, read);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  };
+  EXPECT_EQ(message_at(50'000), "");
+  EXPECT_EQ(message_at(50'001), path.string() + ": ends before byte 100001");
+  std::filesystem::resize_file(path, 70'000);
+  EXPECT_EQ(message_at(20'000), "");
+  EXPECT_EQ(message_at(20'001), path.string() + ": ends before byte 70001");
+  EXPECT_EQ(message_at(std::uint64_t{1} << 63),
+            path.string() + ": cannot read from byte 9223372036854775808: Invalid argument");
+}
+
+TEST_F(SplitModel, WhatIsReadOfATensorIsWhatIsMapped) {
+  const auto header = read_header(write());
+  for (const auto& tensor : header.tensors) {
+    const auto mapped = header.data(tensor);
+    std::vector<std::byte> read(mapped.size() - 3);
+    header.read(tensor, 3, read);
+    EXPECT_TRUE(std::ranges::equal(read, mapped.subspan(3))) << tensor.name;
+  }
+}
+
+TEST(GgufFile, ATensorOfAHeaderInMemoryIsReadThere) {
+  GgufBytes file;
+  file.keys = {key_string("general.name", "no file")};
+  file.tensors = {tensor_entry("a", {8}, 0, 0)};
+  file.data = std::string(31, 'x') + "y";
+  const auto bytes = file.bytes();
+  const auto header = parse_header("memory", std::as_bytes(std::span(bytes)), nullptr);
+  std::array<std::byte, 2> read{};
+  header.read(header.tensors[0], 30, read);
+  EXPECT_EQ(read, (std::array{std::byte{'x'}, std::byte{'y'}}));
 }
 
 }  // namespace

@@ -203,7 +203,10 @@ Unit PlacedModel::upload(const Unit& unit, const CpuModelOptions& options) {
 device::Matrix PlacedModel::upload(const device::Matrix& matrix) {
   device::Matrix on_device = matrix;
   std::byte* memory = allocate(cpu::row_bytes(matrix.type, matrix.in) * matrix.out, true);
-  accelerator_->upload_rows(memory, matrix, 0, matrix.out);
+  accelerator_->upload_rows(memory, matrix, 0, matrix.out,
+                            [&](std::uint64_t at, std::byte* to, std::uint64_t bytes) {
+                              std::memcpy(to, static_cast<const std::byte*>(matrix.data) + at, bytes);
+                            });
   on_device.data = memory;
   return on_device;
 }

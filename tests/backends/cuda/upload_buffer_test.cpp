@@ -1,6 +1,7 @@
 #include "backends/cuda/upload_buffer.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <random>
@@ -79,13 +80,34 @@ std::vector<std::uint8_t> planes_of(const PlaneLayout& layout, const std::vector
   return planes;
 }
 
+using device::BlockType;
+constexpr std::array kTypes{BlockType::f32,    BlockType::f16,    BlockType::q4_0, BlockType::q4_1,
+                            BlockType::q5_0,   BlockType::q5_1,   BlockType::q8_0, BlockType::q2_k,
+                            BlockType::q3_k,   BlockType::q4_k,   BlockType::q5_k, BlockType::q6_k,
+                            BlockType::iq4_nl, BlockType::iq4_xs, BlockType::bf16, BlockType::mxfp4};
+
+TEST(TakeApart, TheFirstPartsComeBehindAllOthersInTheSameMemory) {
+  std::mt19937 random(3);
+  for (const auto type : kTypes) {
+    const auto layout = plane_layout(type);
+    for (const std::uint64_t n : {1U, 2U, 3U, 64U, 333U}) {
+      const auto blocks = random_bytes(random, n * layout.block_bytes);
+      auto expected = planes_of(layout, blocks);
+      std::ranges::rotate(expected,
+                          expected.begin() + static_cast<std::ptrdiff_t>(n * layout.parts[0].bytes));
+      std::vector<std::uint8_t> memory(n * (layout.block_bytes + other_bytes(layout)) + 1, 0xee);
+      std::ranges::copy(blocks, memory.begin() + static_cast<std::ptrdiff_t>(n * other_bytes(layout)));
+      take_apart(layout, n, reinterpret_cast<std::byte*>(memory.data()));
+      EXPECT_EQ(memory.back(), 0xee) << "nothing is written beyond the blocks";
+      memory.resize(expected.size());
+      EXPECT_EQ(memory, expected) << static_cast<std::uint32_t>(type) << ", " << n << " blocks";
+    }
+  }
+}
+
 TEST(GatherPart, EveryTypesPartsMakeItsPlanes) {
-  using device::BlockType;
   std::mt19937 random(2);
-  for (const auto type :
-       {BlockType::f32, BlockType::f16, BlockType::q4_0, BlockType::q4_1, BlockType::q5_0, BlockType::q5_1,
-        BlockType::q8_0, BlockType::q2_k, BlockType::q3_k, BlockType::q4_k, BlockType::q5_k, BlockType::q6_k,
-        BlockType::iq4_nl, BlockType::iq4_xs, BlockType::bf16, BlockType::mxfp4}) {
+  for (const auto type : kTypes) {
     const auto layout = plane_layout(type);
     constexpr std::uint64_t kBlocks = 7;
     const auto blocks = random_bytes(random, kBlocks * layout.block_bytes);
