@@ -1,6 +1,6 @@
 // How fast a model's weights come into memory where the CPU uses them in place, where they are repacked and
 // where they go to an emulated GPU, beside plain reads of the same file and plain copies by that GPU, in
-// turns, with the file in the page cache and without.
+// turns, with the file in the page cache and without; and what processor time each takes, of all threads.
 //
 //   bench_load MODEL.gguf [ROUNDS]
 //
@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
 #include <fcntl.h>
 #include <filesystem>
@@ -39,8 +40,19 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
+/// What something takes.
+struct Cost {
+  double s = 0;
+  double processor_s = 0;  ///< of all threads
+};
+
+template <class Work>
+Cost cost_of(const Work& work) {
+  const auto start = Clock::now();
+  const auto processor_start = std::clock();
+  work();
+  return {std::chrono::duration<double>(Clock::now() - start).count(),
+          static_cast<double>(std::clock() - processor_start) / CLOCKS_PER_SEC};
 }
 
 double median(std::vector<double> values) {
@@ -77,8 +89,8 @@ class PlainFile {
   std::vector<std::byte> buffer_ = std::vector<std::byte>(std::size_t{4} << 20);
 };
 
-/// Seconds of BoundPlan::load with everything on `device`.
-double load_s(const std::filesystem::path& path, planner::Device device, const device::Repacker* repacker) {
+/// BoundPlan::load with everything on `device`.
+Cost load(const std::filesystem::path& path, planner::Device device, const device::Repacker* repacker) {
   const auto header = model::read_header(path);
   const auto hyper = model::read_hyperparameters(header);
   planner::Workload workload;
@@ -93,56 +105,60 @@ double load_s(const std::filesystem::path& path, planner::Device device, const d
     accelerator = cuda::make_accelerator(cuda::emulation::make_device(options));
   }
   memory::BoundPlan bound(plan, header, hyper, accelerator.get(), repacker);
-  const auto start = Clock::now();
-  bound.load({}, cpu::Team().threads());
-  return seconds_since(start);
+  const auto threads = cpu::Team().threads();
+  return cost_of([&] { bound.load({}, threads); });
 }
 
-/// Seconds that an emulated device takes to copy `bytes` from a little pinned memory.
-double copies_s(std::uint64_t bytes) {
+/// An emulated device's copies of `bytes` from a little pinned memory.
+Cost copies(std::uint64_t bytes) {
   constexpr std::uint64_t kCopyBytes = 512 << 10;
   auto device = cuda::emulation::make_device({.memory_bytes = bytes, .guarded = false});
   cuda::Stream stream(device);
   const cuda::PinnedMemory pinned(device, kCopyBytes);
   const cuda::DeviceMemory memory(device, bytes);
-  const auto start = Clock::now();
-  for (std::uint64_t at = 0; at < bytes; at += kCopyBytes) {
-    stream.copy_to_device(memory.data() + at, pinned.data(), std::min(kCopyBytes, bytes - at));
-    stream.synchronise();
-  }
-  return seconds_since(start);
+  return cost_of([&] {
+    for (std::uint64_t at = 0; at < bytes; at += kCopyBytes) {
+      stream.copy_to_device(memory.data() + at, pinned.data(), std::min(kCopyBytes, bytes - at));
+      stream.synchronise();
+    }
+  });
 }
 
 void run(const std::filesystem::path& path, int rounds) {
   PlainFile file(path);
   const auto file_bytes = file.read_all();
   const auto bytes = static_cast<double>(file_bytes);
-  std::map<std::string, std::vector<double>> gb_per_s;
-  const auto note = [&](bool cached, const std::string& what, const auto& seconds_of) {
+  struct Rates {
+    std::vector<double> gb_per_s;
+    std::vector<double> processor_s_per_gb;
+  };
+  std::map<std::string, Rates> rates;
+  const auto note = [&](bool cached, const std::string& what, const auto& work) {
     if (!cached) file.leave_page_cache();
     const auto name = (cached ? "cached: " : "not cached: ") + what;
-    const auto rate = bytes / seconds_of() / 1e9;
-    gb_per_s[name].push_back(rate);
-    std::fprintf(stderr, "%-40s %6.2f\n", name.c_str(), rate);
+    const Cost cost = work();
+    auto& of_it = rates[name];
+    of_it.gb_per_s.push_back(bytes / cost.s / 1e9);
+    of_it.processor_s_per_gb.push_back(cost.processor_s / bytes * 1e9);
+    std::fprintf(stderr, "%-40s %6.2f %6.3f\n", name.c_str(), of_it.gb_per_s.back(),
+                 of_it.processor_s_per_gb.back());
   };
   for (int round = 0; round < rounds; ++round) {
     for (const bool cached : {false, true}) {
-      note(cached, "plain read", [&] {
-        const auto start = Clock::now();
-        static_cast<void>(file.read_all());
-        return seconds_since(start);
-      });
+      note(cached, "plain read", [&] { return cost_of([&] { static_cast<void>(file.read_all()); }); });
       using planner::Device;
-      note(cached, "load, used in place", [&] { return load_s(path, Device::cpu, nullptr); });
-      note(cached, "load, repacked", [&] { return load_s(path, Device::cpu, &cpu::best_repacker()); });
-      note(cached, "load, emulated GPU", [&] { return load_s(path, Device::emulated0, nullptr); });
+      note(cached, "load, used in place", [&] { return load(path, Device::cpu, nullptr); });
+      note(cached, "load, repacked", [&] { return load(path, Device::cpu, &cpu::best_repacker()); });
+      note(cached, "load, emulated GPU", [&] { return load(path, Device::emulated0, nullptr); });
     }
-    note(true, "the emulated GPU's copies", [&] { return copies_s(file_bytes); });
+    note(true, "the emulated GPU's copies", [&] { return copies(file_bytes); });
   }
-  std::printf("%.2f GB, %d rounds; GB/s: median (range)\n", bytes / 1e9, rounds);
-  for (const auto& [what, values] : gb_per_s) {
-    const auto [low, high] = std::ranges::minmax(values);
-    std::printf("%-40s %6.2f (%.2f to %.2f)\n", what.c_str(), median(values), low, high);
+  std::printf("%.2f GB, %d rounds; GB/s: median (range); processor seconds a GB: median\n", bytes / 1e9,
+              rounds);
+  for (const auto& [what, of_it] : rates) {
+    const auto [low, high] = std::ranges::minmax(of_it.gb_per_s);
+    std::printf("%-40s %6.2f (%.2f to %.2f) %6.3f\n", what.c_str(), median(of_it.gb_per_s), low, high,
+                median(of_it.processor_s_per_gb));
   }
 }
 
