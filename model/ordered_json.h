@@ -69,7 +69,8 @@ class MembersInOrder : private std::list<std::pair<const Key, T>, Allocator> {
     note(made);
     return {made, true};
   }
-  std::pair<iterator, bool> insert(value_type member) {
+  std::pair<iterator, bool> insert(const value_type& member) { return emplace(member.first, member.second); }
+  std::pair<iterator, bool> insert(value_type&& member) {
     return emplace(member.first, std::move(member.second));
   }
   template <class It>
