@@ -424,7 +424,8 @@ Expression Expression::rule(std::string_view name) {
 std::size_t Grammar::bytes() const noexcept {
   std::size_t bytes =
       sizeof *this + nodes_.capacity() * sizeof(Node) + byte_sets_.capacity() * sizeof(byte_sets_[0]);
-  for (const auto& branches : branches_) bytes += sizeof(branches_[0]) + branches.capacity() * sizeof(NodeId);
+  for (const auto& branches : branches_)
+    bytes += sizeof(std::vector<NodeId>) + branches.capacity() * sizeof(NodeId);
   return bytes;
 }
 
