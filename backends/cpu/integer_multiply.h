@@ -56,7 +56,8 @@ struct RepackedFormat {
                                  float (*sums)[kTileOutputs]);
 
   PanelPlace (*place)(const device::Matrix& w, std::uint32_t row, std::uint32_t panel) = nullptr;
-  void (*fill)(const PanelPlace& at, Panel& panel) = nullptr;
+  void (*fill)(const PanelPlace& at, Panel& panel) = nullptr;  ///< asks for what follows in memory
+  void (*fill_asked)(const PanelPlace& at, Panel& panel) = nullptr;
   void (*ask)(const PanelPlace& at, std::size_t first_line, std::size_t end) = nullptr;
   std::size_t panel_lines = 0;
   FewRowsKernel few_rows[4] = {};  ///< by the logarithm of the number of rows; null where panels are faster
@@ -66,7 +67,8 @@ template <class Format, class Kind, class Reader>
 constexpr RepackedFormat<Kind> repacked_format() {
   RepackedFormat<Kind> format;
   format.place = Reader::place;
-  format.fill = fill_repacked_panel<Format, Kind, typename Reader::ForManyRows>;
+  format.fill = fill_repacked_panel<Format, Kind, Reader>;
+  format.fill_asked = fill_repacked_panel<Format, Kind, typename Reader::ForManyRows>;
   format.ask = ask_for_lines<Format>;
   format.panel_lines = kPanelLines<Format>;
 #if defined(__AVX2__)
@@ -156,9 +158,19 @@ struct Weights {
     return repacked->place(matrix, first_out + out, static_cast<std::uint32_t>(column / kPanelColumns));
   }
 
-  /// Unpacks `columns` columns of `lanes` rows, sixteen or one.
+  /// Unpacks `columns` columns of `lanes` rows, sixteen or one, and asks for those that follow.
   void fill(std::uint32_t out, std::uint32_t lanes, int column, int columns, Panel& panel) const {
     if (repacked != nullptr) return repacked->fill(place(out, column), panel);
+    fill_from_rows(out, lanes, column, columns, panel);
+  }
+  /// The same of panels that PanelsAhead asked for.
+  void fill_asked(std::uint32_t out, std::uint32_t lanes, int column, int columns, Panel& panel) const {
+    if (repacked != nullptr) return repacked->fill_asked(place(out, column), panel);
+    fill_from_rows(out, lanes, column, columns, panel);
+  }
+
+ private:
+  void fill_from_rows(std::uint32_t out, std::uint32_t lanes, int column, int columns, Panel& panel) const {
     const std::uint8_t* rows = first + out * row_bytes + format.bytes_of(column);
     format.fill(rows, lanes == 1 ? 0 : row_bytes, columns, panel);
   }
@@ -360,7 +372,7 @@ void multiply_tiles(const Weights<Kind>& w, std::uint32_t first, std::uint32_t t
   do {
     if (many.rows.first() == 0) {
       for (std::uint32_t t = 0; t < tiles; ++t) {
-        w.fill(first + t * lanes, lanes, many.rows.column(), many.rows.columns(), many.panels[t]);
+        w.fill_asked(first + t * lanes, lanes, many.rows.column(), many.rows.columns(), many.panels[t]);
       }
     }
     many.multiply_block(

@@ -211,10 +211,10 @@ class PlaneReader {
 enum class Asks { never, once, twice };
 
 /// Asks for what a reader of panels comes to later, for each line at `line` that it has got: 6 KiB ahead and,
-/// twice, 12 KiB ahead before.  Lines that were asked for once are late in minutes in which memory is
-/// slow to answer, however far ahead that is, and types that take bursts of lines read them a tenth to a
-/// third slower in all minutes.  The far one has the hint for data that is used once; the others gain half as
-/// much (bench/results/2026-11-roofline.md, "Asked for twice").
+/// where it asks twice, 12 KiB ahead before.  Lines that were asked for once are late in minutes in which
+/// memory is slow to answer, however far ahead that is, and types that take bursts of lines read them a tenth
+/// to a third slower in all minutes.  The far one has the hint for data that is used once; the others gain
+/// half as much (bench/results/2026-11-roofline.md, "Asked for twice").
 template <Asks kAsks>
 TANDEM_INLINE void ask_ahead_of_panel(const std::uint8_t* line) {
   constexpr std::size_t kNear = 6144, kFar = 12288;
