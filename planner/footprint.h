@@ -23,7 +23,8 @@ std::uint64_t kv_cells(const model::LayerSpec& layer, std::uint64_t max_seq_len)
 /// throughput, and the operations are the same.  On a measured CPU it could be faster only where
 /// 640 / cpu_attention_gb_per_s < 512 / cpu_attention_vector_gb_per_s, and no more than that; the machines
 /// that Tandem knows have one rate for both.  So no machine and model of the catalogue is faster with it.
-/// Measured (bench/results, roofline): turning keys takes 2 to 7 % of attention, which is the most it saves.
+/// Measured (bench/results/2026-11-roofline.md, "One vector"): turning keys takes 2 to 7 % of attention,
+/// which is the most it saves.
 KvLayout kv_layout(const model::LayerSpec& layer) noexcept;
 
 /// Pages in the pool of global KV: whole pages for every sequence at full length.
