@@ -234,7 +234,7 @@ Command bench_command(CLI::App& parent) {
       ->type_name("COUNT")
       ->capture_default_str()
       ->check(CLI::Range(1U, 1000U));
-  app->add_option("--seed", options->seed, "of the prompts and of sampling")
+  app->add_option("--seed", options->seed, "seed of the prompts and of sampling")
       ->type_name("INTEGER")
       ->capture_default_str();
   app->add_option("--threads", options->threads,

@@ -243,7 +243,7 @@ void add_options(CLI::App& app, RunOptions& options) {
   app.add_option("PROMPT", options.prompt, "text to continue; - or nothing reads standard input")
       ->type_name("TEXT");
   add_socket_option(app, options.socket);
-  app.add_option("--max-tokens", options.max_tokens, "end the answer after this many")
+  app.add_option("--max-tokens", options.max_tokens, "end the answer after this many tokens")
       ->type_name("COUNT")
       ->capture_default_str();
   add_sampling(app, options);

@@ -94,7 +94,7 @@ Command stop_command(CLI::App& parent) {
   app->footer(kDaemonExitCodes);
   const auto options = std::make_shared<StopOptions>();
   add_socket_option(*app, options->socket);
-  app->add_option("--timeout", options->timeout_s, "to wait for its end")
+  app->add_option("--timeout", options->timeout_s, "how long to wait for its end")
       ->type_name("SECONDS")
       ->check(CLI::Range(0, 86'400))
       ->capture_default_str();

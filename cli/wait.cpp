@@ -56,7 +56,7 @@ Command wait_command(CLI::App& parent) {
   app->footer(kDaemonExitCodes);
   const auto options = std::make_shared<WaitOptions>();
   add_socket_option(*app, options->socket);
-  app->add_option("--timeout", options->timeout_s, "to wait")
+  app->add_option("--timeout", options->timeout_s, "how long to wait")
       ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(0U, 86400U));
