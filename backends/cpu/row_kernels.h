@@ -76,6 +76,14 @@ TANDEM_INLINE I32x16 round_half_away(F32x16 x) {
   return to_int(less_select(abs(rest), broadcast(0.5f), to_float(whole), away));
 }
 
+/// The sum of sixteen int8.
+TANDEM_INLINE std::int16_t sum_of_sixteen(const std::int8_t* quants) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(quants));
+  // The instruction adds up bytes without a sign: with 128 added to each.
+  const __m128i halves = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8(-128)), _mm_setzero_si128());
+  return static_cast<std::int16_t>(_mm_cvtsi128_si32(halves) + _mm_extract_epi16(halves, 4) - 16 * 128);
+}
+
 void quantise(const float* x, QuantisedLayout layout, std::uint32_t first, std::uint32_t n,
               std::byte* row) noexcept {
   auto* quants = reinterpret_cast<std::int8_t*>(row);
@@ -89,11 +97,8 @@ void quantise(const float* x, QuantisedLayout layout, std::uint32_t first, std::
     const F32x16 inverse = broadcast(amax > 0 ? 127.0f / amax : 0.0f);
     store_low_bytes(quants + 32 * g, round_half_away(mul(low, inverse)));
     store_low_bytes(quants + 32 * g + 16, round_half_away(mul(high, inverse)));
-    for (std::size_t half = 2 * g; half < 2 * g + 2; ++half) {
-      int sum = 0;
-      for (std::size_t i = 16 * half; i < 16 * half + 16; ++i) sum += quants[i];
-      sums[half] = static_cast<std::int16_t>(sum);
-    }
+    sums[2 * g] = sum_of_sixteen(quants + 32 * g);
+    sums[2 * g + 1] = sum_of_sixteen(quants + 32 * g + 16);
   }
 }
 
@@ -166,9 +171,16 @@ void rotate(const float* cos, const float* sin, std::uint32_t n, std::uint32_t h
 }
 
 void round_query(float factor, device::KvType type, std::uint32_t n, float* x) noexcept {
-  for (std::size_t i = 0; i < n; ++i) x[i] *= factor;
-  if (type == device::KvType::f32) return;
-  for (std::size_t i = 0; i < n; ++i) x[i] = half_to_float(float_to_half(x[i]));
+  const F32x16 factors = broadcast(factor);
+  if (type == device::KvType::f32) {
+    for_lanes<1>({x}, n, x, [&](const F32x16* in) { return mul(in[0], factors); });
+    return;
+  }
+  for_lanes<1>({x}, n, x, [&](const F32x16* in) {
+    std::uint16_t halves[16];
+    store_half(halves, mul(in[0], factors));
+    return load_half(halves);
+  });
 }
 
 /// 32 elements in 34 bytes: fp16 scale, int8 quants, to nearest, halves away from zero.
@@ -192,7 +204,9 @@ void encode_kv(const float* x, std::uint32_t n, device::KvType type, std::byte* 
     return;
   }
   if (type == device::KvType::f16) {
-    for (std::size_t i = 0; i < n; ++i) {
+    std::size_t i = 0;
+    for (; i + 16 <= n; i += 16) store_half(reinterpret_cast<std::uint16_t*>(to) + i, load(x + i));
+    for (; i < n; ++i) {
       const std::uint16_t half = float_to_half(x[i]);
       __builtin_memcpy(to + 2 * i, &half, sizeof half);
     }

@@ -166,6 +166,11 @@ TANDEM_INLINE void store_low_bytes(std::int8_t* to, Pair<H> value) {
   store_low_bytes(to, value.lo);
   store_low_bytes(to + sizeof(H) / 4, value.hi);
 }
+template <class H>
+TANDEM_INLINE void store_half(std::uint16_t* to, Pair<H> value) {
+  store_half(to, value.lo);
+  store_half(to + sizeof(H) / sizeof(float), value.hi);
+}
 template <class H, class T>
 TANDEM_INLINE Pair<H> broadcast_as(As<Pair<H>>, T value) {
   const H half = broadcast_as(As<H>{}, value);

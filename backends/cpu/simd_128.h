@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <immintrin.h>
 
+#include "backends/cpu/half.h"
+
 #define TANDEM_INLINE [[gnu::always_inline]] inline
 
 namespace tandem::cpu {
@@ -153,6 +155,12 @@ TANDEM_INLINE __m128 halves_to_floats(__m128i half) {
 }
 TANDEM_INLINE __m128 load_half_as(As<__m128>, const std::uint16_t* from) {
   return halves_to_floats(_mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+}
+/// To fp16 as float_to_half does.
+TANDEM_INLINE void store_half(std::uint16_t* to, __m128 value) {
+  alignas(16) float lanes[4];
+  _mm_store_ps(lanes, value);
+  for (int i = 0; i < 4; ++i) to[i] = float_to_half(lanes[i]);
 }
 TANDEM_INLINE __m128 load_bf16_as(As<__m128>, const std::uint16_t* from) {
   const __m128i wide = _mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));

@@ -136,6 +136,11 @@ TANDEM_INLINE __m256i gather_as(As<__m256i>, const std::uint8_t* const* from) {
 TANDEM_INLINE __m256 load_half_as(As<__m256>, const std::uint16_t* from) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
+TANDEM_INLINE void store_half(std::uint16_t* to, __m256 value) {
+  // NaN is the second operand of both and stays what it is.
+  const __m256 finite = min(_mm256_set1_ps(65504.0f), max(_mm256_set1_ps(-65504.0f), value));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(finite, _MM_FROUND_TO_NEAREST_INT));
+}
 TANDEM_INLINE __m256 load_bf16_as(As<__m256>, const std::uint16_t* from) {
   const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
   return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));

@@ -122,6 +122,10 @@ TANDEM_INLINE __m512i gather_as(As<__m512i>, const std::uint8_t* const* from) {
 TANDEM_INLINE __m512 load_half_as(As<__m512>, const std::uint16_t* from) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
 }
+TANDEM_INLINE void store_half(std::uint16_t* to, __m512 value) {
+  const __m512 finite = min(_mm512_set1_ps(65504.0f), max(_mm512_set1_ps(-65504.0f), value));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtps_ph(finite, _MM_FROUND_TO_NEAREST_INT));
+}
 TANDEM_INLINE __m512 load_bf16_as(As<__m512>, const std::uint16_t* from) {
   const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));

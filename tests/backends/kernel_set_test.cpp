@@ -3,12 +3,14 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "backends/cpu/dequantise.h"
+#include "backends/cpu/half.h"
 #include "backends/cpu/quantised_row.h"
 #include "tests/backends/every_kernel_set.h"
 #include "tests/backends/random_blocks.h"
@@ -351,6 +353,45 @@ TEST_P(EverySet, RowKernelsGiveTheSameBitsAsTheBaseline) {
   ASSERT_EQ(here.size(), there.size());
   for (std::size_t i = 0; i < here.size(); ++i) {
     ASSERT_EQ(std::bit_cast<std::uint32_t>(here[i]), std::bit_cast<std::uint32_t>(there[i])) << i;
+  }
+}
+
+TEST_P(EverySet, RoundsToHalvesAsTheScalarConversionDoes) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  std::vector<float> x = {0.0f,
+                          -0.0f,
+                          65504.0f,
+                          65519.0f,
+                          65520.0f,
+                          -1e30f,
+                          kInf,
+                          -kInf,
+                          0x1p-24f,
+                          0x1p-25f,
+                          0x1.8p-24f,
+                          0x1p-26f,
+                          -0x1p-14f,
+                          0x1.004p0f,
+                          1e-9f,
+                          0x1.ffcp15f,
+                          std::numeric_limits<float>::quiet_NaN()};
+  std::mt19937 random(3);
+  std::uniform_int_distribution<int> exponent(-30, 20);
+  std::normal_distribution<float> normal;
+  while (x.size() < 16 * 40 + 7) x.push_back(std::ldexp(normal(random), exponent(random)));  // and a tail
+  const auto n = static_cast<std::uint32_t>(x.size());
+
+  std::vector<std::uint16_t> encoded(n);
+  GetParam()->encode_kv(x.data(), n, device::KvType::f16, reinterpret_cast<std::byte*>(encoded.data()));
+  std::vector<float> rounded = x;
+  GetParam()->round_query(1.0f, device::KvType::f16, n, rounded.data());
+  for (std::uint32_t i = 0; i < n; ++i) {
+    if (std::isnan(x[i])) {
+      EXPECT_TRUE(std::isnan(half_to_float(encoded[i])) && std::isnan(rounded[i]));
+      continue;
+    }
+    EXPECT_EQ(encoded[i], float_to_half(x[i])) << x[i];
+    EXPECT_EQ(rounded[i], half_to_float(float_to_half(x[i]))) << x[i];
   }
 }
 
