@@ -44,7 +44,8 @@ def steps_of(results):
 def test_every_step_runs_and_the_reports_say_so(bundle):
     done, results = run(bundle)
     assert done.returncode == 0, done.stderr
-    assert results["passed"] is True and results["tiny"] is True and results["bundle"] == 'commit: "none"'
+    assert results["finished"] is True and results["passed"] is True
+    assert results["tiny"] is True and results["bundle"] == 'commit: "none"'
     steps = steps_of(results)
     left_out = {name for name, step in steps.items() if step["status"] == "left out"}
     assert left_out == {"few-multiprocessors", "sanitizer"}
@@ -68,6 +69,7 @@ def test_every_step_runs_and_the_reports_say_so(bundle):
     assert 0 <= split["split"]["overlap_of_shorter"] <= 1
     assert split["trace_ms"]["device"] and split["trace_ms"]["cpu"]
     report = (bundle / "results/results.md").read_text()
+    assert "has not come to its end" not in report
     assert "| decode, 1 sequence |" in report and "| kernels | passed |" in report
     assert not list(bundle.glob("tandem-gpu-*"))
     with tarfile.open(bundle / "results/steps.tar.gz") as logs:
@@ -90,7 +92,7 @@ def test_a_step_that_fails_or_hangs_is_noted_and_the_others_run(bundle):
     done, results = run(bundle)
     assert done.returncode == 1
     steps = steps_of(results)
-    assert results["passed"] is False
+    assert results["finished"] is True and results["passed"] is False
     assert steps["test-broken-Hangs"]["status"] == "timed out"
     assert steps["test-broken-Breaks"]["status"] == "failed"
     assert 'a "quoted" | text' in steps["test-broken-Breaks"]["why"]
@@ -149,6 +151,8 @@ def test_what_is_known_is_there_whenever_it_is_killed(bundle):
     done, results = run(bundle)
     assert done.returncode == -9
     assert steps_of(results)["test-cuda_graph_bits-Fixtures-GraphBits"]["status"] == "passed"
+    assert results["finished"] is False and results["passed"] is False
+    assert "has not come to its end" in (bundle / "results/results.md").read_text()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--run", "--device", "abacus"), ("--bundle", "--arch", "hopper"), ("--frobnicate",)])
