@@ -21,15 +21,15 @@ std::string reason() {
   return std::generic_category().message(errno);
 }
 
-/// Longer than any text: some devices have no end.
-constexpr std::size_t kMostBytes = std::size_t{1} << 30;
+/// Longer than any text, of which the daemon takes 8 MiB in a request: some devices have no end.
+constexpr std::size_t kMostBytes = std::size_t{64} << 20;
 
 std::string rest_of(std::FILE* file, const std::string& name) {
   std::string text;
   char piece[65536];
   while (const auto bytes = std::fread(piece, 1, sizeof piece, file)) {
     text.append(piece, bytes);
-    if (text.size() > kMostBytes) throw Error(name + ": is longer than 1 GiB");
+    if (text.size() > kMostBytes) throw Error(name + ": is longer than 64 MiB");
   }
   if (std::ferror(file) != 0) throw Error(name + ": cannot be read: " + reason());
   return text;

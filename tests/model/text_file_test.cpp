@@ -62,7 +62,7 @@ TEST(TextFile, NobodyIsWaitedForWhoMightWriteToANamedPipe) {
 }
 
 TEST(TextFile, ADeviceWithoutAnEndIsNoText) {
-  EXPECT_EQ(refusal("/dev/zero"), "/dev/zero: is longer than 1 GiB");
+  EXPECT_EQ(refusal("/dev/zero"), "/dev/zero: is longer than 64 MiB");
 }
 
 }  // namespace
