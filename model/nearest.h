@@ -23,14 +23,26 @@ inline std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+/// True if `name` has the letters of `word` in their order, as "context" has those of "ctx".
+inline bool abbreviates(std::string_view word, std::string_view name) {
+  std::size_t found = 0;
+  for (const char letter : name) {
+    if (found < word.size() && word[found] == letter) ++found;
+  }
+  return found == word.size();
+}
+
 /// The one of `known` that `word` is most likely meant to be, for "did you mean": one that begins with it,
-/// else one that contains it, else any; of those the one with the fewest edits.  Empty if there is none.
+/// else one that contains it, else one that it abbreviates, else any; of those the one with the fewest edits.
+/// Empty if there is none.
 template <typename Range>
 std::string_view nearest(std::string_view word, const Range& known) {
-  const auto distance = [word](std::string_view name) {
-    const auto at = name.find(word);
-    const auto kind = at == 0 ? 0 : at == std::string_view::npos ? 2 : 1;
-    return std::pair(kind, edit_distance(word, name));
+  const auto kind = [word](std::string_view name) {
+    if (const auto at = name.find(word); at != std::string_view::npos) return at == 0 ? 0 : 1;
+    return abbreviates(word, name) ? 2 : 3;
+  };
+  const auto distance = [&](std::string_view name) {
+    return std::pair(kind(name), edit_distance(word, name));
   };
   const auto best =
       std::min_element(std::begin(known), std::end(known),

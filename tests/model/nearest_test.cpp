@@ -29,6 +29,14 @@ TEST(Nearest, ContainsTheWordBeforeFewerEdits) {
   EXPECT_EQ(nearest("12gb", kNames), "rtx3060-12gb-ddr4");
 }
 
+TEST(Nearest, IsAbbreviatedByTheWordBeforeFewerEdits) {
+  const std::vector<std::string> variables{"vram", "ram", "context", "sequences"};
+  EXPECT_EQ(nearest("ctx", variables), "context");
+  EXPECT_EQ(nearest("seqs", variables), "sequences");
+  EXPECT_EQ(nearest("vrm", variables), "vram");
+  EXPECT_EQ(nearest("txc", variables), "ram");
+}
+
 TEST(Nearest, HasTheFewestEditsElse) {
   EXPECT_EQ(nearest("rtx4060", kNames), "rtx4070");
   EXPECT_EQ(nearest("a100", kNames), "a10");
