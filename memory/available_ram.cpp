@@ -5,10 +5,10 @@
 #include <fstream>
 #include <limits>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <string_view>
 
+#include "hardware/control_groups.h"
 #include "model/checked.h"
 #include "model/error.h"
 
@@ -49,6 +49,7 @@ std::optional<std::uint64_t> read_field(const fs::path& path, std::string_view k
   return std::nullopt;
 }
 
+/// What `group` leaves, as the files of one version say.
 std::uint64_t left_in_group(const fs::path& group, const GroupFiles& files) {
   auto limit = kNoLimit;
   for (const auto name : files.limits) {
@@ -63,39 +64,6 @@ std::uint64_t left_in_group(const fs::path& group, const GroupFiles& files) {
   return limit - std::min(used, limit);
 }
 
-/// The least that `path` and the groups above it leave.  Inside a container the mount shows the process's
-/// own group at its top, under a path that is not there: groups that do not exist set no limit.
-std::uint64_t left_in_groups(const fs::path& mount, const fs::path& path, const GroupFiles& files) {
-  auto left = left_in_group(mount, files);
-  auto group = mount;
-  for (const auto& name : path.relative_path()) {
-    group /= name;
-    left = std::min(left, left_in_group(group, files));
-  }
-  return left;
-}
-
-/// What all control groups named in /proc/self/cgroup leave.  Lines are "ID:CONTROLLERS:PATH"; version 2 is
-/// the line with no controllers.
-std::uint64_t left_in_all_groups(const fs::path& root) {
-  const auto mount = root / "sys/fs/cgroup";
-  std::ifstream file(root / "proc/self/cgroup");
-  auto left = kNoLimit;
-  for (std::string line; std::getline(file, line);) {
-    const auto first = line.find(':');
-    const auto second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const auto controllers = line.substr(first + 1, second - first - 1);
-    const fs::path path = line.substr(second + 1);
-    if (controllers.empty()) left = std::min(left, left_in_groups(mount, path, kVersion2));
-    std::istringstream list(controllers);
-    for (std::string name; std::getline(list, name, ',');) {
-      if (name == "memory") left = std::min(left, left_in_groups(mount / name, path, kVersion1));
-    }
-  }
-  return left;
-}
-
 }  // namespace
 
 std::uint64_t available_ram_bytes(const fs::path& root) {
@@ -105,7 +73,12 @@ std::uint64_t available_ram_bytes(const fs::path& root) {
   if (!available_bytes) {
     throw Error(meminfo.string() + ": no MemAvailable", "give the RAM budget with --ram");
   }
-  return std::min(*available_bytes, left_in_all_groups(root));
+  auto left_bytes = *available_bytes;
+  for (const auto& group : hardware::control_groups("memory", root)) {
+    for (const auto& files : {kVersion1, kVersion2})
+      left_bytes = std::min(left_bytes, left_in_group(group, files));
+  }
+  return left_bytes;
 }
 
 }  // namespace tandem::memory

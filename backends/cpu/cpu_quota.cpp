@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <sstream>
-#include <string>
 
 #include <climits>
+
+#include "hardware/control_groups.h"
 
 namespace tandem::cpu {
 namespace {
@@ -30,35 +30,12 @@ unsigned quota_of_group(const fs::path& group) {
   return UINT_MAX;
 }
 
-/// The least of `path` and the groups above it; a group that is not there sets no limit, as inside a
-/// container, where the mount shows the process's own group at its top.
-unsigned quota_of_groups(const fs::path& mount, const fs::path& path) {
-  auto group = mount;
-  auto least = quota_of_group(group);
-  for (const auto& name : path.relative_path()) {
-    group /= name;
-    least = std::min(least, quota_of_group(group));
-  }
-  return least;
-}
-
 }  // namespace
 
 unsigned cpu_quota(const fs::path& root) {
-  const auto mount = root / "sys/fs/cgroup";
-  std::ifstream file(root / "proc/self/cgroup");  // lines are "ID:CONTROLLERS:PATH"; version 2 names none
   auto least = UINT_MAX;
-  for (std::string line; std::getline(file, line);) {
-    const auto first = line.find(':');
-    const auto second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const auto controllers = line.substr(first + 1, second - first - 1);
-    const fs::path path = line.substr(second + 1);
-    if (controllers.empty()) least = std::min(least, quota_of_groups(mount, path));
-    std::istringstream list(controllers);
-    for (std::string name; std::getline(list, name, ',');) {
-      if (name == "cpu") least = std::min(least, quota_of_groups(mount / name, path));
-    }
+  for (const auto& group : hardware::control_groups("cpu", root)) {
+    least = std::min(least, quota_of_group(group));
   }
   return least;
 }
