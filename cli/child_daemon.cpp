@@ -9,14 +9,13 @@
 #include <cstring>
 #include <fstream>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
-#include "cli/child_task.h"
 #include "cli/command.h"
 #include "cli/manual/description.h"
+#include "cli/start_tandemd.h"
 #include "ipc/client.h"
 #include "ipc/unix_socket.h"
 #include "model/error.h"
@@ -91,26 +90,9 @@ ChildDaemon::~ChildDaemon() {
 }
 
 void ChildDaemon::start(const std::vector<std::string>& flags) {
-  const auto program = (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "tandemd").string();
-  std::vector<std::string> words{program, "--socket", socket_, "--no-calibrate"};
-  words.insert(words.end(), flags.begin(), flags.end());
-  std::vector<char*> arguments;
-  arguments.reserve(words.size() + 1);
-  for (auto& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-
-  const auto parent = getpid();
-  pid_ = fork();
-  if (pid_ < 0) throw Error("cannot start " + program + ": " + strerror(errno));
-  if (pid_ > 0) return;
-
-  // The child: it ends with its parent, also where that is killed, and only calls what is safe after fork.
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (getppid() != parent) _exit(kCannotStart);
-  dup2(log_.get(), STDOUT_FILENO);
-  dup2(log_.get(), STDERR_FILENO);
-  execv(program.c_str(), arguments.data());
-  _exit(kCannotStart);
+  std::vector<std::string> all{"--socket", socket_, "--no-calibrate"};
+  all.insert(all.end(), flags.begin(), flags.end());
+  pid_ = start_tandemd(all, log_.get(), log_.get());
 }
 
 void ChildDaemon::wait_until_ready() {

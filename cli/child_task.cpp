@@ -1,14 +1,12 @@
 #include "cli/child_task.h"
 
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <fcntl.h>
-#include <filesystem>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/start_tandemd.h"
 #include "ipc/unix_socket.h"
 #include "model/error.h"
 
@@ -48,29 +46,12 @@ int exit_code_of(pid_t child) {
 }  // namespace
 
 std::string run_tandemd(const std::vector<std::string>& flags) {
-  const auto program = (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "tandemd").string();
-  std::vector<std::string> words{program};
-  words.insert(words.end(), flags.begin(), flags.end());
-  std::vector<char*> arguments;
-  arguments.reserve(words.size() + 1);
-  for (auto& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-
   auto pipe = open_pipe();
-  const auto parent = ::getpid();
-  const auto child = ::fork();
-  if (child < 0) throw Error("cannot start " + program + ": " + ::strerror(errno));
-  if (child == 0) {  // only calls what is safe after fork
-    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (::getppid() != parent) ::_exit(kCannotStart);
-    ::dup2(pipe.write.get(), STDOUT_FILENO);
-    ::execv(program.c_str(), arguments.data());
-    ::_exit(kCannotStart);
-  }
+  const auto child = start_tandemd(flags, pipe.write.get(), STDERR_FILENO);
   pipe.write = ipc::Fd();
   auto text = read_all(pipe.read);
   const auto code = exit_code_of(child);
-  if (code == kCannotStart) throw Error("cannot start " + program);
+  if (code == kCannotStart) throw Error("cannot start the tandemd beside this program");
   if (code != 0) throw Error("tandemd did not finish its task");
   return text;
 }

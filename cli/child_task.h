@@ -5,9 +5,6 @@
 
 namespace tandem::cli {
 
-/// What a child exits with that could not become its program, as a shell says it.
-inline constexpr int kCannotStart = 127;
-
 /// Runs the tandemd beside this program with `flags` until it ends, and returns what it wrote to stdout; its
 /// stderr is this program's.  It ends with this process however that ends.  Throws Error if it fails.
 std::string run_tandemd(const std::vector<std::string>& flags);
