@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "cli/commands.h"
@@ -36,7 +38,7 @@ void refuse_more(const PlanOptions& options, PlanOptions all, const std::string&
 void write_picture(const std::string& path, const std::string& picture) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file << picture << std::flush;
-  if (!file) throw Error("cannot write " + path);
+  if (!file) throw Error("cannot write " + path + ": " + std::generic_category().message(errno));
 }
 
 /// The plan that a daemon executes; as JSON with the bytes that it has really allocated.

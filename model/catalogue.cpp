@@ -1,5 +1,6 @@
 #include "model/catalogue.h"
 
+#include <algorithm>
 #include <memory>
 
 #include <nlohmann/json.hpp>
@@ -79,7 +80,13 @@ Header catalogue_header(std::string_view name) {
 
 Header open_model(const std::string& model) {
   if (model.starts_with(kCataloguePrefix)) return catalogue_header(model.substr(kCataloguePrefix.size()));
-  return read_header(model);
+  try {
+    return read_header(model);
+  } catch (const UnreadableFile& error) {
+    const auto names = catalogue_names();
+    if (std::find(names.begin(), names.end(), model) == names.end()) throw;
+    throw UnreadableFile(error.what(), std::string(kCataloguePrefix) + model + " needs no file");
+  }
 }
 
 }  // namespace tandem::model

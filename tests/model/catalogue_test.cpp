@@ -147,6 +147,22 @@ TEST(Catalogue, UnknownNamesGetTheNearestAndAll) {
   }
 }
 
+TEST(OpenModel, SaysWhereANameThatIsNoFileIsAModel) {
+  try {
+    (void)open_model("gemma4-12b-qat-q4_0");
+    FAIL();
+  } catch (const UnreadableFile& error) {
+    EXPECT_THAT(error.what(), HasSubstr("No such file"));
+    EXPECT_EQ(error.hint(), "catalogue:gemma4-12b-qat-q4_0 needs no file");
+  }
+  try {
+    (void)open_model("gemma4-12b-qat-q4_1");
+    FAIL();
+  } catch (const UnreadableFile& error) {
+    EXPECT_EQ(error.hint(), "");
+  }
+}
+
 TEST(OpenModel, TakesCatalogueNamesAndFiles) {
   EXPECT_THAT(open_model("catalogue:gemma4-12b-qat-q4_0").tensors, SizeIs(667));
   EXPECT_EQ(open_model(test_support::reference_path("gemma4_4l.gguf").string()).missing_bytes, 0U);
