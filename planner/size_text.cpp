@@ -58,7 +58,10 @@ std::uint64_t parse_size(std::string_view what, std::string_view text) {
   const auto [rest, error] = std::from_chars(text.data(), end, number);
   if (error == std::errc::result_out_of_range) throw refuse("more than 2^64 bytes");
   if (error != std::errc{}) throw refuse("not a size");
-  const auto unit = unit_bytes({rest, static_cast<std::size_t>(end - rest)});
+  std::string_view name(rest, static_cast<std::size_t>(end - rest));
+  if (name.starts_with('.') || name.starts_with(',')) throw refuse("not a whole number");
+  if (const auto begin = name.find_first_not_of(' '); begin != name.npos) name.remove_prefix(begin);
+  const auto unit = unit_bytes(name);
   if (!unit) throw refuse("no such unit");
   const auto bytes = model::checked_mul(number, *unit);
   if (!bytes) throw refuse("more than 2^64 bytes");

@@ -18,6 +18,7 @@ TEST(SizeText, ReadsPlainBytesAndUnits) {
   EXPECT_EQ(parse_size("size", "12GB"), 12'000'000'000U);
   EXPECT_EQ(parse_size("size", "12GiB"), 12'884'901'888U);
   EXPECT_EQ(parse_size("size", "12gib"), 12'884'901'888U);
+  EXPECT_EQ(parse_size("size", "12 GiB"), 12'884'901'888U);
   EXPECT_EQ(parse_size("size", "2TB"), 2'000'000'000'000U);
   EXPECT_EQ(parse_size("size", "2TiB"), 2'199'023'255'552U);
   EXPECT_EQ(parse_size("size", "18446744073709551615"), ~std::uint64_t{0});
@@ -25,19 +26,22 @@ TEST(SizeText, ReadsPlainBytesAndUnits) {
 
 TEST(SizeText, RefusesEverythingElse) {
   for (const auto* text :
-       {"", "GiB", "-1", "+1", "1.5GiB", "12 GiB", " 12", "12GiB ", "12Gi", "12G", "12bytes", "0x10", "1e9",
-        "nan", "18446744073709551616", "16777216TiB", "99999999999999999999KB"}) {
+       {"", "GiB", "-1", "+1", "1.5GiB", " 12", "12 ", "12GiB ", "12 Gi B", "12Gi", "12G", "12bytes", "0x10",
+        "1e9", "nan", "18446744073709551616", "16777216TiB", "99999999999999999999KB"}) {
     EXPECT_THROW(parse_size("size", text), BadQuestion) << "\"" << text << "\"";
   }
 }
 
-TEST(SizeText, NamesTheValueInItsMessage) {
-  try {
-    parse_size("--vram", "12GB/s");
-    FAIL();
-  } catch (const BadQuestion& error) {
-    EXPECT_STREQ(error.what(), "--vram \"12GB/s\": no such unit");
-    EXPECT_FALSE(error.hint().empty());
+TEST(SizeText, NamesTheValueAndWhatIsWrongInItsMessage) {
+  for (const auto& [text, problem] :
+       {std::pair{"12GB/s", "no such unit"}, std::pair{"1.5GiB", "not a whole number"}}) {
+    try {
+      parse_size("--vram", text);
+      FAIL();
+    } catch (const BadQuestion& error) {
+      EXPECT_EQ(error.what(), "--vram \"" + std::string(text) + "\": " + problem);
+      EXPECT_FALSE(error.hint().empty());
+    }
   }
 }
 
