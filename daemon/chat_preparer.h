@@ -19,6 +19,7 @@ namespace tandem::daemon {
 struct ChatLimits {
   std::size_t call_depth = model::kCallDepth;  ///< a call whose arguments nest deeper is read as text
   std::size_t mask_bytes = model::MaskStore::kDefaultBytes;  ///< for which tokens fit where in grammars
+  std::size_t grammar_bytes = GrammarCache::kDefaultBytes;   ///< for all grammars themselves
   std::uint64_t context_tok = std::numeric_limits<std::uint64_t>::max();
 };
 
@@ -34,7 +35,10 @@ class ChatPreparer {
   /// No `format`: the model cannot chat.  `tokenizer` outlives the object.
   ChatPreparer(const model::Tokenizer& tokenizer, std::optional<model::ChatFormat> format,
                const ChatLimits& limits = {})
-      : tokenizer_(tokenizer), format_(format), limits_(limits), grammars_(tokenizer, limits.mask_bytes) {}
+      : tokenizer_(tokenizer),
+        format_(format),
+        limits_(limits),
+        grammars_(tokenizer, limits.mask_bytes, limits.grammar_bytes) {}
 
   /// As Service::prepare_chat; all its errors are RequestError 400.
   ipc::PreparedChat prepare_chat(const ipc::ChatRequest& chat);

@@ -120,7 +120,7 @@ std::uint64_t size_of(const json& value, const char* key) {
   try {
     return planner::parse_size(key, value.get<std::string>());
   } catch (const Error& error) {
-    throw BadConfig(std::string(key) + ": " + error.what(), error.hint());
+    throw BadConfig(error.what(), error.hint());
   }
 }
 
@@ -148,12 +148,13 @@ ipc::Limits read_limits(const json& limits) {
   return result;
 }
 
-std::size_t mask_bytes_of(const json& value) {
+/// RAM for grammars.
+std::size_t grammar_ram_of(const json& value, const char* key) {
   constexpr std::uint64_t kLeast = std::uint64_t{1} << 20;
   constexpr std::uint64_t kMost = std::uint64_t{64} << 30;
-  const auto bytes = size_of(value, "grammar_masks");
+  const auto bytes = size_of(value, key);
   if (bytes >= kLeast && bytes <= kMost) return bytes;
-  throw BadConfig("grammar_masks: must be between 1 MiB and 64 GiB");
+  throw BadConfig(std::string(key) + ": must be between 1 MiB and 64 GiB");
 }
 
 planner::KvType kv_type_of(const std::string& name) {
@@ -215,7 +216,8 @@ Config read(const json& all) {
   config.listen = read_listen(all.at("listen"));
   config.limits = read_limits(all.at("limits"));
   config.queued_requests = all.at("limits").at("queued_requests");
-  config.grammar_mask_bytes = mask_bytes_of(all.at("grammar_masks"));
+  config.grammar_bytes = grammar_ram_of(all.at("limits").at("grammar_bytes"), "limits.grammar_bytes");
+  config.grammar_mask_bytes = grammar_ram_of(all.at("grammar_masks"), "grammar_masks");
   config.grace = std::chrono::seconds(all.at("grace_s").get<int>());
   config.log_level = all.at("log_level");
   return config;

@@ -51,6 +51,7 @@ struct Config {
   ListenConfig listen;
   ipc::Limits limits;
   std::uint32_t queued_requests = 256;
+  std::size_t grammar_bytes = 0;
   std::size_t grammar_mask_bytes = 0;
   std::chrono::seconds grace{};
   std::string log_level;

@@ -43,11 +43,15 @@ std::shared_ptr<model::GrammarMasks> GrammarCache::masks(const std::string& key,
 
 /// Forgets those that were used longest ago, as far as others need the memory.
 void GrammarCache::make_room(std::size_t bytes) {
+  const auto limit = "the limit grammar_bytes, " + std::to_string(max_bytes_);
+  if (bytes > max_bytes_) {
+    throw model::GrammarError("the grammar takes " + std::to_string(bytes) + " bytes, more than " + limit);
+  }
   while (bytes_in_use() + bytes > max_bytes_ && !newest_first_.empty()) newest_first_.pop_back();
   if (bytes_in_use() + bytes <= max_bytes_) return;
   throw ipc::RequestError(503, ipc::kServerError,
-                          "the grammars of requests that run or wait, and this one, take more than " +
-                              std::to_string(max_bytes_) + " bytes; try again");
+                          "the grammars of requests that run or wait, and this one, take more than " + limit +
+                              " bytes; try again");
 }
 
 std::size_t GrammarCache::bytes_in_use() {

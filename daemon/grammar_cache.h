@@ -28,14 +28,15 @@ class GrammarCache {
   /// `max_bytes`, with those that requests hold.  `tokenizer` outlives the cache and the masks it hands out.
   explicit GrammarCache(const model::Tokenizer& tokenizer,
                         std::size_t max_mask_bytes = model::MaskStore::kDefaultBytes,
-                        std::size_t max_bytes = kMostBytes)
+                        std::size_t max_bytes = kDefaultBytes)
       : tokenizer_(tokenizer),
         max_bytes_(max_bytes),
         store_(std::make_shared<model::MaskStore>(max_mask_bytes)) {}
 
   /// The masks of the grammar that `key` names; `make_rules` gives its rules where it is not known yet, and
-  /// must give the same, with the same `calls`, for the same key.  Throws what that throws, GrammarError, and
-  /// RequestError 503 where all that are in use would take more than the cache's bytes.
+  /// must give the same, with the same `calls`, for the same key.  Throws what that throws, GrammarError,
+  /// also for a grammar that alone takes more than the cache's bytes, and RequestError 503 where all that are
+  /// in use would.
   std::shared_ptr<model::GrammarMasks> masks(const std::string& key, model::CallMarkup calls,
                                              const MakeRules& make_rules);
 
@@ -43,7 +44,7 @@ class GrammarCache {
   [[nodiscard]] std::size_t mask_bytes() const { return store_->bytes(); }
 
   static constexpr std::size_t kMostGrammars = 16;
-  static constexpr std::size_t kMostBytes = std::size_t{512} << 20;
+  static constexpr std::size_t kDefaultBytes = std::size_t{512} << 20;
 
  private:
   std::shared_ptr<model::GrammarMasks> find(const std::string& key);

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <filesystem>
 #include <functional>
 #include <future>
 #include <malloc.h>
@@ -248,21 +247,23 @@ void serve(const Config& config) {
   auto header = model::read_header(*config.model);
   auto hyper = model::read_hyperparameters(header);
   for (const auto& warning : hyper.warnings) spdlog::warn("{}", warning);
+  const auto listen = server_options(config);
+  ipc::Server::check(listen);  // before a machine is measured in vain
   auto [plan, accelerator] = choose_start(config, planner::model_input(header, hyper));
   const auto tokenizer = model::Tokenizer::from_header(header);
   const auto chat =
       model::detect_chat_format(*tokenizer, header.find_string("tokenizer.chat_template").value_or(""));
   const auto card = model_card(header, plan, hyper, chat);
   for (const auto& warning : card.warnings) spdlog::warn("{}", warning);
-  DaemonService service(*tokenizer,
-                        {card,
-                         chat,
-                         plan,
-                         model::recommended_sampling(header),
-                         {ipc::call_depth(config.limits), config.grammar_mask_bytes, card.context_tok}});
+  DaemonService service(*tokenizer, {card,
+                                     chat,
+                                     plan,
+                                     model::recommended_sampling(header),
+                                     {ipc::call_depth(config.limits), config.grammar_mask_bytes,
+                                      config.grammar_bytes, card.context_tok}});
   std::unique_ptr<Running> running;  // before the server: what it serves from goes last
   stop.begin_to_listen();
-  ipc::Server server(server_options(config), service);
+  ipc::Server server(listen, service);
   spdlog::info("listening on {}", server.path());
   if (!server.tcp_url().empty()) spdlog::info("listening on {}", server.tcp_url());
 
@@ -297,8 +298,6 @@ int run(const Options& options) {
       return kDone;
     }
     if (!config.model) return fail(kUsage, "no model: give --model FILE, or \"model\" in the configuration");
-    if (!std::filesystem::exists(*config.model))
-      return fail(kUsage, config.model->string() + ": no such file");
     set_up_log(config.log_level);
     serve(config);
     return kDone;

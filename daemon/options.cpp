@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -10,6 +11,8 @@
 #include "cli/manual/completions.h"
 #include "daemon/config_keys.h"
 #include "daemon/manual_pages.h"
+#include "planner/errors.h"
+#include "planner/sweep.h"
 
 namespace tandem::daemon {
 
@@ -21,21 +24,31 @@ constexpr int kUsageError = 1;
 
 /// A flag that sets a configuration key, and is explained by it.
 template <typename Value>
-void add(CLI::App& app, const std::string& flag, const std::string& key_name, json& flags) {
+CLI::Option* add(CLI::App& app, const std::string& flag, const std::string& key_name, json& flags) {
   const auto& key = config_key(key_name);
   std::string pointer = "/" + key_name;
   std::ranges::replace(pointer, '.', '/');
-  app.add_option_function<Value>(
-         flag, [&flags, pointer](const Value& value) { flags[json::json_pointer(pointer)] = value; },
-         key.about)
+  return app
+      .add_option_function<Value>(
+          flag, [&flags, pointer](const Value& value) { flags[json::json_pointer(pointer)] = value; },
+          key.about)
       ->type_name(key.value)
       ->check([](const std::string& value) { return value.empty() ? "must not be empty" : std::string(); },
               "");
 }
 
+/// "8k" as `tandem plan` takes it, in digits; what is no count of tokens stays what it is.
+std::string in_digits(const std::string& tokens) {
+  try {
+    return std::to_string(planner::parse_tokens("", tokens, std::numeric_limits<std::uint64_t>::max()));
+  } catch (const planner::BadQuestion&) {
+    return tokens;
+  }
+}
+
 void add_flags(CLI::App& app, json& flags) {
   using Text = std::string;
-  using Number = std::uint64_t;
+  using Number = std::int64_t;  // of a number without a sign CLI11 makes 2^64 - 1 of "-1"
   add<Text>(app, "--model", "model", flags);
   add<Text>(app, "--plan", "plan", flags);
   add<Text>(app, "--socket", "socket.path", flags);
@@ -43,7 +56,7 @@ void add_flags(CLI::App& app, json& flags) {
   add<Text>(app, "--api-key-file", "listen.api_key_file", flags);
   add<Text>(app, "--vram", "budget.vram", flags);
   add<Text>(app, "--ram", "budget.ram", flags);
-  add<Number>(app, "--context", "workload.context", flags);
+  add<Number>(app, "--context", "workload.context", flags)->transform(in_digits, "");
   add<Number>(app, "--sequences", "workload.sequences", flags);
   add<Number>(app, "--micro-batch", "workload.micro_batch", flags);
   add<Text>(app, "--kv-type", "workload.kv_type", flags);

@@ -282,6 +282,11 @@ class Server::Impl {
   std::thread thread_;
 };
 
+void Server::check(const ServerOptions& options) {
+  refuse_taken_path(options.socket.path);
+  if (options.tcp) static_cast<void>(TcpGate(*options.tcp, parse_tcp_address(options.tcp->address)));
+}
+
 Server::Server(const ServerOptions& options, Service& service) {
   const SignalBlock while_threads_start;
   impl_ = std::make_unique<Impl>(options, service);

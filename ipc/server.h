@@ -42,6 +42,9 @@ inline constexpr std::size_t kHelpers = 2;
 /// HTTP/1.1 on a Unix socket and, if wanted, a TCP port: one thread for all connections, beside the helpers.
 class Server {
  public:
+  /// Throws what the constructor would, as far as that can be told without binding: for those who have much
+  /// to do before there is a service.
+  static void check(const ServerOptions& options);
   /// Binds (throws SocketError; BadListen where the port is asked for wrongly) and serves from then on.
   /// `service` outlives the server, and the streams it was given may outlive it too.
   Server(const ServerOptions& options, Service& service);

@@ -97,11 +97,11 @@ void take_turn(const Fd& directory, const std::string& path) {
   }
 }
 
-/// Removes a socket that nobody listens on; refuses everything else that is in the way.
-void clear_path(const std::string& path, const sockaddr_un& address) {
+/// True if a socket is at the path that nobody listens on; refuses everything else that is in the way.
+bool holds_stale_socket(const std::string& path, const sockaddr_un& address) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) {
-    if (errno == ENOENT) return;
+    if (errno == ENOENT) return false;
     fail_errno(path, "cannot look at it");
   }
   if (!S_ISSOCK(info.st_mode)) fail(path, "exists and is not a socket; it is left alone");
@@ -109,7 +109,13 @@ void clear_path(const std::string& path, const sockaddr_un& address) {
   if (!probe) fail_errno(path, "cannot make a socket");
   if (connect_to(probe.get(), address) == 0 || errno == EAGAIN) fail(path, "another process listens there");
   if (errno != ECONNREFUSED) fail_errno(path, "exists, and whether it is in use cannot be told");
-  if (::unlink(path.c_str()) != 0) fail_errno(path, "cannot remove the stale socket");
+  return true;
+}
+
+void clear_path(const std::string& path, const sockaddr_un& address) {
+  if (holds_stale_socket(path, address) && ::unlink(path.c_str()) != 0) {
+    fail_errno(path, "cannot remove the stale socket");
+  }
 }
 
 }  // namespace
@@ -140,6 +146,10 @@ std::string default_socket_path(uid_t uid, const char* xdg_runtime_dir) {
   if (::access(fallback.c_str(), X_OK) == 0) return fallback + "/tandem/tandem.sock";
   throw SocketError("no default socket path: XDG_RUNTIME_DIR is not set and " + fallback +
                     " does not exist; name a path with --socket");
+}
+
+void refuse_taken_path(const std::string& path) {
+  static_cast<void>(holds_stale_socket(path, address_of(path)));
 }
 
 UnixListener::UnixListener(const SocketOptions& options) : path_(options.path) {

@@ -50,6 +50,9 @@ struct SocketOptions {
   std::optional<std::string> group;  ///< name; the daemon's own if absent
 };
 
+/// Throws SocketError where UnixListener would because of what is at `path`; changes nothing.
+void refuse_taken_path(const std::string& path);
+
 /// A listening Unix stream socket at a path.  A missing parent directory is made (0700, and searchable for
 /// those whom `mode` lets connect); a socket that nobody listens on is replaced; a live one or another kind
 /// of file is refused.  The path is removed at the end, if it still is this socket.

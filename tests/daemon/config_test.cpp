@@ -61,6 +61,15 @@ TEST(Config, SizesAreBytesOrText) {
   EXPECT_EQ(make_config({{"budget", {{"vram", "1500MB"}}}}, kNothing).budget.vram_bytes, 1'500'000'000U);
 }
 
+TEST(Config, EverySizeIsANumberOrAText) {
+  EXPECT_EQ(make_config(kNothing, kNothing).emulated_vram_bytes, std::nullopt);
+  for (const json& size : {json(4'000'000), json("4000000"), json("4MB"), json("4 MB")}) {
+    EXPECT_EQ(make_config({{"emulated_vram", size}}, kNothing).emulated_vram_bytes, 4'000'000U) << size;
+    EXPECT_EQ(make_config({{"limits", {{"body_bytes", size}}}}, kNothing).limits.body_bytes, 4'000'000U)
+        << size;
+  }
+}
+
 TEST(Config, NothingIsASizeForVramAlone) {
   for (const json& nothing : {json(0), json("0"), json("0GiB"), json("000")}) {
     EXPECT_EQ(make_config({{"budget", {{"vram", nothing}}}}, kNothing).budget.vram_bytes, 0U) << nothing;
@@ -100,7 +109,10 @@ TEST(Config, ThereIsNoPortUnlessOneIsAskedFor) {
   }
 }
 
-TEST(Config, MasksOfGrammarsHaveTheirBytes) {
+TEST(Config, GrammarsAndTheirMasksHaveTheirBytes) {
+  EXPECT_EQ(make_config(kNothing, kNothing).grammar_bytes, std::size_t{512} << 20);
+  EXPECT_EQ(make_config({{"limits", {{"grammar_bytes", "4MiB"}}}}, kNothing).grammar_bytes,
+            std::size_t{4} << 20);
   EXPECT_EQ(make_config(kNothing, kNothing).grammar_mask_bytes, std::size_t{32} << 20);
   EXPECT_EQ(make_config({{"grammar_masks", "1GiB"}}, kNothing).grammar_mask_bytes, std::size_t{1} << 30);
 }
@@ -132,6 +144,7 @@ TEST(Config, ValuesOutOfRangeAreRefusedWithTheirKey) {
       {{{"budget", "much"}}, "budget"},
       {{{"socket", {{"mode", "0888"}}}}, "mode"},
       {{{"limits", {{"json_depth", 100000}}}}, "json_depth"},
+      {{{"limits", {{"grammar_bytes", "1023KiB"}}}}, "limits.grammar_bytes"},
       {{{"threads", "all"}}, "threads"},
       {{{"grammar_masks", "1023KiB"}}, "grammar_masks"},
       {{{"grammar_masks", "65GiB"}}, "grammar_masks"},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "ipc/openai_error.h"
@@ -95,6 +96,19 @@ TEST_F(GrammarCacheTest, GrammarsThatAreInUseTakeSoManyBytesOnly) {
   EXPECT_LE(held.size(), 4U);
   held.clear();
   EXPECT_NE(get(130), nullptr);
+}
+
+TEST_F(GrammarCacheTest, AGrammarThatNeverFitsIsRefusedForGood) {
+  const auto bytes = GrammarCache(*tokenizer_).masks("", {}, [] { return large_grammar(0); })->bytes();
+  GrammarCache cache(*tokenizer_, model::MaskStore::kDefaultBytes, bytes - 1);
+  try {
+    cache.masks("0", {}, [] { return large_grammar(0); });
+    FAIL();
+  } catch (const model::GrammarError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("the limit grammar_bytes, " + std::to_string(bytes - 1)));
+  }
+  GrammarCache roomy(*tokenizer_, model::MaskStore::kDefaultBytes, bytes);
+  EXPECT_NE(roomy.masks("0", {}, [] { return large_grammar(0); }), nullptr);
 }
 
 TEST_F(GrammarCacheTest, AGrammarThatIsNoneIsNotKept) {

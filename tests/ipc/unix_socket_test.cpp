@@ -133,6 +133,21 @@ TEST(UnixListener, RefusesOtherKindsOfFiles) {
   EXPECT_THAT(error_of({.path = directory.file("d"), .group = {}}), HasSubstr("not a socket"));
 }
 
+TEST(RefuseTakenPath, SaysWhatAListenerWouldAndChangesNothing) {
+  const TemporaryDirectory directory;
+  EXPECT_NO_THROW(refuse_taken_path(directory.file("free")));
+  EXPECT_NO_THROW(refuse_taken_path(directory.file("no/folder/yet")));
+  EXPECT_FALSE(exists(directory.file("no")));
+  leave_stale_socket(directory.file("stale"));
+  EXPECT_NO_THROW(refuse_taken_path(directory.file("stale")));
+  EXPECT_TRUE(exists(directory.file("stale")));
+  std::ofstream(directory.file("file")) << "precious";
+  EXPECT_THROW(refuse_taken_path(directory.file("file")), SocketError);
+  const UnixListener listener({.path = directory.file("taken"), .group = {}});
+  EXPECT_THROW(refuse_taken_path(directory.file("taken")), SocketError);
+  EXPECT_TRUE(connect_unix(directory.file("taken")));
+}
+
 TEST(UnixListener, RefusesLongPathsWithTheirLength) {
   const TemporaryDirectory directory;
   const std::string longest = directory.file(std::string(107 - directory.file("").size(), 'a'));

@@ -66,6 +66,18 @@ def test_nothing_is_measured_unless_it_may_be(cache):
     assert planned_machine() == "default"
 
 
+@pytest.mark.parametrize("flags", [(), ("--listen", "127.0.0.1:99999"), ("--listen", "0.0.0.0:0")])
+def test_a_daemon_that_cannot_listen_measures_nothing(flags, cache, tmp_path):
+    with Daemon(EMBEDDED) as first:
+        socket = tmp_path / "other.sock" if flags else first.socket
+        command = [BUILD / "tandemd", "--model", EMBEDDED, "--socket", socket, *flags]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert first.client.get("/health").status_code == 200
+    assert done.returncode == (1 if flags else 4)
+    assert ("listen " if flags else "another process listens there") in done.stderr
+    assert "machine:" not in done.stderr and not cache.exists()
+
+
 def test_calibrate_prints_and_keeps_a_profile(cache, tmp_path):
     file = tmp_path / "mine.json"
     done = tandem("calibrate", "--quick", "--json", "--output", file)

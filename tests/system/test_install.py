@@ -143,4 +143,4 @@ def test_documented_configurations_are_accepted(installed, tmp_path):
         file.write_text(example.replace("\\(dq", '"').replace("\\-", "-"))
         told = run(BUILD / "tandemd", "--config", file)
         assert told.returncode == 1
-        assert told.stderr.endswith(".gguf: no such file\n")
+        assert told.stderr.endswith(".gguf: cannot open: No such file or directory\n")

@@ -47,7 +47,24 @@ def test_the_journal_learns_why_a_daemon_did_not_start(monkeypatch, tmp_path):
     with log.open("w") as stderr:
         ended = subprocess.run([BUILD / "tandemd", "--model", tmp_path / "none.gguf"], stderr=stderr, timeout=20, check=False)
     assert ended.returncode == 1
-    assert log.read_text() == f"<3>tandemd: {tmp_path}/none.gguf: no such file\n"
+    assert log.read_text() == f"<3>tandemd: {tmp_path}/none.gguf: cannot open: No such file or directory\n"
+
+
+def test_a_model_that_cannot_be_reached_is_told_like_one_that_is_not_there(tmp_path):
+    model = tmp_path / "model.gguf"
+    model.symlink_to(model)
+    ended = subprocess.run([BUILD / "tandemd", "--model", model], capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == f"tandemd: {model}: cannot open: Too many levels of symbolic links\n"
+
+
+def test_tokens_are_counted_in_k_as_plans_count_them(tmp_path):
+    with Daemon(MODEL, "--context", "1k") as daemon:
+        assert daemon.client.get("/v1/models").json()["data"][0]["max_model_len"] == 1024
+    for wrong, told in (("8q", "--context"), ("k", "--context"), ("", "--context"), ("-1", "workload.context cannot be -1")):
+        command = [BUILD / "tandemd", "--model", MODEL, "--context", wrong]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        assert ended.returncode == 1 and told in ended.stderr
 
 
 @contextlib.contextmanager
