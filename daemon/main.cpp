@@ -26,6 +26,7 @@
 #include "daemon/model_card.h"
 #include "daemon/options.h"
 #include "daemon/service.h"
+#include "daemon/service_manager.h"
 #include "daemon/signals.h"
 #include "daemon/start.h"
 #include "ipc/server.h"
@@ -35,6 +36,7 @@
 #include "model/gguf.h"
 #include "planner/errors.h"
 #include "planner/plan_json.h"
+#include "planner/printable.h"
 #include "planner/size_text.h"
 
 namespace tandem::daemon {
@@ -181,6 +183,7 @@ const memory::BoundPlan& read_in(memory::BoundPlan& bound, const Config& config,
     if (const int tenths = static_cast<int>(share * 10); tenths > tenths_said) {
       tenths_said = tenths;
       spdlog::info("loading: {}%", tenths * 10);
+      tell_service_manager("STATUS=loading: " + std::to_string(tenths * 10) + "%");
     }
   };
   load_for_team(threads, [&] { bound.load(report, threads); });
@@ -228,6 +231,7 @@ void log_high_water(const std::vector<memory::LedgerLine>& ledger) {
 void shut_down(const Config& config, DaemonService& service, engine::Engine& engine, ipc::Server& server,
                const StopRequest& stop) {
   spdlog::info("stopping: running requests get {} s", config.grace.count());
+  tell_service_manager("STOPPING=1\nSTATUS=running requests may finish");
   service.drain();
   const auto deadline = std::chrono::steady_clock::now() + config.grace;
   while (!engine.wait_idle(std::chrono::milliseconds(0)) && std::chrono::steady_clock::now() < deadline) {
@@ -272,6 +276,7 @@ void serve(const Config& config) {
   service.attach(
       running->engine(), [&running] { return running->ledger(); }, running->vram());
   spdlog::info("ready");
+  tell_service_manager("READY=1\nSTATUS=serving " + planner::printable(card.id));
 
   stop.wait();
   shut_down(config, service, running->engine(), server, stop);

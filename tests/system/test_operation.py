@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import socket as sockets
 import subprocess
 
 import pytest
@@ -65,6 +66,30 @@ def test_tokens_are_counted_in_k_as_plans_count_them(tmp_path):
         command = [BUILD / "tandemd", "--model", MODEL, "--context", wrong]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
         assert ended.returncode == 1 and told in ended.stderr
+
+
+@pytest.mark.parametrize("address", ["path", "abstract"])
+def test_a_service_manager_is_told_when_it_serves_and_when_it_ends(address, monkeypatch, tmp_path):
+    name = str(tmp_path / "notify") if address == "path" else f"@tandem-test-{tmp_path}"
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_DGRAM) as manager:
+        manager.bind(name.replace("@", "\0", 1))
+        manager.settimeout(20 * PATIENCE)
+        monkeypatch.setenv("NOTIFY_SOCKET", name)
+        with Daemon(MODEL) as daemon:
+            told = [manager.recv(4096).decode()]
+            while not told[-1].startswith("READY=1"):
+                told.append(manager.recv(4096).decode())
+            daemon.process.terminate()
+            assert daemon.process.wait(20 * PATIENCE) == 0
+        assert all(line.startswith("STATUS=loading: ") for line in told[:-1])
+        assert told[-1] == f"READY=1\nSTATUS=serving {MODEL.stem}"
+        assert manager.recv(4096).decode().startswith("STOPPING=1\n")
+
+
+def test_it_serves_where_the_service_manager_is_gone(monkeypatch, tmp_path):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "none"))
+    with Daemon(MODEL) as daemon:
+        assert daemon.complete(prompt="hello", max_tokens=2)["choices"]
 
 
 @contextlib.contextmanager
