@@ -1,5 +1,7 @@
 #include "memory/pages.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -59,6 +61,21 @@ bool populate_for_reading(std::span<const std::byte> bytes) noexcept {
   return true;
 }
 
+bool is_cached(std::span<const std::byte> bytes) noexcept {
+  constexpr std::size_t kPagesAtOnce = 512;
+  const auto range = pages_of(bytes);
+  std::array<unsigned char, kPagesAtOnce> pages{};
+  for (std::size_t at = 0; at < range.size; at += pages.size() * range.page_bytes) {
+    const auto size = std::min(range.size - at, pages.size() * range.page_bytes);
+    const auto n = (size + range.page_bytes - 1) / range.page_bytes;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): for the kernel, which follows it as a number
+    if (mincore(reinterpret_cast<void*>(range.begin + at), size, pages.data()) != 0) return false;
+    const auto there = [](unsigned char page) { return (page & 1U) != 0; };
+    if (!std::all_of(pages.begin(), pages.begin() + static_cast<std::ptrdiff_t>(n), there)) return false;
+  }
+  return true;
+}
+
 bool populate_for_writing(std::span<std::byte> bytes) noexcept {
   if (bytes.empty()) return true;
   const auto range = pages_of(bytes);
@@ -78,10 +95,6 @@ void want_huge_pages(std::span<std::byte> bytes) noexcept {
 void want_small_pages(std::span<const std::byte> bytes) noexcept {
   const auto range = pages_inside(bytes);
   if (range.size > 0) static_cast<void>(advise(range, MADV_NOHUGEPAGE));
-}
-
-void begin_reading(std::span<const std::byte> bytes) noexcept {
-  if (!bytes.empty()) static_cast<void>(advise(pages_of(bytes), MADV_WILLNEED));
 }
 
 void release(std::span<const std::byte> bytes) noexcept {

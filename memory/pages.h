@@ -21,8 +21,9 @@ void want_huge_pages(std::span<std::byte> bytes) noexcept;
 /// pages that others' bytes begin or end in are left as they are.
 void want_small_pages(std::span<const std::byte> bytes) noexcept;
 
-/// Has storage begin to read the pages under `bytes` of a mapped file; returns before they are there.
-void begin_reading(std::span<const std::byte> bytes) noexcept;
+/// Whether the page cache has all that lies under `bytes` of a mapped file.  The kernel says so too of files
+/// that this process could not write.
+bool is_cached(std::span<const std::byte> bytes) noexcept;
 
 /// Takes the pages under `bytes` of a mapped file out of this process; they come back if needed, those that
 /// others' bytes begin or end in too.

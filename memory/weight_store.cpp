@@ -8,7 +8,6 @@
 #include "memory/errors.h"
 #include "memory/in_parallel.h"
 #include "memory/pages.h"
-#include "memory/read_ahead.h"
 #include "model/error.h"
 #include "model/inventory.h"
 #include "model/quantise.h"
@@ -248,24 +247,36 @@ void WeightStore::convert_rows(const Piece& piece, std::byte* to) const {
   if (copy.repacker != nullptr) copy.repacker->repack_rows(copy.to, part, piece.first_row, piece.rows);
 }
 
-/// Brings what is used in place into memory; storage reads ahead.
+/// Brings what is used in place into memory.  What the page cache lacks is read first, for nothing but that:
+/// storage gives it faster to those who read than to those who map it or ask for it ahead.
 void WeightStore::bring_into_memory(unsigned threads,
                                     const std::function<void(std::uint64_t)>& report) const {
-  std::vector<std::span<const std::byte>> pieces;
+  struct Part {
+    const model::TensorInfo* tensor = nullptr;
+    std::uint64_t at = 0;
+    std::uint64_t bytes = 0;
+  };
+  std::vector<Part> parts;
   for (const auto& tensor : header_.tensors) {
     if (!is_used_in_place(tensor)) continue;
-    for (auto left = header_.data(tensor); !left.empty();) {
-      pieces.push_back(left.first(std::min<std::size_t>(left.size(), kPieceBytes)));
-      left = left.subspan(pieces.back().size());
+    for (std::uint64_t at = 0; at < tensor.size_bytes; at += kPieceBytes) {
+      parts.push_back({&tensor, at, std::min(kPieceBytes, tensor.size_bytes - at)});
     }
   }
-  ReadAhead ahead(pieces);
-  in_parallel(
-      threads, pieces.size(),
-      [&](std::size_t i) {
-        if (!ahead.bring(i)) throw Error(header_.name + ": cannot be read into memory");
-      },
-      [&](std::size_t i) { report(pieces[i].size()); });
+  const auto bring = [&](std::size_t i) {
+    const auto& [tensor, first, bytes] = parts[i];
+    const auto mapped = header_.data(*tensor).subspan(first, bytes);
+    if (!is_cached(mapped)) {
+      thread_local std::vector<std::byte> memory(kReadBytes);  // this thread's as long as it loads
+      for (std::uint64_t at = 0; at < bytes; at += kReadBytes) {
+        header_.read(*tensor, first + at, std::span(memory).first(std::min(kReadBytes, bytes - at)));
+      }
+    }
+    if (!populate_for_reading(mapped)) {
+      throw Error(header_.file_of(*tensor) + ": cannot be read into memory");
+    }
+  };
+  in_parallel(threads, parts.size(), bring, [&](std::size_t i) { report(parts[i].bytes); });
 }
 
 void WeightStore::load(std::span<std::byte> rows, unsigned threads, const Progress& progress) {

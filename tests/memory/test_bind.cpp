@@ -19,12 +19,15 @@
 
 #include "memory/bind.h"
 #include "memory/errors.h"
+#include "memory/pages.h"
 #include "planner/errors.h"
 #include "planner/machine.h"
 #include "planner/make_plan.h"
 #include "planner/model_input.h"
 #include "tests/support/fixture.h"
+#include "tests/support/page_cache.h"
 #include "tests/support/process_memory.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
 
 namespace tandem::memory {
@@ -39,9 +42,9 @@ constexpr std::array kModels{"gemma3_7l.gguf", "gemma3_62l.gguf", "gemma3_4l.ggu
                              "gemma4_8l.gguf", "gemma4_4l.gguf",  "gemma4_7l_sliding.gguf"};
 
 struct Subject {
-  explicit Subject(const std::string& name)
-      : header(model::read_header(test_support::reference_path(name))),
-        hyper(model::read_hyperparameters(header)) {}
+  explicit Subject(const char* name) : Subject(test_support::reference_path(name)) {}
+  explicit Subject(const std::filesystem::path& path)
+      : header(model::read_header(path)), hyper(model::read_hyperparameters(header)) {}
 
   [[nodiscard]] planner::Plan plan(const planner::Workload& workload,
                                    const planner::Budget& budget = {}) const {
@@ -344,6 +347,34 @@ TEST(Bind, LoadingLeavesTensorsOfVisionAndAudioOnDisk) {
   whole.add_tensor("a.conv.weight", {64, 64});
   whole.add_tensor("mm.input_projection.weight", {64, 64});
   EXPECT_EQ(loaded_bytes(whole), loaded_bytes(text));
+}
+
+/// A copy of a model in a directory of its own, that the page cache does not hold where that can be had.
+std::filesystem::path uncached_copy(const test_support::TempDir& directory, const char* name) {
+  const auto path = directory.path() / name;
+  std::filesystem::copy_file(test_support::reference_path(name), path);
+  test_support::leave_page_cache(path);
+  return path;
+}
+
+TEST(Bind, AFileIsInMemoryOnceItIsLoaded) {
+  const test_support::TempDir directory;
+  const auto path = uncached_copy(directory, "gemma4_8l.gguf");
+  const Subject subject(path);
+  auto bound = subject.bind(subject.plan(workload(64, 2, 16)));
+  bound.load({}, 3);
+  for (const auto& tensor : subject.header.tensors) EXPECT_TRUE(is_cached(subject.header.data(tensor)));
+  EXPECT_GE(test_support::mapped_resident_bytes(path), subject.header.tensor_bytes);
+}
+
+TEST(Bind, AFileThatIsCutOffMeanwhileIsAnErrorThatSaysWhere) {
+  const test_support::TempDir directory;
+  const auto path = uncached_copy(directory, "gemma4_8l.gguf");
+  const Subject subject(path);
+  auto bound = subject.bind(subject.plan(workload(64, 2, 16)));
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+  EXPECT_THAT([&] { bound.load({}, 3); },
+              testing::ThrowsMessage<Error>(HasSubstr("gemma4_8l.gguf: ends before byte")));
 }
 
 TEST(Bind, TheKernelAgreesWithTheLedger) {
