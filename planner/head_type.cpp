@@ -31,7 +31,7 @@ ModelInput with_head_type(ModelInput model, HeadType type) {
   model.head.shares = {{stored.type, matrix_bytes, elems}, {model::TensorType::f32, norm_bytes, norm_elems}};
   model.head.largest_tensor_bytes = matrix_bytes;
   model.head.matrix_bytes = matrix_bytes;
-  const bool repacks = can_be_repacked(stored.type, model.hyper.width, model.hyper.vocab);
+  const bool repacks = can_be_repacked(model.hyper.width, model.hyper.vocab);
   model.head.repackable_bytes = repacks ? matrix_bytes : 0;
   model.head.quantised_elems = model.hyper.width;
   model.head_type = stored.name;

@@ -48,8 +48,7 @@ void add(UnitWeights& unit, const model::TensorInfo& tensor) {
   if (!model::is_float(tensor.type)) unit.quantised_elems = std::max(unit.quantised_elems, tensor.dims[0]);
   if (tensor.n_dims > 1) {
     unit.matrix_bytes += tensor.size_bytes;
-    if (can_be_repacked(tensor.type, tensor.dims[0], tensor.dims[1]))
-      unit.repackable_bytes += tensor.size_bytes;
+    if (can_be_repacked(tensor.dims[0], tensor.dims[1])) unit.repackable_bytes += tensor.size_bytes;
     if (unit.not_on_gpu.empty()) unit.not_on_gpu = why_not_on_gpu(tensor);
   }
   auto share = std::ranges::find(unit.shares, tensor.type, &TypeShare::type);

@@ -213,9 +213,8 @@ void add_cpu_weights(Lines& lines, const Considered& considered) {
                     " of the CPU's weights stay as they are in the file: FFN halves that are streamed");
   }
   if (matrices.other_bytes > 0) {
-    lines.push_back(
-        short_size(matrices.other_bytes) +
-        " of the CPU's weights stay as they are in the file: float types, or shapes that are not repacked");
+    lines.push_back(short_size(matrices.other_bytes) +
+                    " of the CPU's weights stay as they are in the file: shapes that are not repacked");
   }
 }
 

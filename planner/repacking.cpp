@@ -8,10 +8,10 @@
 
 namespace tandem::planner {
 
-bool can_be_repacked(model::TensorType type, std::uint64_t in, std::uint64_t out) noexcept {
+bool can_be_repacked(std::uint64_t in, std::uint64_t out) noexcept {
   constexpr std::uint64_t kColumnsTogether = 256;
   constexpr std::uint64_t kRowsTogether = 16;
-  return !model::is_float(type) && in > 0 && in % kColumnsTogether == 0 && out % kRowsTogether == 0;
+  return in > 0 && in % kColumnsTogether == 0 && out % kRowsTogether == 0;
 }
 
 CpuMatrices cpu_matrices(const Plan& plan, const ModelInput& model) {

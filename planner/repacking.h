@@ -2,22 +2,21 @@
 
 #include <cstdint>
 
-#include "model/tensor_type.h"
 #include "planner/model_input.h"
 #include "planner/plan.h"
 
 namespace tandem::planner {
 
-/// Whether the CPU can have a matrix of `out` rows of `in` elements in the layout that it reads fastest: the
-/// rule of its backend (backends/cpu/repacked.h), which a test holds against this one.
-bool can_be_repacked(model::TensorType type, std::uint64_t in, std::uint64_t out) noexcept;
+/// Whether the CPU can have a matrix of `out` rows of `in` elements, of any type, in the layout that it reads
+/// fastest: the rule of its backend (backends/cpu/repacked.h), which a test holds against this one.
+bool can_be_repacked(std::uint64_t in, std::uint64_t out) noexcept;
 
 /// How the matrices that the CPU multiplies with lie by a plan.
 struct CpuMatrices {
   std::uint64_t repacked_bytes = 0;
   std::uint64_t streamed_bytes = 0;  ///< could be repacked, but stay as in the file to be streamed from there
   std::uint64_t mapped_bytes = 0;    ///< could be repacked, but are used in place, as the plan says
-  std::uint64_t other_bytes = 0;     ///< of types and shapes that stay as in the file anyway
+  std::uint64_t other_bytes = 0;     ///< of shapes that stay as in the file anyway
 
   bool operator==(const CpuMatrices&) const = default;
 };

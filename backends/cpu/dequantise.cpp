@@ -84,7 +84,7 @@ void dequantise_block(const std::uint8_t* block, float* values) {
   }
 }
 
-/// No block type has larger blocks.
+/// No block type has larger blocks, and no float type larger fields.
 constexpr std::size_t kMostBlockBytes = 256;
 
 }  // namespace
@@ -128,14 +128,15 @@ void dequantise(device::BlockType type, const std::byte* row, std::uint32_t elem
 }
 
 void dequantise_row(const device::Matrix& w, std::uint32_t row, float* values) noexcept {
-  if (w.layout == device::WeightLayout::rows) {
+  if (lies_in_rows(w)) {
     const auto* rows = static_cast<const std::byte*>(w.data);
     return dequantise(w.type, rows + row * row_bytes(w.type, w.in), w.in, values);
   }
-  const std::uint32_t elems = block_elems(w.type);
+  const std::uint32_t blocks = device::multiplies_floats(w.type) ? kFloatFieldElems : 1;
+  const std::uint32_t elems = blocks * block_elems(w.type);
   for (std::uint32_t block = 0; block < w.in / elems; ++block) {
     std::byte bytes[kMostBlockBytes];
-    blocks_from_repacked(w, row, block, 1, bytes);
+    blocks_from_repacked(w, row, block * blocks, blocks, bytes);
     dequantise(w.type, bytes, elems, values + std::size_t{block} * elems);
   }
 }

@@ -5,8 +5,10 @@
 // instruction set.
 //
 // Limit: memory with one row, which is why that one reads sixteen streams of weights where there are
-// registers for as many sums; multiplying and adding, never fused, with many.
+// registers for as many sums; multiplying and adding, never fused, with many.  Weights in panels are read
+// front to back instead (float_panels.h).
 
+#include "backends/cpu/float_panels.h"
 #include "backends/cpu/kernel_set.h"
 #include "backends/cpu/lane_outputs.h"
 #include "backends/cpu/lanes.h"
@@ -14,32 +16,6 @@
 
 namespace tandem::cpu {
 namespace {
-
-struct F32Elements {
-  using Element = float;
-  TANDEM_INLINE static F32x16 load16(const float* from) { return load(from); }
-};
-struct F16Elements {
-  using Element = std::uint16_t;
-  TANDEM_INLINE static F32x16 load16(const std::uint16_t* from) { return load_half(from); }
-};
-struct BF16Elements {
-  using Element = std::uint16_t;
-  TANDEM_INLINE static F32x16 load16(const std::uint16_t* from) { return load_bf16(from); }
-};
-
-/// One step of sixteen columns for kOutputs rows of W and kRows of x.
-template <class Format, int kOutputs, int kRows>
-TANDEM_INLINE void multiply_step(const typename Format::Element* const (&w)[kOutputs],
-                                 const float* const (&x)[kRows], std::size_t column,
-                                 F32x16 (&sum)[kOutputs][kRows]) {
-  F32x16 x_lanes[kRows];
-  for (int r = 0; r < kRows; ++r) x_lanes[r] = load(x[r] + column);
-  for (int o = 0; o < kOutputs; ++o) {
-    const F32x16 w_lanes = Format::load16(w[o] + column);
-    for (int r = 0; r < kRows; ++r) sum[o][r] = add(sum[o][r], mul(w_lanes, x_lanes[r]));
-  }
-}
 
 /// Weights are asked for so far ahead, 448 bytes, as those of blocks are.
 template <class Format>
@@ -79,18 +55,22 @@ void multiply_tile(const typename Format::Element* const (&w)[kOutputs], const f
 
 inline constexpr std::uint32_t kFloatOutputs = 4;
 
-/// All activation rows against kFloatOutputs rows of W; outputs beyond n_out repeat the last one and are
-/// dropped.
-template <class Format, int kRows>
-void multiply_float_rows(const typename Format::Element* const (&w)[kFloatOutputs], std::uint32_t in,
-                         const Activations& x, std::uint32_t first_row, std::uint32_t n_out, float* y,
-                         std::size_t y_stride) {
+/// Rows [first, first + kRows) of x.
+template <int kRows>
+struct RowsTogether {
   const float* rows[kRows];
-  for (std::uint32_t r = 0; r < kRows; ++r) rows[r] = reinterpret_cast<const float*>(x.row(first_row + r));
-  float results[kFloatOutputs][kRows];
-  multiply_tile<Format, kFloatOutputs, kRows>(w, rows, in, results);
+
+  RowsTogether(const Activations& x, std::uint32_t first) {
+    for (std::uint32_t r = 0; r < kRows; ++r) rows[r] = reinterpret_cast<const float*>(x.row(first + r));
+  }
+};
+
+/// The first n_out results of each row to y, rows of which are y_stride apart.
+template <int kRows>
+TANDEM_INLINE void store_results(const float (&results)[kFloatOutputs][kRows], std::uint32_t n_out, float* y,
+                                 std::size_t y_stride) {
   for (std::uint32_t o = 0; o < n_out; ++o) {
-    for (std::uint32_t r = 0; r < kRows; ++r) y[(first_row + r) * y_stride + o] = results[o][r];
+    for (std::uint32_t r = 0; r < kRows; ++r) y[r * y_stride + o] = results[o][r];
   }
 }
 
@@ -135,32 +115,30 @@ template <class Format>
 void multiply_floats(const device::Matrix& w, std::uint32_t first_out, std::uint32_t n_out,
                      const Activations& x, float* y, std::size_t y_stride) noexcept {
   using Element = typename Format::Element;
-  const auto* data = static_cast<const Element*>(w.data);
+  const auto* const data = static_cast<const Element*>(w.data) + std::size_t{first_out} * w.in;
+  y += first_out;
+  if (w.layout == device::WeightLayout::panels) {
+    return multiply_float_panels<Format>(data, w.in, n_out, x, y, y_stride);
+  }
   std::uint32_t done = 0;
 #if defined(__AVX512VNNI__)
   if (x.n == 1) {
-    done = multiply_one_row<Format>(data + std::size_t{first_out} * w.in, w.in, n_out,
-                                    reinterpret_cast<const float*>(x.row(0)), y + first_out);
+    done = multiply_one_row<Format>(data, w.in, n_out, reinterpret_cast<const float*>(x.row(0)), y);
   }
 #endif
   for (std::uint32_t o = done; o < n_out; o += kFloatOutputs) {
+    // Outputs beyond n_out repeat the last one and are dropped.
     const std::uint32_t outputs = n_out - o < kFloatOutputs ? n_out - o : kFloatOutputs;
     const Element* rows[kFloatOutputs];
     for (std::uint32_t k = 0; k < kFloatOutputs; ++k) {
-      const std::uint32_t output = first_out + o + (k < outputs ? k : outputs - 1);
-      rows[k] = data + static_cast<std::size_t>(output) * w.in;
+      rows[k] = data + static_cast<std::size_t>(o + (k < outputs ? k : outputs - 1)) * w.in;
     }
-    std::uint32_t r = 0;
-    for (; r + 4 <= x.n; r += 4) {
-      multiply_float_rows<Format, 4>(rows, w.in, x, r, outputs, y + first_out + o, y_stride);
-    }
-    if (r + 2 <= x.n) {
-      multiply_float_rows<Format, 2>(rows, w.in, x, r, outputs, y + first_out + o, y_stride);
-      r += 2;
-    }
-    if (r < x.n) {
-      multiply_float_rows<Format, 1>(rows, w.in, x, r, outputs, y + first_out + o, y_stride);
-    }
+    for_rows_together<4>(x.n, [&](auto count, std::uint32_t first) {
+      constexpr int kRows = decltype(count)::value;
+      float results[kFloatOutputs][kRows];
+      multiply_tile<Format, kFloatOutputs, kRows>(rows, RowsTogether<kRows>(x, first).rows, w.in, results);
+      store_results(results, outputs, y + first * y_stride + o, y_stride);
+    });
   }
 }
 

@@ -16,7 +16,7 @@ constexpr std::size_t kStreamBytes = std::size_t{16} << 10;
 
 /// The same in groups of kTileOutputs: of repacked weights a slab, whose streams are long in any case.
 std::size_t stream_groups(const device::Matrix& w) {
-  return w.layout == device::WeightLayout::rows ? kStreamBytes / row_bytes(w.type, w.in) : kSlabGroups;
+  return lies_in_rows(w) ? kStreamBytes / row_bytes(w.type, w.in) : kSlabGroups;
 }
 
 /// Rows of activations that keep a core busier than the memory, and groups that are multiplied by so many

@@ -147,6 +147,48 @@ void interleave_small(const std::uint8_t* from, std::size_t stride, std::uint8_t
   }
 }
 
+/// Bytes from the beginning of a matrix of floats in panels to column `column` of row `row`.
+std::size_t float_at(const device::Matrix& w, std::uint32_t row, std::uint32_t column) noexcept {
+  const std::size_t groups_of_rows = row / kLaneRows, fields = column / kFloatFieldElems;
+  const std::size_t elems = groups_of_rows * kLaneRows * w.in + fields * kLaneRows * kFloatFieldElems +
+                            row % kLaneRows * kFloatFieldElems + column % kFloatFieldElems;
+  return elems * block_bytes(w.type);
+}
+
+/// Rows [first_row, first_row + rows) of a matrix of floats to panels.
+void floats_to_panels(std::byte* to, const device::Matrix& part, std::uint32_t first_row,
+                      std::uint32_t rows) noexcept {
+  const std::size_t field_bytes = std::size_t{kFloatFieldElems} * block_bytes(part.type);
+  const auto* from = static_cast<const std::byte*>(part.data);
+  const std::size_t row_bytes = cpu::row_bytes(part.type, part.in);
+  for (std::uint32_t row = first_row; row < first_row + rows;
+       row += kLaneRows, from += kLaneRows * row_bytes) {
+    std::byte* field = to + float_at(part, row, 0);
+    for (std::size_t at = 0; at < row_bytes; at += field_bytes) {
+      for (std::size_t lane = 0; lane < kLaneRows; ++lane, field += field_bytes) {
+        std::memcpy(field, from + lane * row_bytes + at, field_bytes);
+      }
+    }
+  }
+}
+
+/// Columns [first, first + n) of a row of floats.
+void floats_from_repacked(const device::Matrix& w, std::uint32_t row, std::uint32_t first, std::uint32_t n,
+                          std::byte* to) noexcept {
+  const auto* const from = static_cast<const std::byte*>(w.data);
+  const std::size_t bytes = block_bytes(w.type);
+  if (lies_in_rows(w)) {
+    std::memcpy(to, from + row * row_bytes(w.type, w.in) + first * bytes, n * bytes);
+    return;
+  }
+  for (std::uint32_t column = first; column < first + n;) {
+    const auto run = std::min(kFloatFieldElems - column % kFloatFieldElems, first + n - column);
+    std::memcpy(to, from + float_at(w, row, column), run * bytes);
+    to += run * bytes;
+    column += run;
+  }
+}
+
 class LaneRepacker final : public device::Repacker {
  public:
   explicit LaneRepacker(device::WeightLayout layout) noexcept : layout_(layout) {}
@@ -154,13 +196,16 @@ class LaneRepacker final : public device::Repacker {
   device::WeightLayout layout() const noexcept override { return layout_; }
 
   bool repacks(device::BlockType type, std::uint32_t in, std::uint32_t out) const noexcept override {
-    return BlockFields(type).elems != 0 && in > 0 && in % kPackedColumns == 0 && out % kLaneRows == 0;
+    return block_elems(type) != 0 && in > 0 && in % kPackedColumns == 0 && out % kLaneRows == 0;
   }
 
-  std::uint32_t row_step() const noexcept override { return kSlabRows; }
+  std::uint32_t row_step() const noexcept override {
+    return layout_ == device::WeightLayout::planes ? kSlabRows : kLaneRows;
+  }
 
   void repack_rows(std::byte* to, const device::Matrix& part, std::uint32_t first_row,
                    std::uint32_t rows) const noexcept override {
+    if (device::multiplies_floats(part.type)) return place_floats(to, part, first_row, rows);
     const BlockFields fields(part.type);
     const std::size_t row_blocks = part.in / fields.elems, row_bytes = row_blocks * fields.bytes;
     const auto* from = static_cast<const std::uint8_t*>(part.data);
@@ -175,6 +220,13 @@ class LaneRepacker final : public device::Repacker {
   }
 
  private:
+  void place_floats(std::byte* to, const device::Matrix& part, std::uint32_t first_row,
+                    std::uint32_t rows) const noexcept {
+    if (layout_ == device::WeightLayout::panels) return floats_to_panels(to, part, first_row, rows);
+    const std::size_t row_bytes = cpu::row_bytes(part.type, part.in);
+    std::memcpy(to + first_row * row_bytes, part.data, rows * row_bytes);
+  }
+
   /// A block of the sixteen rows of a group.
   static void repack_block(const BlockFields& fields, const LaneBlock& block, const std::uint8_t* from,
                            std::size_t stride, std::uint8_t* to) {
@@ -210,8 +262,14 @@ const device::Repacker& best_repacker() noexcept {
   return __builtin_cpu_is("amd") ? panel_repacker() : plane_repacker();
 }
 
+bool lies_in_rows(const device::Matrix& w) noexcept {
+  return w.layout == device::WeightLayout::rows ||
+         (w.layout == device::WeightLayout::planes && device::multiplies_floats(w.type));
+}
+
 void blocks_from_repacked(const device::Matrix& w, std::uint32_t row, std::uint32_t first, std::uint32_t n,
                           std::byte* to) noexcept {
+  if (device::multiplies_floats(w.type)) return floats_from_repacked(w, row, first, n, to);
   const BlockFields fields(w.type);
   const RepackedShape shape(fields, w.layout, w.in, w.out);
   const auto* from = static_cast<const std::byte*>(w.data);

@@ -20,6 +20,10 @@
 // of its own: what all panels of the slab have there, sixteen rows after sixteen rows.  The last plane has
 // the small fields, those of a panel together, block after block.  Six to seventeen streams at once.
 //
+// Float types have no blocks.  In panels, fields are sixteen columns of a row: those of sixteen rows one
+// after the other, then those of the next sixteen columns.  In planes their rows lie as in the file, each a
+// stream.
+//
 // Which is faster differs from CPU to CPU (bench/results/2026-11-roofline.md, "One stream"), and so
 // may how panels are best asked for ("Asked for twice").
 
@@ -31,16 +35,22 @@ namespace tandem::cpu {
 inline constexpr std::uint32_t kLaneRows = 16;
 inline constexpr std::uint32_t kPackedColumns = 256;
 
+/// Columns of a field of a float type.
+inline constexpr std::uint32_t kFloatFieldElems = 16;
+
 /// Rows of a slab of planes, and how many times sixteen those are.
 inline constexpr std::uint32_t kSlabGroups = 8;
 inline constexpr std::uint32_t kSlabRows = kSlabGroups * kLaneRows;
 
-/// Repack block types, matrices of whole panels and times sixteen rows.
+/// Repack all types, matrices of whole panels and times sixteen rows.
 const device::Repacker& plane_repacker() noexcept;
 const device::Repacker& panel_repacker() noexcept;
 
 /// The one whose layout this CPU reads fastest: panels on AMD's, planes on all others.
 const device::Repacker& best_repacker() noexcept;
+
+/// Whether rows of `w` lie one after the other as in the file, as those of floats do in planes.
+bool lies_in_rows(const device::Matrix& w) noexcept;
 
 /// Copies blocks [first, first + n) of a row of a repacked matrix, to what they are in the file.
 void blocks_from_repacked(const device::Matrix& w, std::uint32_t row, std::uint32_t first, std::uint32_t n,

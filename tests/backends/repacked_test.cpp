@@ -45,28 +45,18 @@ struct Repacked {
   }
 };
 
-std::vector<BlockType> packed_types() {
-  std::vector<BlockType> types;
-  for (const BlockType type : kAllBlockTypes) {
-    if (!takes_floats(type)) types.push_back(type);
-  }
-  return types;
-}
-
 const device::Repacker* const kRepackers[] = {&plane_repacker(), &panel_repacker()};
 
-TEST(Repacked, AreBlockTypesInWholePanelsAndTimesSixteenRows) {
+TEST(Repacked, AreAllTypesInWholePanelsAndTimesSixteenRows) {
   for (const device::Repacker* repacker : kRepackers) {
-    for (const BlockType type : packed_types()) {
+    for (const BlockType type : kAllBlockTypes) {
       EXPECT_TRUE(repacker->repacks(type, 256, 16)) << block_type_name(type);
       EXPECT_TRUE(repacker->repacks(type, 3840, 262144)) << block_type_name(type);
       EXPECT_FALSE(repacker->repacks(type, 3840, 24)) << block_type_name(type);
       EXPECT_FALSE(repacker->repacks(type, 288, 16)) << block_type_name(type);
       EXPECT_FALSE(repacker->repacks(type, 0, 16)) << block_type_name(type);
     }
-    for (const BlockType type : {BlockType::f32, BlockType::f16, BlockType::bf16, BlockType{31}}) {
-      EXPECT_FALSE(repacker->repacks(type, 256, 16));
-    }
+    EXPECT_FALSE(repacker->repacks(BlockType{31}, 256, 16));
   }
 }
 
@@ -136,14 +126,33 @@ TEST(Repacked, PanelsLieAsDescribed) {
   }
 }
 
+/// Sixteen columns of a row together, those of sixteen rows one after the other.
+TEST(Repacked, FloatsLieAsDescribed) {
+  std::mt19937 random(6);
+  constexpr std::size_t kIn = 512, kOut = 128 + 48;
+  for (const BlockType type : {BlockType::f32, BlockType::f16, BlockType::bf16}) {
+    const RandomMatrix w(type, kIn, kOut, random);
+    EXPECT_EQ(Repacked(plane_repacker(), w.view, 128).bytes, w.data) << block_type_name(type);
+    const Repacked panels(panel_repacker(), w.view, 128);
+    const std::size_t bytes = type == BlockType::f32 ? 4 : 2;
+    for (std::size_t row = 0; row < kOut; ++row) {
+      for (std::size_t column = 0; column < kIn; ++column) {
+        const std::size_t elem = row / 16 * 16 * kIn + column / 16 * 256 + row % 16 * 16 + column % 16;
+        ASSERT_EQ(std::memcmp(&panels.bytes[elem * bytes], &w.data[(row * kIn + column) * bytes], bytes), 0)
+            << block_type_name(type) << " row " << row << " column " << column;
+      }
+    }
+  }
+}
+
 TEST(Repacked, GiveBackWhatIsInTheFile) {
   std::mt19937 random(2);
-  for (const BlockType type : packed_types()) {
+  for (const BlockType type : kAllBlockTypes) {
     const RandomMatrix w(type, 768, 128 + 80, random);
     const std::size_t stride = row_bytes(type, w.view.in);
     const std::uint32_t blocks = w.view.in / block_elems(type);
     for (const device::Repacker* repacker : kRepackers) {
-      for (const std::uint32_t rows : {128u, 256u}) {
+      for (const std::uint32_t rows : {repacker->row_step(), 128u, 256u}) {
         const Repacked repacked(*repacker, w.view, rows);
         for (std::uint32_t row = 0; row < w.view.out; ++row) {
           std::vector<std::byte> back(stride);
@@ -159,7 +168,7 @@ TEST(Repacked, GiveBackWhatIsInTheFile) {
 
 TEST(Repacked, AreDequantisedAsRowsAre) {
   std::mt19937 random(3);
-  for (const BlockType type : packed_types()) {
+  for (const BlockType type : kAllBlockTypes) {
     const RandomMatrix w(type, 512, 144, random);
     for (const device::Repacker* repacker : kRepackers) {
       const Repacked repacked(*repacker, w.view, 128);
@@ -177,21 +186,25 @@ TEST(Repacked, AreDequantisedAsRowsAre) {
 
 class EverySetOnRepacked : public testing::TestWithParam<const KernelSet*> {};
 
-/// Rows of quantised activations.
-struct QuantisedRows {
+/// Rows of activations as weights of `type` multiply them.
+struct RandomActivations {
   std::vector<std::byte> bytes;
   Activations view;
 
-  QuantisedRows(const KernelSet& kernels, std::uint32_t in, std::uint32_t rows, std::mt19937& random) {
+  RandomActivations(const KernelSet& kernels, BlockType type, std::uint32_t in, std::uint32_t rows,
+                    std::mt19937& random) {
     const QuantisedLayout layout{in};
-    bytes.resize(layout.row_bytes() * rows);
+    const std::size_t stride = takes_floats(type) ? in * sizeof(float) : layout.row_bytes();
+    bytes.resize(stride * rows);
     std::normal_distribution<float> values;
     for (std::uint32_t r = 0; r < rows; ++r) {
       std::vector<float> x(in);
       for (float& value : x) value = values(random);
-      kernels.quantise(x.data(), layout, 0, in, &bytes[r * layout.row_bytes()]);
+      std::byte* const row = &bytes[r * stride];
+      takes_floats(type) ? static_cast<void>(std::memcpy(row, x.data(), stride))
+                         : kernels.quantise(x.data(), layout, 0, in, row);
     }
-    view = {bytes.data(), layout.row_bytes(), rows};
+    view = {bytes.data(), stride, rows};
   }
 };
 
@@ -211,7 +224,7 @@ void expect_products_of_rows(const KernelSet& kernels, BlockType type, std::uint
   const RandomMatrix w(type, 768, out, random);
   const Repacked planes(plane_repacker(), w.view, 128), panels(panel_repacker(), w.view, 128);
   for (const std::uint32_t rows : {1u, 2u, 3u, 4u, 5u, 8u, 9u, 31u, 32u, 50u}) {
-    const QuantisedRows x(kernels, w.view.in, rows, random);
+    const RandomActivations x(kernels, type, w.view.in, rows, random);
     const std::vector<float> expected = product(kernels, w.view, x.view, 0, out, out);
     for (const std::uint32_t step : {16u, 48u, out}) {
       for (const Repacked* repacked : {&planes, &panels}) {
@@ -227,18 +240,18 @@ void expect_products_of_rows(const KernelSet& kernels, BlockType type, std::uint
 /// What rows give is compared with a scalar reference elsewhere.
 TEST_P(EverySetOnRepacked, AProductIsThatOfRowsToTheBit) {
   std::mt19937 random(4);
-  for (const BlockType type : packed_types()) expect_products_of_rows(*GetParam(), type, 128 + 80, random);
+  for (const BlockType type : kAllBlockTypes) expect_products_of_rows(*GetParam(), type, 128 + 80, random);
 }
 
 TEST_P(EverySetOnRepacked, LongRowsAreThoseOfRowsToo) {
   const KernelSet& kernels = *GetParam();
   std::mt19937 random(5);
-  for (const BlockType type : {BlockType::q4_0, BlockType::q6_k, BlockType::q4_k}) {
+  for (const BlockType type : {BlockType::q4_0, BlockType::q6_k, BlockType::q4_k, BlockType::f16}) {
     const RandomMatrix w(type, 16384 + 512, 16, random);
     for (const device::Repacker* repacker : kRepackers) {
       const Repacked repacked(*repacker, w.view, 128);
       for (const std::uint32_t rows : {1u, 3u, 8u}) {
-        const QuantisedRows x(kernels, w.view.in, rows, random);
+        const RandomActivations x(kernels, type, w.view.in, rows, random);
         const std::vector<float> y = product(kernels, repacked.view, x.view, 0, 16, 16);
         ASSERT_EQ(y, product(kernels, w.view, x.view, 0, 16, 16)) << block_type_name(type);
       }

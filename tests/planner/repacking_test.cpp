@@ -46,6 +46,12 @@ TEST(Repacking, EveryMatrixOfThePublishedModelCanBeRepacked) {
   EXPECT_EQ(subject.input.head.repackable_bytes, 262'144U * 3840 / 256 * 210);
 }
 
+TEST(Repacking, AFloatHeadCanBeRepackedToo) {
+  const auto subject = planner_test::catalogue_subject("gemma3-27b-qat-q4_0");
+  ASSERT_EQ(subject.input.head_type, "F16");
+  EXPECT_EQ(subject.input.head.repackable_bytes, subject.header.find_tensor("token_embd.weight")->size_bytes);
+}
+
 TEST(Repacking, PlansSayHowEveryMatrixOfTheCpuLies) {
   const auto subject = planner_test::catalogue_subject(std::string(kTied));
   const auto layers = subject.input.layers.size();
@@ -68,8 +74,8 @@ TEST(Repacking, PlansSayHowEveryMatrixOfTheCpuLies) {
   EXPECT_EQ(matrices(CpuWeights::mapped, 64), (CpuMatrices{0, 0, attention_bytes + ffn_bytes, 0}));
 }
 
-TEST(Repacking, FloatTypesAndOddShapesStayAsTheyAre) {
-  auto tiny = test_support::TinyModel::gemma3();  // F32, in rows of 32
+TEST(Repacking, OddShapesStayAsTheyAre) {
+  auto tiny = test_support::TinyModel::gemma3();  // rows of 32
   tiny.reshape_tensor("blk.0.ffn_gate.weight", {32, 64}, 8);
   const auto text = tiny.header_bytes();
   const auto header = model::parse_header("tiny", std::as_bytes(std::span(text)), nullptr);
