@@ -61,9 +61,10 @@ struct Stats {
 /// Serves requests: one worker asks the scheduler what is next, has the executor compute it, chooses tokens,
 /// and hands text to the sinks.  A step that only decodes allocates nothing, once every sequence in it has
 /// been in one before, also where one ends; but for the text of a call that became whole, and masks of a
-/// grammar that were not worked out ahead.  A sequence whose grammar takes long to say what may come next is
-/// in no step meanwhile, and its logits are kept; no other one waits for that.  Every public member may be
-/// called from any thread.  Idle means idle: without work the worker sleeps until somebody calls.
+/// grammar that were not worked out ahead.  What a grammar allows is known before a sequence is in a step:
+/// one whose grammar takes long to say what may come next is in none meanwhile, and no other one waits for
+/// that. Every public member may be called from any thread.  Idle means idle: without work the worker sleeps
+/// until somebody calls.
 class Engine {
  public:
   /// `executor` and `tokenizer` outlive the engine.  `limits` come from the plan that the executor runs.
@@ -111,9 +112,9 @@ class Engine {
   void account_step(std::uint64_t prompt_tok, const BytesRead& bytes, std::uint64_t us);
   void deliver(const Ready& ready, const std::string& error);
   void advance(const Ready& ready);
-  void choose(const SequencePtr& sequence, std::span<float> logits);
-  void choose_late(Lock& lock);
-  void go_on(Sequence& sequence);
+  void go_on(const SequencePtr& sequence);
+  void find_allowed(const SequencePtr& sequence);
+  void let_go_found(Lock& lock);
   std::optional<FinishReason> account_token(Sequence& sequence);
   void give(Sequence& sequence);
   void end(Sequence& sequence, FinishReason reason, std::string error = {});

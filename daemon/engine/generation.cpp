@@ -104,8 +104,7 @@ void Generation::find_allowed() noexcept {
 
 /// The next token, one that the constraint allows.
 model::TokenId Generation::pick(std::span<float> logits) {
-  if (!request_.constraint) return sampler_.sample(logits);
-  if (not_found_) std::rethrow_exception(not_found_);
+  if (!constraint_) return sampler_.sample(logits);
   model::keep_only(constraint_->allowed(), logits);
   const auto token = sampler_.sample(logits);
   if (!constraint_->accept(token)) throw Error("no token of the vocabulary continues what the grammar makes");

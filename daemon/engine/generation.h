@@ -45,11 +45,17 @@ class Generation {
   void echo(std::uint64_t first_position, std::uint32_t rows,
             const std::function<std::span<const float>(std::uint32_t)>& logits_of, TextDelta& delta);
 
-  /// True if `choose` knows what the request's grammar allows, or finds it at once; else `find_allowed` comes
-  /// first, on any thread.
-  bool knows_allowed() { return !request_.constraint || (constraint_ && constraint_->knows_allowed()); }
-  /// Takes up to 0.3 s.  What goes wrong is thrown by `choose`.
+  /// The request has a grammar that says what may come: `find_allowed` comes before the first `choose`, and
+  /// before each where `knows_allowed` says no.
+  [[nodiscard]] bool is_held() const noexcept { return request_.constraint && request_.max_new_tok > 0; }
+  /// True if it is known what may come next, or found at once.
+  bool knows_allowed() { return !constraint_ || constraint_->knows_allowed(); }
+  /// Takes up to 0.3 s, on any thread; nothing else may be called meanwhile that asks for what is allowed.
   void find_allowed() noexcept;
+  /// Throws what went wrong in `find_allowed`.
+  void check_found() const {
+    if (not_found_) std::rethrow_exception(not_found_);
+  }
 
   /// Chooses the next token from `logits`, which are changed, and adds what comes of it to `delta`. `scratch`
   /// is resized as needed.
@@ -80,7 +86,7 @@ class Generation {
   model::Sampler sampler_;
   AnswerText text_;
   std::vector<model::TokenLogit> best_;  ///< candidates of a reduced row, alternatives of a score
-  std::optional<model::AnswerConstraint> constraint_;  ///< from the first token on, where one was asked for
+  std::optional<model::AnswerConstraint> constraint_;  ///< from the first `find_allowed` on
   std::exception_ptr not_found_;                       ///< why what it allows is not known
   model::TokenId newest_ = 0;
   std::uint64_t completion_tok_ = 0;

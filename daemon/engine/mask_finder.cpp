@@ -21,6 +21,7 @@ MaskFinder::~MaskFinder() {
 
 void MaskFinder::want(RequestId id, const std::shared_ptr<Generation>& generation) {
   const std::lock_guard lock(mutex_);
+  std::erase_if(wanted_, [](const Wanted& wanted) { return wanted.generation.expired(); });
   wanted_.push_back({id, generation});
   changed_.notify_one();
 }

@@ -20,14 +20,15 @@ using scheduler::RequestId;
 /// the order they came.  So they wait for each other, and nobody else does.
 class MaskFinder {
  public:
-  /// `found` is called on the thread after each.  Nothing is allocated while no more than `sequences` wait.
+  /// `found` is called on the thread after each.  Nothing is allocated while no more than `sequences` that
+  /// somebody holds wait, and no more were found that nobody asked for.
   MaskFinder(std::size_t sequences, std::function<void()> found);
   ~MaskFinder();
   MaskFinder(const MaskFinder&) = delete;
   MaskFinder& operator=(const MaskFinder&) = delete;
 
-  /// Until `next_found` gives `id` nobody else uses `generation`; if nobody else holds it any more by its
-  /// turn, it is left out.
+  /// Until `next_found` gives `id` nobody else asks `generation` what is allowed; if nobody else holds it any
+  /// more by its turn, it is left out.
   void want(RequestId id, const std::shared_ptr<Generation>& generation);
   /// The one that was found longest ago and not given yet.
   [[nodiscard]] std::optional<RequestId> next_found();

@@ -23,6 +23,7 @@ std::string_view to_string(State state) noexcept {
 }
 
 Scheduler::Scheduler(const Limits& limits) : limits_(limits), pool_(limits.pages), slots_(limits.sequences) {
+  admitted_.reserve(limits.sequences);
   const auto require = [](bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(what);
   };
@@ -63,6 +64,16 @@ void Scheduler::pause(RequestId id) {
 void Scheduler::resume(RequestId id) {
   const auto it = running_.find(id);
   if (it != running_.end()) it->second.paused = false;
+}
+
+void Scheduler::hold(RequestId id) {
+  const auto it = running_.find(id);
+  if (it != running_.end()) it->second.held = true;
+}
+
+void Scheduler::let_go(RequestId id) {
+  const auto it = running_.find(id);
+  if (it != running_.end()) it->second.held = false;
 }
 
 void Scheduler::next(Step& step) {
@@ -153,15 +164,18 @@ std::uint32_t Scheduler::score_chunk_tok() const noexcept {
 }
 
 void Scheduler::admit() {
+  admitted_.clear();
   while (!queue_.empty()) {
     const auto free_slot = std::find(slots_.begin(), slots_.end(), std::nullopt);
     if (free_slot == slots_.end()) return;
     Sequence sequence;
     sequence.request = queue_.front();
+    sequence.held = sequence.request.held;
     sequence.slot = static_cast<std::uint32_t>(free_slot - slots_.begin());
     if (!pool_.take(pages_needed(sequence.request), sequence.pages)) return;
     queue_.pop_front();
     *free_slot = sequence.request.id;
+    admitted_.push_back(sequence.request.id);
     running_.emplace(sequence.request.id, std::move(sequence));
   }
 }

@@ -33,6 +33,7 @@ struct Request {
   std::uint64_t prompt_tok = 0;    ///< 1 .. max_seq_len
   std::uint64_t max_new_tok = 16;  ///< 0 only scores the prompt
   bool score_prompt = false;       ///< logits of every prompt row are wanted
+  bool held = false;               ///< from when it gets a slot
 };
 
 /// What the step computes for one sequence: `rows` tokens at `first_position`, the prompt's or the newest
@@ -105,9 +106,15 @@ class Scheduler {
   void pause(RequestId id);
   void resume(RequestId id);
 
+  /// The same, where it is not known yet what may come next.
+  void hold(RequestId id);
+  void let_go(RequestId id);
+
   /// Makes `step` the next micro-batch; empty if there is nothing to do now.
   void next(Step& step);
   Step next();
+  /// Those that got a slot by it, in their order.
+  [[nodiscard]] const std::vector<RequestId>& admitted() const noexcept { return admitted_; }
 
   /// `step` has run, the oldest of those on their way: prompts advance; sequences whose prompt is done wait
   /// for `sampled` or `finish` (the latter also where max_new_tok is 0). Cancelled ones are gone afterwards:
@@ -153,12 +160,13 @@ class Scheduler {
     bool streamed = false;            ///< the way of those
     bool awaits_sample = false;
     bool paused = false;
+    bool held = false;
     bool cancelled = false;  ///< or finished, with steps on their way
     std::vector<std::uint32_t> pages;
 
     [[nodiscard]] bool in_prompt() const noexcept { return committed_tok < request.prompt_tok; }
     [[nodiscard]] bool prompt_issued() const noexcept { return issued_tok >= request.prompt_tok; }
-    [[nodiscard]] bool goes_on() const noexcept { return !paused && !cancelled; }
+    [[nodiscard]] bool goes_on() const noexcept { return !paused && !held && !cancelled; }
   };
 
   /// What may still be added to a step.
@@ -183,6 +191,7 @@ class Scheduler {
   std::deque<Request> queue_;
   std::map<RequestId, Sequence> running_;
   std::vector<std::optional<RequestId>> slots_;
+  std::vector<RequestId> admitted_;  ///< by the last `next`
   /// Where the next step starts looking, so that no slot is favoured; [1] is of streamed ones.
   std::array<std::uint32_t, 2> first_slot_{};
   bool last_streamed_ = false;  ///< the last step

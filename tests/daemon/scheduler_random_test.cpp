@@ -28,6 +28,7 @@ planner::RowCounts counted_on(const Limits& limits) {
 struct Watched {
   Request request;
   bool paused = false;
+  bool held = false;
   bool cancelled = false;
   std::uint32_t in_flight = 0;  ///< steps
   bool streamed = false;        ///< those
@@ -78,7 +79,7 @@ class History {
   }
 
   void one_event() {
-    switch (pick(0, 9)) {
+    switch (pick(0, 10)) {
       case 0:
       case 1:
         return submit();
@@ -88,6 +89,8 @@ class History {
         return pause();
       case 4:
         return resume();
+      case 10:
+        return let_go();
       case 5:
       case 6:
       case 7:
@@ -98,7 +101,8 @@ class History {
   }
 
   void submit() {
-    const Request request{next_id_++, pick(1, limits_.max_seq_len), pick(0, 40), pick(0, 4) == 0};
+    const Request request{next_id_++, pick(1, limits_.max_seq_len), pick(0, 40), pick(0, 4) == 0,
+                          pick(0, 4) == 0};
     const bool room = scheduler_.queued() < limits_.max_queued;
     ASSERT_EQ(scheduler_.submit(request), room);
     if (!room) return;
@@ -140,9 +144,39 @@ class History {
     }
   }
 
+  void let_go() {
+    for (auto& [id, watched] : all_) {
+      if (!watched.held) continue;
+      scheduler_.let_go(id);
+      watched.held = false;
+    }
+  }
+
+  /// What was queued has a slot now, and those that asked for it are held.
+  void check_admitted(const std::set<RequestId>& queued_before) {
+    std::set<RequestId> admitted;
+    for (const auto id : scheduler_.admitted()) {
+      ASSERT_TRUE(admitted.insert(id).second);
+      all_.at(id).held = all_.at(id).request.held;
+    }
+    auto gone = queued_before;
+    for (const auto id : queued()) gone.erase(id);
+    ASSERT_EQ(admitted, gone);
+  }
+
+  [[nodiscard]] std::set<RequestId> queued() const {
+    std::set<RequestId> ids;
+    for (const auto& view : scheduler_.sequences()) {
+      if (view.state == State::queued) ids.insert(view.id);
+    }
+    return ids;
+  }
+
   void start_step() {
     if (in_flight_.size() >= limits_.steps) return;
+    const auto queued_before = queued();
     const auto step = scheduler_.next();
+    check_admitted(queued_before);
     if (step.empty()) return;
     std::uint64_t rows = 0;
     std::uint64_t logits = 0;
@@ -151,7 +185,7 @@ class History {
     for (const auto& work : step.work) {
       auto& watched = all_.at(work.id);
       check_fifo(work.id, watched);
-      ASSERT_FALSE(watched.paused || watched.cancelled);
+      ASSERT_FALSE(watched.paused || watched.held || watched.cancelled);
       ASSERT_EQ(work.first_position, watched.rows_given);
       ASSERT_LE(work.first_position + work.rows, limits_.max_seq_len);
       ASSERT_GE(scheduler_.pages(work.id).size() * limits_.page_tok, work.first_position + work.rows);
@@ -249,7 +283,9 @@ class History {
     const bool over =
         watched.new_tok == watched.request.max_new_tok || watched.rows_done == limits_.max_seq_len;
     ASSERT_EQ(scheduler_.sampled(id) == Verdict::length, over);
-    if (over || pick(0, 30) == 0) finish(id);
+    if (over || pick(0, 30) == 0) return finish(id);
+    watched.held = pick(0, 9) == 0;
+    if (watched.held) scheduler_.hold(id);
   }
 
   void finish(RequestId id) {
@@ -265,7 +301,10 @@ class History {
     for (const auto& [id, watched] : all_)
       bound += watched.request.prompt_tok + watched.request.max_new_tok + 1;
     for (std::uint64_t i = 0; i < bound && !scheduler_.idle() && !::testing::Test::HasFailure(); ++i) {
+      let_go();
       start_step();
+      let_go();
+      if (in_flight_.empty()) start_step();  // with those that got slots and were held
       ASSERT_FALSE(in_flight_.empty()) << "work left, and nothing to do";
       end_step();
     }
@@ -324,7 +363,9 @@ TEST(SchedulerRandom, PromptsAreCutAlikeWhoeverSharesTheSteps) {
     crowd.play(150);
     for (const auto& [id, cuts] : crowd.prompt_cuts()) {
       Scheduler alone(crowd.limits());
-      alone.submit(crowd.requests().at(id).request);
+      auto request = crowd.requests().at(id).request;
+      request.held = false;
+      alone.submit(request);
       std::vector<std::uint64_t> alone_cuts;
       while (alone_cuts.empty() || alone_cuts.back() < crowd.requests().at(id).request.prompt_tok) {
         const auto step = alone.next();

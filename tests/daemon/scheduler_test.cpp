@@ -115,6 +115,26 @@ TEST(Scheduler, APausedSequenceKeepsItsSlotAndGetsNoWork) {
   EXPECT_THAT(scheduler.next().work, ElementsAre(Work{1, 0, 5, 1, 1}));
 }
 
+TEST(Scheduler, AHeldSequenceHasASlotAndGetsNoWork) {
+  Scheduler scheduler(kTwoSlots);
+  scheduler.submit({.id = 1, .prompt_tok = 5, .max_new_tok = 5, .held = true});
+  scheduler.submit({.id = 2, .prompt_tok = 3, .max_new_tok = 5});
+  auto step = scheduler.next();
+  EXPECT_THAT(scheduler.admitted(), ElementsAre(1, 2));
+  EXPECT_THAT(step.work, ElementsAre(Work{2, 1, 0, 3, 1}));
+  EXPECT_EQ(scheduler.sequences().at(0).state, State::prompt);
+  run(scheduler, step);
+  scheduler.let_go(1);
+  scheduler.hold(2);
+  step = scheduler.next();
+  EXPECT_THAT(scheduler.admitted(), IsEmpty());
+  EXPECT_THAT(step.work, ElementsAre(Work{1, 0, 0, 5, 1}));
+  run(scheduler, step);
+  scheduler.pause(2);
+  scheduler.let_go(2);
+  EXPECT_THAT(scheduler.next().work, ElementsAre(Work{1, 0, 5, 1, 1})) << "it is paused all the same";
+}
+
 TEST(Scheduler, ScoringAPromptAsksForEveryRowInGroups) {
   Scheduler scheduler(kTwoSlots);
   ASSERT_EQ(scheduler.score_chunk_tok(), 7U);

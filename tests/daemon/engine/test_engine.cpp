@@ -10,12 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "daemon/engine/engine.h"
-#include "model/detokenizer.h"
-#include "model/gbnf.h"
-#include "model/gguf.h"
-#include "tests/daemon/engine/history_executor.h"
-#include "tests/daemon/engine/recording_sink.h"
-#include "tests/support/fixture.h"
+#include "tests/daemon/engine/engine_test.h"
 
 namespace tandem::engine {
 namespace {
@@ -23,82 +18,6 @@ namespace {
 using model::TokenId;
 using namespace std::chrono_literals;
 using testing::HasSubstr;
-using Tokens = std::vector<TokenId>;
-
-constexpr scheduler::Limits kLimits{.sequences = 3,
-                                    .micro_batch = 16,
-                                    .logit_rows = 8,
-                                    .max_seq_len = 64,
-                                    .page_tok = 8,
-                                    .pages = 24,
-                                    .max_queued = 256};
-
-/// A prompt of `length` tokens that differs with `seed`.
-Tokens make_prompt(std::size_t length, int seed) {
-  Tokens prompt(length);
-  for (std::size_t i = 0; i < length; ++i) {
-    prompt[i] = static_cast<TokenId>(5 + (i * 7 + static_cast<std::size_t>(seed) * 31) % 250);
-  }
-  return prompt;
-}
-
-EngineRequest greedy(Tokens prompt, std::uint64_t max_new_tok) {
-  EngineRequest request;
-  request.prompt = std::move(prompt);
-  request.max_new_tok = max_new_tok;
-  request.sampling.temperature = 0;
-  return request;
-}
-
-class EngineTest : public testing::Test {
- protected:
-  /// What greedy decoding of `prompt` gives, computed here.
-  Tokens expected_tokens(Tokens history, std::uint64_t max_new_tok) const {
-    Tokens chosen;
-    while (chosen.size() < max_new_tok && history.size() <= kLimits.max_seq_len) {
-      auto logits = history_logits(history, tokenizer_->size());
-      for (const auto token : tokenizer_->suppressed()) logits[static_cast<std::size_t>(token)] = -100.0F;
-      const auto best = std::ranges::max_element(logits) - logits.begin();
-      chosen.push_back(static_cast<TokenId>(best));
-      history.push_back(chosen.back());
-      if (tokenizer_->ends_generation(chosen.back())) break;
-    }
-    return chosen;
-  }
-
-  std::string text_of(const Tokens& tokens) const {
-    model::Detokenizer detokenizer(*tokenizer_);
-    std::string text;
-    for (const auto token : tokens) {
-      if (!tokenizer_->ends_generation(token)) text += detokenizer.push(token);
-    }
-    return text + detokenizer.finish();
-  }
-
-  std::shared_ptr<RecordingSink> submit(EngineRequest request) {
-    auto sink = std::make_shared<RecordingSink>();
-    last_id_ = engine_.submit(std::move(request), sink);
-    return sink;
-  }
-
-  /// Nothing is queued or running, and no slot or page is taken.
-  void expect_all_free() {
-    ASSERT_TRUE(engine_.wait_idle(60s));
-    const auto stats = engine_.stats();
-    EXPECT_EQ(stats.queued, 0U);
-    EXPECT_EQ(stats.running, 0U);
-    EXPECT_EQ(stats.free_pages, kLimits.pages);
-    EXPECT_TRUE(engine_.requests().empty());
-    EXPECT_EQ(stats.submitted,
-              stats.finished_stop + stats.finished_length + stats.finished_cancelled + stats.finished_error);
-  }
-
-  const std::unique_ptr<model::Tokenizer> tokenizer_ =
-      model::Tokenizer::from_header(model::read_header(test_support::reference_path("gemma4_4l.gguf")));
-  HistoryExecutor executor_{tokenizer_->size(), kLimits.page_tok};
-  Engine engine_{executor_, *tokenizer_, kLimits};
-  RequestId last_id_ = 0;
-};
 
 // The file of these tests lists tokens never to be chosen, 17 and 18.
 TEST_F(EngineTest, SeveralAtOnceEachGetTheirOwnContinuation) {
@@ -114,95 +33,6 @@ TEST_F(EngineTest, SeveralAtOnceEachGetTheirOwnContinuation) {
     EXPECT_EQ(finished.usage.prompt_tok, 1U + 5 * i);
     EXPECT_EQ(finished.usage.completion_tok, expected.size());
   }
-  expect_all_free();
-}
-
-TEST_F(EngineTest, AGrammarHoldsAnswersWithoutDisturbingOthers) {
-  const model::TokenTrie trie(*tokenizer_);
-  const auto masks = std::make_shared<model::GrammarMasks>(
-      std::make_shared<const model::Grammar>(model::read_gbnf("root ::= [a-c]{2,5} \"!\" | \"none\""),
-                                             "root"),
-      trie);
-  std::vector<std::shared_ptr<RecordingSink>> held;
-  for (int i = 0; i < 10; ++i) {
-    EngineRequest request;
-    request.prompt = make_prompt(3, i);
-    request.max_new_tok = 30;
-    request.sampling.top_k = 0;
-    request.sampling.seed = static_cast<std::uint64_t>(i);
-    request.constraint = Constraint{masks, model::ThoughtFirst::no, {}};
-    held.push_back(submit(std::move(request)));
-  }
-  const auto free = submit(greedy(make_prompt(3, 1), 12));
-  for (const auto& sink : held) {
-    EXPECT_EQ(sink->wait_finished().reason, FinishReason::stop);
-    EXPECT_THAT(sink->text(), testing::MatchesRegex("[abc]+!|none"));
-  }
-  free->wait_finished();
-  EXPECT_EQ(free->tokens(), expected_tokens(make_prompt(3, 1), 12));
-  expect_all_free();
-}
-
-/// Which of 64 pairs of letters came is another place for nearly every text, and hundreds of places take each
-/// byte: what may come next takes long to find out, each time.
-std::string slow_grammar() {
-  std::string gbnf;
-  for (int i = 0; i < 192; ++i) {
-    const std::string pair = {static_cast<char>('a' + i % 8), static_cast<char>('a' + i / 8 % 8)};
-    gbnf += (i == 0 ? "root ::= " : " | ") + ("[^.]* \"" + pair) + "\" [^.]* [.]";
-  }
-  return gbnf;
-}
-
-TEST_F(EngineTest, AGrammarThatTakesLongHoldsUpNobodyElse) {
-  const model::TokenTrie trie(*tokenizer_);
-  const auto grammar = std::make_shared<const model::Grammar>(model::read_gbnf(slow_grammar()), "root");
-  std::vector<std::shared_ptr<model::GrammarMasks>> masks;
-  while (masks.size() < 2) masks.push_back(std::make_shared<model::GrammarMasks>(grammar, trie));
-  std::vector<std::shared_ptr<RecordingSink>> held;
-  for (int i = 0; i < 2; ++i) {
-    EngineRequest request;
-    request.prompt = make_prompt(3, i);
-    request.max_new_tok = 15;
-    request.sampling.top_k = 0;
-    request.logprobs = 1;
-    request.constraint = Constraint{masks[static_cast<std::size_t>(i)], model::ThoughtFirst::no, {}};
-    held.push_back(submit(std::move(request)));
-  }
-  const auto free = submit(greedy(make_prompt(3, 1), 40));
-  free->wait_finished();
-  for (const auto& sink : held) EXPECT_FALSE(sink->finished());
-  EXPECT_EQ(free->tokens(), expected_tokens(make_prompt(3, 1), 40));
-  for (int i = 0; i < 2; ++i) {
-    EXPECT_EQ(held[i]->wait_finished().reason, FinishReason::length);
-    EXPECT_EQ(held[i]->text().find('.'), std::string::npos);
-    auto history = make_prompt(3, i);
-    for (const auto& score : held[i]->scores()) {
-      const auto raw = history_logits(history, tokenizer_->size());
-      EXPECT_FLOAT_EQ(score.logprob.value(), model::logprob_of(raw, score.token).logprob);
-      history.push_back(score.token);
-    }
-  }
-  expect_all_free();
-}
-
-TEST_F(EngineTest, WhatItsGrammarAllowsIsStillSoughtWhenARequestIsCancelled) {
-  const model::TokenTrie trie(*tokenizer_);
-  const auto masks = std::make_shared<model::GrammarMasks>(
-      std::make_shared<const model::Grammar>(model::read_gbnf(slow_grammar()), "root"), trie);
-  int cancelled = 0;  // the others were faster
-  for (int i = 0; i < 20; ++i) {
-    EngineRequest request;
-    request.prompt = make_prompt(3, i);
-    request.max_new_tok = 30;
-    request.constraint = Constraint{masks, model::ThoughtFirst::no, {}};
-    const auto sink = submit(std::move(request));
-    sink->wait_tokens(static_cast<std::size_t>(i % 3));
-    const bool is_cancelled = engine_.cancel(last_id_);
-    EXPECT_EQ(sink->wait_finished().reason == FinishReason::cancelled, is_cancelled);
-    cancelled += is_cancelled ? 1 : 0;
-  }
-  EXPECT_GT(cancelled, 0);
   expect_all_free();
 }
 
