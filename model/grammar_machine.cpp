@@ -12,11 +12,15 @@ constexpr std::size_t kMostSteps = 16 * kMostPlaces;  // on the way to them
 }  // namespace
 
 GrammarMachine::GrammarMachine(const Grammar& grammar, std::pmr::memory_resource* memory)
-    : grammar_(grammar), room_(kRoomBytes, memory), stacks_(memory) {
+    : grammar_(grammar), taken_(memory), room_(kRoomBytes, &taken_), stacks_(&taken_) {
   constexpr std::size_t kUsualStacks = 256;  // of a state; it grows where one has more
   stacks_.reserve(kUsualStacks);
   frames_.emplace_back();
   intern(stacks_);  // kDead
+}
+
+std::string GrammarMachine::too_large() {
+  return "where the grammar may be takes more than " + std::to_string(kMostBytes) + " bytes to keep";
 }
 
 GrammarMachine::StackId GrammarMachine::push(NodeId node, StackId below) {

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory_resource>
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -21,7 +22,8 @@ namespace tandem::model {
 /// Runs a grammar over bytes.  A state is the set of all places where the grammar may be after the bytes so
 /// far: stacks of nodes, the top one takes the next byte, the others are where to go on after a rule's end.
 /// Stacks and states are numbered as they come up and kept; equal ones have equal numbers.  They lie in
-/// memory of the machine's own: kRoomBytes from the start, and where those are full, ever larger pieces.
+/// memory of the machine's own: kRoomBytes from the start, and where those are full, ever larger pieces,
+/// until it `is_too_large`: then whoever runs it gives it up.
 class GrammarMachine {
  public:
   using NodeId = Grammar::NodeId;
@@ -31,8 +33,10 @@ class GrammarMachine {
   static constexpr StackId kEmptyStack = 0;  ///< everything is over
   static constexpr StateId kDead = 0;        ///< no stack at all: the bytes do not fit
   static constexpr std::size_t kRoomBytes = (std::size_t{1} << 20) - 64;  ///< 1 MiB with what is kept of it
-  /// In RecycledMemory, for a machine that begins anew with a few thousand states: nothing is allocated then.
-  static constexpr std::size_t kRecycledBytes = std::size_t{64} << 20;
+  static constexpr std::size_t kMostBytes = std::size_t{64} << 20;
+  /// Addresses of RecycledMemory in which a machine as large as that can begin anew: nothing is allocated
+  /// then.
+  static constexpr std::size_t kRecycledBytes = 4 * kMostBytes;
 
   struct Frame {
     NodeId node = 0;
@@ -70,6 +74,11 @@ class GrammarMachine {
   StateId intern(std::pmr::vector<StackId>& stacks);
 
   [[nodiscard]] std::size_t state_count() const noexcept { return states_.size(); }
+  /// That it has taken.
+  [[nodiscard]] std::size_t bytes() const noexcept { return taken_.bytes(); }
+  [[nodiscard]] bool is_too_large() const noexcept { return bytes() > kMostBytes; }
+  /// Why it is given up then.
+  [[nodiscard]] static std::string too_large();
   /// Places that a byte was tried at, and calls, forks, ends and places that were come to so far: what states
   /// have cost.
   [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
@@ -97,7 +106,31 @@ class GrammarMachine {
   Transitions& first_transitions(StateId state);
   void expand(NodeId node, StackId below, std::pmr::vector<StackId>& out);
 
+  /// What another has, counted.
+  class Counted final : public std::pmr::memory_resource {
+   public:
+    explicit Counted(std::pmr::memory_resource* memory) noexcept : memory_(memory) {}
+    [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+
+   private:
+    void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+      bytes_ += bytes;
+      return memory_->allocate(bytes, alignment);
+    }
+    void do_deallocate(void* at, std::size_t bytes, std::size_t alignment) override {
+      bytes_ -= bytes;
+      memory_->deallocate(at, bytes, alignment);
+    }
+    [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override {
+      return this == &other;
+    }
+
+    std::pmr::memory_resource* memory_;
+    std::size_t bytes_ = 0;
+  };
+
   const Grammar& grammar_;
+  Counted taken_;
   std::pmr::monotonic_buffer_resource room_;
   std::pmr::unsynchronized_pool_resource pool_{&room_};  ///< of what comes and goes
   std::pmr::vector<Frame> frames_{&room_};

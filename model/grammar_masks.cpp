@@ -9,8 +9,9 @@ namespace tandem::model {
 namespace {
 
 constexpr const char* kTooLong = "which tokens fit the grammar takes too long to find out";
-constexpr std::size_t kMostFew = 2048;             // tokens that a list holds before it becomes a set
-constexpr std::size_t kMostStates = 8192;          // of a grammar; each may hold 1 KiB of transitions
+constexpr std::size_t kMostFew = 2048;     // tokens that a list holds before it becomes a set
+constexpr std::size_t kMostStates = 8192;  // of a grammar; each may hold 1 KiB of transitions
+constexpr std::size_t kMostKeptBytes = GrammarMachine::kMostBytes / 4;
 constexpr std::uint64_t kWarmUpWork = 50'000'000;  // steps through the trie, about 0.3 s
 constexpr std::uint64_t kWorkOfMask = 1000;        // what a mask takes beside the walk, in such steps
 constexpr std::uint64_t kWorkOfPlace = 16;         // taking a byte at one place, in such steps
@@ -44,6 +45,7 @@ GrammarMasks::StateId GrammarMasks::next(GrammarMachine& machine, StateId state,
   const auto steps_before = machine.steps();
   const auto there = machine.next(state, byte);
   spend(1 + machine.steps() - steps_before);
+  gave_up_ |= machine.is_too_large();
   return there;
 }
 
@@ -160,7 +162,7 @@ std::shared_ptr<const RuleMask> GrammarMasks::rule_mask(StateId places) {
 
 /// Masks are named after states, so they go together.
 void GrammarMasks::forget_if_large() {
-  if (places_->state_count() < kMostStates) return;
+  if (places_->state_count() < kMostStates && places_->bytes() < kMostKeptBytes) return;
   places_ = new_machine();
   known_.clear();
 }
@@ -179,7 +181,10 @@ void GrammarMasks::warm_up() {
     work += places_->steps() - steps_before;
   };
   add(places_->state_at(grammar_->start(), GrammarMachine::kEmptyStack));
-  while (!open.empty() && work < kWarmUpWork && places_->state_count() < kMostStates / 2) {
+  const auto has_room = [&] {
+    return places_->state_count() < kMostStates / 2 && places_->bytes() < kMostKeptBytes;
+  };
+  while (!open.empty() && work < kWarmUpWork && has_room()) {
     const auto state = open.back();
     open.pop_back();
     for_each_rule(*places_, state, [&](StateId places, GrammarMachine::StackId below) {
@@ -190,7 +195,7 @@ void GrammarMasks::warm_up() {
       }
       work_left_ = kMostWork;
       rule_mask(places);
-      if (gave_up_) throw GrammarError(kTooLong);
+      if (gave_up_) throw_why_not(*places_);
       work += kMostWork - work_left_;
       const auto bytes = places_->possible_bytes(places);
       for (unsigned byte = 0; byte < 256; ++byte) {
@@ -209,6 +214,7 @@ GrammarMasks::StateId GrammarMasks::after_any(std::span<const InRule> rules, Gra
     const auto steps_before = machine.steps();
     const auto after = machine.stacks(machine.after_rule(rule.below));
     spend(1 + machine.steps() - steps_before);
+    gave_up_ |= machine.is_too_large();
     stacks_.insert(stacks_.end(), after.begin(), after.end());
   }
   return machine.intern(stacks_);
@@ -216,7 +222,12 @@ GrammarMasks::StateId GrammarMasks::after_any(std::span<const InRule> rules, Gra
 
 void GrammarMasks::add_allowed(GrammarMachine& machine, StateId state, TokenSet& set) {
   const std::lock_guard lock(mutex_);
-  if (!find_allowed(machine, state, set, kMostWork)) throw GrammarError(kTooLong);
+  if (!find_allowed(machine, state, set, kMostWork)) throw_why_not(machine);
+}
+
+void GrammarMasks::throw_why_not(const GrammarMachine& machine) const {
+  const bool too_large = machine.is_too_large() || places_->is_too_large();
+  throw GrammarError(too_large ? GrammarMachine::too_large() : kTooLong);
 }
 
 bool GrammarMasks::add_allowed_at_once(GrammarMachine& machine, StateId state, TokenSet& set,

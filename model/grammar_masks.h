@@ -42,11 +42,11 @@ class GrammarMasks {
 
   /// Adds the tokens that may come next where an answer is at `state` of `machine`, which runs the grammar.
   /// Waits for other threads in here.  Throws GrammarError where it takes too long, by steps and not by a
-  /// clock: about 0.3 s at most.
+  /// clock: about 0.3 s at most; or where a machine grows too large.
   void add_allowed(GrammarMachine& machine, StateId state, TokenSet& set);
 
   /// The same for who cannot wait: false, and `set` has some of the tokens only, where it takes more than
-  /// `most_steps` or another thread is in here.
+  /// `most_steps`, another thread is in here or a machine grows too large.
   [[nodiscard]] bool add_allowed_at_once(GrammarMachine& machine, StateId state, TokenSet& set,
                                          std::uint64_t most_steps = kStepsAtOnce);
 
@@ -64,6 +64,7 @@ class GrammarMasks {
   void warm_up();
   void forget_if_large();
   void spend(std::uint64_t steps) noexcept;
+  [[noreturn]] void throw_why_not(const GrammarMachine& machine) const;
   bool find_allowed(GrammarMachine& machine, StateId state, TokenSet& set, std::uint64_t most_steps);
   StateId next(GrammarMachine& machine, StateId state, std::uint8_t byte);
   std::shared_ptr<const RuleMask> rule_mask(StateId places);
@@ -92,7 +93,7 @@ class GrammarMasks {
   std::pmr::vector<InRule> in_rules_{&memory_};
 
   std::uint64_t work_left_ = 0;  ///< before what is asked for takes too long, in steps through the trie
-  bool gave_up_ = false;         ///< it took too long: what was found is not all
+  bool gave_up_ = false;         ///< it took too long or too much: what was found is not all
 
   std::mutex mutex_;  ///< guards all but grammar_ and trie_
 };

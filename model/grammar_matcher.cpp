@@ -9,7 +9,8 @@ namespace tandem::model {
 namespace {
 
 constexpr std::size_t kMostLiveStates = 8192;  // of the machine; each may hold 1 KiB of transitions
-constexpr std::size_t kKeptMasks = 32;         // 32 KiB each at 262,144 tokens
+constexpr std::size_t kMostLiveBytes = GrammarMachine::kMostBytes / 4;  // taken since it began
+constexpr std::size_t kKeptMasks = 32;                                  // 32 KiB each at 262,144 tokens
 
 }  // namespace
 
@@ -18,7 +19,10 @@ GrammarMatcher::GrammarMatcher(std::shared_ptr<GrammarMasks> masks, std::string_
       machine_(new_machine()),
       state_(machine_->state_at(masks_->grammar().start(), GrammarMachine::kEmptyStack)),
       known_(kKeptMasks, {GrammarMachine::kDead, TokenSet(masks_->trie().vocabulary_size())}) {
-  for (const char byte : begun) state_ = machine_->next(state_, static_cast<std::uint8_t>(byte));
+  for (const char byte : begun) {
+    state_ = machine_->next(state_, static_cast<std::uint8_t>(byte));
+    keep_in_bounds();
+  }
   if (state_ == GrammarMachine::kDead) throw GrammarError("the grammar does not begin as the answer does");
 }
 
@@ -43,13 +47,15 @@ const TokenSet* GrammarMatcher::allowed_at_once(std::uint64_t most_steps) {
 
 /// Null where it was not asked for lately.
 const TokenSet* GrammarMatcher::known_allowed() {
-  forget_if_large();
   const auto known = std::ranges::find(known_, state_, &Known::state);
   return known == known_.end() ? nullptr : &known->allowed;
 }
 
-/// The oldest, of no state and empty.
+/// The oldest, of no state and empty, for a set that is to be found.
 GrammarMatcher::Known& GrammarMatcher::oldest_emptied() {
+  const bool is_large =
+      machine_->state_count() >= kMostLiveStates || machine_->bytes() >= begun_bytes_ + kMostLiveBytes;
+  if (is_large) begin_anew();
   auto& oldest = known_[oldest_];
   oldest.state = GrammarMachine::kDead;
   oldest.allowed.clear();
@@ -74,12 +80,19 @@ bool GrammarMatcher::accept(TokenId token) {
   for (const char byte : bytes) state = machine_->next(state, static_cast<std::uint8_t>(byte));
   if (bytes.empty() || state == GrammarMachine::kDead) return false;
   state_ = state;
+  keep_in_bounds();
   return true;
 }
 
+/// Throws where the present state alone takes too much.
+void GrammarMatcher::keep_in_bounds() {
+  if (!machine_->is_too_large()) return;
+  begin_anew();
+  if (machine_->is_too_large()) throw GrammarError(GrammarMachine::too_large());
+}
+
 /// Begins the machine anew with nothing but the present state.
-void GrammarMatcher::forget_if_large() {
-  if (machine_->state_count() < kMostLiveStates) return;
+void GrammarMatcher::begin_anew() {
   auto fresh = new_machine();
   std::pmr::unordered_map<GrammarMachine::StackId, GrammarMachine::StackId> moved(&memory_);
   moved.emplace(GrammarMachine::kEmptyStack, GrammarMachine::kEmptyStack);
@@ -98,6 +111,7 @@ void GrammarMatcher::forget_if_large() {
   }
   state_ = fresh->intern(stacks);
   machine_ = std::move(fresh);
+  begun_bytes_ = machine_->bytes();
   for (auto& known : known_) known.state = GrammarMachine::kDead;
 }
 

@@ -27,7 +27,7 @@ class GrammarMatcher {
 
   /// What may come next, end tokens where the answer may end; valid until the next call of a member.  Never
   /// empty, as long as the vocabulary has a token for each byte.  Throws GrammarError where an ambiguous
-  /// grammar grows beyond all bounds, or what may come takes too long to find out.
+  /// grammar grows beyond all bounds, or what may come takes too long to find out or too much memory.
   const TokenSet& allowed();
 
   /// The same where it takes little; else null, and `allowed` finds it.  See GrammarMasks.
@@ -47,7 +47,8 @@ class GrammarMatcher {
   };
 
   [[nodiscard]] std::shared_ptr<GrammarMachine> new_machine();
-  void forget_if_large();
+  void keep_in_bounds();
+  void begin_anew();
   const TokenSet* known_allowed();
   Known& oldest_emptied();
   const TokenSet& keep(Known& made);
@@ -55,6 +56,7 @@ class GrammarMatcher {
   std::shared_ptr<GrammarMasks> masks_;
   RecycledMemory memory_{GrammarMachine::kRecycledBytes};  ///< of machines
   std::shared_ptr<GrammarMachine> machine_;                ///< begun anew now and then
+  std::size_t begun_bytes_ = 0;                            ///< that it had taken then
   GrammarMachine::StateId state_;
   bool ended_ = false;
   std::vector<Known> known_;  ///< what was allowed lately; the oldest makes room for the next

@@ -358,6 +358,22 @@ TEST(GrammarMatcher, RefusesWhatTakesTooLongToSay) {
   EXPECT_THROW(compile("root ::= " + pairs, Tokens(words(5))), GrammarError);
 }
 
+/// After each text of a and b is another state: to say which of 131,070 fit would take too much to keep.
+TEST(GrammarMatcher, RefusesWhatTakesTooMuchMemoryToSay) {
+  const auto texts = [](std::size_t most) {
+    std::vector<std::string> all = {""};
+    for (std::size_t i = 0; all[i].size() < most; ++i) {
+      for (const char c : {'a', 'b'}) all.push_back(all[i] + c);
+    }
+    all.erase(all.begin());
+    return all;
+  };
+  const std::string gbnf = R"(root ::= "a" root "1" | "b" root "2" | "x")";
+  EXPECT_NO_THROW(compile(gbnf, Tokens(texts(8))));
+  EXPECT_THAT([&] { compile(gbnf, Tokens(texts(16))); },
+              testing::ThrowsMessage<GrammarError>(testing::HasSubstr("67108864 bytes")));
+}
+
 /// Deep within each other are many places to go on at, but what may come is found in one walk.
 TEST(GrammarMatcher, SaysWhatFitsInAnyOfManyRulesAtOnce) {
   const Tokens tokens(words(5));
