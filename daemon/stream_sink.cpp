@@ -40,7 +40,7 @@ void StreamSink::on_text(const engine::TextDelta& delta) {
   for (const auto& token : delta.scores) out.scores.push_back(score(token));
   out.reasoning = delta.reasoning;
   for (const auto& call : delta.calls) {
-    auto& out_call = out.calls.emplace_back(stream_->spare_call());
+    auto& out_call = out.calls.emplace_back(stream_->spare_call(call.arguments.size()));
     out_call.name = call.name;
     out_call.arguments = call.arguments;
   }

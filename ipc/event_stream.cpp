@@ -10,6 +10,7 @@ EventStream::EventStream(std::size_t capacity, std::optional<std::uint32_t> top_
   spares_.reserve(kSpareDeltas);
   spare_scores_.reserve(kSpareDeltas);
   spare_calls_.reserve(kSpareCalls);
+  spare_long_calls_.reserve(1);
   add_spares();
 }
 
@@ -31,10 +32,10 @@ ScoredToken EventStream::scores_with_room() const {
   return scores;
 }
 
-ToolCall EventStream::call_with_room() {
+ToolCall EventStream::call_with_room(std::size_t argument_bytes) {
   ToolCall call;
   call.name.reserve(kRoomForName);
-  call.arguments.reserve(kRoomForArguments);
+  call.arguments.reserve(argument_bytes);
   return call;
 }
 
@@ -53,7 +54,9 @@ void EventStream::add_spares() {
   };
   add(spares_, kSpareDeltas, [this] { return delta_with_room(); });
   if (top_scores_) add(spare_scores_, kSpareDeltas, [this] { return scores_with_room(); });
-  if (calls_ == Calls::maybe) add(spare_calls_, kSpareCalls, &call_with_room);
+  if (calls_ == Calls::no) return;
+  add(spare_calls_, kSpareCalls, [] { return call_with_room(kRoomForShortArguments); });
+  add(spare_long_calls_, 1, [] { return call_with_room(kRoomForArguments); });
 }
 
 /// For the end and some progress too.
@@ -80,11 +83,12 @@ ScoredToken EventStream::spare_scores() {
   return scores;
 }
 
-ToolCall EventStream::spare_call() {
+ToolCall EventStream::spare_call(std::size_t argument_bytes) {
   const std::lock_guard lock(mutex_);
-  if (spare_calls_.empty()) return {};
-  auto call = std::move(spare_calls_.back());
-  spare_calls_.pop_back();
+  auto& spares = argument_bytes > kRoomForShortArguments ? spare_long_calls_ : spare_calls_;
+  if (spares.empty()) return {};
+  auto call = std::move(spares.back());
+  spares.pop_back();
   return call;
 }
 

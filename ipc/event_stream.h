@@ -91,8 +91,10 @@ class EventStream {
   static constexpr std::size_t kRoomForToken = 64;
   static constexpr std::size_t kSpareCalls = kSpareDeltas / 5;  ///< a call is at least that many tokens
   static constexpr std::size_t kRoomForName = 128;
-  static constexpr std::size_t kRoomForArguments = std::size_t{1536}
-                                                   << 10;  ///< of which the system gives what is written to
+  /// Of which the system gives what is written to: of one call that began before the last drain,
+  static constexpr std::size_t kRoomForArguments = std::size_t{6} << 20;
+  /// and of the others, of kSpareDeltas tokens together.
+  static constexpr std::size_t kRoomForShortArguments = std::size_t{256} << 10;
 
   /// Whether calls may come.
   enum class Calls { no, maybe };
@@ -118,9 +120,10 @@ class EventStream {
   /// Engine: scores of a token to put there, with room for kRoomForToken bytes of each token's text and
   /// `top_scores` alternatives that mean nothing yet.
   ScoredToken spare_scores();
-  /// Engine: a call to put there, with room for kRoomForName bytes of its name and kRoomForArguments of its
-  /// arguments: of kSpareCalls between two drains, if calls may come.
-  ToolCall spare_call();
+  /// Engine: a call to put there, with room for kRoomForName bytes of its name and `argument_bytes` of its
+  /// arguments, if calls may come: of kSpareCalls between two drains, of which one may have more than
+  /// kRoomForShortArguments, up to kRoomForArguments.
+  ToolCall spare_call(std::size_t argument_bytes);
   /// Engine: true if fewer than `capacity` events wait.  After false, on_drain's callback is certain to come.
   [[nodiscard]] bool has_room();
 
@@ -134,7 +137,7 @@ class EventStream {
   [[nodiscard]] std::vector<StreamEvent> room_for_events() const;
   [[nodiscard]] TextDelta delta_with_room() const;
   [[nodiscard]] ScoredToken scores_with_room() const;
-  [[nodiscard]] static ToolCall call_with_room();
+  [[nodiscard]] static ToolCall call_with_room(std::size_t argument_bytes);
   void add_spares();
 
   const std::size_t capacity_;
@@ -147,7 +150,8 @@ class EventStream {
   std::vector<StreamEvent> events_;
   std::vector<TextDelta> spares_;
   std::vector<ScoredToken> spare_scores_;
-  std::vector<ToolCall> spare_calls_;
+  std::vector<ToolCall> spare_calls_;       ///< short ones
+  std::vector<ToolCall> spare_long_calls_;  ///< one
   bool engine_waits_ = false;
   bool abandoned_ = false;
 };

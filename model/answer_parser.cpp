@@ -1,6 +1,9 @@
 #include "model/answer_parser.h"
 
+#include <string>
 #include <utility>
+
+#include "model/error.h"
 
 namespace tandem::model {
 namespace {
@@ -11,8 +14,7 @@ constexpr std::string_view kThoughtName = "thought\n";
 constexpr std::size_t kRoomForEvents = 4;
 constexpr std::size_t kRoomForText = 256;
 
-// As kRoomForCall.
-constexpr std::size_t kRoomForQuotes = std::size_t{16} << 10;
+constexpr std::size_t kMostQuotes = kMostCallBytes / kQuoteMark.size();  // in a call
 
 }  // namespace
 
@@ -35,8 +37,8 @@ std::string_view text_of(Marker marker) noexcept {
 AnswerParser::AnswerParser(const AnswerStart& start, std::size_t call_depth)
     : calls_(call_depth), state_(start.in_thought ? State::thought : State::content) {
   events_.reserve(kRoomForEvents);
-  pending_.reserve(kRoomForCall);
-  quotes_.reserve(kRoomForQuotes);
+  pending_.reserve(kMostCallBytes);
+  quotes_.reserve(kMostQuotes);
   spare_text_.reserve(kRoomForText);
   if (!start.call) return;
   begin_call();
@@ -54,7 +56,7 @@ void AnswerParser::text(std::string_view piece) {
     case State::thought:
       return think(piece);
     case State::call:
-      pending_ += piece;
+      return add_to_call(piece);
   }
 }
 
@@ -144,8 +146,8 @@ void AnswerParser::marker_in_call(Marker marker) {
     give_up_markup();
     return begin_call();
   }
-  if (marker == Marker::quote) quotes_.push_back(pending_.size());
-  pending_ += text_of(marker);
+  add_to_call(text_of(marker));
+  if (marker == Marker::quote) quotes_.push_back(pending_.size() - kQuoteMark.size());
 }
 
 /// Decides as soon as it can whether the channel is the thought channel.
@@ -169,6 +171,13 @@ void AnswerParser::begin_call() {
   state_ = State::call;
   pending_.clear();
   quotes_.clear();
+}
+
+void AnswerParser::add_to_call(std::string_view text) {
+  if (pending_.size() + text.size() > kMostCallBytes) {
+    throw Error("a call's text has more than " + std::to_string(kMostCallBytes) + " bytes");
+  }
+  pending_ += text;
 }
 
 void AnswerParser::end_call() {

@@ -51,7 +51,7 @@ struct AnswerStart {
 /// <|tool_call>call:NAME{...}<tool_call|> a call, everything else content.  Markup that leads nowhere (a
 /// malformed or unfinished call or one that no request could send back, a marker out of place) is content, in
 /// its own words: nothing is lost.  How the text is cut into pieces does not matter, but each piece is whole
-/// characters.
+/// characters.  A call of more than kMostCallBytes is an Error.
 class AnswerParser {
  public:
   /// `call_depth`: as read_tool_call takes it.
@@ -90,6 +90,7 @@ class AnswerParser {
   void name_thought();
   void think(std::string_view piece);
   void begin_call();
+  void add_to_call(std::string_view text);
   void end_call();
   void give_up_markup();
 

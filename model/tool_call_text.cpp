@@ -241,7 +241,8 @@ ToolCall tool_call_with_room() {
 }
 
 ToolCallReader::ToolCallReader(std::size_t max_depth) : max_depth_(max_depth) {
-  keys_.reserve(kRoomForCall / kLeastMember);
+  constexpr auto kMostKeys = kMostCallBytes / kLeastMember;
+  keys_.reserve(std::min(max_depth, kMostKeys / kMostMembers) * kMostMembers + 1);
 }
 
 bool ToolCallReader::read(std::string_view text, std::span<const std::size_t> quotes, ToolCall& call) {

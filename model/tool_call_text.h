@@ -17,11 +17,11 @@ struct ToolCall {
   bool operator==(const ToolCall&) const = default;
 };
 
-/// A call's text that there is room for before anything is allocated; of so much memory the system gives only
-/// what is written to.
-inline constexpr std::size_t kRoomForCall = std::size_t{256} << 10;
+/// The most text that a call may have: as much as 262,144 tokens of four bytes.  There is room for it from
+/// the start; of so much memory the system gives only what is written to.
+inline constexpr std::size_t kMostCallBytes = std::size_t{1} << 20;
 /// The most that its arguments can be: JSON writes a byte in six, as \u0001.
-inline constexpr std::size_t kRoomForArguments = 6 * kRoomForCall;
+inline constexpr std::size_t kRoomForArguments = 6 * kMostCallBytes;
 
 /// An empty call with memory for a name of any length and for kRoomForArguments.
 ToolCall tool_call_with_room();
@@ -45,7 +45,7 @@ std::optional<ToolCall> read_tool_call(std::string_view text, std::span<const st
                                        std::size_t max_depth = kCallDepth);
 
 /// Does the same for one call after another, in memory that it has from the start: nothing is allocated while
-/// texts are not longer than kRoomForCall.
+/// texts are not longer than kMostCallBytes.
 class ToolCallReader {
  public:
   explicit ToolCallReader(std::size_t max_depth);

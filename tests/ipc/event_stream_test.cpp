@@ -192,10 +192,11 @@ TEST(EventStream, SpareCallsHaveRoomAgainOnceItWasRead) {
   EventStream stream(8, std::nullopt, EventStream::Calls::maybe);
   for (int round = 0; round < 3; ++round) {
     for (std::size_t i = 0; i < EventStream::kSpareCalls; ++i) {
-      auto call = stream.spare_call();
+      const auto bytes = i == 1 ? EventStream::kRoomForArguments : EventStream::kRoomForShortArguments;
+      auto call = stream.spare_call(bytes);
       EXPECT_EQ(call.arguments, "");
       EXPECT_GE(call.name.capacity(), EventStream::kRoomForName);
-      EXPECT_GE(call.arguments.capacity(), EventStream::kRoomForArguments);
+      EXPECT_GE(call.arguments.capacity(), bytes);
       auto delta = stream.spare();
       delta.calls.push_back(std::move(call));
       stream.push(std::move(delta));
@@ -203,7 +204,7 @@ TEST(EventStream, SpareCallsHaveRoomAgainOnceItWasRead) {
     EXPECT_EQ(stream.drain().size(), EventStream::kSpareCalls);
   }
   EventStream without(8);
-  EXPECT_EQ(without.spare_call().arguments, "");
+  EXPECT_EQ(without.spare_call(1).arguments, "");
 }
 
 }  // namespace

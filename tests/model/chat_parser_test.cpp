@@ -125,6 +125,20 @@ TEST(AnswerParser, MayBeginInsideACall) {
   EXPECT_EQ(parse_call("call:f{", "a:1}", false), (Events{ContentDelta{"<|tool_call>call:f{a:1}"}}));
 }
 
+TEST(AnswerParser, ACallHasAsMuchTextAsThereIsRoomForAndNoMore) {
+  const std::string begun = "call:f{a:0.";
+  AnswerParser parser({false, begun});
+  parser.text(std::string(kMostCallBytes - begun.size() - 1, '1'));
+  parser.text("}");
+  EXPECT_THROW(parser.text(" "), Error);
+  EXPECT_THROW(parser.marker(Marker::quote), Error);
+  parser.marker(Marker::call_end);
+  ASSERT_EQ(parser.events().size(), 1U);
+  const auto& call = std::get<ToolCall>(parser.events().front());
+  EXPECT_EQ(call.name, "f");
+  EXPECT_EQ(call.arguments.size(), kMostCallBytes - begun.size() + std::string_view("{\"a\":0.").size());
+}
+
 TEST(AnswerParser, MalformedCallsAreContent) {
   for (const std::string text :
        {"<|tool_call>call:f{a:<tool_call|>", "<|tool_call><tool_call|>", "<|tool_call>call:f{}",

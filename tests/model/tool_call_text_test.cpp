@@ -250,15 +250,15 @@ TEST(ToolCallText, AReaderReadsOneCallAfterAnother) {
 
 TEST(ToolCallText, NoTextNeedsMoreRoomThanThereIs) {
   auto call = tool_call_with_room();
-  ToolCallReader reader(kRoomForCall);
+  ToolCallReader reader(kMostCallBytes);
   const auto* const at = call.arguments.data();
   const auto fits = [&](const std::string& text, const std::vector<std::size_t>& quotes) {
-    ASSERT_LE(text.size(), kRoomForCall);
+    ASSERT_LE(text.size(), kMostCallBytes);
     EXPECT_TRUE(reader.read(text, quotes, call));
     EXPECT_EQ(call.arguments.data(), at);
   };
   const std::string begin = "call:f{a:<|\"|>";
-  const std::string controls(kRoomForCall - begin.size() - kQuoteMark.size() - 1, '\x01');
+  const std::string controls(kMostCallBytes - begin.size() - kQuoteMark.size() - 1, '\x01');
   fits(begin + controls + std::string(kQuoteMark) + "}",
        {begin.size() - kQuoteMark.size(), begin.size() + controls.size()});
   constexpr int kDeep = 256;  // as deep as a configuration allows

@@ -3,10 +3,8 @@
 // device, and the host waits for it only where rows or results cross.  The emulation's own work is left out.
 // So is what a client's own thread does with the text.
 //
-// What allocates all the same, and is not asked for here: the text of a call each time it doubles beyond 256
-// KiB, and a text of more than 256 bytes that turns out to be no call; text for a client that is more than 64
-// tokens behind, where the config lets it be; a grammar's states where 8,192 of them take more than 32 MiB,
-// as with hundreds of places in each.
+// What allocates all the same, and is not asked for here: a text of more than 256 bytes that turns out to be
+// no call; text for a client that is more than 64 tokens behind, where the config lets it be.
 
 #include <algorithm>
 #include <map>
@@ -68,7 +66,7 @@ std::vector<EngineRequest> requests(const model::Tokenizer& tokenizer, std::size
   if (n < 4) return all;
   all[3].chat.emplace();
   all[3].chat->format = model::ChatTemplate::gemma4_r4;
-  all[3].chat->start.call = "call:f{a:" + std::string(100'000, '1');
+  all[3].chat->start.call = "call:f{a:" + std::string(1'000'000, '1');
   for (const auto marker : {model::Marker::call_begin, model::Marker::call_end}) {
     const auto token = tokenizer.find(model::text_of(marker));
     if (token) all[3].sampling.logit_bias.emplace_back(*token, -100.0F);  // who reads a whole call allocates
@@ -267,6 +265,10 @@ TEST(DecodeSteps, InWhichGrammarsBeginAnewAllocateNothing) {
   // More places within a rule than masks are kept for.
   EXPECT_EQ(allocations_of("root ::= [a-z]{10000} [a-z]{10000}", 19'000,
                            [](int i) { return static_cast<char>('a' + i % 26); }),
+            0U)
+      << Allocations::first();
+  // Three hundred places at once, other ones after each token.
+  EXPECT_EQ(allocations_of("root ::= \"(\" root \")\" | [(]{1,300} \"x\"", 5'000, [](int) { return '('; }),
             0U)
       << Allocations::first();
 }
