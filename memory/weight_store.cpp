@@ -263,18 +263,21 @@ void WeightStore::bring_into_memory(unsigned threads,
       parts.push_back({&tensor, at, std::min(kPieceBytes, tensor.size_bytes - at)});
     }
   }
+  const auto read = [&](const Part& part) {
+    thread_local std::vector<std::byte> memory(kReadBytes);  // this thread's as long as it loads
+    for (std::uint64_t at = 0; at < part.bytes; at += kReadBytes) {
+      header_.read(*part.tensor, part.at + at,
+                   std::span(memory).first(std::min(kReadBytes, part.bytes - at)));
+    }
+  };
   const auto bring = [&](std::size_t i) {
-    const auto& [tensor, first, bytes] = parts[i];
-    const auto mapped = header_.data(*tensor).subspan(first, bytes);
-    if (!is_cached(mapped)) {
-      thread_local std::vector<std::byte> memory(kReadBytes);  // this thread's as long as it loads
-      for (std::uint64_t at = 0; at < bytes; at += kReadBytes) {
-        header_.read(*tensor, first + at, std::span(memory).first(std::min(kReadBytes, bytes - at)));
-      }
-    }
-    if (!populate_for_reading(mapped)) {
-      throw Error(header_.file_of(*tensor) + ": cannot be read into memory");
-    }
+    const auto& part = parts[i];
+    const auto mapped = header_.data(*part.tensor).subspan(part.at, part.bytes);
+    if (!is_cached(mapped)) read(part);
+    if (populate_for_reading(mapped)) return;
+    read(part);  // says why, where it cannot be read
+    throw OutOfMemory("tensor " + part.tensor->name + ": no memory to have it in, as it is in the file",
+                      "plan with a smaller --ram");
   };
   in_parallel(threads, parts.size(), bring, [&](std::size_t i) { report(parts[i].bytes); });
 }
@@ -313,6 +316,7 @@ void WeightStore::load(std::span<std::byte> rows, unsigned threads, const Progre
   }
   copies_.clear();
   bring_into_memory(threads, report);
+  header_.check_unchanged();
 }
 
 std::uint64_t WeightStore::text_bytes() const {

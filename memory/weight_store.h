@@ -58,7 +58,8 @@ class WeightStore {
   /// copied, repacked or stored in another type is read past the mapping, so that no page of it is this
   /// process's; the rest is in memory afterwards, so that serving does not wait for it.  Tensors of vision
   /// and audio stay on disk: no unit reads them and no plan counts them.  Rows on their way to another type
-  /// on an accelerator wait in `rows`.  Throws Error or std::bad_alloc if that fails, and OutOfMemory.
+  /// on an accelerator wait in `rows`.  Throws Error or std::bad_alloc if that fails, also where a file was
+  /// written to meanwhile, and OutOfMemory.
   void load(std::span<std::byte> rows, unsigned threads, const Progress& progress);
 
   /// What `load` reads.

@@ -270,6 +270,12 @@ void Header::read(const TensorInfo& tensor, std::uint64_t at, std::span<std::byt
   std::ranges::copy(data(tensor).subspan(at, to.size()), to.begin());
 }
 
+void Header::check_unchanged() const {
+  for (const auto& part : parts) {
+    if (part.file != nullptr) part.file->check_unchanged();
+  }
+}
+
 Header read_header(const std::filesystem::path& path) {
   auto header = open_file(path);
   const auto split = split_info(header);

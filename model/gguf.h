@@ -85,6 +85,9 @@ struct Header {
   /// the mapped file.  Throws Error if the file cannot be read or was cut off meanwhile.  Any thread may
   /// read.
   void read(const TensorInfo& tensor, std::uint64_t at, std::span<std::byte> to) const;
+
+  /// Throws Error where one of the files was written to since its header was read.
+  void check_unchanged() const;
 };
 
 /// Reads the header of `path` and, for part 1 of a split model, of the parts beside it.  Checks every limit

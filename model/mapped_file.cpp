@@ -34,6 +34,7 @@ MappedFile::MappedFile(const std::filesystem::path& path)
   struct stat status {};
   if (::fstat(file_.number(), &status) != 0) throw_errno(path, "cannot stat");
   if (!S_ISREG(status.st_mode)) throw UnreadableFile(path.string() + ": not a regular file");
+  written_ = status.st_mtim;
   const auto size_bytes = static_cast<std::size_t>(status.st_size);
   if (size_bytes == 0) return;  // an empty mapping is not allowed, an empty span is
   void* address = ::mmap(nullptr, size_bytes, PROT_READ, MAP_SHARED, file_.number(), 0);
@@ -42,17 +43,31 @@ MappedFile::MappedFile(const std::filesystem::path& path)
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), file_(std::move(other.file_)), bytes_(std::exchange(other.bytes_, {})) {}
+    : path_(std::move(other.path_)),
+      file_(std::move(other.file_)),
+      written_(other.written_),
+      bytes_(std::exchange(other.bytes_, {})) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(file_, other.file_);
+  std::swap(written_, other.written_);
   std::swap(bytes_, other.bytes_);
   return *this;
 }
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+void MappedFile::check_unchanged() const {
+  struct stat status {};
+  if (::fstat(file_.number(), &status) != 0) throw_errno(path_, "cannot stat");
+  const auto& written = status.st_mtim;
+  const bool same_time = written.tv_sec == written_.tv_sec && written.tv_nsec == written_.tv_nsec;
+  if (same_time && static_cast<std::size_t>(status.st_size) == bytes_.size()) return;
+  throw Error(path_.string() + ": was written to while it was read",
+              "put a new file in its place with mv, never write into it");
 }
 
 void MappedFile::read(std::uint64_t offset_bytes, std::span<std::byte> to) const {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 #include <filesystem>
 #include <span>
 #include <utility>
@@ -26,6 +27,9 @@ class MappedFile {
   /// Error with the path and the reason if it cannot be read, or ends earlier.  Any thread may read.
   void read(std::uint64_t offset_bytes, std::span<std::byte> to) const;
 
+  /// Throws Error where the file has been written to since it was opened, or its length is another.
+  void check_unchanged() const;
+
  private:
   class Descriptor {
    public:
@@ -46,6 +50,7 @@ class MappedFile {
 
   std::filesystem::path path_;
   Descriptor file_;
+  std::timespec written_{};  ///< last, when it was opened
   std::span<const std::byte> bytes_;
 };
 

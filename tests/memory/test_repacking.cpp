@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "backends/cpu/dequantise.h"
@@ -290,10 +292,36 @@ TEST(Repacking, MemoryHoldsTheWeightsOnceAllTheTime) {
 
 TEST(Repacking, AFileThatIsCutOffMeanwhileIsAnErrorThatSaysSo) {
   const test_support::TempDir directory;
-  const Repackable subject(write_large_model(directory));
-  auto bound = subject.bind(small_workload());
-  std::filesystem::resize_file(subject.path, kLargeBytes / 2);
-  EXPECT_THROW(bound.load({}, kThreads), Error);
+  for (const auto weights : {planner::CpuWeights::repacked, planner::CpuWeights::mapped}) {
+    const Repackable subject(write_large_model(directory));
+    auto bound = subject.bind(small_workload(weights));
+    std::filesystem::resize_file(subject.path, kLargeBytes / 2);
+    EXPECT_THAT(
+        [&] { bound.load({}, kThreads); },
+        testing::ThrowsMessage<Error>(testing::HasSubstr(subject.path.string() + ": ends before byte ")));
+  }
+}
+
+/// Weights of two models in one, and nothing to tell by.
+TEST(Repacking, AFileThatIsWrittenToMeanwhileIsAnErrorThatSaysSo) {
+  const test_support::TempDir directory;
+  for (const auto weights : {planner::CpuWeights::repacked, planner::CpuWeights::mapped}) {
+    const auto path = write_large_model(directory);
+    std::filesystem::last_write_time(path,
+                                     std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+    const Repackable subject(path);
+    EXPECT_NO_THROW(subject.bind(small_workload(weights)).load({}, kThreads));
+    auto bound = subject.bind(small_workload(weights));
+    bool written = false;
+    const auto write_halfway = [&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
+      if (done_bytes < total_bytes / 2 || std::exchange(written, true)) return;
+      std::ofstream(path, std::ios::binary | std::ios::in | std::ios::out).seekp(kLargeBytes / 2).put('x');
+    };
+    EXPECT_THAT([&] { bound.load(write_halfway, kThreads); },
+                testing::ThrowsMessage<Error>(
+                    testing::HasSubstr(path.string() + ": was written to while it was read")));
+    EXPECT_TRUE(written);
+  }
 }
 
 TEST(Repacking, LoadingEndsWhenProgressThrows) {

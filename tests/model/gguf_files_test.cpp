@@ -249,6 +249,31 @@ TEST(MappedFile, WhatCannotBeReadIsAnErrorThatSaysWhereAndWhy) {
             path.string() + ": cannot read from byte 9223372036854775808: Invalid argument");
 }
 
+/// As of a disk that fails: nothing is at this process's first address.
+TEST(MappedFile, AnErrorOfStorageIsSaid) {
+  const MappedFile file("/proc/self/mem");
+  std::array<std::byte, 8> read{};
+  EXPECT_THAT([&] { file.read(0, read); },
+              testing::ThrowsMessage<Error>("/proc/self/mem: cannot read from byte 0: Input/output error"));
+}
+
+TEST(MappedFile, SaysThatItWasWrittenToSinceItWasOpened) {
+  const TempDir dir;
+  const auto open = [&] {
+    const auto path = dir.write("f", "abc");
+    std::filesystem::last_write_time(path,
+                                     std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+    return MappedFile(path);
+  };
+  const auto file = open();
+  EXPECT_NO_THROW(file.check_unchanged());
+  static_cast<void>(dir.write("f", "abd"));
+  EXPECT_THROW(file.check_unchanged(), Error);
+  const auto renamed = open();
+  std::filesystem::rename(dir.path() / "f", dir.path() / "g");
+  EXPECT_NO_THROW(renamed.check_unchanged()) << "it is the same file";
+}
+
 TEST_F(SplitModel, WhatIsReadOfATensorIsWhatIsMapped) {
   const auto header = read_header(write());
   for (const auto& tensor : header.tensors) {
