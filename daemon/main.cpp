@@ -12,6 +12,7 @@
 #include <optional>
 #include <pthread.h>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <spdlog/spdlog.h>
@@ -325,6 +326,10 @@ int run(const Options& options) {
     return fail(kBadModel, error.what(), error.hint());
   } catch (const Error& error) {
     return fail(kFailed, error.what(), error.hint());
+  } catch (const std::system_error& error) {
+    const bool is_short = error.code() == std::errc::resource_unavailable_try_again;
+    return fail(kFailed, error.what(),
+                is_short ? "the system gives no more threads: see ulimit -u, TasksMax" : "");
   } catch (const std::exception& error) {
     return fail(kFailed, error.what());
   }

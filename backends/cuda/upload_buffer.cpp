@@ -1,6 +1,7 @@
 #include "backends/cuda/upload_buffer.h"
 
 #include <algorithm>
+#include <system_error>
 
 namespace tandem::cuda {
 namespace {
@@ -20,7 +21,12 @@ UploadBuffer::UploadBuffer(std::byte* pinned, std::uint64_t bytes)
   halves_[0].pinned = pinned;
   halves_[1].pinned = pinned + half_bytes_;
   const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1u, kMostThreads);
-  for (unsigned part = 1; part < threads; ++part) threads_.emplace_back([this, part] { work(part); });
+  threads_.reserve(kMostThreads);
+  try {
+    for (unsigned part = 1; part < threads; ++part) threads_.emplace_back([this, part] { work(part); });
+  } catch (const std::system_error&) {
+    return;  // the system has no more threads: those that there are do it
+  }
 }
 
 UploadBuffer::~UploadBuffer() {

@@ -13,7 +13,12 @@ Pipeline::Pipeline(const std::vector<DeviceLane*>& lanes) {
     }
     worker_of_.push_back(worker->get());
   }
-  for (auto& worker : workers_) worker->thread = std::thread([this, &worker] { work(*worker); });
+  try {
+    for (auto& worker : workers_) worker->thread = std::thread([this, &worker] { work(*worker); });
+  } catch (...) {  // the system has no more threads
+    stop();
+    throw;
+  }
 }
 
 Pipeline::~Pipeline() {
@@ -24,12 +29,18 @@ Pipeline::~Pipeline() {
       continue;  // nobody asks any more
     }
   }
+  stop();
+}
+
+void Pipeline::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     changed_.notify_all();
   }
-  for (auto& worker : workers_) worker->thread.join();
+  for (auto& worker : workers_) {
+    if (worker->thread.joinable()) worker->thread.join();
+  }
 }
 
 void Pipeline::begin(const Rows& rows, Route route) {

@@ -67,6 +67,7 @@ class Pipeline {
   /// The one place for logits is free, or a micro-batch on its way has it, or one that came back.
   enum class Logits { free, on_the_way, back };
 
+  void stop();
   void work(Worker& worker);
   [[nodiscard]] std::size_t next_of(const Worker& worker) const;
   [[nodiscard]] bool may_run(const Flight& flight) const;
