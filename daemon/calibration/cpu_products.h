@@ -16,7 +16,8 @@ std::vector<model::TensorType> cpu_types();
 
 /// Rates of the products of an FFN half of `shape` in one element type: read rates from steps that go through
 /// all of `block`, throughput from one of many rows; the time of inputs and outputs by `elems` taken off.
-/// Block types are repacked.  Nothing where no half of this type fits into the block.
+/// Matrices are repacked where their shape allows it.  Nothing where no half of this type fits into the
+/// block.
 std::optional<planner::TypeRates> product_rates(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels,
                                                 const WeightBlock& block, const FfnShape& shape,
                                                 model::TensorType type, const planner::ElementRates& elems);
