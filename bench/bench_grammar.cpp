@@ -43,6 +43,10 @@ root ::= "{\"name\": " string ", \"age\": " [0-9]{1,3} ", \"tags\": [" (string (
 string ::= "\"" [^"\\\x00-\x1F]* "\""
 )";
 
+constexpr const char* kNote = R"(
+root ::= "{\"note\": \"" ([^"\\\x00-\x1F] | "\\" ["\\/bfnrt]){0,1000} "\"}"
+)";
+
 constexpr const char* kProse = R"(
 root ::= (line "\n")+
 line ::= "- " word (" " word)* [.!?]
@@ -164,6 +168,7 @@ void run_all(const TokenTrie& trie) {
   std::printf("%u tokens, %zu nodes in the trie\n", trie.vocabulary_size(), trie.nodes().size());
   run("any JSON object", kAnyJson, trie);
   run("record of four fields", kRecord, trie);
+  run("string of at most 1000 characters", kNote, trie);
   run("list of sentences", kProse, trie);
 }
 

@@ -21,7 +21,7 @@ using E = Expression;
 
 constexpr int kDeepestSchema = 64;
 constexpr std::size_t kMostProperties = 500;
-constexpr std::uint32_t kMostCharacters = 64;
+constexpr std::uint32_t kMostCharacters = 1000;
 constexpr std::uint32_t kMostItems = 1000;
 
 constexpr std::array<std::string_view, 13> kAnnotations = {

@@ -17,12 +17,12 @@ std::vector<GrammarRule> json_object_grammar();
 /// lists any, no others but required ones.
 ///
 /// Understood: type (also a list), enum, const, properties, required, additionalProperties, items, minItems,
-/// maxItems, minLength, maxLength (both up to 64), minimum, maximum, exclusiveMinimum, exclusiveMaximum (of
-/// numbers that are not integers: whole ones), anyOf, oneOf (where alternatives exclude each other by type or
-/// by a constant property), allOf of one schema, $ref within the schema, also recursive.  Without effect:
-/// title, description, default, examples, deprecated, readOnly, writeOnly, discriminator, $schema, $id,
-/// $comment, $defs, definitions. Throws GrammarError, which names the place and the keyword, for everything
-/// else, and for schemas that allow nothing.
+/// maxItems, minLength, maxLength (all four up to 1000), minimum, maximum, exclusiveMinimum, exclusiveMaximum
+/// (of numbers that are not integers: whole ones), anyOf, oneOf (where alternatives exclude each other by
+/// type or by a constant property), allOf of one schema, $ref within the schema, also recursive.  Without
+/// effect: title, description, default, examples, deprecated, readOnly, writeOnly, discriminator, $schema,
+/// $id, $comment, $defs, definitions. Throws GrammarError, which names the place and the keyword, for
+/// everything else, and for schemas that allow nothing.
 std::vector<GrammarRule> json_schema_grammar(const OrderedJson& schema);
 
 /// The same in another notation.

@@ -108,6 +108,23 @@ const std::vector<std::string>& schemas() {
   return kSchemas;
 }
 
+TEST(JsonSchemaGrammar, CountsCharactersOfLongStrings) {
+  const auto up_to = compile(R"({"type":"object","properties":{"note":{"type":"string","maxLength":255}},
+                                "required":["note"]})");
+  const auto exactly = compile(R"({"type":"string","minLength":1000,"maxLength":1000})");
+  const auto characters = [](std::size_t n) {
+    std::string text;
+    for (std::size_t i = 0; i < n; ++i) text += i % 3 == 0 ? "\xe2\x82\xac" : "a";
+    return text;
+  };
+  for (const std::size_t n : {0U, 1U, 254U, 255U, 256U, 300U}) {
+    EXPECT_EQ(makes(up_to, R"({"note":")" + characters(n) + "\"}"), n <= 255) << n;
+  }
+  for (const std::size_t n : {0U, 999U, 1000U, 1001U}) {
+    EXPECT_EQ(makes(exactly, '"' + characters(n) + '"'), n == 1000) << n;
+  }
+}
+
 TEST(JsonSchemaGrammar, WhatIsMadeIsValid) {
   std::mt19937 random(11);
   int made = 0;
@@ -239,7 +256,7 @@ TEST(JsonSchemaGrammar, RefusesByName) {
   }
   EXPECT_THAT(refusal_of(R"({"type":"number","minimum":0.5})"), HasSubstr("whole numbers"));
   EXPECT_THAT(refusal_of(R"({"type":"number","maximum":"1"})"), HasSubstr("\"maximum\" is not a number"));
-  EXPECT_THAT(refusal_of(R"({"type":"string","maxLength":65})"), HasSubstr("limits are 0 and 64"));
+  EXPECT_THAT(refusal_of(R"({"type":"string","maxLength":1001})"), HasSubstr("limits are 0 and 1000"));
   EXPECT_THAT(refusal_of(R"({"type":"string","maxLength":-1})"), HasSubstr("limits"));
   EXPECT_THAT(refusal_of(R"({"type":"array","items":{"$ref":"http://x"}})"),
               HasSubstr("does not lie within"));
