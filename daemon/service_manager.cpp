@@ -10,6 +10,8 @@
 
 namespace tandem::daemon {
 
+// The protocol that sd_notify(3) describes, and not its library: tandemd is bundled with what it is linked
+// to, statically (bench/gpu), and Debian has libsystemd as a shared library only.
 void tell_service_manager(std::string_view state) noexcept {
   const char* const name = std::getenv("NOTIFY_SOCKET");
   sockaddr_un address{};
