@@ -12,6 +12,10 @@ without run-time repacking (-rtr), llama.cpp with the repacking that is its defa
 A sample during which other processes had more than --most-others of a core (busy time of /proc/stat, less that of the
 engine) is kept, and left out of the tables: threads that wait for each other in turns lose much more than that.
 
+The memory is read plainly by as many threads right before and after each engine generates, which is a process of its own
+for each context. Where the two agree within STEADY, the sample also counts in a row of tokens a second for each GB/s that
+the memory gave: what is left of a ratio where the host gave one engine half of what it gave the other.
+
 Every sample is appended to FILE (JSON lines), and the tables are made of all that are in it: a long measurement may be
 made in pieces, and a table printed again with --rounds 0. A peer that fails is a row with its last words.
 """
@@ -31,6 +35,7 @@ from pathlib import Path
 DEFAULT_PROMPTS = "128,512,2048"
 DEFAULT_CONTEXTS = "0,4096,16384"
 FIRST_TOKEN_PROMPT_TOK = 512
+STEADY = 0.15  # of the larger of two readings of the memory's speed
 
 
 class EngineFailed(Exception):
@@ -84,7 +89,7 @@ class Tandem:
         self.program = program
 
     def speeds(self, model, threads, prompts, contexts, generate):
-        """(quantity, value) of one sample; quantities are ("prompt" or "decode", tokens)."""
+        """(quantity, value) of one sample of prompts or of contexts; quantities are ("prompt" or "decode", tokens)."""
         if prompts:
             for result in self._bench(model, threads, prompts, 2)["results"]:
                 yield ("prompt", result["prompt_tok"]), result["prompt_tok_per_s"]["median"]
@@ -139,18 +144,9 @@ class LlamaBench:
 
 class LlamaCpp(LlamaBench):
     def _tests(self, prompts, contexts, generate):
-        # Depth and prompt are a grid: prompts only at depth 0.
-        if prompts and contexts:
-            raise ValueError("one kind at a time")
         if prompts:
             return ["-p", ",".join(map(str, prompts)), "-n", "0"]
         return ["-p", "0", "-n", str(generate), "-d", ",".join(map(str, contexts))]
-
-    def speeds(self, model, threads, prompts, contexts, generate):
-        if prompts:
-            yield from super().speeds(model, threads, prompts, [], generate)
-        if contexts:
-            yield from super().speeds(model, threads, [], contexts, generate)
 
     @staticmethod
     def _depth(test):
@@ -209,12 +205,28 @@ class OtherWork:
         return max(0.0, busy - ours) / passed
 
 
+def generation(engine, model, threads, options):
+    """(quantity, value) of decoding, and of the memory's speed on both sides of it."""
+    for context in options.contexts:
+        yield ("memory before", context), memory_gb_per_s(options.tandem, threads)
+        yield from engine.speeds(model, threads, [], [context], options.generate)
+        yield ("memory after", context), memory_gb_per_s(options.tandem, threads)
+
+
+def memory_gb_per_s(tandem, threads):
+    command = [Path(tandem).with_name("tandemd"), "--calibrate", "--memory", "--threads", str(threads)]
+    return json.loads(Watched(command).output)["gb_per_s"]
+
+
 def sample(engine, model, threads, options):
     others = OtherWork()
     record = {"model": Path(model).stem, "threads": threads, "engine": engine.name, "values": []}
     try:
-        if options.prompts or options.contexts:
-            values = engine.speeds(model, threads, options.prompts, options.contexts, options.generate)
+        if options.prompts:
+            values = engine.speeds(model, threads, options.prompts, [], options.generate)
+            record["values"] += [[*quantity, value] for quantity, value in values]
+        if options.contexts:
+            values = generation(engine, model, threads, options)
             record["values"] += [[*quantity, value] for quantity, value in values]
         if options.load:
             record["values"] += [[*quantity, value] for quantity, value in engine.load(model, threads)]
@@ -273,13 +285,28 @@ def number(value):
 FEWER_IS_BETTER = ("load s", "resident GB", "first token ms")
 
 
+def shown(values):
+    return [value for value in values if not value[0].startswith("memory ")]
+
+
+def at_equal_memory(values):
+    """Decoding by what the memory gave around it, where that was steady."""
+    of = {(kind, tok): value for kind, tok, value in values}
+    for (kind, tok), tok_per_s in of.items():
+        if kind != "decode" or ("memory before", tok) not in of:
+            continue
+        before, after = of["memory before", tok], of["memory after", tok]
+        if abs(before - after) <= STEADY * max(before, after):
+            yield "decode per GB/s of memory", tok, tok_per_s / ((before + after) / 2)
+
+
 def print_tables(path, most_others):
     table = defaultdict(Samples)
     failures = {}
     records = [json.loads(line) for line in Path(path).read_text().splitlines()]
     quiet = [record for record in records if record["other_cores"] <= most_others]
     for record in quiet:
-        for kind, tok, value in record["values"]:
+        for kind, tok, value in [*shown(record["values"]), *at_equal_memory(record["values"])]:
             key = (record["model"], record["threads"], kind, tok)
             table[key].by_engine[record["engine"]][record["round"]] = value
         if "error" in record:
@@ -302,8 +329,8 @@ def print_row(key, samples):
     choose = max if more else min
     better = choose(there, key=lambda name: statistics.median(samples.by_engine[name].values()), default=None)
     ratio = samples.ratio(ours, better) if ours and better else "-"
-    at = {"prompt": f" of {tok} tok", "decode": f" at context {tok}", "decode GB/s": f" at context {tok}",
-          "share of memory": f" at context {tok}", "first token ms": f", {tok} tok"}.get(kind, "")
+    at = {"prompt": f" of {tok} tok", "first token ms": f", {tok} tok", "load s": "", "resident GB": ""}.get(
+        kind, f" at context {tok}")
     unit = ", tok/s" if kind in ("prompt", "decode") else ""
     print(f"| {model} | {threads} | {kind}{at}{unit} | " + " | ".join(map(samples.cell, (ours, *peers))) + f" | {ratio} |")
 
