@@ -34,9 +34,11 @@ void add_setting(CLI::App& app, PlanOptions& options) {
   app.add_option("--micro-batch", options.micro_batch, "rows of a step [512]")->type_name("ROWS");
   app.add_option("--kv-type", options.kv_type, "element type of KV [f16]")
       ->type_name(manual::choice_of(planner::kKvTypeNames));
-  app.add_option("--optimise", options.optimise,
-                 "what placement is for: decode (a token of one sequence), prefill (a prompt), throughput "
-                 "(a token of all sequences) or context (a token with the whole context in use) [decode]")
+  app.add_option(
+         "--optimise", options.optimise,
+         "what placement is for: decode (a token of one sequence), prefill (a prompt), request (a token "
+         "of an answer and eight of its prompt), throughput (a token of all sequences) or context (a "
+         "token with the whole context in use) [decode]")
       ->type_name(manual::choice_of(planner::kOptimiseNames));
   app.add_option("--head-type", options.head_type,
                  "what an F32, F16 or BF16 head is stored as when it is loaded [keep]")
@@ -88,7 +90,7 @@ planner::KvType parse_kv_type(const std::string& text) {
 planner::Optimise parse_optimise(const std::string& text) {
   const auto optimise = planner::value_of(planner::kOptimiseNames, text);
   if (!optimise) {
-    throw BadQuestion("--optimise \"" + text + "\" must be decode, prefill, throughput or context");
+    throw BadQuestion("--optimise \"" + text + "\" must be decode, prefill, request, throughput or context");
   }
   return *optimise;
 }

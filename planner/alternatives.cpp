@@ -6,6 +6,7 @@
 
 #include "planner/head_type.h"
 #include "planner/names.h"
+#include "planner/optimum.h"
 #include "planner/plan_consistency.h"
 #include "planner/repacking.h"
 #include "planner/rules.h"
@@ -104,9 +105,9 @@ std::optional<std::string> other_objective_line(const Considered& considered, Op
   };
   Speed gain{other.decode_tok_per_s, plan.predicted.decode_tok_per_s, "decode"};
   Speed loss{other.prefill_tok_per_s, plan.predicted.prefill_tok_per_s, "prompt"};
-  if (optimise == Optimise::prefill) std::swap(gain, loss);
+  if (loss.after * gain.before > gain.after * loss.before) std::swap(gain, loss);
   if (optimise == Optimise::throughput) {
-    loss = gain;
+    loss = {other.decode_tok_per_s, plan.predicted.decode_tok_per_s, "decode"};
     gain = {other.throughput_tok_per_s, plan.predicted.throughput_tok_per_s, "of all sequences"};
   }
   if (gain.after < 1.01 * gain.before) return std::nullopt;
@@ -124,6 +125,8 @@ std::string objective_text(const Workload& workload, Picoseconds time) {
       return ms + " ms a token";
     case Optimise::prefill:
       return ms + " ms a prompt's chunk";
+    case Optimise::request:
+      return ms + " ms a token of an answer and " + std::to_string(kPromptTokPerAnswerTok) + " of its prompt";
     case Optimise::throughput:
       return ms + " ms a token of every sequence";
     case Optimise::context:
@@ -178,7 +181,7 @@ std::vector<std::string> what_if_lines(const Considered& considered) {
     if (change < -0.01) lines.push_back(variant.change + " it would be faster: " + text);
   }
   if (!plan.fits || !considered.devices.gpu) return lines;
-  for (const auto optimise : {Optimise::decode, Optimise::prefill, Optimise::throughput}) {
+  for (const auto optimise : {Optimise::decode, Optimise::prefill, Optimise::request, Optimise::throughput}) {
     const bool is_decode = optimise == Optimise::throughput && plan.workload.sequences == 1;
     if (optimise == plan.workload.optimise || is_decode) continue;
     auto line = other_objective_line(considered, optimise);

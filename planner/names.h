@@ -39,7 +39,8 @@ inline constexpr std::array kUnitKindNames{Name<UnitKind>{UnitKind::attention, "
                                            Name<UnitKind>{UnitKind::head, "head"}};
 inline constexpr std::array kOptimiseNames{
     Name<Optimise>{Optimise::decode, "decode"}, Name<Optimise>{Optimise::prefill, "prefill"},
-    Name<Optimise>{Optimise::throughput, "throughput"}, Name<Optimise>{Optimise::context, "context"}};
+    Name<Optimise>{Optimise::request, "request"}, Name<Optimise>{Optimise::throughput, "throughput"},
+    Name<Optimise>{Optimise::context, "context"}};
 inline constexpr std::array kHeadTypeNames{Name<HeadType>{HeadType::keep, "keep"},
                                            Name<HeadType>{HeadType::q8_0, "q8_0"},
                                            Name<HeadType>{HeadType::q6_k, "q6_k"}};

@@ -24,16 +24,27 @@ namespace {
 struct Mode {
   StepShape step;
   Timing timing = Timing::serial;
-  bool prefill = false;  ///< and a part of a decode_step
 };
+
+/// A part of a decode_step and one of a prompt's chunk, whose time together is to be short.
+struct Blend {
+  Picoseconds decode_parts = 1;
+  Picoseconds chunk_parts = 1;
+};
+
+std::optional<Blend> blend_of(const Workload& workload) {
+  if (workload.optimise == Optimise::prefill) return Blend{kPrefillDecodeParts, 1};
+  if (workload.optimise != Optimise::request) return std::nullopt;
+  return Blend{1, std::max<Picoseconds>(1, prefill_step(workload).rows / kPromptTokPerAnswerTok)};
+}
 
 /// The objective is the least of these.
 std::vector<Mode> modes_of(const Workload& workload) {
   switch (workload.optimise) {
     case Optimise::decode:
+    case Optimise::prefill:  // blended
+    case Optimise::request:
       return {{decode_step(workload)}};
-    case Optimise::prefill:
-      return {{prefill_step(workload), Timing::serial, true}};
     case Optimise::context:
       return {{{1, workload.max_seq_len, 1}}};
     case Optimise::throughput:
@@ -89,16 +100,22 @@ class Search {
 
   /// By the side of the head.
   [[nodiscard]] std::array<StepCosts, 2> costs_of(const Mode& mode) const {
-    const auto plain = step_costs(model_, workload_, machine_, space_.gpu, mode.step);
-    std::array both{plain, plain};
-    if (!mode.prefill) return both;
-    const auto decode = step_costs(model_, workload_, machine_, space_.gpu, decode_step(workload_));
+    const auto blend = blend_of(workload_);
+    const auto of_step =
+        step_costs(model_, workload_, machine_, space_.gpu, mode.step, blend ? blend->decode_parts : 1);
+    if (!blend) return {of_step, of_step};
+    std::array<StepCosts, 2> both;
     for (const auto head : {kOnCpu, kOnGpu}) {
-      if (streams_prefill_step(workload_))
-        both[head] = streamed_costs(model_, workload_, machine_, space_.gpu, head);
-      both[head].add_part(decode, kPrefillDecodeParts);
+      both[head] = chunk_costs(head, blend->chunk_parts);
+      both[head].add(of_step);
     }
     return both;
+  }
+
+  [[nodiscard]] StepCosts chunk_costs(std::size_t head, Picoseconds parts) const {
+    if (streams_prefill_step(workload_))
+      return streamed_costs(model_, workload_, machine_, space_.gpu, head, parts);
+    return step_costs(model_, workload_, machine_, space_.gpu, prefill_step(workload_), parts);
   }
 
   void take(const CaseCosts& costs, const std::vector<std::uint8_t>& sides, Picoseconds time_ps) {
@@ -317,10 +334,10 @@ class Search {
 
 Picoseconds objective_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
                          const Placement& placement) {
-  if (workload.optimise == Optimise::prefill) {
+  if (const auto blend = blend_of(workload)) {
     const auto part =
-        step_time(model, workload.kv_type, machine, placement, decode_step(workload), kPrefillDecodeParts);
-    return prefill_ps(model, workload, machine, placement) + part.serial_ps();
+        step_time(model, workload.kv_type, machine, placement, decode_step(workload), blend->decode_parts);
+    return prefill_ps(model, workload, machine, placement, blend->chunk_parts) + part.serial_ps();
   }
   Picoseconds least = std::numeric_limits<Picoseconds>::max();
   for (const auto& mode : modes_of(workload)) {

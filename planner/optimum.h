@@ -15,6 +15,7 @@ namespace tandem::planner {
 ///  - decode: decode_step, serial;
 ///  - prefill: prefill_ps, streamed FFN halves computed on the GPU, and a millionth of a decode_step: where
 ///    streaming makes placements alike, the one that decodes faster;
+///  - request: decode_step, and as much of prefill_ps as kPromptTokPerAnswerTok tokens of a prompt take;
 ///  - throughput: all_sequences_ps;
 ///  - context: as decode, with max_seq_len tokens in the cache.
 Picoseconds objective_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
@@ -22,6 +23,9 @@ Picoseconds objective_ps(const ModelInput& model, const Workload& workload, cons
 
 /// Parts of a decode_step of which prefill counts one.
 inline constexpr Picoseconds kPrefillDecodeParts = 1'000'000;
+
+/// Tokens of a prompt that stand beside one of the answer where requests are what is to be short.
+inline constexpr std::uint64_t kPromptTokPerAnswerTok = 8;
 
 /// A placement and its objective_ps.
 struct Choice {

@@ -43,6 +43,7 @@ enum class KvLayout { separate, vector, vector_rotated };
 enum class Optimise {
   decode,      ///< the next token of one sequence, at the expected context
   prefill,     ///< a chunk halfway through a prompt of the expected context
+  request,     ///< a token of an answer and its share of the prompt
   throughput,  ///< a token of all sequences, at the expected context
   context      ///< the next token of one sequence, with the whole context in use
 };

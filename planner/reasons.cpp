@@ -7,6 +7,7 @@
 #include "planner/alternatives.h"
 #include "planner/footprint.h"
 #include "planner/gpu_rules.h"
+#include "planner/optimum.h"
 #include "planner/plan_consistency.h"
 #include "planner/printable.h"
 #include "planner/repacking.h"
@@ -52,6 +53,9 @@ std::string purpose_text(const Workload& workload) {
     case Optimise::prefill:
       return "prefill: a chunk of a prompt halfway to " + tokens_text(workload.expected_context) +
              "; a token counts where chunks take the same time";
+    case Optimise::request:
+      return "requests: a token of an answer" + at + " and " + std::to_string(kPromptTokPerAnswerTok) +
+             " of its prompt" + (workload.sequences == 1 ? "" : "; other sequences do not count");
     case Optimise::throughput:
       return "throughput: a token of all sequences" + at + "; prompts do not count";
     case Optimise::context:

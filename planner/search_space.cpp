@@ -260,20 +260,20 @@ Placement placement_of(const SearchSpace& space, std::size_t head, const std::ve
   return placement;
 }
 
-void StepCosts::add_part(const StepCosts& other, Picoseconds parts) {
+void StepCosts::add(const StepCosts& other) {
   for (const auto side : {kOnCpu, kOnGpu}) {
-    for (std::size_t i = 0; i < unit_ps.size(); ++i) unit_ps[i][side] += other.unit_ps[i][side] / parts;
-    head_ps[side] += other.head_ps[side] / parts;
-    stage_ps[side] += other.stage_ps[side] / parts;
+    for (std::size_t i = 0; i < unit_ps.size(); ++i) unit_ps[i][side] += other.unit_ps[i][side];
+    head_ps[side] += other.head_ps[side];
+    stage_ps[side] += other.stage_ps[side];
   }
-  crossing_ps += other.crossing_ps / parts;
+  crossing_ps += other.crossing_ps;
 }
 
 StepCosts step_costs(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
-                     Device gpu, StepShape step) {
+                     Device gpu, StepShape step, Picoseconds parts) {
   const auto both = [&](UnitRef unit) {
-    return std::array{unit_ps(model, workload.kv_type, machine, Device::cpu, unit, step),
-                      unit_ps(model, workload.kv_type, machine, gpu, unit, step)};
+    return std::array{unit_ps(model, workload.kv_type, machine, Device::cpu, unit, step) / parts,
+                      unit_ps(model, workload.kv_type, machine, gpu, unit, step) / parts};
   };
   StepCosts costs;
   for (const auto unit : all_units(model.layers.size())) {
@@ -283,22 +283,22 @@ StepCosts step_costs(const ModelInput& model, const Workload& workload, const Ma
       costs.unit_ps.push_back(both(unit));
     }
   }
-  costs.stage_ps = {stage_ps(machine, Device::cpu), stage_ps(machine, gpu)};
-  costs.crossing_ps = crossing_ps(model, machine, step);
+  costs.stage_ps = {stage_ps(machine, Device::cpu) / parts, stage_ps(machine, gpu) / parts};
+  costs.crossing_ps = crossing_ps(model, machine, step) / parts;
   return costs;
 }
 
 StepCosts streamed_costs(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
-                         Device gpu, std::size_t head) {
+                         Device gpu, std::size_t head, Picoseconds parts) {
   const auto step = prefill_step(workload);
-  auto costs = step_costs(model, workload, machine, gpu, step);
+  auto costs = step_costs(model, workload, machine, gpu, step, parts);
   const auto cpu_entry = costs.crossing_ps + costs.stage_ps[kOnCpu];
   const auto gpu_entry = costs.crossing_ps + costs.stage_ps[kOnGpu];
   for (std::uint32_t i = 0; i < model.layers.size(); ++i) {
     auto& attention_ps = costs.unit_ps[2 * std::size_t{i}];
     auto& ffn_ps = costs.unit_ps[2 * std::size_t{i} + 1];
     if (i > 0) attention_ps[kOnCpu] += cpu_entry + gpu_entry;
-    ffn_ps[kOnCpu] = streamed_ps(model, workload.kv_type, machine, gpu, i, step);
+    ffn_ps[kOnCpu] = streamed_ps(model, workload.kv_type, machine, gpu, i, step) / parts;
   }
   const bool begins_on_gpu = model.embedding.bytes == 0 && head == kOnGpu;
   auto& first_ps = costs.unit_ps.front();

@@ -74,17 +74,18 @@ struct StepCosts {
   StepTime always;         ///< beside all that, wherever units are
   bool needs_gpu = false;  ///< hold only where some unit is on the GPU
 
-  /// Adds one of `parts` of every time of `other`, rounded down.
-  void add_part(const StepCosts& other, Picoseconds parts);
+  /// Adds every time of `other`.
+  void add(const StepCosts& other);
 };
 
+/// Of a step, or of one part of `parts` of it, every time rounded down.
 StepCosts step_costs(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
-                     Device gpu, StepShape step);
+                     Device gpu, StepShape step, Picoseconds parts = 1);
 
-/// Of a step of prefill_step in which all FFN halves of the CPU are streamed, with the head on `head`.  Every
-/// FFN half is computed on the GPU, so each attention half comes from there and goes back: stages and
-/// crossings are in the units' own times.
+/// Of a step of prefill_step in which all FFN halves of the CPU are streamed, with the head on `head`, or of
+/// a part of it as above.  Every FFN half is computed on the GPU, so each attention half comes from there and
+/// goes back: stages and crossings are in the units' own times.
 StepCosts streamed_costs(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
-                         Device gpu, std::size_t head);
+                         Device gpu, std::size_t head, Picoseconds parts = 1);
 
 }  // namespace tandem::planner

@@ -118,17 +118,17 @@ Picoseconds streamed_ps(const ModelInput& model, KvType kv_type, const MachinePr
 }
 
 Picoseconds prefill_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
-                       const Placement& placement) {
+                       const Placement& placement, Picoseconds parts) {
   const auto step = prefill_step(workload);
   const auto total_ps = [&](const Placement& computed) {
-    return step_time(model, workload.kv_type, machine, computed, step).serial_ps();
+    return step_time(model, workload.kv_type, machine, computed, step, parts).serial_ps();
   };
   if (!streams_prefill_step(workload)) return total_ps(placement);
   const auto gpu = gpu_of(placement);
   Picoseconds waiting = 0;
   for (const auto unit : streamed_units(workload, placement)) {
-    waiting += streamed_ps(model, workload.kv_type, machine, gpu, unit.layer, step) -
-               unit_ps(model, workload.kv_type, machine, gpu, unit, step);
+    waiting += streamed_ps(model, workload.kv_type, machine, gpu, unit.layer, step) / parts -
+               unit_ps(model, workload.kv_type, machine, gpu, unit, step) / parts;
   }
   return total_ps(computed_at(workload, placement)) + waiting;
 }

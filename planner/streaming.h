@@ -53,8 +53,9 @@ bool streams_prefill_step(const Workload& workload) noexcept;
 Picoseconds streamed_ps(const ModelInput& model, KvType kv_type, const MachineProfile& machine, Device gpu,
                         std::uint32_t layer, StepShape step);
 
-/// A step of prefill_step: serial, with streamed halves if it has stream_rows rows.
+/// A step of prefill_step: serial, with streamed halves if it has stream_rows rows.  Or one part of `parts`
+/// of it, as step_time has it.
 Picoseconds prefill_ps(const ModelInput& model, const Workload& workload, const MachineProfile& machine,
-                       const Placement& placement);
+                       const Placement& placement, Picoseconds parts = 1);
 
 }  // namespace tandem::planner

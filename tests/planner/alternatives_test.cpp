@@ -134,6 +134,8 @@ TEST_F(Alternatives, NameWhatWasToBeShort) {
   EXPECT_EQ(objective_text(workload, 12'300'000'000), "12.3 ms a token");
   workload.optimise = Optimise::prefill;
   EXPECT_EQ(objective_text(workload, 12'300'000'000), "12.3 ms a prompt's chunk");
+  workload.optimise = Optimise::request;
+  EXPECT_EQ(objective_text(workload, 12'300'000'000), "12.3 ms a token of an answer and 8 of its prompt");
   workload.optimise = Optimise::throughput;
   EXPECT_EQ(objective_text(workload, 12'300'000'000), "12.3 ms a token of every sequence");
 }

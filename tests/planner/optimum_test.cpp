@@ -20,7 +20,7 @@ using planner_test::pick;
 using planner_test::SlowWalk;
 using planner_test::Subject;
 
-constexpr std::array kObjectives{Optimise::decode, Optimise::prefill, Optimise::throughput,
+constexpr std::array kObjectives{Optimise::decode, Optimise::prefill, Optimise::request, Optimise::throughput,
                                  Optimise::context};
 
 /// Placement number `bits` of all those of a model.
@@ -164,7 +164,7 @@ TEST(Optimum, EqualsBruteForceWherePromptsAreStreamed) {
   for (int round = 0; round < 900; ++round) {
     auto question = random_question(random, 3);
     auto& workload = question.workload;
-    workload.optimise = Optimise::prefill;
+    workload.optimise = round % 2 == 0 ? Optimise::prefill : Optimise::request;
     workload.micro_batch += workload.sequences;
     workload.stream_rows =
         static_cast<std::uint32_t>(pick(random, 1, std::min<std::uint64_t>(workload.expected_context, 4)));

@@ -420,10 +420,10 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
 }
 
 std::uint64_t SlowWalk::streamed_ps(const planner::Placement& placement, std::uint64_t rows,
-                                    std::uint64_t context) const {
+                                    std::uint64_t context, std::uint64_t parts) const {
   auto computed = placement;
   std::ranges::fill(computed.ffn, gpu_);
-  auto total = walk(computed, rows, context, 1).serial_ps();
+  auto total = walk(computed, rows, context, 1, parts).serial_ps();
   bool some_on_gpu = placement.head != Device::cpu;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     some_on_gpu = some_on_gpu || placement.attention[i] != Device::cpu || placement.ffn[i] != Device::cpu;
@@ -431,9 +431,19 @@ std::uint64_t SlowWalk::streamed_ps(const planner::Placement& placement, std::ui
     const auto seconds = static_cast<double>(layers_[i][1].copied_bytes) / (machine_.pcie_gb_per_s * 1e9);
     const auto transfer = static_cast<std::uint64_t>(std::llround(seconds * 1e12));
     const auto work = unit_ps(layers_[i][1], false, true, rows, context, 1);
-    if (transfer > work) total += transfer - work;
+    if (transfer > work) total += transfer / parts - work / parts;
   }
-  return some_on_gpu ? total : walk(placement, rows, context, 1).serial_ps();
+  return some_on_gpu ? total : walk(placement, rows, context, 1, parts).serial_ps();
+}
+
+std::uint64_t SlowWalk::chunk_ps(const planner::Placement& placement, std::uint64_t parts) const {
+  const auto context = workload_.expected_context;
+  const auto rows = std::min<std::uint64_t>(workload_.micro_batch, context);
+  const std::uint64_t stream_rows = workload_.stream_rows.value_or(0);
+  const bool streams = stream_rows > 0 && stream_rows <= longest_chunk(workload_) && stream_rows <= rows;
+  const auto last = std::max(rows, context / 2);
+  return streams ? streamed_ps(placement, rows, last, parts)
+                 : walk(placement, rows, last, 1, parts).serial_ps();
 }
 
 std::uint64_t SlowWalk::objective_ps(const planner::Placement& placement) const {
@@ -443,13 +453,12 @@ std::uint64_t SlowWalk::objective_ps(const planner::Placement& placement) const 
       return walk(placement, 1, context, 1).serial_ps();
     case planner::Optimise::context:
       return walk(placement, 1, workload_.max_seq_len, 1).serial_ps();
-    case planner::Optimise::prefill: {
+    case planner::Optimise::prefill:
+      return walk(placement, 1, context, 1, 1'000'000).serial_ps() + chunk_ps(placement, 1);
+    case planner::Optimise::request: {
       const auto rows = std::min<std::uint64_t>(workload_.micro_batch, context);
-      const std::uint64_t stream_rows = workload_.stream_rows.value_or(0);
-      const bool streams = stream_rows > 0 && stream_rows <= longest_chunk(workload_) && stream_rows <= rows;
-      const auto last = std::max(rows, context / 2);
-      return walk(placement, 1, context, 1, 1'000'000).serial_ps() +
-             (streams ? streamed_ps(placement, rows, last) : walk(placement, rows, last, 1).serial_ps());
+      return walk(placement, 1, context, 1).serial_ps() +
+             chunk_ps(placement, std::max<std::uint64_t>(1, rows / 8));
     }
     case planner::Optimise::throughput:
       break;

@@ -39,9 +39,13 @@ class SlowWalk {
                                 std::uint64_t context, std::uint64_t sequences,
                                 std::uint64_t parts = 1) const;
 
-  /// Time of such a step in which FFN halves of the CPU pass through the GPU, where some unit is on one.
+  /// Time of such a step, or a part of it, in which FFN halves of the CPU pass through the GPU, where some
+  /// unit is on one.
   [[nodiscard]] std::uint64_t streamed_ps(const planner::Placement& placement, std::uint64_t rows,
-                                          std::uint64_t context) const;
+                                          std::uint64_t context, std::uint64_t parts) const;
+
+  /// Of a prompt's chunk, or a part of it, streamed if the workload does that.
+  [[nodiscard]] std::uint64_t chunk_ps(const planner::Placement& placement, std::uint64_t parts) const;
 
   /// By the workload's `optimise`: the time that is to be short.
   [[nodiscard]] std::uint64_t objective_ps(const planner::Placement& placement) const;
