@@ -33,8 +33,19 @@ std::string read_text_block(Fields& fields, const std::string& where) {
   return text;
 }
 
-/// A text, or an array of text blocks.
-ChatMessage::Content read_texts(const Json* content, const std::string& where) {
+/// A tool that a client's search found.  All tools are shown from the start, so it is enough to name it.
+std::string read_tool_reference(Fields& fields, const std::string& where) {
+  auto name = required_text(fields, "tool_name", where);
+  accept_cache_control(fields);
+  fields.refuse_others();
+  return "tool: " + name + "\n";
+}
+
+/// What the array of blocks called `content` may hold.
+enum class Blocks { texts, results };
+
+/// A text, or an array of blocks.
+ChatMessage::Content read_texts(const Json* content, const std::string& where, Blocks blocks) {
   if (content == nullptr) return {};
   if (content->is_string()) return content->get<std::string>();
   if (!content->is_array()) refuse_field(where, "must be a string or an array of blocks");
@@ -43,8 +54,13 @@ ChatMessage::Content read_texts(const Json* content, const std::string& where) {
     const std::string place = where + "[" + std::to_string(parts.size()) + "]";
     Fields fields(block, place + ".");
     const auto type = type_of(fields, place);
-    if (type != "text") refuse_block(place, type);
-    parts.push_back(read_text_block(fields, place));
+    if (type == "text") {
+      parts.push_back(read_text_block(fields, place));
+    } else if (type == "tool_reference" && blocks == Blocks::results) {
+      parts.push_back(read_tool_reference(fields, place));
+    } else {
+      refuse_block(place, type);
+    }
   }
   return parts;
 }
@@ -66,7 +82,7 @@ ChatMessage read_tool_result(Fields& fields, const std::string& where) {
   ChatMessage message;
   message.role = ChatRole::tool;
   message.call_id = required_text(fields, "tool_use_id", where);
-  message.content = read_texts(fields.value("content"), where + ".content");
+  message.content = read_texts(fields.value("content"), where + ".content", Blocks::results);
   if (fields.boolean("is_error").value_or(false)) {
     message.content = marked_as_error(std::move(message.content));
   } else if (std::holds_alternative<std::monostate>(message.content)) {
@@ -149,13 +165,17 @@ void read_message(const Json& json, const std::string& where, std::vector<ChatMe
   const auto role = fields.text("role").value_or("");
   const Json* content = fields.value("content");
   fields.refuse_others();
-  if (role != "user" && role != "assistant") refuse_field(where + ".role", "must be user or assistant");
+  if (role != "user" && role != "assistant" && role != "system") {
+    refuse_field(where + ".role", "must be user, assistant or system");
+  }
   if (content == nullptr) refuse_field(where + ".content", "is required");
   const std::string place = where + ".content";
-  if (content->is_string()) {
+  if (content->is_string() || role == "system") {
     ChatMessage& message = messages.emplace_back();
-    message.role = role == "user" ? ChatRole::user : ChatRole::assistant;
-    message.content = content->get<std::string>();
+    message.role = role == "user"     ? ChatRole::user
+                   : role == "system" ? ChatRole::system
+                                      : ChatRole::assistant;
+    message.content = read_texts(content, place, Blocks::texts);
     return;
   }
   if (!content->is_array() || content->empty()) {
@@ -186,7 +206,9 @@ ChatTool read_anthropic_tool(const Json& json, const std::string& where) {
   tool.parameters = *schema;
   tool.strict = fields.boolean("strict").value_or(false);
   accept_cache_control(fields);
-  fields.boolean("eager_input_streaming");
+  for (const char* name : {"eager_input_streaming", "defer_loading"}) fields.boolean(name);
+  check_tool_callers(fields.value("allowed_callers"), where + ".allowed_callers");
+  fields.value("input_examples");
   fields.refuse_others();
   return tool;
 }
@@ -204,7 +226,7 @@ std::vector<ChatMessage> read_anthropic_messages(const Json* system, const Json*
   if (system != nullptr) {
     ChatMessage& message = read.emplace_back();
     message.role = ChatRole::system;
-    message.content = read_texts(system, "system");
+    message.content = read_texts(system, "system", Blocks::texts);
   }
   for (std::size_t i = 0; i < messages->size(); ++i) {
     read_message((*messages)[i], "messages[" + std::to_string(i) + "]", read);

@@ -1,5 +1,7 @@
 #include "ipc/anthropic_error.h"
 
+#include <utility>
+
 namespace tandem::ipc {
 
 namespace {
@@ -26,7 +28,9 @@ const char* type_of(unsigned status) {
 }  // namespace
 
 OrderedJson anthropic_error(const RequestError& error) {
-  return {{"type", "error"}, {"error", {{"type", type_of(error.status())}, {"message", error.what()}}}};
+  OrderedJson described = {{"type", type_of(error.status())}, {"message", error.what()}};
+  if (!error.code().empty()) described["details"] = {{"error_code", error.code()}};
+  return {{"type", "error"}, {"error", std::move(described)}};
 }
 
 HttpReply anthropic_error_reply(const RequestError& error) {

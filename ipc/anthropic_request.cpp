@@ -4,6 +4,7 @@
 #include <string>
 
 #include "ipc/anthropic_content.h"
+#include "ipc/openai_error.h"
 #include "ipc/sampling_fields.h"
 
 namespace tandem::ipc {
@@ -63,12 +64,41 @@ void read_sampling_values(Fields& fields, const Limits& limits, GenerationReques
   settings.stop = read_stop(fields.value("stop_sequences"), "stop_sequences", limits);
 }
 
+/// Thoughts of earlier turns are never shown to the model again: there is nothing to clear.  Other edits
+/// would change what it is shown, and are refused.
+void accept_clearing_of_thoughts(const Json* management) {
+  if (management == nullptr) return;
+  Fields inner(*management, "context_management.");
+  const Json* edits = inner.value("edits");
+  inner.refuse_others();
+  if (edits == nullptr) return;
+  if (!edits->is_array()) refuse_field("context_management.edits", "must be an array");
+  for (std::size_t i = 0; i < edits->size(); ++i) {
+    const std::string place = "context_management.edits[" + std::to_string(i) + "]";
+    const auto type = Fields((*edits)[i], place + ".").text("type").value_or("");
+    if (type != "clear_thinking_20251015") {
+      refuse_field(place, "is of type '" + type + "'; only 'clear_thinking_20251015' is known here");
+    }
+  }
+}
+
+/// With this code the API's library sends the whole conversation instead.
+void refuse_thread(const Json* thread) {
+  if (thread == nullptr) return;
+  throw RequestError(400, kInvalidRequest,
+                     "'thread' is not supported: nothing is kept here; send the conversation in 'messages'",
+                     "thread", "thread_unsupported_request");
+}
+
 /// Members of the API that have no effect here, or none that could be had.
 void refuse_unsupported_message_fields(Fields& fields) {
-  fields.value("metadata");
+  for (const char* name : {"metadata", "diagnostics"}) fields.value(name);
   fields.text("service_tier");
   accept_cache_control(fields);
-  for (const char* name : {"container", "mcp_servers", "context_management"}) {
+  accept_clearing_of_thoughts(fields.value("context_management"));
+  refuse_thread(fields.value("thread"));
+  if (fields.text("speed").value_or("standard") != "standard") refuse_field("speed", "must be 'standard'");
+  for (const char* name : {"container", "mcp_servers"}) {
     if (fields.value(name) != nullptr) refuse_field(name, "is not supported; leave it out");
   }
 }

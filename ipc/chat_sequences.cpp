@@ -59,6 +59,14 @@ ChatTool read_function(Fields& fields, const std::string& where) {
   return tool;
 }
 
+void check_tool_callers(const Json* callers, const std::string& where) {
+  if (callers == nullptr) return;
+  for (const Json& caller : *callers) {
+    if (caller == "direct") return;
+  }
+  refuse_field(where, "must have 'direct': no program is run here");
+}
+
 bool has_tool(const std::vector<ChatTool>& tools, const std::string& name) {
   return std::ranges::any_of(tools, [&](const ChatTool& tool) { return tool.name == name; });
 }

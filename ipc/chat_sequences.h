@@ -32,6 +32,9 @@ std::vector<ChatTool> read_tools(const Json* tools,
 /// function's place.
 ChatTool read_function(Fields& fields, const std::string& where);
 
+/// "allowed_callers" of a tool: the model itself must be one, there is nobody else here.
+void check_tool_callers(const Json* callers, const std::string& where);
+
 /// Whether `name` is one of `tools`.
 bool has_tool(const std::vector<ChatTool>& tools, const std::string& name);
 

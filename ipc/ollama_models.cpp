@@ -15,6 +15,9 @@ using std::chrono::system_clock;
 /// What never happens is written as a date that is far away: clients count down to it.
 constexpr std::chrono::hours kFarAway{24 * 365 * 100};
 
+/// Of Ollama, whose API this is: clients refuse versions that lacked what they use.
+constexpr const char* kApiVersion = "0.12.11";
+
 std::string loaded_at(const ModelCard& card) {
   return rfc3339(system_clock::time_point(std::chrono::seconds(card.created_unix_s)));
 }
@@ -95,7 +98,7 @@ std::vector<Route> ollama_model_routes(RouteContext& context) {
   Service& service = context.service;
   return {{"GET", "/api/version",
            [&service](const HttpRequest&, const std::string&) -> Outcome {
-             return json_reply({{"version", service.health().version}});
+             return json_reply({{"version", kApiVersion}, {"tandem", service.health().version}});
            }},
           {"GET", "/api/tags",
            [&service](const HttpRequest&, const std::string&) -> Outcome {

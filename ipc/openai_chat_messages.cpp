@@ -24,6 +24,7 @@ std::string read_part(const Json& part, const std::string& where) {
   const auto type = fields.text("type").value_or("");
   if (type != "text" && type != "refusal") refuse_openai_part(where, type);
   const auto text = fields.text(type);
+  fields.value("prompt_cache_breakpoint");
   fields.refuse_others();
   if (!text) refuse_field(where + "." + type, "is required");
   return *text;

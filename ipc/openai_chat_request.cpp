@@ -31,10 +31,10 @@ std::optional<bool> read_effort(Fields& fields) {
   const auto effort = fields.text("reasoning_effort");
   if (!effort) return std::nullopt;
   if (*effort == "none") return false;
-  for (const char* some : {"minimal", "low", "medium", "high", "xhigh"}) {
+  for (const char* some : {"minimal", "low", "medium", "high", "xhigh", "max"}) {
     if (*effort == some) return true;
   }
-  refuse_field("reasoning_effort", "must be none, minimal, low, medium, high or xhigh");
+  refuse_field("reasoning_effort", "must be none, minimal, low, medium, high, xhigh or max");
 }
 
 std::optional<bool> read_template_switch(Fields& fields) {
@@ -78,8 +78,7 @@ void refuse_unsupported_chat_fields(Fields& fields) {
     fields.text(name);
   }
   fields.boolean("store");
-  fields.value("metadata");
-  fields.value("prediction");
+  for (const char* name : {"metadata", "prediction", "prompt_cache_options"}) fields.value(name);
   const Json* modalities = fields.value("modalities");
   if (modalities != nullptr && *modalities != Json::array({"text"})) {
     refuse_field("modalities", "must be ['text']");

@@ -5,6 +5,7 @@
 
 #include "ipc/chat_sequences.h"
 #include "ipc/openai_chat_messages.h"
+#include "ipc/openai_response_tools.h"
 
 namespace tandem::ipc {
 
@@ -24,7 +25,7 @@ std::string read_part(const Json& part, const std::string& where) {
                        type == "reasoning_text" || type == "text";
   if (!is_text && type != "refusal") refuse_openai_part(where, type);
   auto text = required_text(fields, is_text ? "text" : "refusal", where);
-  for (const char* name : {"annotations", "logprobs"}) fields.value(name);
+  for (const char* name : {"annotations", "logprobs", "prompt_cache_breakpoint"}) fields.value(name);
   fields.refuse_others();
   return text;
 }
@@ -60,6 +61,8 @@ class InputReader {
       result(fields, where);
     } else if (type == "reasoning") {
       thought(fields, where);
+    } else if (type == "item_reference") {
+      refuse_field(where, "refers to an item, and nothing is kept here; send the item itself (store: false)");
     } else {
       refuse_field(where, "is of type '" + type + "', which is not read here");
     }
@@ -93,6 +96,8 @@ class InputReader {
     PastCall past;
     past.id = required_text(fields, "call_id", where);
     past.name = required_text(fields, "name", where);
+    past.name = joined_name(fields.text("namespace").value_or(""), past.name);
+    fields.value("caller");
     if (!is_function_name(past.name)) refuse_field(where + ".name", "is not a function's name");
     const auto arguments = fields.text("arguments").value_or("");
     try {
@@ -107,6 +112,8 @@ class InputReader {
   void result(Fields& fields, const std::string& where) {
     ChatMessage& message = add(ChatRole::tool);
     message.call_id = required_text(fields, "call_id", where);
+    message.tool_name = joined_name(fields.text("namespace").value_or(""), fields.text("name").value_or(""));
+    fields.value("caller");
     const Json* output = fields.value("output");
     if (output == nullptr) refuse_field(where + ".output", "is required");
     message.content = read_content(output, where + ".output");
@@ -136,13 +143,6 @@ class InputReader {
   std::vector<ChatMessage> messages_;
 };
 
-ChatTool read_response_tool(const Json& json, const std::string& where) {
-  Fields fields(json, where + ".");
-  const auto type = fields.text("type").value_or("");
-  if (type != "function") refuse_field(where + ".type", "is '" + type + "'; only 'function' is known here");
-  return read_function(fields, where);
-}
-
 }  // namespace
 
 std::vector<ChatMessage> read_response_input(const Json* instructions, const Json* input,
@@ -165,20 +165,6 @@ std::vector<ChatMessage> read_response_input(const Json* instructions, const Jso
     reader.read((*input)[i], "input[" + std::to_string(i) + "]");
   for (ChatMessage& message : reader.take()) messages.push_back(std::move(message));
   return messages;
-}
-
-std::vector<ChatTool> read_response_tools(const Json* tools) {
-  return read_tools(tools, read_response_tool);
-}
-
-ToolChoice read_response_tool_choice(const Json* choice, const std::vector<ChatTool>& tools) {
-  if (const auto word = read_tool_choice_word(choice, tools)) return *word;
-  Fields fields(*choice, "tool_choice.");
-  if (fields.text("type").value_or("") != "function") refuse_field("tool_choice.type", "must be 'function'");
-  auto name = fields.text("name").value_or("");
-  fields.refuse_others();
-  if (!has_tool(tools, name)) refuse_field("tool_choice.name", "'" + name + "' is not one of the tools");
-  return {ToolChoice::Mode::named, std::move(name)};
 }
 
 }  // namespace tandem::ipc

@@ -15,10 +15,4 @@ namespace tandem::ipc {
 std::vector<ChatMessage> read_response_input(const Json* instructions, const Json* input,
                                              std::size_t json_depth);
 
-/// "tools": functions only; nothing for nullptr.
-std::vector<ChatTool> read_response_tools(const Json* tools);
-
-/// "tool_choice": "none", "auto", "required" or a function of `tools`; nullptr is "auto".
-ToolChoice read_response_tool_choice(const Json* choice, const std::vector<ChatTool>& tools);
-
 }  // namespace tandem::ipc

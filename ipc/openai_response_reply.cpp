@@ -34,10 +34,22 @@ OrderedJson thought_item(const std::string& id, const char* status, OrderedJson 
           {"content", std::move(content)}};
 }
 
+/// The function as the client named it.
+SpacedName client_name(const SpacedNames& spaced, const std::string& name) {
+  const auto found = spaced.find(name);
+  return found == spaced.end() ? SpacedName{{}, name} : found->second;
+}
+
 OrderedJson call_item(const std::string& id, const std::string& call_id, const char* status,
-                      const std::string& name, const std::string& arguments) {
-  return {{"id", id},     {"type", "function_call"}, {"status", status}, {"call_id", call_id},
-          {"name", name}, {"arguments", arguments}};
+                      const SpacedName& function, const std::string& arguments) {
+  OrderedJson item = {{"id", id},
+                      {"type", "function_call"},
+                      {"status", status},
+                      {"call_id", call_id},
+                      {"name", function.name}};
+  if (!function.space.empty()) item["namespace"] = function.space;
+  item["arguments"] = arguments;
+  return item;
 }
 
 constexpr const char* kOpen = "in_progress";
@@ -71,7 +83,7 @@ void add_response_end(OrderedJson& object, const Finished& finished) {
                      {"total_tokens", usage.prompt_tok + usage.completion_tok}};
 }
 
-OrderedJson response_output(const TextDelta& said, const Finished& finished) {
+OrderedJson response_output(const TextDelta& said, const Finished& finished, const SpacedNames& spaced) {
   OrderedJson output = OrderedJson::array();
   if (!said.reasoning.empty()) {
     output.push_back(
@@ -82,7 +94,8 @@ OrderedJson response_output(const TextDelta& said, const Finished& finished) {
         message_item(new_id("msg_"), response_status(finished), OrderedJson::array({text_part(said.text)})));
   }
   for (const ToolCall& call : said.calls) {
-    output.push_back(call_item(new_id("fc_"), new_id("call_"), kClosed, call.name, call.arguments));
+    output.push_back(
+        call_item(new_id("fc_"), new_id("call_"), kClosed, client_name(spaced, call.name), call.arguments));
   }
   return output;
 }
@@ -155,15 +168,16 @@ std::string ResponseItems::call(const ToolCall& call) {
   std::string events = close(kClosed);
   const auto id = new_id("fc_");
   const auto call_id = new_id("call_");
+  const SpacedName function = client_name(spaced_, call.name);
   const OrderedJson index = output_.size();
   events += event("response.output_item.added",
-                  {{"output_index", index}, {"item", call_item(id, call_id, kOpen, call.name, "")}});
+                  {{"output_index", index}, {"item", call_item(id, call_id, kOpen, function, "")}});
   events += event("response.function_call_arguments.delta",
                   {{"item_id", id}, {"output_index", index}, {"delta", call.arguments}});
-  events +=
-      event("response.function_call_arguments.done",
-            {{"item_id", id}, {"output_index", index}, {"name", call.name}, {"arguments", call.arguments}});
-  const auto item = call_item(id, call_id, kClosed, call.name, call.arguments);
+  events += event(
+      "response.function_call_arguments.done",
+      {{"item_id", id}, {"output_index", index}, {"name", function.name}, {"arguments", call.arguments}});
+  const auto item = call_item(id, call_id, kClosed, function, call.arguments);
   events += event("response.output_item.done", {{"output_index", index}, {"item", item}});
   output_.push_back(item);
   return events;

@@ -6,6 +6,7 @@
 
 #include "ipc/event_stream.h"
 #include "ipc/json_fields.h"
+#include "ipc/openai_response_tools.h"
 
 namespace tandem::ipc {
 
@@ -26,12 +27,15 @@ const char* response_status(const Finished& finished);
 void add_response_end(OrderedJson& object, const Finished& finished);
 
 /// The items of a whole answer: thoughts, a message, calls.
-OrderedJson response_output(const TextDelta& said, const Finished& finished);
+OrderedJson response_output(const TextDelta& said, const Finished& finished, const SpacedNames& spaced);
 
 /// Writes a streamed answer's items as events: opens one where the kind of what is said changes, closes it
 /// again, and keeps what was said for the last event, which repeats everything.
 class ResponseItems {
  public:
+  /// Calls of the functions in `spaced` bear their namespace.
+  explicit ResponseItems(SpacedNames spaced) : spaced_(std::move(spaced)) {}
+
   /// The events that say `delta`.
   std::string say(const TextDelta& delta);
   /// The events that close what is open; `status` is "completed" or "incomplete".
@@ -40,6 +44,7 @@ class ResponseItems {
   /// An event of this stream, numbered.
   std::string event(const std::string& type, const OrderedJson& members);
   [[nodiscard]] const OrderedJson& output() const noexcept { return output_; }
+  [[nodiscard]] const SpacedNames& spaced() const noexcept { return spaced_; }
 
  private:
   enum class Kind { none, reasoning, message };
@@ -50,6 +55,7 @@ class ResponseItems {
   /// Members that name the part of the item being written.
   [[nodiscard]] OrderedJson part_of() const;
 
+  const SpacedNames spaced_;
   Kind open_ = Kind::none;
   std::string item_id_;
   std::string said_;  ///< in the open item

@@ -31,12 +31,19 @@ Thinking read_reasoning(const Json* reasoning, const ModelCard& card) {
   Fields inner(*reasoning, "reasoning.");
   const auto effort = inner.text("effort");
   for (const char* name : {"summary", "generate_summary"}) inner.text(name);
+  if (inner.text("context").value_or("auto") == "all_turns") {
+    refuse_field("reasoning.context",
+                 "cannot be 'all_turns': the model is shown the thoughts of its last turn");
+  }
+  if (inner.text("mode").value_or("standard") != "standard") {
+    refuse_field("reasoning.mode", "must be 'standard'");
+  }
   inner.refuse_others();
   if (!effort) return Thinking::model_default;
   if (*effort == "none") return Thinking::off;
-  constexpr std::array<std::string_view, 5> kSome = {"minimal", "low", "medium", "high", "xhigh"};
+  constexpr std::array<std::string_view, 6> kSome = {"minimal", "low", "medium", "high", "xhigh", "max"};
   if (std::ranges::find(kSome, *effort) == kSome.end()) {
-    refuse_field("reasoning.effort", "must be none, minimal, low, medium, high or xhigh");
+    refuse_field("reasoning.effort", "must be none, minimal, low, medium, high, xhigh or max");
   }
   if (!card.chat.empty() && !card.thinking) {
     refuse_field("reasoning.effort", "asks for thoughts, which this model's chat format has no place for");
@@ -77,6 +84,7 @@ void refuse_unsupported_response_fields(Fields& fields) {
        {"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"}) {
     fields.text(name);
   }
+  for (const char* name : {"client_metadata", "prompt_cache_options"}) fields.value(name);
   for (const char* name : {"conversation", "previous_response_id"}) {
     if (fields.value(name) != nullptr) {
       refuse_field(name, "is not supported: nothing is kept here; send the conversation in 'input'");
@@ -123,7 +131,9 @@ OpenaiResponseRequest read_openai_response_request(const Json& body, const Limit
   ChatRequest& chat = request.chat;
   chat.thinking = read_reasoning(fields.value("reasoning"), card);
   chat.format = read_text_format(fields.value("text"));
-  chat.tools = read_response_tools(fields.value("tools"));
+  ResponseTools tools = read_response_tools(fields.value("tools"));
+  chat.tools = std::move(tools.functions);
+  request.spaced = std::move(tools.spaced);
   chat.tool_choice = read_response_tool_choice(fields.value("tool_choice"), chat.tools);
   chat.parallel_calls = fields.boolean("parallel_tool_calls").value_or(true);
   fields.text("model");
@@ -131,7 +141,6 @@ OpenaiResponseRequest read_openai_response_request(const Json& body, const Limit
   read_include(fields.value("include"));
   accept_stream_options(fields.value("stream_options"));
   const Json* instructions = fields.value("instructions");
-  const Json* tools = fields.value("tools");
   const Json* tool_choice = fields.value("tool_choice");
   const Json* text = fields.value("text");
   const Json* metadata = fields.value("metadata");
@@ -150,7 +159,7 @@ OpenaiResponseRequest read_openai_response_request(const Json& body, const Limit
   repeated["text"] = or_null(text);
   if (text == nullptr) repeated["text"]["format"]["type"] = "text";
   repeated["tool_choice"] = tool_choice == nullptr ? OrderedJson("auto") : *tool_choice;
-  repeated["tools"] = tools == nullptr ? OrderedJson::array() : *tools;
+  repeated["tools"] = std::move(tools.shown);
   repeated["top_p"] = or_null(fields.value("top_p"));
   repeated["truncation"] = "disabled";
   return request;

@@ -3,6 +3,7 @@
 #include "ipc/chat.h"
 #include "ipc/json_fields.h"
 #include "ipc/limits.h"
+#include "ipc/openai_response_tools.h"
 #include "ipc/service.h"
 
 namespace tandem::ipc {
@@ -12,6 +13,7 @@ struct OpenaiResponseRequest {
   ChatRequest chat;
   GenerationRequest settings;  ///< all but id, owner, prompt and rules
   bool stream = false;
+  SpacedNames spaced;  ///< by which calls of functions in namespaces are answered
   /// Members that the answer repeats: instructions, tools, tool_choice, text, reasoning and the like.
   OrderedJson repeated;
 };

@@ -17,9 +17,10 @@ namespace {
 
 class ResponseAnswer final : public GenerationAnswer {
  public:
-  ResponseAnswer(RouteContext& context, OrderedJson repeated, Options options)
+  ResponseAnswer(RouteContext& context, OrderedJson repeated, SpacedNames spaced, Options options)
       : GenerationAnswer(context, std::move(options)),
-        head_{id(), context.service.model().id, created_unix_s(), std::move(repeated)} {}
+        head_{id(), context.service.model().id, created_unix_s(), std::move(repeated)},
+        items_(std::move(spaced)) {}
 
  private:
   std::string begin() override {
@@ -57,8 +58,8 @@ class ResponseAnswer final : public GenerationAnswer {
   HttpReply whole() override {
     const Choice& choice = choices().front();
     const Finished& finished = *choice.finished;
-    OrderedJson response =
-        response_object(head_, response_status(finished), response_output(choice.said, finished));
+    OrderedJson response = response_object(head_, response_status(finished),
+                                           response_output(choice.said, finished, items_.spaced()));
     add_response_end(response, finished);
     return json_reply(response);
   }
@@ -76,9 +77,11 @@ Outcome prepare_response(RouteContext& context, const HttpRequest& http) {
                                     request.stream ? Delivery::streamed : Delivery::whole};
   auto sequences = chat_sequences(request.chat, std::move(request.settings), 1, options.id, http.sender.owner,
                                   context.limits, context.service);
-  return StartAnswer([&context, repeated = std::move(request.repeated), options = std::move(options),
+  return StartAnswer([&context, repeated = std::move(request.repeated), spaced = std::move(request.spaced),
+                      options = std::move(options),
                       sequences = std::move(sequences)](const Wake& wake) mutable -> std::unique_ptr<Answer> {
-    auto answer = std::make_unique<ResponseAnswer>(context, std::move(repeated), std::move(options));
+    auto answer =
+        std::make_unique<ResponseAnswer>(context, std::move(repeated), std::move(spaced), std::move(options));
     answer->submit(std::move(sequences), wake);
     return answer;
   });

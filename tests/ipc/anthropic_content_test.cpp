@@ -60,11 +60,37 @@ TEST(AnthropicContent, ResultsBecomeMessages) {
   EXPECT_THAT(std::get<Parts>(read[4].content), ElementsAre("and?"));
 }
 
+TEST(AnthropicContent, TheSystemMaySpeakAmongTheMessages) {
+  const auto read = messages(R"([
+      {"role": "user", "content": "weather?"},
+      {"role": "system", "content": [{"type": "text", "text": "be brief", "cache_control": {"type": "ephemeral"}}]},
+      {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "get", "input": {}}]},
+      {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "rain"}]},
+      {"role": "system", "content": "it is late"}])");
+  ASSERT_EQ(read.size(), 5u);
+  EXPECT_EQ(read[1].role, ChatRole::system);
+  EXPECT_THAT(std::get<Parts>(read[1].content), ElementsAre("be brief"));
+  EXPECT_EQ(read[3].role, ChatRole::tool);
+  EXPECT_EQ(read[4].role, ChatRole::system);
+  EXPECT_EQ(std::get<std::string>(read[4].content), "it is late");
+}
+
+TEST(AnthropicContent, FoundToolsAreNamedInTheResult) {
+  const auto read = messages(R"([{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1",
+      "content": [{"type": "tool_reference", "tool_name": "get"}, {"type": "tool_reference", "tool_name": "put"}]}]}])");
+  ASSERT_EQ(read.size(), 1u);
+  EXPECT_THAT(std::get<Parts>(read[0].content), ElementsAre("tool: get\n", "tool: put\n"));
+  EXPECT_THAT(content_refusal(R"([{"role": "user", "content": [{"type": "tool_reference"}]}])"),
+              HasSubstr("of type 'tool_reference'"));
+}
+
 TEST(AnthropicContent, RefusesByPlaceAndType) {
   EXPECT_THAT(
       content_refusal(R"([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image"}]}])"),
       HasSubstr("'messages[0].content[1]' is of type 'image'"));
-  EXPECT_THAT(content_refusal(R"([{"role": "system", "content": "a"}])"), HasSubstr("messages[0].role"));
+  EXPECT_THAT(content_refusal(R"([{"role": "tool", "content": "a"}])"), HasSubstr("messages[0].role"));
+  EXPECT_THAT(content_refusal(R"([{"role": "system", "content": [{"type": "tool_use"}]}])"),
+              HasSubstr("'messages[0].content[0]' is of type 'tool_use'"));
   EXPECT_THAT(content_refusal(R"([{"role": "user", "content": []}])"), HasSubstr("messages[0].content"));
   EXPECT_THAT(content_refusal(R"([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])"),
               HasSubstr("cannot be continued"));
@@ -87,6 +113,12 @@ TEST(AnthropicContent, ReadsToolsAndTheirChoice) {
   EXPECT_EQ(chat.tool_choice.name, "get");
   const Json unknown = Json::parse(R"({"type": "tool", "name": "put"})");
   EXPECT_THROW(read_anthropic_tool_choice(&unknown, chat), RequestError);
+  const Json found_later = Json::parse(R"([{"name": "get", "input_schema": {"type": "object"},
+      "defer_loading": true, "allowed_callers": ["direct", "code_execution_20260120"], "input_examples": [{}]}])");
+  EXPECT_EQ(read_anthropic_tools(&found_later).size(), 1u);
+  const Json for_code = Json::parse(R"([{"name": "get", "input_schema": {"type": "object"},
+      "allowed_callers": ["code_execution_20260120"]}])");
+  EXPECT_THROW(read_anthropic_tools(&for_code), RequestError);
   const Json server_tool = Json::parse(R"([{"type": "web_search_20250305", "name": "web_search"}])");
   EXPECT_THROW(read_anthropic_tools(&server_tool), RequestError);
 }

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "ipc/anthropic_error.h"
+
 namespace tandem::ipc {
 namespace {
 
@@ -82,6 +84,31 @@ TEST(AnthropicRequest, RefusesWhatIsNotThere) {
   EXPECT_THAT(messages_refusal(with_hello(R"("container": "c")")), HasSubstr("container"));
   EXPECT_THAT(messages_refusal(with_hello(R"("colour": 1)")), HasSubstr("colour"));
   EXPECT_THAT(messages_refusal(with_hello(R"("temperature": 1.5)")), HasSubstr("between 0.0 and 1.0"));
+}
+
+TEST(AnthropicRequest, ThoughtsOfEarlierTurnsMayBeCleared) {
+  EXPECT_EQ(messages_refusal(with_hello(
+                R"("context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+                   "diagnostics": {"previous_message_id": null}, "speed": "standard")")),
+            "taken");
+  EXPECT_THAT(
+      messages_refusal(with_hello(
+          R"("context_management": {"edits": [{"type": "clear_thinking_20251015"}, {"type": "compact"}]})")),
+      HasSubstr("'context_management.edits[1]' is of type 'compact'"));
+  EXPECT_THAT(messages_refusal(with_hello(R"("context_management": {"edit": []})")),
+              HasSubstr("context_management.edit"));
+  EXPECT_THAT(messages_refusal(with_hello(R"("speed": "fast")")), HasSubstr("speed"));
+}
+
+TEST(AnthropicRequest, AThreadIsRefusedWithTheCodeThatLibrariesKnow) {
+  try {
+    read_messages(with_hello(R"("thread": {"type": "create"})"));
+    FAIL() << "taken";
+  } catch (const RequestError& error) {
+    const OrderedJson body = anthropic_error(error);
+    EXPECT_EQ(body["error"]["type"], "invalid_request_error");
+    EXPECT_EQ(body["error"]["details"]["error_code"], "thread_unsupported_request");
+  }
 }
 
 TEST(AnthropicRequest, CountsWithoutALength) {

@@ -14,7 +14,9 @@ Json body_at(const char* path) {
 TEST(ErrorDialect, IsThatOfThePath) {
   for (const char* path :
        {"/v1/messages", "/v1/messages/", "/v1/messages/count_tokens", "/v1/messages/x/y"}) {
-    EXPECT_EQ(body_at(path).dump(), R"({"type":"error","error":{"type":"not_found_error","message":"no"}})")
+    EXPECT_EQ(
+        body_at(path).dump(),
+        R"({"type":"error","error":{"type":"not_found_error","message":"no","details":{"error_code":"some_code"}}})")
         << path;
   }
   for (const char* path : {"/api", "/api/", "/api/chat", "/api/nothing/here"}) {

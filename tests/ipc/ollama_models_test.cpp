@@ -59,7 +59,13 @@ TEST_F(OllamaModels, ShowsCapabilities) {
   EXPECT_EQ(shown["model_info"]["gemma4.context_length"], 4096);
   EXPECT_EQ(shown["model_info"]["general.parameter_count"], 11'765'000'000);
   EXPECT_EQ(harness.post("/api/show", "{}").status, 400);
-  EXPECT_EQ(harness.get("/api/version").json()["version"], "fake");
+}
+
+/// Editors ask for 0.6.4 and more.
+TEST_F(OllamaModels, SaysWhichVersionsApiItIs) {
+  const Json version = harness.get("/api/version").json();
+  EXPECT_EQ(version["version"], "0.12.11");
+  EXPECT_EQ(version["tandem"], "fake");
 }
 
 }  // namespace

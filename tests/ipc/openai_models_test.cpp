@@ -9,7 +9,8 @@ namespace {
 
 const char* const kCard = R"({"id": "fake/words-1B", "object": "model", "created": 1700000000,
   "owned_by": "tandem", "max_model_len": 4096, "vocab_size": 512, "chat": "gemma4", "tools": true,
-  "thinking": true, "warnings": [], "noise": true})";
+  "thinking": true, "warnings": [], "noise": true, "type": "model", "display_name": "fake/words-1B",
+  "created_at": "2023-11-14T22:13:20.000000Z"})";
 
 TEST(OpenaiModels, ListsTheLoadedOne) {
   testing::Harness harness;
@@ -17,6 +18,8 @@ TEST(OpenaiModels, ListsTheLoadedOne) {
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(reply.json()["object"], "list");
   EXPECT_EQ(reply.json()["data"], Json::array({Json::parse(kCard)}));
+  EXPECT_EQ(reply.json()["has_more"], false);
+  EXPECT_EQ(reply.json()["last_id"], "fake/words-1B");
 }
 
 TEST(OpenaiModels, FindsItByItsName) {

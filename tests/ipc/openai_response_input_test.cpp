@@ -39,7 +39,8 @@ TEST(ResponseInput, ATextIsAUsersMessage) {
 TEST(ResponseInput, AnAssistantsItemsAreOneMessage) {
   const auto read = input(R"([
       {"role": "developer", "content": "d"},
-      {"role": "user", "content": [{"type": "input_text", "text": "weather?"}]},
+      {"role": "user", "content": [{"type": "input_text", "text": "weather?",
+       "prompt_cache_breakpoint": {"mode": "explicit"}}]},
       {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]},
       {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
        "content": [{"type": "output_text", "text": "I look.", "annotations": [], "logprobs": []}]},
@@ -68,7 +69,8 @@ TEST(ResponseInput, TurnsOfTheAssistantStayApart) {
 }
 
 TEST(ResponseInput, RefusesByPlace) {
-  EXPECT_THAT(input_refusal(R"([{"type": "item_reference", "id": "x"}])"), HasSubstr("input[0]"));
+  EXPECT_THAT(input_refusal(R"([{"type": "item_reference", "id": "x"}])"),
+              HasSubstr("'input[0]' refers to an item"));
   EXPECT_THAT(input_refusal(R"([{"role": "user", "content": [{"type": "input_image"}]}])"),
               HasSubstr("only text"));
   EXPECT_THAT(input_refusal(R"([{"role": "robot", "content": "x"}])"), HasSubstr("input[0].role"));
@@ -79,18 +81,14 @@ TEST(ResponseInput, RefusesByPlace) {
   EXPECT_THAT(input_refusal("[]"), HasSubstr("input"));
 }
 
-TEST(ResponseInput, ReadsToolsAndTheirChoice) {
-  const Json tools = Json::parse(R"([{"type": "function", "name": "get", "description": null,
-      "parameters": {"type": "object"}, "strict": true}])");
-  const auto read = read_response_tools(&tools);
-  ASSERT_EQ(read.size(), 1u);
-  EXPECT_TRUE(read[0].strict);
-  const Json named = Json::parse(R"({"type": "function", "name": "get"})");
-  EXPECT_EQ(read_response_tool_choice(&named, read).mode, ToolChoice::Mode::named);
-  const Json unknown = Json::parse(R"({"type": "function", "name": "put"})");
-  EXPECT_THROW(read_response_tool_choice(&unknown, read), RequestError);
-  const Json search = Json::parse(R"([{"type": "web_search"}])");
-  EXPECT_THROW(read_response_tools(&search), RequestError);
+TEST(ResponseInput, FunctionsOfNamespacesHaveOneName) {
+  const auto read = input(R"([
+      {"type": "function_call", "call_id": "c1", "namespace": "mcp__files__", "name": "read", "arguments": "{}",
+       "caller": null},
+      {"type": "function_call_output", "call_id": "c1", "output": "x", "namespace": "files", "name": "read"}])");
+  ASSERT_EQ(read.size(), 2u);
+  EXPECT_EQ(read[0].calls[0].name, "mcp__files__read");
+  EXPECT_EQ(read[1].tool_name, "files__read");
 }
 
 }  // namespace

@@ -77,6 +77,30 @@ TEST(OpenaiResponses, CallsAreItems) {
   EXPECT_EQ(list.back()["response"]["output"][0]["name"], "get");
 }
 
+/// As OpenAI's agent for the command line asks.
+TEST(OpenaiResponses, CallsOfNamespacesBearThem) {
+  Harness harness;
+  const std::string body = R"({"model": "m", "input": "hello", "tool_choice": "required", "store": false,
+      "reasoning": {"effort": "max", "summary": "auto"}, "include": ["reasoning.encrypted_content"],
+      "prompt_cache_key": "k", "client_metadata": {"installation": "i"}, "tools": [{"type": "web_search"},
+      {"type": "namespace", "name": "mcp__files__", "description": "d", "tools": [
+          {"type": "function", "name": "read", "strict": false, "parameters": {"type": "object"}}]}])";
+  const Json whole = harness.post("/v1/responses", body + "}").json();
+  ASSERT_EQ(whole["tools"].size(), 1u);
+  EXPECT_EQ(whole["tools"][0]["type"], "namespace");
+  Json call = whole["output"].back();
+  EXPECT_EQ(call["name"], "read");
+  EXPECT_EQ(call["namespace"], "mcp__files__");
+  const auto list = sse_events(harness.post("/v1/responses", body + R"(, "stream": true})"));
+  call = list.back()["response"]["output"].back();
+  EXPECT_EQ(call["name"], "read");
+  EXPECT_EQ(call["namespace"], "mcp__files__");
+  for (const Json& event : list) {
+    if (event["type"] != "response.function_call_arguments.done") continue;
+    EXPECT_EQ(event["name"], "read");
+  }
+}
+
 TEST(OpenaiResponses, KeepsNothing) {
   Harness harness;
   for (const char* member : {R"("previous_response_id": "resp_1")", R"("conversation": "conv_1")",

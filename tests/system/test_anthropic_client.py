@@ -107,6 +107,61 @@ def test_keeps_to_a_schema(client):
     jsonschema.validate(json.loads(message.content[0].text), schema)
 
 
+def test_the_systems_words_among_the_messages_are_read(client):
+    def count(*between):
+        messages = [*ask("What is apt?"), {"role": "assistant", "content": "A tool."}, *between, *ask("And dpkg?")]
+        return client.messages.count_tokens(model="any", messages=messages).input_tokens
+
+    assert count({"role": "system", "content": "Be brief."}) > count() + 3
+    told = [{"role": "system", "content": [{"type": "text", "text": "Be brief."}]}]
+    assert client.messages.create(model="any", max_tokens=4, messages=[*ask("hi"), *told]).usage.output_tokens <= 4
+
+
+def test_what_agents_add_unasked_is_taken(client):
+    message = client.beta.messages.create(
+        model="any",
+        max_tokens=60,
+        system=[{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
+        messages=ask("Weather?"),
+        tools=[{**TOOL, "defer_loading": False, "cache_control": {"type": "ephemeral"}}],
+        metadata={"user_id": "u"},
+        thinking={"type": "disabled"},
+        extra_body={
+            "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+            "diagnostics": {"previous_message_id": None},
+        },
+    )
+    assert message.stop_reason in ("end_turn", "max_tokens", "tool_use")
+
+
+def test_the_tool_runner_goes_on_without_a_thread(client):
+    """It asks for one first, since version 2.12 of the package."""
+    days = []
+
+    @anthropic.beta_tool(name="get_weather", description="The weather in a city.", input_schema=TOOL["input_schema"])
+    def get_weather(**arguments) -> str:
+        days.append(arguments["days"])
+        return "rain"
+
+    runner = client.beta.messages.tool_runner(
+        model="any",
+        max_tokens=100,
+        messages=ask("Weather for three days?"),
+        tools=[get_weather],
+        tool_choice={"type": "any"},
+        max_iterations=2,
+    )
+    assert [message.stop_reason for message in runner][0] == "tool_use"
+    assert days and all(1 <= one <= 9 for one in days)
+
+
+def test_lists_the_model_in_its_own_words(client):
+    models = list(client.models.list())
+    assert [model.type for model in models] == ["model"]
+    assert models[0].display_name == models[0].id
+    assert client.models.retrieve(models[0].id).created_at == models[0].created_at
+
+
 def test_leaving_ends_the_request(client, daemon):
     with client.messages.stream(model="any", max_tokens=400, messages=ask("What is Debian?")) as stream:
         next(iter(stream))
