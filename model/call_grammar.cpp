@@ -23,8 +23,12 @@ E string_of(std::uint32_t min, std::uint32_t max) {
   return E::sequence({E::literal(kQuoteByte), E::repeat(character(), min, max), E::literal(kQuoteByte)});
 }
 
+E string_with(E characters) {
+  return E::sequence({E::literal(kQuoteByte), std::move(characters), E::literal(kQuoteByte)});
+}
+
 E quoted(const std::string& text) {
-  return E::sequence({E::literal(kQuoteByte), E::literal(text), E::literal(kQuoteByte)});
+  return string_with(E::literal(text));
 }
 
 /// Keys are bare, unless a bare one could be read otherwise.
@@ -52,7 +56,7 @@ E constant(const Json& value) {
 
 json_rules::Notation call_notation() {
   return {json_rules::rules_with(E::sequence({}), string_of(0, E::kUnlimited), any_key()), string_of,
-          constant, key};
+          string_with, constant, key};
 }
 
 void prefix_rule_names(E& expression, const std::string& prefix) {

@@ -135,6 +135,10 @@ E string_of(std::uint32_t min, std::uint32_t max) {
   return E::sequence({E::literal("\""), E::repeat(character(), min, max), E::literal("\"")});
 }
 
+E string_with(E characters) {
+  return sequence_of(E::literal("\""), std::move(characters), E::literal("\""));
+}
+
 E constant(const OrderedJson& value) {
   return E::literal(value.dump());
 }
@@ -146,7 +150,8 @@ E key(const std::string& name) {
 }  // namespace
 
 Notation json_notation() {
-  return {rules_with(space(), string_of(0, E::kUnlimited), E::rule(kString)), string_of, constant, key};
+  return {rules_with(space(), string_of(0, E::kUnlimited), E::rule(kString)), string_of, string_with,
+          constant, key};
 }
 
 std::vector<GrammarRule> rules_with(Expression space, Expression string, Expression key) {

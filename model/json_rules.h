@@ -27,6 +27,8 @@ struct Notation {
   std::vector<GrammarRule> rules;  ///< of all of the above
   /// A string of `min` to `max` characters.
   Expression (*string_of)(std::uint32_t min, std::uint32_t max) = nullptr;
+  /// A string of these characters, none of which needs an escape.
+  Expression (*string_with)(Expression characters) = nullptr;
   /// Exactly this value, written without spaces.
   Expression (*constant)(const OrderedJson& value) = nullptr;
   /// Exactly this key of an object.

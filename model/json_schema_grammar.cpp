@@ -11,6 +11,7 @@
 
 #include "model/json_rules.h"
 #include "model/json_schema_numbers.h"
+#include "model/json_string_formats.h"
 #include "model/ordered_json.h"
 
 namespace tandem::model {
@@ -23,6 +24,7 @@ constexpr int kDeepestSchema = 64;
 constexpr std::size_t kMostProperties = 500;
 constexpr std::uint32_t kMostCharacters = 1000;
 constexpr std::uint32_t kMostItems = 1000;
+constexpr std::uint32_t kMostFormatted = 1'000'000;
 
 constexpr std::array<std::string_view, 13> kAnnotations = {
     "title",   "description",   "default", "examples", "deprecated", "readOnly",   "writeOnly",
@@ -99,7 +101,10 @@ class SchemaCompiler {
   E members(std::vector<std::pair<E, bool>> members, const std::string& path);
   E map(const Json& schema, const std::string& path, int depth);
   E array(const Json& schema, const std::string& path, int depth);
+  E tuple(const Json& schema, const std::string& path, int depth, std::uint32_t min,
+          std::optional<std::uint32_t> max);
   E string(const Json& schema, const std::string& path);
+  E string_of_format(const Json& format, const Json& schema, const std::string& path);
 
   std::set<std::string> types_of(const Json& schema, const std::string& path) const;
   static std::map<std::string, std::string> required_constants(const Json& schema);
@@ -281,8 +286,8 @@ E SchemaCompiler::one_type(std::string_view type, const Json& schema, const std:
   };
   const auto add = [&](Keywords keywords) { known.insert(known.end(), keywords); };
   if (has("object")) add({"properties", "required", "additionalProperties"});
-  if (has("array")) add({"items", "minItems", "maxItems"});
-  if (has("string")) add({"minLength", "maxLength"});
+  if (has("array")) add({"items", "prefixItems", "minItems", "maxItems"});
+  if (has("string")) add({"minLength", "maxLength", "format"});
   if (has("integer") || has("number")) add({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"});
   allow_only(schema, path, known);
 
@@ -378,6 +383,7 @@ E SchemaCompiler::array(const Json& schema, const std::string& path, int depth) 
   const auto max = count(schema, "maxItems", kMostItems, path);
   if (max && *max < min) refuse_schema(path, "allows nothing");
   if (max && *max == 0) return json_rules::in_brackets(E::sequence({}));
+  if (schema.contains("prefixItems")) return tuple(schema, path, depth, min, max);
   const auto* items = find(schema, "items");
   auto item =
       items != nullptr ? this->schema(*items, path + "/items", depth + 1) : E::rule(json_rules::kValue);
@@ -388,7 +394,35 @@ E SchemaCompiler::array(const Json& schema, const std::string& path, int depth) 
   return json_rules::in_brackets(min > 0 ? std::move(some) : E::optional(std::move(some)));
 }
 
+/// An array of all of "prefixItems", and of others where "items" says what they are.
+E SchemaCompiler::tuple(const Json& schema, const std::string& path, int depth, std::uint32_t min,
+                        std::optional<std::uint32_t> max) {
+  const auto here = path + "/prefixItems";
+  const auto& list = schema["prefixItems"];
+  if (!list.is_array() || list.empty()) refuse_schema(here, "is not a list of schemas");
+  const auto count = list.size();
+  if (count > kMostItems) refuse_schema(here, "more than " + std::to_string(kMostItems) + " items");
+  if (max && *max < count) refuse_schema(here, "has more than \"maxItems\"");
+  std::vector<E> parts;
+  for (std::size_t i = 0; i < count; ++i) {
+    auto item = this->schema(list[i], here + "/" + std::to_string(i), depth + 1);
+    parts.push_back(i == 0 ? std::move(item) : json_rules::after_comma(std::move(item)));
+  }
+  const auto* items = find(schema, "items");
+  const bool has_others = items != nullptr && *items != false;
+  if (min > count && !has_others) refuse_schema(here, "has fewer than \"minItems\"");
+  if (has_others) {
+    const auto where = path + "/items";
+    const auto other = rule_of(where, this->schema(*items, where, depth + 1));
+    const auto all = static_cast<std::uint32_t>(count);
+    parts.push_back(E::repeat(json_rules::after_comma(other), min > all ? min - all : 0,
+                              max ? *max - all : E::kUnlimited));
+  }
+  return json_rules::in_brackets(E::sequence(std::move(parts)));
+}
+
 E SchemaCompiler::string(const Json& schema, const std::string& path) {
+  if (const auto* format = find(schema, "format")) return string_of_format(*format, schema, path);
   const auto min = count(schema, "minLength", kMostCharacters, path).value_or(0);
   const auto max = count(schema, "maxLength", kMostCharacters, path).value_or(E::kUnlimited);
   if (max < min) refuse_schema(path, "allows nothing");
@@ -396,6 +430,26 @@ E SchemaCompiler::string(const Json& schema, const std::string& path) {
   const auto name = "string " + std::to_string(min) + "-" + std::to_string(max);
   if (references_.insert(name).second) rules_.push_back({name, notation_.string_of(min, max)});
   return E::rule(name);
+}
+
+E SchemaCompiler::string_of_format(const Json& format, const Json& schema, const std::string& path) {
+  const auto name = format.is_string() ? format.get<std::string>() : std::string();
+  auto known = string_format(name);
+  if (!known) {
+    refuse_schema(path, "\"format\" " + format.dump() + " is not supported here",
+                  "Those that are: " + std::string(kStringFormats) + ".");
+  }
+  const auto min = count(schema, "minLength", kMostFormatted, path).value_or(0);
+  const auto max = count(schema, "maxLength", kMostFormatted, path).value_or(E::kUnlimited);
+  if (min > known->shortest || max < known->longest) {
+    refuse_schema(path, "lengths beside \"format\" \"" + name + "\" must allow " +
+                            std::to_string(known->shortest) + " to " + std::to_string(known->longest));
+  }
+  const auto rule = "format " + name;
+  if (references_.insert(rule).second) {
+    rules_.push_back({rule, notation_.string_with(std::move(known->characters))});
+  }
+  return E::rule(rule);
 }
 
 std::optional<std::uint32_t> SchemaCompiler::count(const Json& schema, const char* key, std::uint32_t most,

@@ -16,8 +16,9 @@ std::vector<GrammarRule> json_object_grammar();
 /// valid is made: objects have their properties in the order in which the schema lists them, and where it
 /// lists any, no others but required ones.
 ///
-/// Understood: type (also a list), enum, const, properties, required, additionalProperties, items, minItems,
-/// maxItems, minLength, maxLength (all four up to 1000), minimum, maximum, exclusiveMinimum, exclusiveMaximum
+/// Understood: type (also a list), enum, const, properties, required, additionalProperties, items,
+/// prefixItems (answers have all of them), minItems, maxItems, minLength, maxLength (all four up to 1000),
+/// format (kStringFormats), minimum, maximum, exclusiveMinimum, exclusiveMaximum
 /// (of numbers that are not integers: whole ones), anyOf, oneOf (where alternatives exclude each other by
 /// type or by a constant property), allOf of one schema, $ref within the schema, also recursive.  Without
 /// effect: title, description, default, examples, deprecated, readOnly, writeOnly, discriminator, $schema,

@@ -1,7 +1,11 @@
 #include "model/json_schema_grammar.h"
 
+#include <array>
 #include <bit>
+#include <chrono>
+#include <cstdio>
 #include <random>
+#include <regex>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -237,6 +241,112 @@ TEST(JsonSchemaGrammar, AnyJsonObject) {
   }
 }
 
+/// Whether the calendar of the standard library has the day YYYY-MM-DD.
+bool is_date(const std::string& text) {
+  const auto number = [&text](std::size_t at, std::size_t count) {
+    return std::stoi(text.substr(at, count));
+  };
+  return std::chrono::year_month_day(std::chrono::year(number(0, 4)),
+                                     std::chrono::month(static_cast<unsigned>(number(5, 2))),
+                                     std::chrono::day(static_cast<unsigned>(number(8, 2))))
+      .ok();
+}
+
+TEST(JsonSchemaGrammar, AllDatesAreMadeAndNoOthers) {
+  const auto grammar = compile(R"({"type":"string","format":"date"})");
+  for (const int year : {1000, 1900, 1904, 2000, 2023, 2024, 2100, 2400, 9999}) {
+    for (int month = 0; month <= 13; ++month) {
+      for (const int day : {0, 1, 9, 10, 28, 29, 30, 31, 32}) {
+        std::array<char, 32> text{};
+        std::snprintf(text.data(), text.size(), "%04d-%02d-%02d", year, month, day);
+        EXPECT_EQ(makes(grammar, '"' + std::string(text.data()) + '"'), is_date(text.data())) << text.data();
+      }
+    }
+  }
+}
+
+TEST(JsonSchemaGrammar, StringsHaveTheirFormat) {
+  struct Case {
+    std::string format;
+    std::string shape;  ///< what its RFC says, loosely
+    std::vector<std::string> made;
+    std::vector<std::string> not_made;
+  };
+  const std::string clock = R"(([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d))";
+  const std::vector<Case> cases = {
+      {"date", R"(\d{4}-\d\d-\d\d)", {"2024-02-29"}, {"2023-02-29", "24-02-01", ""}},
+      {"time", clock, {"23:59:59Z", "07:00:00.125+05:30"}, {"24:00:00Z", "07:60:00Z", "07:00Z", "07:00:00"}},
+      {"date-time",
+       R"(\d{4}-\d\d-\d\dT)" + clock,
+       {"2026-11-22T20:15:00Z"},
+       {"2026-11-22", "2026-11-22 20:15:00Z"}},
+      {"duration",
+       R"(P(\d+D)?(T(\d+H)?(\d+M)?(\d+S)?)?)",
+       {"P3D", "PT36H", "P1DT2H30M5S", "PT5S"},
+       {"P", "PT", "P1DT", "3D", "PT1H5S"}},
+      {"uuid",
+       R"([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})",
+       {"123e4567-e89b-12d3-a456-426614174000"},
+       {"123e4567e89b12d3a456426614174000", "123e4567-e89b-12d3-a456-42661417400g"}},
+      {"email",
+       R"([a-z0-9]+([._+-][a-z0-9]+)*@([a-z0-9]+(-[a-z0-9]+)*\.)+[a-z]+)",
+       {"jane.doe+lists@mail.example.org"},
+       {"jane", "jane@", "@example.org", ".jane@example.org", "jane@example", "a b@example.org"}},
+      {"hostname",
+       R"(([a-z0-9]+(-[a-z0-9]+)*\.)+[a-z]+)",
+       {"a-1.example.org"},
+       {"-a.example.org", "a..org", "a_b.org"}},
+      {"ipv4", R"((\d{1,3}\.){3}\d{1,3})", {"0.0.0.0", "255.249.10.1"}, {"256.0.0.1", "1.2.3", "01.2.3.4"}},
+      {"ipv6",
+       R"(([0-9a-f]{1,4}:){7}[0-9a-f]{1,4})",
+       {"2001:db8:0:0:0:0:0:1"},
+       {"2001:db8", "1:2:3:4:5:6:7:8:9"}},
+      {"uri",
+       R"(https?://[a-z0-9.-]+(/[\w.~-]*)*(\?[\w.=&-]*)?)",
+       {"https://www.example.org/a/b.html?x=1&y=2", "http://example.org"},
+       {"example.org", "https://", "https://example.org/a b", "ftp://example.org"}}};
+  std::mt19937 random(15);
+  for (const auto& one : cases) {
+    const auto grammar = compile(R"({"type":"string","format":")" + one.format + "\"}");
+    for (const auto& text : one.made)
+      EXPECT_TRUE(makes(grammar, '"' + text + '"')) << one.format << " " << text;
+    for (const auto& text : one.not_made)
+      EXPECT_FALSE(makes(grammar, '"' + text + '"')) << one.format << " " << text;
+    const std::regex shape(one.shape);
+    int ended = 0;
+    for (int i = 0; i < 60; ++i) {
+      const auto answer = random_answer(grammar, random);
+      if (!answer) continue;
+      ++ended;
+      const auto text = Json::parse(*answer).get<std::string>();
+      EXPECT_TRUE(std::regex_match(text, shape)) << one.format << " " << text;
+      const bool begins_with_date = one.format == "date" || one.format == "date-time";
+      EXPECT_TRUE(!begins_with_date || is_date(text.substr(0, 10))) << text;
+    }
+    EXPECT_GT(ended, 20) << one.format;
+  }
+}
+
+TEST(JsonSchemaGrammar, TuplesHaveAllTheirItems) {
+  const auto pair =
+      compile(R"({"type":"array","prefixItems":[{"type":"integer"},{"type":"string","format":"ipv4"}],
+                               "minItems":2,"maxItems":2})");
+  EXPECT_TRUE(makes(pair, R"([7, "1.2.3.4"])"));
+  for (const auto* text : {"[]", "[7]", R"(["1.2.3.4", 7])", R"([7, "1.2.3.4", 8])", R"([7, "x"])"}) {
+    EXPECT_FALSE(makes(pair, text)) << text;
+  }
+  const auto open = compile(R"({"type":"array","prefixItems":[{"type":"null"}],"items":{"type":"boolean"},
+                               "minItems":2,"maxItems":3})");
+  EXPECT_TRUE(makes(open, "[null,true]"));
+  EXPECT_TRUE(makes(open, "[null, true, false]"));
+  for (const auto* text : {"[null]", "[null,true,true,true]", "[null,null]", "[true,true]"}) {
+    EXPECT_FALSE(makes(open, text)) << text;
+  }
+  const auto only = compile(R"({"type":"array","prefixItems":[{"type":"null"}],"items":false})");
+  EXPECT_TRUE(makes(only, "[null]"));
+  EXPECT_FALSE(makes(only, "[null,1]"));
+}
+
 std::string refusal_of(const std::string& schema) {
   try {
     compile(schema);
@@ -254,6 +364,15 @@ TEST(JsonSchemaGrammar, RefusesByName) {
         "nullable", "minProperties", "unheard-of"}) {
     EXPECT_THAT(refusal_of(R"({"type":"integer",")" + keyword + R"(":1})"), HasSubstr("\"" + keyword + "\""));
   }
+  EXPECT_THAT(refusal_of(R"({"type":"string","format":"password"})"), HasSubstr("\"format\" \"password\""));
+  EXPECT_THAT(refusal_of(R"({"type":"string","format":1})"), HasSubstr("\"format\" 1"));
+  EXPECT_THAT(refusal_of(R"({"type":"string","format":"date","maxLength":3})"),
+              HasSubstr("must allow 10 to 10"));
+  EXPECT_THAT(refusal_of(R"({"type":"string","format":"uri","minLength":1,"maxLength":2083})"),
+              testing::IsEmpty());
+  EXPECT_THAT(refusal_of(R"({"type":"array","prefixItems":[]})"), HasSubstr("/prefixItems"));
+  EXPECT_THAT(refusal_of(R"({"type":"array","prefixItems":[{}],"minItems":2})"), HasSubstr("minItems"));
+  EXPECT_THAT(refusal_of(R"({"type":"array","prefixItems":[{},{}],"maxItems":1})"), HasSubstr("maxItems"));
   EXPECT_THAT(refusal_of(R"({"type":"number","minimum":0.5})"), HasSubstr("whole numbers"));
   EXPECT_THAT(refusal_of(R"({"type":"number","maximum":"1"})"), HasSubstr("\"maximum\" is not a number"));
   EXPECT_THAT(refusal_of(R"({"type":"string","maxLength":1001})"), HasSubstr("limits are 0 and 1000"));

@@ -1,6 +1,9 @@
 """POST /v1/chat/completions over the real daemon, by the official openai package."""
 
+import datetime
+import ipaddress
 import json
+import uuid
 
 import jsonschema
 import openai
@@ -195,6 +198,27 @@ def test_the_clients_own_schemas_are_understood(client):
         model="any", messages=ASK, response_format=Place, max_tokens=200, temperature=1.0, seed=4
     )
     assert isinstance(parsed.choices[0].message.parsed, Place)
+
+
+def test_strings_have_the_formats_of_the_clients_own_types(client):
+    class Event(pydantic.BaseModel):
+        on: datetime.date
+        at: datetime.time
+        made: datetime.datetime
+        takes: datetime.timedelta
+        id: uuid.UUID
+        host: ipaddress.IPv4Address
+        page: pydantic.HttpUrl
+        place: tuple[int, bool]
+
+    asked = {"model": "any", "messages": ASK, "response_format": Event, "max_tokens": 500, "temperature": 1.0}
+    complete = 0
+    for seed in range(8):
+        try:
+            complete += isinstance(client.chat.completions.parse(**asked, seed=seed).choices[0].message.parsed, Event)
+        except openai.LengthFinishReasonError:
+            pass
+    assert complete >= 1
 
 
 def test_a_grammar_holds_chats_and_completions(client, daemon):
