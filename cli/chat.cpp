@@ -31,7 +31,7 @@ constexpr const char* kHelp =
     "  /clear            forget what was said; settings stay\n"
     "  /bye              leave; so do /exit, /quit and Ctrl-D\n"
     "A \\ at the end of a line goes on with the next; \"\"\" begins and ends a text of several lines.\n"
-    "Ctrl-C stops an answer.\n";
+    "What is pasted is one text, whatever its lines. Ctrl-C stops an answer.\n";
 
 struct ChatOptions {
   std::string socket;

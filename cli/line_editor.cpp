@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <histedit.h>
 #include <iostream>
+#include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,31 @@ namespace tandem::cli {
 namespace {
 
 constexpr int kHistoryLines = 1000;
+
+// Between these a terminal sends what is pasted, where it was asked to tell that from what is typed.
+constexpr const char* kTellPastes = "\033[?2004h";
+constexpr const char* kTellNoPastes = "\033[?2004l";
+constexpr const char* kPasteBegins = "\033[200~";
+constexpr std::wstring_view kPasteEnds = L"\033[201~";
+
+bool knows_sequences() {
+  const char* const name = std::getenv("TERM");
+  return name != nullptr && *name != '\0' && std::string_view(name) != "dumb";
+}
+
+/// Lines as they are kept; nothing that would move the cursor.
+std::wstring printable_lines(const std::wstring& pasted) {
+  std::wstring lines;
+  for (const wchar_t c : pasted) {
+    const bool is_printable = c >= L' ' && c != L'\177';
+    if (c == L'\r') {
+      lines += L'\n';
+    } else if (is_printable || c == L'\n' || c == L'\t') {
+      lines += c;
+    }
+  }
+  return lines;
+}
 
 /// The history's file in a folder of this user's own; empty if there can be none.
 std::string open_history_folder() {
@@ -58,6 +84,8 @@ class LineEditor::Terminal {
     el_wset(editor, EL_ADDFN, L"tandem-cancel", L"give up the line", &cancel);
     el_set(editor, EL_BIND, "^C", "tandem-cancel", nullptr);
     el_set(editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+    el_wset(editor, EL_ADDFN, L"tandem-paste", L"take what is pasted as one text", &take_paste);
+    el_set(editor, EL_BIND, kPasteBegins, "tandem-paste", nullptr);
   }
 
   ~Terminal() {
@@ -75,8 +103,10 @@ class LineEditor::Terminal {
     cancelled_ = false;
     // Before the prompt is there: el_gets does it only after, and a Ctrl-C in between would end the program.
     el_set(editor_.get(), EL_PREP_TERM, 1);
+    tell_terminal(kTellPastes);
     int length = 0;
     const char* const text = el_gets(editor_.get(), &length);
+    tell_terminal(kTellNoPastes);
     if (cancelled_) {
       std::fputs("^C\n", stdout);
       return {End::cancelled, {}};
@@ -103,6 +133,26 @@ class LineEditor::Terminal {
     self_of(editor).cancelled_ = true;
     return CC_EOF;
   }
+  /// Lines that are pasted are no more sent one by one than words are: Enter, typed, sends them all.
+  static unsigned char take_paste(EditLine* editor, int /*key*/) {
+    std::wstring pasted;
+    wchar_t c = 0;
+    while (el_wgetc(editor, &c) == 1) {
+      pasted += c;
+      if (pasted.ends_with(kPasteEnds)) {
+        pasted.resize(pasted.size() - kPasteEnds.size());
+        break;
+      }
+    }
+    const auto lines = printable_lines(pasted);
+    if (!lines.empty() && el_winsertstr(editor, lines.c_str()) != 0) return CC_ERROR;
+    return CC_REFRESH;
+  }
+  void tell_terminal(const char* sequence) const {
+    if (!knows_sequences_) return;
+    std::fputs(sequence, stdout);
+    std::fflush(stdout);
+  }
 
   struct EndEditor {
     void operator()(EditLine* editor) const { el_end(editor); }
@@ -112,6 +162,7 @@ class LineEditor::Terminal {
   };
 
   const std::string path_;
+  const bool knows_sequences_ = knows_sequences();
   std::unique_ptr<History, EndHistory> history_;
   std::unique_ptr<EditLine, EndEditor> editor_;
   std::string prompt_;

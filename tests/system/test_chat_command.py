@@ -167,6 +167,21 @@ def test_ctrl_c_gives_up_the_line(terminal):
     assert terminal.restored()
 
 
+def test_lines_that_are_pasted_are_one_message(terminal, tmp_path):
+    kept = tmp_path / "talk.json"
+    terminal.type("/set max_tokens 1\n")
+    terminal.expect(">>> ")
+    terminal.type("See: \x1b[200~one\n\ttw\u00f6\r\x07/bye\x1b[201~ what?\n")
+    terminal.expect(">>> ")
+    terminal.type(f"/save {kept}\n")
+    assert eventually(lambda: terminal.read(0.0) and kept.exists())
+    terminal.type("/bye\n")
+    assert terminal.end() == 0
+    assert terminal.restored()
+    said = [message["content"] for message in json.loads(kept.read_text())["messages"] if message["role"] == "user"]
+    assert said == ["See: one\n\ttw\u00f6\n/bye what?"]
+
+
 def test_the_history_comes_back_and_is_private(daemon, terminal, tmp_path):
     terminal.type("/set stop \u00e4pfel\n")
     terminal.expect(">>> ")
@@ -183,7 +198,7 @@ def test_the_history_comes_back_and_is_private(daemon, terminal, tmp_path):
         again.type("\n")
         again.expect(">>> ")
         again.type("/set\n")
-        again.expect("\nstop \u00e4pfel\r\n")
+        again.expect("\x1b\\[\\?2004lstop \u00e4pfel\r\n")
         again.type("/bye\n")
         assert again.end() == 0
 
