@@ -20,6 +20,7 @@
 #include "backends/cpu/affinity.h"
 #include "backends/cpu/repacked.h"
 #include "daemon/config.h"
+#include "daemon/descriptors.h"
 #include "daemon/engine/engine.h"
 #include "daemon/engine/plan_executor.h"
 #include "daemon/log.h"
@@ -249,6 +250,7 @@ void serve(const Config& config) {
   const Signals signals([&stop](int count) { stop.set(count); });
 
   warn_of_many_threads(config.threads);
+  allow_descriptors(config.limits.connections);
   auto header = model::read_header(*config.model);
   auto hyper = model::read_hyperparameters(header);
   for (const auto& warning : hyper.warnings) spdlog::warn("{}", warning);

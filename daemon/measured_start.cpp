@@ -1,6 +1,7 @@
 #include "daemon/measured_start.h"
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -18,7 +19,12 @@ void log_plan(const planner::Plan& plan) {
   spdlog::info("plan: {} bytes of RAM, {} bytes of VRAM, {} sequences of {} tokens, KV {}",
                grouped(plan.ram_bytes), grouped(plan.vram_bytes), plan.workload.sequences,
                plan.workload.max_seq_len, planner::to_string(plan.workload.kv_type));
-  for (const auto& reason : plan.reasons) spdlog::info("plan: {}", reason);
+  constexpr std::string_view kWarning = "warning: ";
+  for (const std::string_view reason : plan.reasons) {
+    const bool warns = reason.starts_with(kWarning);
+    spdlog::log(warns ? spdlog::level::warn : spdlog::level::info, "plan: {}",
+                reason.substr(warns ? kWarning.size() : 0));
+  }
 }
 
 /// What is there for a plan on its GPU.

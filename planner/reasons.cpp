@@ -182,7 +182,7 @@ void add_workload(Lines& lines, const Plan& plan) {
   const auto& planned = plan.workload;
   if (asked.expected_context != planned.expected_context) {
     lines.push_back("speed is predicted at a context of " + tokens_text(planned.expected_context) +
-                    ", as none was asked for");
+                    ", as no expected context was asked for");
   }
   if (asked.head_type != planned.head_type) {
     lines.push_back("the head stays as it is: it is " + plan.head.file_type +

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from daemon import BUILD, PATIENCE, REFERENCE, Daemon, tandem
+from daemon import BUILD, EMBEDDED, PATIENCE, REFERENCE, Daemon, tandem
 
 MODEL = REFERENCE / "gemma4_8l.gguf"
 
@@ -118,6 +118,41 @@ def test_it_serves_under_limits_of_the_shell(limit, tmp_path):
     with limited(limit, tmp_path, tmp_path / "log") as socket:
         ran = tandem("run", "--max-tokens", "4", "--socket", socket, "hello")
         assert ran.returncode == 0, ran.stderr
+
+
+def connect(socket):
+    client = sockets.socket(sockets.AF_UNIX)
+    client.settimeout(20 * PATIENCE)
+    client.connect(str(socket))
+    return client
+
+
+def is_answered(client):
+    client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    return client.recv(64).startswith(b"HTTP/1.1 200")
+
+
+def test_it_takes_as_many_descriptors_as_clients_need(tmp_path):
+    log = tmp_path / "log"
+    with limited("-S -n 64", tmp_path, log) as socket:
+        clients = [connect(socket) for _ in range(100)]
+        assert all(is_answered(client) for client in clients)
+        for client in clients:
+            client.close()
+    assert "descriptors" not in log.read_text()
+
+
+def test_it_warns_where_clients_need_more_descriptors_than_there_may_be(tmp_path):
+    log = tmp_path / "log"
+    with limited("-n 64", tmp_path, log) as socket:
+        assert is_answered(connect(socket))
+    assert re.search(r" warning limits\.connections: 256 need \d+ descriptors, and this process may have 64: ", log.read_text())
+
+
+def test_what_a_plan_warns_of_is_a_warning(tmp_path):
+    with Daemon(EMBEDDED, "--context", "4k") as daemon:
+        log = daemon.log.read_text()
+    assert re.search(r" warning plan: the context of 4,096 is beyond the 2,048 tokens the model was trained for\n", log)
 
 
 def test_it_serves_where_the_log_cannot_be_written(tmp_path):
