@@ -35,6 +35,12 @@ ipc::Client connect_to_daemon(const std::string& path, std::chrono::milliseconds
   return ipc::Client(path.empty() ? ipc::default_socket_path() : path, patience);
 }
 
+ipc::Json health_of(ipc::Client& client) {
+  const auto reply = client.get("/health");
+  auto health = ipc::Json::parse(reply.body, nullptr, false);
+  return health.is_object() && health.contains("status") ? health : ipc::json_of(reply);
+}
+
 std::string to_body(const ipc::Json& request) {
   try {
     return request.dump();

@@ -21,6 +21,10 @@ CLI::Option* add_think_option(CLI::App& app, std::optional<bool>& think, const s
 ipc::Client connect_to_daemon(const std::string& path,
                               std::chrono::milliseconds patience = ipc::Client::kPatience);
 
+/// What GET /health says, also while the daemon loads or drains (503).  Throws ipc::RequestError where the
+/// daemon refuses to say it.
+ipc::Json health_of(ipc::Client& client);
+
 /// A request body.  Throws Error where a text in it is not valid UTF-8.
 std::string to_body(const ipc::Json& request);
 

@@ -21,9 +21,7 @@ struct PsOptions {
 
 /// What the daemon says of itself; while it loads there is no model yet.
 OrderedJson status_of(ipc::Client& client) {
-  OrderedJson status = {{"pid", client.daemon().pid},
-                        {"health", OrderedJson::parse(client.get("/health").body)},
-                        {"model", nullptr}};
+  OrderedJson status = {{"pid", client.daemon().pid}, {"health", health_of(client)}, {"model", nullptr}};
   const auto models = client.get("/v1/models");
   if (models.status == 200) status["model"] = OrderedJson::parse(models.body).at("data").at(0);
   status["requests"] = OrderedJson(ipc::json_of(client.get("/v1/requests"))).at("data");

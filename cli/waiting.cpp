@@ -25,8 +25,8 @@ void StatusLine::clear() {
 
 void wait_until_loaded(ipc::Client& client, StatusLine& status) {
   while (!CtrlC::pressed()) {
-    const ipc::Json health = ipc::Json::parse(client.get("/health").body, nullptr, false);
-    if (!health.is_object() || health.value("status", "") != "loading") return;
+    const ipc::Json health = health_of(client);
+    if (health.value("status", "") != "loading") return;
     const auto percent = static_cast<int>(health.value("load_progress", 0.0) * 100.0);
     status.show("the daemon loads its model: " + std::to_string(percent) + "%");
     ::poll(nullptr, 0, kLoadPollMs);  // Ctrl-C ends it

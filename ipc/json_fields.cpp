@@ -77,6 +77,7 @@ class BodyLimits final : public nlohmann::json_sax<Json> {
 }  // namespace
 
 Json parse_object(const std::string& text, std::size_t max_depth) {
+  if (text.empty()) throw RequestError(400, kInvalidRequest, "body is empty; it must be a JSON object");
   BodyLimits limits(max_depth);
   Json body;
   try {

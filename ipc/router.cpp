@@ -53,6 +53,20 @@ HttpReply wrong_method(const HttpRequest& request, const std::string& allowed) {
   return reply;
 }
 
+/// `path` without what is doubled or stands at its end: "//v1/models/" is /v1/models.
+std::string tidied(std::string_view path) {
+  std::string kept;
+  for (const char c : path) {
+    if (c != '/' || kept.empty() || kept.back() != '/') kept += c;
+  }
+  while (kept.size() > 1 && kept.back() == '/') kept.pop_back();
+  return kept;
+}
+
+bool ends_with_steps(std::string_view path, std::string_view steps) {
+  return steps.size() > 1 && steps.front() == '/' && path.ends_with(steps);
+}
+
 }  // namespace
 
 void Router::add(std::vector<Route> routes) {
@@ -77,7 +91,28 @@ Outcome Router::dispatch(const HttpRequest& request) const {
     allowed += (allowed.empty() ? "" : ", ") + route.method;
   }
   if (!allowed.empty()) return wrong_method(request, allowed);
-  throw RequestError(404, kInvalidRequest, "there is no " + request.path + " here", {}, "unknown_url");
+  const auto nearest = nearest_path(request.path);
+  throw RequestError(
+      404, kInvalidRequest,
+      "there is no " + request.path + " here" + (nearest.empty() ? "" : "; did you mean " + nearest + "?"),
+      {}, "unknown_url");
+}
+
+/// Clients are easily given a base address with "/v1" where they add it, or without where they do not.
+std::string Router::nearest_path(const std::string& path) const {
+  const auto asked = tidied(path);
+  std::string nearest;
+  for (const Route& route : routes_) {
+    if (route.path.back() == '*') continue;
+    const bool lacks_its_start = ends_with_steps(route.path, asked);
+    const bool has_one_too_many = ends_with_steps(asked, route.path);
+    if (!lacks_its_start && !has_one_too_many) continue;
+    if (nearest.empty() ||
+        (lacks_its_start ? route.path.size() < nearest.size() : route.path.size() > nearest.size())) {
+      nearest = route.path;
+    }
+  }
+  return nearest;
 }
 
 }  // namespace tandem::ipc

@@ -50,6 +50,8 @@ class Router {
 
  private:
   [[nodiscard]] Outcome dispatch(const HttpRequest& request) const;
+  /// The path that was probably meant, empty if there is none.
+  [[nodiscard]] std::string nearest_path(const std::string& path) const;
 
   std::vector<Route> routes_;
 };

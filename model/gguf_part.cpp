@@ -90,9 +90,12 @@ MetaArray read_array(ByteReader& reader, std::string_view field) {
   const auto count = reader.read<std::uint64_t>(field);
   const std::uint64_t elem_bytes =
       element == MetaType::string ? sizeof(std::uint64_t) : meta_type_bytes(element);
-  const auto limit = std::min(kMaxArrayCount, reader.remaining() / elem_bytes);
-  if (count > limit)
-    at.fail(field, "array of " + text(count) + " elements exceeds the limit of " + text(limit));
+  if (count > kMaxArrayCount)
+    at.fail(field, "array of " + text(count) + " elements exceeds the limit of " + text(kMaxArrayCount));
+  if (count > reader.remaining() / elem_bytes) {
+    at.fail(field, "array of " + text(count) + " elements needs more than the " + text(reader.remaining()) +
+                       " bytes that the file has left");
+  }
 
   auto walk = reader;
   if (element == MetaType::string) {

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/command.h"
+#include "ipc/client.h"
 #include "ipc/unix_socket.h"
 #include "tests/cli/run_tandem.h"
 #include "tests/ipc/harness.h"
@@ -226,6 +227,19 @@ TEST_F(DaemonCommands, PsListsRequests) {
   EXPECT_EQ(json["health"]["status"], "ok");
   EXPECT_EQ(json["model"]["id"], "fake/words-1B");
   EXPECT_EQ(json["requests"][0]["id"], last_request().id);
+}
+
+TEST(FullDaemon, SaysSo) {
+  ipc::Limits limits;
+  limits.connections = 1;
+  Harness harness(limits);
+  ipc::Client other(harness.path());
+  EXPECT_EQ(other.get("/health").status, 200u);
+  for (const char* command : {"ps", "run x"}) {
+    const Outcome outcome = run_tandem(command + (" --socket " + harness.path()));
+    EXPECT_EQ(outcome.exit_code, kRefused) << command;
+    EXPECT_THAT(outcome.err, HasSubstr("the limit connections, 1, is reached")) << command;
+  }
 }
 
 TEST_F(DaemonCommands, WithoutADaemonTheySaySo) {

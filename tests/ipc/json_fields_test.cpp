@@ -23,7 +23,7 @@ std::string parse_error(const std::string& text, std::size_t depth = 8) {
 
 TEST(ParseObject, RefusesWhatIsNoJsonObject) {
   const std::pair<std::string, std::string> cases[] = {
-      {"", "not valid JSON"},
+      {"", "body is empty"},
       {"{", "not valid JSON"},
       {"{}{}", "not valid JSON"},
       {"{'a':1}", "not valid JSON"},

@@ -53,6 +53,35 @@ TEST(Router, UnknownPathsAre404) {
   }
 }
 
+TEST(Router, NamesThePathThatWasProbablyMeant) {
+  Router router;
+  for (const char* path :
+       {"/v1/models", "/v1/completions", "/v1/chat/completions", "/api/chat", "/", "/v1/models/*"}) {
+    router.add(
+        {{"GET", path, [](const HttpRequest&, const std::string&) -> Outcome { return HttpReply(); }}});
+  }
+  const auto meant = [&router](const std::string& path) {
+    HttpRequest request;
+    request.method = "GET";
+    request.path = path;
+    const HttpReply reply = std::get<HttpReply>(router.handle(request));
+    EXPECT_EQ(reply.status, 404u) << path;
+    const Json error = Json::parse(reply.body)["error"];
+    const auto message = (error.is_string() ? error : error["message"]).get<std::string>();
+    const auto hint = message.find("did you mean ");
+    return hint == std::string::npos ? "" : message.substr(hint + 13);
+  };
+  EXPECT_EQ(meant("/v1/models/"), "/v1/models?");
+  EXPECT_EQ(meant("//v1//models"), "/v1/models?");
+  EXPECT_EQ(meant("/models"), "/v1/models?");
+  EXPECT_EQ(meant("/completions"), "/v1/completions?");
+  EXPECT_EQ(meant("/chat/completions"), "/v1/chat/completions?");
+  EXPECT_EQ(meant("/v1/v1/chat/completions"), "/v1/chat/completions?");
+  EXPECT_EQ(meant("/v1/api/chat"), "/api/chat?");
+  for (const char* path : {"/v1", "/v1/embeddings", "/v1/modelsx", "/s", "//", "*", ""})
+    EXPECT_EQ(meant(path), "") << path;
+}
+
 TEST(Router, OtherMethodsAre405AndSayWhichThereAre) {
   const HttpReply reply = handle("PATCH", "/a/b");
   EXPECT_EQ(reply.status, 405u);
