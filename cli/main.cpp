@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/manual/usage_error.h"
 #include "ipc/service.h"
 #include "ipc/standard_streams.h"
 #include "ipc/unix_socket.h"
@@ -71,7 +72,9 @@ int parse_and_run(int argc, char** argv) {
     if (error.get_name() == "RequiredError" && app.get_subcommands().empty()) {
       refuse_unknown_command(app, commands);
     }
-    return app.exit(error) == 0 ? tandem::cli::kOk : tandem::cli::kUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);
+    std::cerr << tandem::manual::usage_error(app, error, tandem::model::nearest<std::vector<std::string>>);
+    return tandem::cli::kUsage;
   }
   return run(commands);
 }

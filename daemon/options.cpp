@@ -9,8 +9,10 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/manual/completions.h"
+#include "cli/manual/usage_error.h"
 #include "daemon/config_keys.h"
 #include "daemon/manual_pages.h"
+#include "model/nearest.h"
 #include "planner/errors.h"
 #include "planner/sweep.h"
 
@@ -125,8 +127,9 @@ std::variant<Options, int> read_options(int argc, const char* const* argv) {
     if (print(app, papers)) return 0;
     return options;
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    return code == 0 ? 0 : kUsageError;
+    if (error.get_exit_code() == 0) return app.exit(error);
+    std::cerr << manual::usage_error(app, error, model::nearest<std::vector<std::string>>);
+    return kUsageError;
   } catch (const std::invalid_argument& error) {
     std::cerr << "tandemd: " << error.what() << "\n";
     return kUsageError;
