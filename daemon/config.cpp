@@ -12,6 +12,7 @@
 #include "embedded/default_config.h"
 #include "model/nearest.h"
 #include "model/text_file.h"
+#include "planner/names.h"
 #include "planner/size_text.h"
 
 namespace tandem::daemon {
@@ -157,18 +158,10 @@ std::size_t grammar_ram_of(const json& value, const char* key) {
   throw BadConfig(std::string(key) + ": must be between 1 MiB and 64 GiB");
 }
 
-planner::KvType kv_type_of(const std::string& name) {
-  if (name == "f32") return planner::KvType::f32;
-  return name == "q8_0" ? planner::KvType::q8_0 : planner::KvType::f16;
-}
-
-planner::HeadType head_type_of(const std::string& name) {
-  if (name == "q8_0") return planner::HeadType::q8_0;
-  return name == "q6_k" ? planner::HeadType::q6_k : planner::HeadType::keep;
-}
-
-planner::CpuWeights cpu_weights_of(const std::string& name) {
-  return name == "mapped" ? planner::CpuWeights::mapped : planner::CpuWeights::repacked;
+/// What `name` stands for.  The schema lets no other name pass.
+template <class Names>
+auto named(const Names& names, const json& name) {
+  return planner::value_of(names, name.get<std::string>()).value();
 }
 
 void read_workload(const json& workload, Config& config) {
@@ -176,9 +169,12 @@ void read_workload(const json& workload, Config& config) {
   if (config.context_set) config.workload.max_seq_len = workload.at("context");
   config.workload.sequences = workload.at("sequences");
   config.workload.micro_batch = workload.at("micro_batch");
-  config.workload.kv_type = kv_type_of(workload.at("kv_type"));
-  config.workload.head_type = head_type_of(workload.at("head_type"));
-  config.workload.cpu_weights = cpu_weights_of(workload.at("cpu_weights"));
+  config.workload.kv_type = named(planner::kKvTypeNames, workload.at("kv_type"));
+  config.workload.head_type = named(planner::kHeadTypeNames, workload.at("head_type"));
+  config.workload.cpu_weights = named(planner::kCpuWeightsNames, workload.at("cpu_weights"));
+  config.workload.optimise = named(planner::kOptimiseNames, workload.at("optimise"));
+  if (!workload.at("expected_context").is_null())
+    config.workload.expected_context = workload.at("expected_context");
   if (!workload.at("stream_rows").is_null()) config.workload.stream_rows = workload.at("stream_rows");
 }
 

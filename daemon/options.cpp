@@ -65,6 +65,8 @@ void add_flags(CLI::App& app, json& flags) {
   add<Text>(app, "--head-type", "workload.head_type", flags);
   add<Number>(app, "--stream-rows", "workload.stream_rows", flags);
   add<Text>(app, "--cpu-weights", "workload.cpu_weights", flags);
+  add<Text>(app, "--optimise", "workload.optimise", flags);
+  add<Number>(app, "--expect-context", "workload.expected_context", flags)->transform(in_digits, "");
   add<Text>(app, "--devices", "devices", flags);
   add<Number>(app, "--threads", "threads", flags);
   add<Number>(app, "--grace", "grace_s", flags);

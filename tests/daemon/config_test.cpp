@@ -35,12 +35,16 @@ TEST(Config, DefaultsAreThoseOfTheDocumentedFile) {
   EXPECT_EQ(config.workload.head_type, planner::HeadType::keep);
   EXPECT_EQ(config.workload.stream_rows, std::nullopt);
   EXPECT_EQ(config.workload.cpu_weights, planner::CpuWeights::repacked);
+  EXPECT_EQ(config.workload.optimise, planner::Optimise::decode);
+  EXPECT_EQ(config.workload.expected_context, 0U);
   EXPECT_EQ(config.socket.mode, 0600U);
   EXPECT_EQ(config.grace, std::chrono::seconds(30));
 }
 
 TEST(Config, FlagsWinOverTheFileAndTheFileOverDefaults) {
-  const json file{{"model", "a.gguf"}, {"workload", {{"context", 1000}, {"sequences", 2}}}};
+  const json file{
+      {"model", "a.gguf"},
+      {"workload", {{"context", 1000}, {"sequences", 2}, {"optimise", "request"}, {"expected_context", 70}}}};
   const json flags{{"workload", {{"context", 2000}, {"stream_rows", 0}, {"cpu_weights", "mapped"}}}};
   const auto config = make_config(file, flags);
   EXPECT_EQ(*config.model, "a.gguf");
@@ -49,6 +53,8 @@ TEST(Config, FlagsWinOverTheFileAndTheFileOverDefaults) {
   EXPECT_EQ(config.workload.sequences, 2U);
   EXPECT_EQ(config.workload.stream_rows, 0U);
   EXPECT_EQ(config.workload.cpu_weights, planner::CpuWeights::mapped);
+  EXPECT_EQ(config.workload.optimise, planner::Optimise::request);
+  EXPECT_EQ(config.workload.expected_context, 70U);
   EXPECT_EQ(config.workload.micro_batch, 512U);
 }
 
@@ -139,6 +145,8 @@ TEST(Config, ValuesOutOfRangeAreRefusedWithTheirKey) {
       {{{"workload", {{"kv_type", "q4_0"}}}}, "kv_type"},
       {{{"workload", {{"head_type", "q4_0"}}}}, "head_type"},
       {{{"workload", {{"cpu_weights", "planes"}}}}, "cpu_weights"},
+      {{{"workload", {{"optimise", "all"}}}}, "optimise"},
+      {{{"workload", {{"expected_context", 0}}}}, "expected_context"},
       {{{"budget", {{"ram", "12XB"}}}}, "ram"},
       {{{"budget", {{"ram", "99999999999999999999GiB"}}}}, "ram"},
       {{{"budget", "much"}}, "budget"},

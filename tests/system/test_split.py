@@ -52,6 +52,15 @@ def test_the_text_is_that_of_the_cpu_wherever_the_cut_lies(vram, cpu_texts):
         assert texts(daemon) == cpu_texts
 
 
+def test_the_daemon_places_for_what_it_is_asked_to(cpu_texts):
+    aim = ("--optimise", "request", "--expect-context", "64")
+    with Daemon(EMBEDDED, "--devices", "emulated", "--vram", "3MiB", *SMALL, *aim) as daemon:
+        plan = daemon.client.get("/v1/plan").json()["plan"]
+        assert (plan["workload"]["optimise"], plan["workload"]["expected_context"]) == ("request", 64)
+        assert any("placed for requests: a token of an answer at 64 tokens" in reason for reason in plan["reasons"])
+        assert texts(daemon) == cpu_texts
+
+
 def test_both_devices_have_units_and_every_byte_is_where_the_plan_says(split):
     answer = split.client.get("/v1/plan").json()
     assert {stage["device"] for stage in answer["plan"]["stages"]} == {"cpu", "emulated0"}
