@@ -34,6 +34,8 @@ class AnthropicAnswer final : public GenerationAnswer {
                        std::to_string(of_all.total_tok));
   }
 
+  std::string sign_of_life() override { return sse_event("ping", {{"type", "ping"}}); }
+
   std::string on_delta(std::size_t /*choice*/, const TextDelta& delta) override { return blocks_.say(delta); }
 
   std::string on_finish(std::size_t /*choice*/, const Finished& finished) override {

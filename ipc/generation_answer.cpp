@@ -144,8 +144,15 @@ Output GenerationAnswer::next_piece() {
       }
     }
   }
+  const bool says_something = !opening.empty() || !bytes.empty();
   if (progressed) bytes = on_progress(progress_of_all()) + bytes;
   bytes = opening + bytes;
+  const auto now = SignOfLife::Clock::now();
+  if (says_something) {
+    silence_.heard(now);
+  } else if (silence_.due(now)) {
+    bytes += sign_of_life();
+  }
   if (all_finished()) return StreamPiece{bytes + end(), true};
   if (bytes.empty()) return NotYet{};
   return StreamPiece{std::move(bytes)};

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ipc/router.h"
+#include "ipc/sign_of_life.h"
 
 namespace tandem::ipc {
 
@@ -56,6 +57,8 @@ class GenerationAnswer : public Answer {
   /// The bytes of a streamed answer; all may be empty.
   virtual std::string begin() { return {}; }
   virtual std::string on_progress(const PromptProgress& /*of_all*/) { return {}; }
+  /// Where nothing was said for SignOfLife::kPeriod, though something came.
+  virtual std::string sign_of_life() { return {}; }
   virtual std::string on_delta(std::size_t choice, const TextDelta& delta) = 0;
   virtual std::string on_finish(std::size_t choice, const Finished& finished) = 0;
   virtual std::string end() = 0;
@@ -89,6 +92,7 @@ class GenerationAnswer : public Answer {
   const std::uint64_t created_unix_s_;
   bool head_sent_ = false;
   bool begun_ = false;
+  SignOfLife silence_{SignOfLife::Clock::now()};
   std::vector<Source> sources_;
   std::vector<Choice> choices_;
 };

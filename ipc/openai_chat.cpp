@@ -45,6 +45,8 @@ class ChatAnswer final : public GenerationAnswer {
                        std::to_string(of_all.total_tok));
   }
 
+  std::string sign_of_life() override { return sse_comment("at work"); }
+
   /// Nothing for a delta that shows nothing.
   std::string on_delta(std::size_t i, const TextDelta& delta) override {
     OrderedJson shown = OrderedJson::object();

@@ -24,16 +24,16 @@ class ResponseAnswer final : public GenerationAnswer {
 
  private:
   std::string begin() override {
-    const OrderedJson response = response_object(head_, "in_progress", OrderedJson::array());
-    std::string events = items_.event("response.created", {{"response", response}});
-    events += items_.event("response.in_progress", {{"response", response}});
-    return events;
+    std::string events = in_progress("response.created");
+    return events += in_progress("response.in_progress");
   }
 
   std::string on_progress(const PromptProgress& of_all) override {
     return sse_comment("progress " + std::to_string(of_all.done_tok) + "/" +
                        std::to_string(of_all.total_tok));
   }
+
+  std::string sign_of_life() override { return in_progress("response.in_progress"); }
 
   std::string on_delta(std::size_t /*choice*/, const TextDelta& delta) override { return items_.say(delta); }
 
@@ -65,6 +65,10 @@ class ResponseAnswer final : public GenerationAnswer {
   }
 
   HttpReply error_reply(const RequestError& error) override { return openai_error_reply(error); }
+
+  std::string in_progress(const char* event) {
+    return items_.event(event, {{"response", response_object(head_, "in_progress", OrderedJson::array())}});
+  }
 
   const ResponseHead head_;
   ResponseItems items_;
