@@ -4,7 +4,7 @@
 // registers, by the best instructions of the same kernel set (dot_rate.h).  All times are the threads' own
 // processor time, all figures medians.
 // Weights are repacked where they can be (repacked.h), unless TANDEM_WEIGHTS says rows, planes or panels.
-// TANDEM_KERNELS=sse41|avx2|avx-vnni|avx512-vnni|amx-int8 picks a kernel set; the best one is the default.
+// TANDEM_KERNELS names a kernel set (kernel_set.h); the best one is the default.
 
 #include <algorithm>
 #include <cstdlib>
@@ -38,14 +38,6 @@ using tandem::device::BlockType;
 
 constexpr std::uint32_t kIn = 3840;
 constexpr std::uint32_t kOut = 81920;
-
-const KernelSet& chosen_set() {
-  const char* name = std::getenv("TANDEM_KERNELS");
-  for (const KernelSet* set : tandem::cpu::supported_kernel_sets()) {
-    if (name != nullptr && std::strcmp(name, set->name) == 0) return *set;
-  }
-  return tandem::cpu::best_kernel_set();
-}
 
 /// Memory in huge pages where the system has them, as the daemon's weights are.
 class WeightMemory {
@@ -172,7 +164,7 @@ void read_memory(benchmark::State& state) {
 
 void dot_in_registers(benchmark::State& state) {
   std::vector<double> rates;
-  for (auto _ : state) rates.push_back(tandem::bench::dot_rate(chosen_set().name));
+  for (auto _ : state) rates.push_back(tandem::bench::dot_rate(tandem::cpu::best_kernel_set().name));
   report(state, {.gmac_per_s = median(rates)});
 }
 
@@ -230,7 +222,7 @@ void multiply(benchmark::State& state, BlockType type) {
   const auto rows = static_cast<std::uint32_t>(state.range(0));
   Team team(static_cast<unsigned>(state.range(1)));
   team.pin();
-  const KernelSet& kernels = chosen_set();
+  const KernelSet& kernels = tandem::cpu::best_kernel_set();
   const BenchWeights bench(type);
   const std::span<const std::byte> weights = bench.memory.bytes();
   const BenchActivations activations(kernels, rows);

@@ -2,8 +2,19 @@
 # floating point is exactly what the source says (no contraction), so that results are reproducible.  -Wshadow is GCC's only:
 # Clang's also means what sources that are compiled together have each for themselves.
 
+cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH TANDEM_ROOT)
+
+# Whose instructions sources with this suffix know.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  set(TANDEM_ARCHITECTURE x86)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  set(TANDEM_ARCHITECTURE arm)
+else()
+  set(TANDEM_ARCHITECTURE other)
+endif()
+
 add_library(tandem_options INTERFACE)
-target_include_directories(tandem_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_include_directories(tandem_options INTERFACE ${TANDEM_ROOT})
 target_compile_features(tandem_options INTERFACE cxx_std_20)
 target_compile_options(tandem_options INTERFACE -Wall -Wextra -Werror $<$<CXX_COMPILER_ID:GNU>:-Wshadow> -Wnon-virtual-dtor
   -fno-math-errno -ffp-contract=off)

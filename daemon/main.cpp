@@ -18,6 +18,7 @@
 #include <spdlog/spdlog.h>
 
 #include "backends/cpu/affinity.h"
+#include "backends/cpu/kernel_set.h"
 #include "backends/cpu/repacked.h"
 #include "daemon/config.h"
 #include "daemon/descriptors.h"
@@ -251,6 +252,7 @@ void serve(const Config& config) {
 
   warn_of_many_threads(config.threads);
   allow_descriptors(config.limits.connections);
+  spdlog::info("CPU kernels: {}", cpu::best_kernel_set().name);
   auto header = model::read_header(*config.model);
   auto hyper = model::read_hyperparameters(header);
   for (const auto& warning : hyper.warnings) spdlog::warn("{}", warning);

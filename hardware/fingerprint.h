@@ -18,6 +18,7 @@ struct Fingerprint {
   std::vector<std::string> gpus;              ///< names, in the driver's order
   std::vector<std::string> instruction_sets;  ///< of those that kernels are compiled for
   std::string version;                        ///< of Tandem
+  std::string kernels;                        ///< the set that TANDEM_KERNELS asks for, if it does
 
   bool operator==(const Fingerprint&) const = default;
 };

@@ -160,19 +160,19 @@ inline FloatRows float_rows(const AttendTask& task, const BlockRows& block, std:
 inline auto half_rows(const AttendTask& task, const BlockRows& block, std::size_t first,
                       [[maybe_unused]] float (*floats)[kTileStride],
                       [[maybe_unused]] std::uint16_t (*copies)[kHalfStride]) {
-#if defined(__F16C__)
-  const bool is_worth_copying = queries_a_kv_head(task) > 16;
-  HalfRows halves;
-  for (std::uint32_t slot = 0; slot < kKeyBlock; ++slot) {
-    halves.rows[slot] = reinterpret_cast<const std::uint16_t*>(block.rows[slot]) + first;
-    if (!is_worth_copying) continue;
-    __builtin_memcpy(copies[slot], halves.rows[slot], task.half->head_dim * sizeof(std::uint16_t));
-    halves.rows[slot] = copies[slot];
+  if constexpr (Simd::kConvertsHalves) {
+    const bool is_worth_copying = queries_a_kv_head(task) > 16;
+    HalfRows halves;
+    for (std::uint32_t slot = 0; slot < kKeyBlock; ++slot) {
+      halves.rows[slot] = reinterpret_cast<const std::uint16_t*>(block.rows[slot]) + first;
+      if (!is_worth_copying) continue;
+      __builtin_memcpy(copies[slot], halves.rows[slot], task.half->head_dim * sizeof(std::uint16_t));
+      halves.rows[slot] = copies[slot];
+    }
+    return halves;
+  } else {
+    return float_rows(task, block, first, floats);
   }
-  return halves;
-#else
-  return float_rows(task, block, first, floats);
-#endif
 }
 
 /// K made of the one vector, which is V: it times the norm weight, rotated (model-spec 2.5).

@@ -190,7 +190,8 @@ TANDEM_INLINE void multiply_scaled_in_turn(const Source& from, const PanelRow<Ki
     if (half % 2 == 0) {
       for (int n = 0; n < N; ++n) sum[n] = x[n].template start<I32x16>(half / 2);
     }
-    add_sixteen<N>([&](int i) { return sixteen.four_columns(i); }, x, 16 * half, sum);
+    const LaneBytes weights = as_multiplied<Kind>(sixteen);
+    add_sixteen<N>([&](int i) { return weights.four_columns(i); }, x, 16 * half, sum);
     if (half % 2 == 0) return;
     for (int n = 0; n < N; ++n) {
       block[n] = add(block[n], mul(to_float(sum[n]), broadcast(x[n].scales[half / 2])));
@@ -239,11 +240,8 @@ template <class Format, int N>
 void multiply_few_rows(const std::uint8_t* w, std::size_t stride, int columns,
                        const PanelRow<KindOf<Format>>* x, float (*sums)[kTileOutputs]) {
   // Enough blocks of 32 at a time to hide how long each takes from first to last, where registers hold them.
-#if defined(__AVX512VNNI__)
-  constexpr int kBlocks = Format::kElems > 32 ? 1 : N == 1 && Format::kBytes <= 24 ? 4 : 2;
-#else
-  constexpr int kBlocks = 1;
-#endif
+  constexpr int kMost = N == 1 && Format::kBytes <= 24 ? 4 : 2;
+  constexpr int kBlocks = Format::kElems > 32 || kSumsInRegisters < 16 ? 1 : kMost;
   constexpr int kGroups = Format::kElems / Format::kGroup;
   LaneRows rows(w, stride);
   const auto block_at = [&rows](int block) {

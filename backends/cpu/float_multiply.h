@@ -74,7 +74,6 @@ TANDEM_INLINE void store_results(const float (&results)[kFloatOutputs][kRows], s
   }
 }
 
-#if defined(__AVX512VNNI__)
 /// Sixteen rows of W times one row of x, `in` columns, a multiple of sixteen.
 template <class Format>
 void multiply_float_streams(LaneRows rows, const float* x, std::uint32_t in, float (&y)[kTileOutputs]) {
@@ -109,7 +108,6 @@ std::uint32_t multiply_one_row(const typename Format::Element* w, std::uint32_t 
   });
   return outputs;
 }
-#endif
 
 template <class Format>
 void multiply_floats(const device::Matrix& w, std::uint32_t first_out, std::uint32_t n_out,
@@ -121,11 +119,11 @@ void multiply_floats(const device::Matrix& w, std::uint32_t first_out, std::uint
     return multiply_float_panels<Format>(data, w.in, n_out, x, y, y_stride);
   }
   std::uint32_t done = 0;
-#if defined(__AVX512VNNI__)
-  if (x.n == 1) {
-    done = multiply_one_row<Format>(data, w.in, n_out, reinterpret_cast<const float*>(x.row(0)), y);
+  if constexpr (kSumsInRegisters >= kTileOutputs) {
+    if (x.n == 1) {
+      done = multiply_one_row<Format>(data, w.in, n_out, reinterpret_cast<const float*>(x.row(0)), y);
+    }
   }
-#endif
   for (std::uint32_t o = done; o < n_out; o += kFloatOutputs) {
     // Outputs beyond n_out repeat the last one and are dropped.
     const std::uint32_t outputs = n_out - o < kFloatOutputs ? n_out - o : kFloatOutputs;

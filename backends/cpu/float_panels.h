@@ -48,11 +48,8 @@ TANDEM_INLINE void multiply_step(const typename Format::Element* const (&w)[kOut
 inline constexpr std::uint32_t kFieldColumns = kFloatFieldElems;
 
 /// Rows of W and of x whose sums registers hold together, and rows of W with one row of x.
-#if defined(__AVX512VNNI__)
-inline constexpr int kFieldOutputs = 4, kFieldRows = 4, kFieldOutputsOfOneRow = 16;
-#else
-inline constexpr int kFieldOutputs = 2, kFieldRows = 2, kFieldOutputsOfOneRow = 4;
-#endif
+inline constexpr int kFieldOutputs = kSumsInRegisters >= 16 ? 4 : 2, kFieldRows = kFieldOutputs;
+inline constexpr int kFieldOutputsOfOneRow = kSumsInRegisters;
 
 /// Rows of x that a panel is multiplied by while it is in the first-level cache.
 inline constexpr std::uint32_t kRowsOfFloatPanel = 8;

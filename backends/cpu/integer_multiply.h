@@ -71,18 +71,14 @@ constexpr RepackedFormat<Kind> repacked_format() {
   format.fill_asked = fill_repacked_panel<Format, Kind, typename Reader::ForManyRows>;
   format.ask = ask_for_lines<Format>;
   format.panel_lines = kPanelLines<Format>;
-#if defined(__AVX2__)
-  if constexpr (!Kind::kScaled) {
+  if constexpr (kHoldsSixteenRows && !Kind::kScaled) {
     format.few_rows[0] = multiply_few_repacked<Format, typename Reader::ForOneRow, 1>;
     format.few_rows[1] = multiply_few_repacked<Format, Reader, 2>;
     format.few_rows[2] = multiply_few_repacked<Format, Reader, 4>;
   }
-#endif
-#if defined(__AVX512VNNI__)
-  if constexpr (Kind::kScaled || !kScales<Format>) {
+  if constexpr (kSumsInRegisters >= 16 && (Kind::kScaled || !kScales<Format>)) {
     format.few_rows[3] = multiply_few_repacked<Format, Reader, 8, Kind>;
   }
-#endif
   return format;
 }
 
@@ -113,13 +109,11 @@ constexpr WeightFormat<Kind> weight_format() {
   format.elems = Format::kElems;
   format.bytes = Format::kBytes;
   format.offset = Kind::kScaled ? kScaledOffset : Format::kOffset;
-#if defined(__AVX2__)
-  if constexpr (!Kind::kScaled) {
+  if constexpr (kHoldsSixteenRows && !Kind::kScaled) {
     format.few_rows[1] = multiply_few_rows<Format, 1>;
     format.few_rows[2] = multiply_few_rows<Format, 2>;
     format.few_rows[4] = multiply_few_rows<Format, 4>;
   }
-#endif
   return format;
 }
 template <class Format, class Kind = KindOf<Format>>
@@ -178,21 +172,14 @@ struct Weights {
 
 /// Most rows that are multiplied together by one panel and by two: as many as registers hold, and where
 /// weights change their form for each, twice as many.
-#if defined(__AVX512VNNI__)
-template <class Kind>
-inline constexpr std::uint32_t kRowsTogether = 8;
-inline constexpr std::uint32_t kRowsOfTwoPanels = 4;
-#else
-template <class Kind>
-inline constexpr std::uint32_t kRowsTogether = 4;
-inline constexpr std::uint32_t kRowsOfTwoPanels = 0;
-#endif
+inline constexpr std::uint32_t kRowsTogether = kSumsInRegisters >= 16 ? 8 : 4;
+inline constexpr std::uint32_t kRowsOfTwoPanels = kSumsInRegisters >= 16 ? 4 : 0;
 
 /// Most rows whose terms are computed once for all rows of W.
 inline constexpr std::uint32_t kFewRows = 8;
 
 /// Adds a panel times `n` rows to `sums`: N rows at a time, then half as many, as long as there are so many.
-template <class Kind, std::uint32_t N = kRowsTogether<Kind>>
+template <class Kind, std::uint32_t N = kRowsTogether>
 TANDEM_INLINE void multiply_rows(const Panel& panel, int columns, std::uint32_t n, const PanelRow<Kind>* x,
                                  float (*sums)[kTileOutputs]) {
   std::uint32_t row = 0;
@@ -403,11 +390,7 @@ void multiply_blocks_as(const device::Matrix& matrix, std::uint32_t first_out, s
 }
 
 /// From so many rows on scaled quants are faster, where there are any.
-#if defined(__AVX512VNNI__)
-inline constexpr std::uint32_t kFewestScaledRows = 5;
-#else
-inline constexpr std::uint32_t kFewestScaledRows = 17;
-#endif
+inline constexpr std::uint32_t kFewestScaledRows = kSumsInRegisters >= 16 ? 5 : 17;
 
 template <class Format>
 void multiply_blocks(const device::Matrix& matrix, std::uint32_t first_out, std::uint32_t n_out,

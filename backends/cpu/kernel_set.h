@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <stdexcept>
 
 #include "backends/cpu/quantised_row.h"
 #include "backends/device.h"
@@ -125,11 +126,18 @@ struct KernelSet {
   void (*merge_pieces)(const AttendPieces& pieces) noexcept = nullptr;
 };
 
-/// The sets this machine can run, the most capable first; the last one runs on any x86-64-v2 (SSE4.1).
+/// The sets this machine can run, the most capable first; the last one, `portable`, runs anywhere.
 std::span<const KernelSet* const> supported_kernel_sets() noexcept;
 
-/// The set to use: the first of the supported ones.
-const KernelSet& best_kernel_set() noexcept;
+/// TANDEM_KERNELS in the environment names a set that this machine cannot run.
+class UnsupportedKernels : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The set to use: the first of the supported ones, or, for tests, the one that TANDEM_KERNELS in the
+/// environment names.  Throws UnsupportedKernels.
+const KernelSet& best_kernel_set();
 
 /// Whether weights of this type multiply fp32 activations; all others multiply quantised rows.
 constexpr bool takes_floats(device::BlockType type) noexcept {

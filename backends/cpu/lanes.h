@@ -17,65 +17,45 @@ using LaneWords = std::uint32_t __attribute__((vector_size(64)));
 using LaneInts = std::int32_t __attribute__((vector_size(64)));
 using LaneFloats = float __attribute__((vector_size(64)));
 
-#if defined(__AVX512VNNI__)
-using Register = __m512i;
-using RegisterFloats = __m512;
-#elif defined(__AVX2__)
-using Register = __m256i;
-using RegisterFloats = __m256;
-#else
-using Register = __m128i;
-using RegisterFloats = __m128;
-#endif
 using RegisterBytes = std::uint8_t __attribute__((vector_size(sizeof(Register))));
 using RegisterWords = std::uint16_t __attribute__((vector_size(sizeof(Register))));
 
 /// Lanes as the registers that hold them, and back.  As a whole, a compiler would copy them sixteen bytes at
 /// a time, and then wait for those to meet in a register.
-TANDEM_INLINE F32x16 in_registers(const LaneFloats& lanes) {
-#if defined(__AVX512VNNI__)
-  return (__m512)lanes;
-#else
-  return load(reinterpret_cast<const float*>(&lanes));
-#endif
+template <class Floats = F32x16>
+TANDEM_INLINE Floats in_registers(const LaneFloats& lanes) {
+  if constexpr (kOneRegister) {
+    return (Floats)lanes;
+  } else {
+    return load(reinterpret_cast<const float*>(&lanes));
+  }
 }
-TANDEM_INLINE I32x16 in_registers(const LaneWords& lanes) {
-#if defined(__AVX512VNNI__)
-  return (__m512i)lanes;
-#else
-  return load(reinterpret_cast<const std::uint8_t*>(&lanes));
-#endif
+template <class Ints = I32x16>
+TANDEM_INLINE Ints in_registers(const LaneWords& lanes) {
+  if constexpr (kOneRegister) {
+    return (Ints)lanes;
+  } else {
+    return load(reinterpret_cast<const std::uint8_t*>(&lanes));
+  }
 }
-TANDEM_INLINE LaneFloats in_lanes(F32x16 registers) {
-#if defined(__AVX512VNNI__)
-  return (LaneFloats)registers;
-#else
-  LaneFloats lanes;
-  store(reinterpret_cast<float*>(&lanes), registers);
-  return lanes;
-#endif
+template <class Registers>
+TANDEM_INLINE LaneFloats in_lanes(Registers registers) {
+  if constexpr (kOneRegister) {
+    return (LaneFloats)registers;
+  } else {
+    LaneFloats lanes;
+    store(reinterpret_cast<float*>(&lanes), registers);
+    return lanes;
+  }
 }
 
 /// bytes[index] within each sixteen bytes.
-TANDEM_INLINE RegisterBytes shuffle(Register bytes, RegisterBytes indices) {
-#if defined(__AVX512VNNI__)
-  return (RegisterBytes)_mm512_shuffle_epi8(bytes, (Register)indices);
-#elif defined(__AVX2__)
-  return (RegisterBytes)_mm256_shuffle_epi8(bytes, (Register)indices);
-#else
-  return (RegisterBytes)_mm_shuffle_epi8(bytes, (Register)indices);
-#endif
+TANDEM_INLINE RegisterBytes shuffled(RegisterBytes bytes, RegisterBytes indices) {
+  return (RegisterBytes)shuffle((Register)bytes, (Register)indices);
 }
 
 TANDEM_INLINE RegisterBytes look_up_register(const std::uint8_t (&levels)[16], RegisterBytes indices) {
-  const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels));
-#if defined(__AVX512VNNI__)
-  return shuffle(_mm512_broadcast_i32x4(table), indices);
-#elif defined(__AVX2__)
-  return shuffle(_mm256_broadcastsi128_si256(table), indices);
-#else
-  return shuffle(table, indices);
-#endif
+  return shuffled((RegisterBytes)load_sixteen_as(As<Register>{}, levels), indices);
 }
 
 /// Byte `byte` of every word, four times.
@@ -85,7 +65,7 @@ TANDEM_INLINE RegisterBytes four_copies(RegisterBytes words, int byte) {
   for (std::size_t i = 0; i < sizeof(Register) / 4; ++i) {
     indices[i] = static_cast<std::int32_t>((i % 4 * 4 + static_cast<std::size_t>(byte)) * 0x01010101);
   }
-  return shuffle((Register)words, (RegisterBytes)indices);
+  return shuffled(words, (RegisterBytes)indices);
 }
 
 /// Sixteen columns of sixteen rows: four times (row 0: four bytes, row 1: four bytes, ...).
@@ -109,19 +89,8 @@ struct LaneBytes {
   }
 };
 
-/// The bytes in registers, where there are enough.  A compiler would take them from memory for each use
-/// instead, and loads are what one row of Q6_K and Q3_K waits for then: every second of their panels begins
-/// amid a line, where a load counts twice.
 TANDEM_INLINE LaneBytes held(const LaneBytes& bytes) {
-#if defined(__AVX512VNNI__)
-  return LaneBytes::each([&](int i) {
-    RegisterBytes some = bytes.bytes[i];
-    asm("" : "+v"(some));
-    return some;
-  });
-#else
-  return bytes;
-#endif
+  return LaneBytes::each([&](int i) { return (RegisterBytes)held((Register)bytes.bytes[i]); });
 }
 
 TANDEM_INLINE LaneBytes operator&(const LaneBytes& a, std::uint8_t mask) {
@@ -187,13 +156,8 @@ class LaneRows {
     }
   }
 
-#if defined(__AVX512VNNI__)
-  /// Bytes from row 0 to every row.
-  TANDEM_INLINE Register offsets() const {
-    const __m512i rows = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    return _mm512_mullo_epi32(rows, _mm512_set1_epi32(static_cast<int>(stride_)));
-  }
-#endif
+  /// Bytes from a row to the next.
+  TANDEM_INLINE std::size_t stride() const { return stride_; }
 
   TANDEM_INLINE void advance(std::size_t bytes) {
     low_ += bytes;
@@ -260,6 +224,7 @@ struct LaneNumbers {
   };
 
   TANDEM_INLINE static LaneFloats to_floats(LaneWords words) {
+    if constexpr (Simd::kConvertsInRegisters) return in_lanes(to_float(in_registers(words)));
     return __builtin_convertvector((LaneInts)words, LaneFloats);
   }
   TANDEM_INLINE static LaneFloats as_floats(LaneWords words) { return (LaneFloats)words; }
@@ -276,16 +241,7 @@ struct LaneNumbers {
 
   /// Bytes 2 * `i` and 2 * `i` + 1 of each lane, sixteen bits each.
   TANDEM_INLINE static LaneWords two_bytes(LaneWords words, int i) {
-#if defined(__AVX512VNNI__)
-    constexpr int kZero = 0x80;  // as an index
-    const int indices = (2 * i) | kZero << 8 | (2 * i + 1) << 16 | kZero << 24;
-    const __m512i lanes =
-        _mm512_setr4_epi32(indices, indices + 0x00040004, indices + 0x00080008, indices + 0x000c000c);
-    return (LaneWords)_mm512_shuffle_epi8((__m512i)words, lanes);
-#else
-    const LaneWords two = words >> (16 * i);
-    return (two & 255) | ((two & 0xff00) << 8);
-#endif
+    return in_two_words<Register>(words, i);
   }
 
   /// Bits [16 * half, 16 * half + 16) of each lane, four for each four columns, become 0 or 16.
@@ -304,17 +260,28 @@ struct LaneNumbers {
   }
 
  private:
+  template <class OneRegister>
+  TANDEM_INLINE static LaneWords in_two_words(LaneWords words, int i) {
+    if constexpr (kOneRegister) {
+      constexpr std::uint32_t kZero = 0x80;  // as an index
+      const auto byte = static_cast<std::uint32_t>(2 * i);
+      const std::uint32_t indices = byte | kZero << 8 | (byte + 1) << 16 | kZero << 24;
+      LaneWords lanes;
+      for (std::size_t lane = 0; lane < kTileOutputs; ++lane) {
+        lanes[lane] = indices + static_cast<std::uint32_t>(lane % 4) * 0x00040004;
+      }
+      return (LaneWords)shuffle((OneRegister)words, (OneRegister)lanes);
+    } else {
+      const LaneWords two = words >> (16 * i);
+      return (two & 255) | ((two & 0xff00) << 8);
+    }
+  }
+
   /// 16 where the low or high (`upper`) four bits of byte `byte` of a word are set, one for each byte.
   TANDEM_INLINE static RegisterBytes bits_of_byte(RegisterBytes words, int byte, int upper) {
     using RegisterInts = std::int32_t __attribute__((vector_size(sizeof(Register))));
     const RegisterBytes bits = (RegisterBytes)((RegisterInts{} + 0x08040201) << (4 * upper));
-    const RegisterBytes copies = four_copies(words, byte);
-#if defined(__AVX512VNNI__)
-    return (RegisterBytes)_mm512_maskz_mov_epi8(_mm512_test_epi8_mask((Register)copies, (Register)bits),
-                                                _mm512_set1_epi8(16));
-#else
-    return ((copies & bits) == bits) & 16;
-#endif
+    return where_set(four_copies(words, byte), bits, RegisterBytes{} + 16);
   }
 };
 
@@ -331,17 +298,16 @@ struct LaneSource : LaneNumbers {
     return LaneBytes::each([&all](int i) { return all.bytes[i]; });
   }
 
-  /// Sixteen words of four bytes.  AVX-512 machines gather in the time of the loads, beside all arithmetic.
+  /// Sixteen words of four bytes.
+  template <class Registers = I32x16>
   TANDEM_INLINE LaneWords word(std::size_t offset) const {
-#if defined(__AVX512VNNI__)
-    return (LaneWords)_mm512_i32gather_epi32(rows.offsets(), rows.row(0) + block_at + offset, 1);
-#else
-    return words(offset, 1)[0];
-#endif
+    if constexpr (kOneRegister) {
+      return (LaneWords)gather_words_as(As<Registers>{}, rows.row(0) + block_at + offset, rows.stride());
+    } else {
+      return words(offset, 1)[0];
+    }
   }
-  TANDEM_INLINE LaneWords byte(std::size_t offset) const {
-    return word(offset) & 255;
-  }
+  TANDEM_INLINE LaneWords byte(std::size_t offset) const { return word(offset) & 255; }
   TANDEM_INLINE LaneFloats half(std::size_t offset) const {
     return offset + 4 <= block_bytes ? low_half(word(offset)) : low_half(word(offset - 2) >> 16);
   }

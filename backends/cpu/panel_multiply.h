@@ -12,39 +12,24 @@ namespace {
 /// are broadcast once, or those of a register.
 class PanelLanes {
  public:
-#if defined(__AVX2__)
-  using Ints = I32x16;
-  using Floats = F32x16;
-#else
-  using Ints = Register;
-  using Floats = RegisterFloats;
-#endif
+  using Ints = std::conditional_t<kHoldsSixteenRows, I32x16, Register>;
+  using Floats = std::conditional_t<kHoldsSixteenRows, F32x16, RegisterFloats>;
 
   static constexpr bool kTwoGroups = false;
 
   TANDEM_INLINE PanelLanes(const Panel& panel, int lane) : panel_(panel), lane_(lane) {}
 
-  TANDEM_INLINE Ints quants(int four) const {
-    return load_as(As<Ints>{}, panel_.quants[four][lane_]);
-  }
-  TANDEM_INLINE Floats scales(int g) const {
-    return load_as(As<Floats>{}, panel_.scales[g] + lane_);
-  }
+  TANDEM_INLINE Ints quants(int four) const { return load_as(As<Ints>{}, panel_.quants[four][lane_]); }
+  TANDEM_INLINE Floats scales(int g) const { return load_as(As<Floats>{}, panel_.scales[g] + lane_); }
   TANDEM_INLINE Ints whole_scales(int g) const {
     return load_as(As<Ints>{}, reinterpret_cast<const std::uint8_t*>(panel_.scales[g] + lane_));
   }
-  TANDEM_INLINE Floats mins(int g) const {
-    return load_as(As<Floats>{}, panel_.mins[g] + lane_);
-  }
+  TANDEM_INLINE Floats mins(int g) const { return load_as(As<Floats>{}, panel_.mins[g] + lane_); }
   TANDEM_INLINE Ints whole_mins(std::size_t g) const {
     return load_as(As<Ints>{}, reinterpret_cast<const std::uint8_t*>(panel_.whole_mins[g] + lane_));
   }
-  TANDEM_INLINE Floats factor() const {
-    return load_as(As<Floats>{}, panel_.factor + lane_);
-  }
-  TANDEM_INLINE Floats min_factor() const {
-    return load_as(As<Floats>{}, panel_.min_factor + lane_);
-  }
+  TANDEM_INLINE Floats factor() const { return load_as(As<Floats>{}, panel_.factor + lane_); }
+  TANDEM_INLINE Floats min_factor() const { return load_as(As<Floats>{}, panel_.min_factor + lane_); }
 
  private:
   const Panel& panel_;

@@ -48,13 +48,11 @@ constexpr bool fits_int16(int columns, int offset, int max_quant) {
 
 template <class Format>
 constexpr Products products_of() {
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-  return Products::in_int32;
-#else
   constexpr int kColumns = Format::kGroup, kMost = Format::kMaxQuant;
+  if (Simd::kDots == Dots::of_four) return Products::in_int32;
+  if (Simd::kDots == Dots::of_four_signed) return kMost < 128 ? Products::in_int32 : Products::signed_bytes;
   if (fits_int16(kColumns, Format::kOffset, kMost)) return Products::in_int16;
   return Format::kHasMin && fits_int16(kColumns, kCentre, kMost) ? Products::centred : Products::signed_bytes;
-#endif
 }
 
 template <class Format>
@@ -66,8 +64,12 @@ template <class Format>
 inline constexpr bool kScales =
     KindOf<Format>::kHalves&& KindOf<Format>::kProducts == Products::in_int32&& Format::kMaxQuant < 8;
 template <class Format>
+inline constexpr Products kScaledProducts =
+    Simd::kDots == Dots::of_four_signed&& Format::kOffset != 0 ? Products::signed_bytes : Products::in_int32;
+template <class Format>
 using ScaledKindOf =
-    std::conditional_t<kScales<Format>, Kind<32, Format::kHasMin, Products::in_int32, true>, KindOf<Format>>;
+    std::conditional_t<kScales<Format>, Kind<32, Format::kHasMin, kScaledProducts<Format>, true>,
+                       KindOf<Format>>;
 
 /// A row of activations.
 struct RowSlice {
@@ -95,51 +97,25 @@ TANDEM_INLINE Ints broadcast_four(const std::int8_t* x) {
   return broadcast_as(As<Ints>{}, four);
 }
 
-#if defined(__AVX512VNNI__)
 /// Adds four products of bytes to each sum.
-TANDEM_INLINE I32x16 dot4(I32x16 sum, I32x16 weights, const std::int8_t* x) {
-  // As one instruction, which the compiler makes two of: fewer in flight a product.
-  asm("vpdpbusd %2%{1to16%}, %1, %0"
-      : "+v"(sum)
-      : "v"(weights), "m"(*reinterpret_cast<const std::int32_t*>(x)));
-  return sum;
-}
-/// The same for twice as many, broadcast once.
-TANDEM_INLINE Pair<I32x16> dot4(Pair<I32x16> sum, Pair<I32x16> weights, const std::int8_t* x) {
-  const I32x16 four = broadcast_four<I32x16>(x);
-  return {_mm512_dpbusd_epi32(sum.lo, weights.lo, four), _mm512_dpbusd_epi32(sum.hi, weights.hi, four)};
-}
-#elif defined(__AVXVNNI__)
 template <class Ints>
 TANDEM_INLINE Ints dot4(Ints sum, Ints weights, const std::int8_t* x) {
   return dot4(sum, weights, broadcast_four<Ints>(x));
 }
-#endif
-
-#if !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
-/// The value as it is: a compiler would take sums of integers apart, make all products of a group first and
-/// then find that they are more than it has registers for.
-template <class Ints>
-TANDEM_INLINE Ints as_it_is(Ints value) {
-  asm("" : "+x"(value));
-  return value;
-}
-template <class Half>
-TANDEM_INLINE Pair<Half> as_it_is(Pair<Half> value) {
-  return {as_it_is(value.lo), as_it_is(value.hi)};
-}
-#endif
 
 /// Adds the products of four columns of rows of W and of an activation row.
 template <class Kind, class Ints>
 TANDEM_INLINE Ints add_four(Ints sum, Ints weights, const std::int8_t* x) {
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-  return dot4(sum, weights, x);
-#else
-  const Ints four = broadcast_four<Ints>(x);
-  if constexpr (Kind::kInInt16) return as_it_is(add_words(sum, multiply_bytes(weights, four)));
-  return as_it_is(dot2(sum, multiply_signed_bytes(weights, four), broadcast_as(As<Ints>{}, kTwoOnes)));
-#endif
+  if constexpr (Simd::kDots != Dots::of_two) {
+    return dot4(sum, weights, x);
+  } else {
+    const Ints four = broadcast_four<Ints>(x);
+    if constexpr (Kind::kInInt16) {
+      return as_it_is(add_words(sum, multiply_bytes(weights, four)));
+    } else {
+      return as_it_is(dot2(sum, multiply_signed_bytes(weights, four), broadcast_as(As<Ints>{}, kTwoOnes)));
+    }
+  }
 }
 
 /// Unpacked quants as they are multiplied.
@@ -214,22 +190,23 @@ struct alignas(64) PanelRow {
   /// either int16.  What there is behind the columns is nobody's.
   TANDEM_INLINE void fill_starts(int columns, int offset) {
     constexpr int kGroup = Kind::kGroup;
-    const __m128i offsets = _mm_set1_epi8(static_cast<char>(offset));
+    const auto offsets = broadcast_as(As<SixteenBytes>{}, offset * 0x01010101);
     const auto sixteen = [&](int column) {
-      return multiply_bytes(offsets, _mm_loadu_si128(reinterpret_cast<const __m128i*>(quants + column)));
+      const auto* bytes = reinterpret_cast<const std::uint8_t*>(quants + column);
+      return multiply_bytes(offsets, load_as(As<SixteenBytes>{}, bytes));
     };
     for (int column = 0; column < columns; column += 4 * kGroup) {
-      __m128i group[4];
+      SixteenBytes group[4];
 #pragma GCC unroll 4
       for (int g = 0; g < 4; ++g) {
         const int at = column + g * kGroup;
         group[g] = Kind::kHalves ? sixteen(at) : add_words(sixteen(at), sixteen(at + 16));
       }
-      const __m128i low = add_words(unpack_lo32(group[0], group[1]), unpack_hi32(group[0], group[1]));
-      const __m128i high = add_words(unpack_lo32(group[2], group[3]), unpack_hi32(group[2], group[3]));
-      const __m128i all = add_words(unpack_lo64(low, high), unpack_hi64(low, high));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(starts + column / kGroup),
-                       _mm_sub_epi16(_mm_setzero_si128(), all));
+      const auto low = add_words(unpack_lo32(group[0], group[1]), unpack_hi32(group[0], group[1]));
+      const auto high = add_words(unpack_lo32(group[2], group[3]), unpack_hi32(group[2], group[3]));
+      const auto all = add_words(unpack_lo64(low, high), unpack_hi64(low, high));
+      store(reinterpret_cast<std::uint8_t*>(starts + column / kGroup),
+            sub_words(broadcast_as(As<SixteenBytes>{}, 0), all));
     }
   }
 };

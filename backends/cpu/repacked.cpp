@@ -259,7 +259,10 @@ const device::Repacker& panel_repacker() noexcept {
 }
 
 const device::Repacker& best_repacker() noexcept {
-  return __builtin_cpu_is("amd") ? panel_repacker() : plane_repacker();
+#if defined(__x86_64__)
+  if (!__builtin_cpu_is("amd")) return plane_repacker();
+#endif
+  return panel_repacker();
 }
 
 bool lies_in_rows(const device::Matrix& w) noexcept {

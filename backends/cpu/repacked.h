@@ -46,7 +46,8 @@ inline constexpr std::uint32_t kSlabRows = kSlabGroups * kLaneRows;
 const device::Repacker& plane_repacker() noexcept;
 const device::Repacker& panel_repacker() noexcept;
 
-/// The one whose layout this CPU reads fastest: panels on AMD's, planes on all others.
+/// The one whose layout this CPU reads fastest: panels on AMD's, planes on other x86 CPUs.  Elsewhere, where
+/// nobody has measured, panels: one stream asks least of a CPU.
 const device::Repacker& best_repacker() noexcept;
 
 /// Whether rows of `w` lie one after the other as in the file, as those of floats do in planes.

@@ -76,14 +76,6 @@ TANDEM_INLINE I32x16 round_half_away(F32x16 x) {
   return to_int(less_select(abs(rest), broadcast(0.5f), to_float(whole), away));
 }
 
-/// The sum of sixteen int8.
-TANDEM_INLINE std::int16_t sum_of_sixteen(const std::int8_t* quants) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(quants));
-  // The instruction adds up bytes without a sign: with 128 added to each.
-  const __m128i halves = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8(-128)), _mm_setzero_si128());
-  return static_cast<std::int16_t>(_mm_cvtsi128_si32(halves) + _mm_extract_epi16(halves, 4) - 16 * 128);
-}
-
 void quantise(const float* x, QuantisedLayout layout, std::uint32_t first, std::uint32_t n,
               std::byte* row) noexcept {
   auto* quants = reinterpret_cast<std::int8_t*>(row);

@@ -56,9 +56,8 @@ TANDEM_INLINE RowBytes multiples(const RowBytes& scale) {
 TANDEM_INLINE LaneBytes look_up_levels(const RowBytes& levels, const LaneBytes& indices) {
   RegisterBytes row;  // where a row's levels are among those of the four that are shuffled together
   for (std::size_t i = 0; i < sizeof row; ++i) row[i] = static_cast<std::uint8_t>(i % 16 / 4 * 4);
-  return LaneBytes::each([&](int i) {
-    return shuffle((Register)levels.bytes[i % kFourRegisters], (indices.bytes[i] & 3) | row);
-  });
+  return LaneBytes::each(
+      [&](int i) { return shuffled(levels.bytes[i % kFourRegisters], (indices.bytes[i] & 3) | row); });
 }
 
 /// `bytes`, less `less` where bit `bit` of `where` is set.
@@ -66,16 +65,8 @@ TANDEM_INLINE LaneBytes less_where(const LaneBytes& bytes, const LaneBytes& wher
                                    const RowBytes& less) {
   const auto mask = static_cast<std::uint8_t>(1 << bit);
   return LaneBytes::each([&](int i) {
-    const RegisterBytes subtrahend = less.bytes[i % kFourRegisters];
-#if defined(__AVX512VNNI__)
-    const auto set =
-        _mm512_test_epi8_mask((Register)where.bytes[i], _mm512_set1_epi8(static_cast<char>(mask)));
-    return (RegisterBytes)_mm512_mask_sub_epi8((Register)bytes.bytes[i], set, (Register)bytes.bytes[i],
-                                               (Register)subtrahend);
-#else
-    const RegisterBytes bits = RegisterBytes{} + mask;
-    return bytes.bytes[i] - (((where.bytes[i] & bits) == bits) & subtrahend);
-#endif
+    return subtract_where(bytes.bytes[i], where.bytes[i], RegisterBytes{} + mask,
+                          less.bytes[i % kFourRegisters]);
   });
 }
 

@@ -1,16 +1,47 @@
 #pragma once
 
-// Sixteen lanes on any x86-64: one 512-bit register, two of 256 or four of 128 bits, by what the including
+// Sixteen lanes on any machine: one 512-bit register, two of 256 or four of 128 bits, by what the including
 // file is compiled for.  Only kernels.cpp and its parts include this; everything has internal linkage so that
 // each instruction set keeps its own copy.  Results are the same to the bit on all of them: floats are only
 // added, multiplied and divided lane by lane, fused only where a product is exact, and integers are exact.
+// The header of a register is the only place that knows its instructions; what kernels ask of a machine
+// beside them, such as how many sums its registers hold, follows from Simd.
 
-#if defined(__AVX512VNNI__)
+#if defined(TANDEM_PORTABLE_KERNELS) || !(defined(__SSE4_1__) || defined(__aarch64__))
+#include "backends/cpu/simd_portable.h"
+namespace tandem::cpu {
+namespace {
+using Simd = SimdPortable;
+}
+}  // namespace tandem::cpu
+#elif defined(__aarch64__)
+#include "backends/cpu/simd_neon.h"
+namespace tandem::cpu {
+namespace {
+using Simd = SimdNeon;
+}
+}  // namespace tandem::cpu
+#elif defined(__AVX512VNNI__)
 #include "backends/cpu/simd_512.h"
+namespace tandem::cpu {
+namespace {
+using Simd = Simd512;
+}
+}  // namespace tandem::cpu
 #elif defined(__AVX2__)
 #include "backends/cpu/simd_256.h"
+namespace tandem::cpu {
+namespace {
+using Simd = Simd256;
+}
+}  // namespace tandem::cpu
 #else
 #include "backends/cpu/simd_128.h"
+namespace tandem::cpu {
+namespace {
+using Simd = Simd128;
+}
+}  // namespace tandem::cpu
 #endif
 
 namespace tandem::cpu {
@@ -22,19 +53,29 @@ struct Pair {
   Half lo, hi;
 };
 
-#if defined(__AVX512VNNI__)
-using F32x16 = __m512;
-using I32x16 = __m512i;
-inline constexpr std::uint32_t kSumsInRegisters = 16;  ///< so many F32x16, and some operands beside them
-#elif defined(__AVX2__)
-using F32x16 = Pair<__m256>;
-using I32x16 = Pair<__m256i>;
-inline constexpr std::uint32_t kSumsInRegisters = 4;
-#else
-using F32x16 = Pair<Pair<__m128>>;
-using I32x16 = Pair<Pair<__m128i>>;
-inline constexpr std::uint32_t kSumsInRegisters = 4;
-#endif
+/// Sixteen lanes of four bytes in as many registers as they take.
+template <class Some, std::size_t kBytes = sizeof(Some)>
+struct SixteenLanes : SixteenLanes<Pair<Some>> {};
+template <class All>
+struct SixteenLanes<All, 64> {
+  using Type = All;
+};
+
+using Register = Simd::Ints;
+using RegisterFloats = Simd::Floats;
+using SixteenBytes = Simd::SixteenBytes;  ///< a register of them, also where others are larger
+using F32x16 = SixteenLanes<RegisterFloats>::Type;
+using I32x16 = SixteenLanes<Register>::Type;
+
+/// Whether all sixteen lanes are one register.
+inline constexpr bool kOneRegister = sizeof(Register) == sizeof(F32x16);
+
+/// So many F32x16 are in registers, and some operands beside them.
+inline constexpr std::size_t kBytesInRegisters = Simd::kRegisters * sizeof(Register);
+inline constexpr std::uint32_t kSumsInRegisters = kBytesInRegisters >= 2048 ? 16 : 4;
+
+/// Whether registers hold sums of sixteen rows of W and of several activation rows.
+inline constexpr bool kHoldsSixteenRows = kBytesInRegisters >= 512;
 
 template <class H>
 TANDEM_INLINE Pair<H> add(Pair<H> a, Pair<H> b) {
@@ -97,19 +138,17 @@ TANDEM_INLINE float reduce_add(Pair<H> a) {
   return reduce_add(add(a.lo, a.hi));
 }
 template <class H>
-TANDEM_INLINE __m128 reduce_add4(Pair<H> a, Pair<H> b, Pair<H> c, Pair<H> d) {
+TANDEM_INLINE auto reduce_add4(Pair<H> a, Pair<H> b, Pair<H> c, Pair<H> d) {
   return reduce_add4(add(a.lo, a.hi), add(b.lo, b.hi), add(c.lo, c.hi), add(d.lo, d.hi));
 }
 template <class H>
 TANDEM_INLINE float reduce_max(Pair<H> a) {
   return reduce_max(max(a.lo, a.hi));
 }
-#if defined(__AVXVNNI__)
 template <class H>
 TANDEM_INLINE Pair<H> dot4(Pair<H> sum, Pair<H> weights, Pair<H> x) {
   return {dot4(sum.lo, weights.lo, x.lo), dot4(sum.hi, weights.hi, x.hi)};
 }
-#endif
 template <class H>
 TANDEM_INLINE Pair<H> multiply_bytes(Pair<H> weights, Pair<H> x) {
   return {multiply_bytes(weights.lo, x.lo), multiply_bytes(weights.hi, x.hi)};
@@ -121,6 +160,10 @@ TANDEM_INLINE Pair<H> multiply_signed_bytes(Pair<H> weights, Pair<H> x) {
 template <class H>
 TANDEM_INLINE Pair<H> add_words(Pair<H> a, Pair<H> b) {
   return {add_words(a.lo, b.lo), add_words(a.hi, b.hi)};
+}
+template <class H>
+TANDEM_INLINE Pair<H> as_it_is(Pair<H> a) {
+  return {as_it_is(a.lo), as_it_is(a.hi)};
 }
 template <class H>
 TANDEM_INLINE Pair<H> dot2(Pair<H> a, Pair<H> b) {

@@ -2,20 +2,13 @@
 
 // Lane operations on 128-bit registers (SSE4.1, part of x86-64-v2).  See simd.h.
 
-#include <cstddef>
-#include <cstdint>
 #include <immintrin.h>
 
 #include "backends/cpu/half.h"
-
-#define TANDEM_INLINE [[gnu::always_inline]] inline
+#include "backends/cpu/simd_register.h"
 
 namespace tandem::cpu {
 namespace {
-
-/// Names the register type a function shall return.
-template <class Vector>
-struct As {};
 
 TANDEM_INLINE __m128 add(__m128 a, __m128 b) {
   return _mm_add_ps(a, b);
@@ -87,6 +80,9 @@ TANDEM_INLINE __m128i multiply_signed_bytes(__m128i weights, __m128i x) {
 TANDEM_INLINE __m128i add_words(__m128i a, __m128i b) {
   return _mm_add_epi16(a, b);
 }
+TANDEM_INLINE __m128i sub_words(__m128i a, __m128i b) {
+  return _mm_sub_epi16(a, b);
+}
 /// In each lane, the sum of two products of int16, and the same added to a sum.
 TANDEM_INLINE __m128i dot2(__m128i a, __m128i b) {
   return _mm_madd_epi16(a, b);
@@ -110,6 +106,29 @@ TANDEM_INLINE __m128i unpack_lo64(__m128i a, __m128i b) {
 TANDEM_INLINE __m128i unpack_hi64(__m128i a, __m128i b) {
   return _mm_unpackhi_epi64(a, b);
 }
+/// bytes[index] of indices below 16, within each sixteen bytes.
+TANDEM_INLINE __m128i shuffle(__m128i bytes, __m128i indices) {
+  return _mm_shuffle_epi8(bytes, indices);
+}
+/// The sum of sixteen int8.
+TANDEM_INLINE std::int16_t sum_of_sixteen(const std::int8_t* quants) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(quants));
+  // The instruction adds up bytes without a sign: with 128 added to each.
+  const __m128i halves = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8(-128)), _mm_setzero_si128());
+  return static_cast<std::int16_t>(_mm_cvtsi128_si32(halves) + _mm_extract_epi16(halves, 4) - 16 * 128);
+}
+/// The value as it is: a compiler would take sums of integers apart, make all products of a group first and
+/// then find that they are more than it has registers for.
+TANDEM_INLINE __m128i as_it_is(__m128i value) {
+  asm("" : "+x"(value));
+  return value;
+}
+/// The bytes in a register, where there are enough.  A compiler would take them from memory for each use
+/// instead, and loads are what one row of Q6_K and Q3_K waits for then: every second of their panels begins
+/// amid a line, where a load counts twice.
+TANDEM_INLINE __m128i held(__m128i bytes) {
+  return bytes;
+}
 
 TANDEM_INLINE __m128 broadcast_as(As<__m128>, float value) {
   return _mm_set1_ps(value);
@@ -121,6 +140,10 @@ TANDEM_INLINE __m128 load_as(As<__m128>, const float* from) {
   return _mm_loadu_ps(from);
 }
 TANDEM_INLINE __m128i load_as(As<__m128i>, const std::uint8_t* from) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+}
+/// Sixteen bytes in each sixteen bytes of the register.
+TANDEM_INLINE __m128i load_sixteen_as(As<__m128i>, const std::uint8_t* from) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
 }
 TANDEM_INLINE void store(float* to, __m128 value) {
@@ -171,6 +194,17 @@ TANDEM_INLINE __m128 load_int8_as(As<__m128>, const std::int8_t* from) {
   __builtin_memcpy(&bytes, from, sizeof bytes);
   return _mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(bytes)));
 }
+
+/// What kernels choose their shapes by (simd.h).
+struct Simd128 {
+  using SixteenBytes = __m128i;
+  using Ints = __m128i;
+  using Floats = __m128;
+  static constexpr int kRegisters = 16;
+  static constexpr Dots kDots = Dots::of_two;
+  static constexpr bool kConvertsInRegisters = false;
+  static constexpr bool kConvertsHalves = false;
+};
 
 }  // namespace
 }  // namespace tandem::cpu

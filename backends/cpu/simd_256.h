@@ -2,8 +2,6 @@
 
 // Lane operations on 256-bit registers (AVX2 and F16C; AVX-VNNI where it is compiled for).  See simd.h.
 
-#include <cstddef>
-#include <cstdint>
 #include <immintrin.h>
 
 #include "backends/cpu/simd_128.h"
@@ -67,6 +65,7 @@ TANDEM_INLINE float reduce_max(__m256 a) {
   return reduce_max(_mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
 }
 #if defined(__AVXVNNI__)
+/// Adds four products of bytes to each sum.
 TANDEM_INLINE __m256i dot4(__m256i sum, __m256i weights, __m256i x) {
   return _mm256_dpbusd_avx_epi32(sum, weights, x);
 }
@@ -102,6 +101,16 @@ TANDEM_INLINE __m256i unpack_lo64(__m256i a, __m256i b) {
 TANDEM_INLINE __m256i unpack_hi64(__m256i a, __m256i b) {
   return _mm256_unpackhi_epi64(a, b);
 }
+TANDEM_INLINE __m256i shuffle(__m256i bytes, __m256i indices) {
+  return _mm256_shuffle_epi8(bytes, indices);
+}
+TANDEM_INLINE __m256i as_it_is(__m256i value) {
+  asm("" : "+x"(value));
+  return value;
+}
+TANDEM_INLINE __m256i held(__m256i bytes) {
+  return bytes;
+}
 
 TANDEM_INLINE __m256 broadcast_as(As<__m256>, float value) {
   return _mm256_set1_ps(value);
@@ -114,6 +123,9 @@ TANDEM_INLINE __m256 load_as(As<__m256>, const float* from) {
 }
 TANDEM_INLINE __m256i load_as(As<__m256i>, const std::uint8_t* from) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
+TANDEM_INLINE __m256i load_sixteen_as(As<__m256i>, const std::uint8_t* from) {
+  return _mm256_broadcastsi128_si256(load_as(As<__m128i>{}, from));
 }
 TANDEM_INLINE void store(float* to, __m256 value) {
   _mm256_storeu_ps(to, value);
@@ -148,6 +160,20 @@ TANDEM_INLINE __m256 load_bf16_as(As<__m256>, const std::uint16_t* from) {
 TANDEM_INLINE __m256 load_int8_as(As<__m256>, const std::int8_t* from) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
 }
+
+struct Simd256 {
+  using SixteenBytes = __m128i;
+  using Ints = __m256i;
+  using Floats = __m256;
+  static constexpr int kRegisters = 16;
+#if defined(__AVXVNNI__)
+  static constexpr Dots kDots = Dots::of_four;
+#else
+  static constexpr Dots kDots = Dots::of_two;
+#endif
+  static constexpr bool kConvertsInRegisters = false;
+  static constexpr bool kConvertsHalves = true;
+};
 
 }  // namespace
 }  // namespace tandem::cpu

@@ -2,8 +2,6 @@
 
 // Lane operations on 512-bit registers (AVX-512 F, BW, DQ, VL and VNNI).  See simd.h.
 
-#include <cstddef>
-#include <cstdint>
 #include <immintrin.h>
 
 #include "backends/cpu/simd_256.h"
@@ -71,6 +69,17 @@ TANDEM_INLINE float reduce_max(__m512 a) {
   const __m256 half = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
   return reduce_max(_mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
+TANDEM_INLINE __m512i dot4(__m512i sum, __m512i weights, __m512i x) {
+  return _mm512_dpbusd_epi32(sum, weights, x);
+}
+/// The same of four activations that all lanes share.
+TANDEM_INLINE __m512i dot4(__m512i sum, __m512i weights, const std::int8_t* x) {
+  // As one instruction, which the compiler makes two of: fewer in flight a product.
+  asm("vpdpbusd %2%{1to16%}, %1, %0"
+      : "+v"(sum)
+      : "v"(weights), "m"(*reinterpret_cast<const std::int32_t*>(x)));
+  return sum;
+}
 TANDEM_INLINE __m512i dot2(__m512i a, __m512i b) {
   return _mm512_madd_epi16(a, b);
 }
@@ -89,6 +98,30 @@ TANDEM_INLINE __m512i unpack_lo64(__m512i a, __m512i b) {
 TANDEM_INLINE __m512i unpack_hi64(__m512i a, __m512i b) {
   return _mm512_unpackhi_epi64(a, b);
 }
+TANDEM_INLINE __m512i shuffle(__m512i bytes, __m512i indices) {
+  return _mm512_shuffle_epi8(bytes, indices);
+}
+TANDEM_INLINE __m512i held(__m512i bytes) {
+  asm("" : "+v"(bytes));
+  return bytes;
+}
+
+using Bytes64 = std::uint8_t __attribute__((vector_size(64)));
+
+TANDEM_INLINE Bytes64 where_set(Bytes64 bytes, Bytes64 bits, Bytes64 value) {
+  return (Bytes64)_mm512_maskz_mov_epi8(_mm512_test_epi8_mask((__m512i)bytes, (__m512i)bits), (__m512i)value);
+}
+TANDEM_INLINE Bytes64 subtract_where(Bytes64 bytes, Bytes64 where, Bytes64 bits, Bytes64 less) {
+  return (Bytes64)_mm512_mask_sub_epi8((__m512i)bytes, _mm512_test_epi8_mask((__m512i)where, (__m512i)bits),
+                                       (__m512i)bytes, (__m512i)less);
+}
+
+/// Words `stride` bytes apart.  Machines with AVX-512 gather in the time of the loads, beside all arithmetic.
+TANDEM_INLINE __m512i gather_words_as(As<__m512i>, const std::uint8_t* first, std::size_t stride) {
+  const __m512i rows = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  const __m512i offsets = _mm512_mullo_epi32(rows, _mm512_set1_epi32(static_cast<int>(stride)));
+  return _mm512_i32gather_epi32(offsets, first, 1);
+}
 
 TANDEM_INLINE __m512 broadcast_as(As<__m512>, float value) {
   return _mm512_set1_ps(value);
@@ -101,6 +134,9 @@ TANDEM_INLINE __m512 load_as(As<__m512>, const float* from) {
 }
 TANDEM_INLINE __m512i load_as(As<__m512i>, const std::uint8_t* from) {
   return _mm512_loadu_si512(from);
+}
+TANDEM_INLINE __m512i load_sixteen_as(As<__m512i>, const std::uint8_t* from) {
+  return _mm512_broadcast_i32x4(load_as(As<__m128i>{}, from));
 }
 TANDEM_INLINE void store(float* to, __m512 value) {
   _mm512_storeu_ps(to, value);
@@ -133,6 +169,16 @@ TANDEM_INLINE __m512 load_bf16_as(As<__m512>, const std::uint16_t* from) {
 TANDEM_INLINE __m512 load_int8_as(As<__m512>, const std::int8_t* from) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
 }
+
+struct Simd512 {
+  using SixteenBytes = __m128i;
+  using Ints = __m512i;
+  using Floats = __m512;
+  static constexpr int kRegisters = 32;
+  static constexpr Dots kDots = Dots::of_four;
+  static constexpr bool kConvertsInRegisters = false;
+  static constexpr bool kConvertsHalves = true;
+};
 
 }  // namespace
 }  // namespace tandem::cpu

@@ -1,11 +1,18 @@
 #include "backends/cpu/team.h"
 
-#include <immintrin.h>
-
 #include "backends/cpu/affinity.h"
 
 namespace tandem::cpu {
 namespace {
+
+/// Tells the core that this thread waits, so that another one beside it has more of it.
+void wait_a_moment() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
 
 unsigned team_size(unsigned threads) {
   return threads != 0 ? threads : Cores().count();
@@ -47,7 +54,7 @@ void Team::Member::wait_for_all(std::uint32_t operation) noexcept {
   }
   for (int spin = 0; spin < team_.spins_; ++spin) {
     if (team_.generation_.load(std::memory_order_acquire) != operation) return;
-    _mm_pause();
+    wait_a_moment();
   }
   team_.generation_.wait(operation, std::memory_order_acquire);
 }

@@ -16,11 +16,14 @@ namespace {
 
 constexpr std::size_t kPieceBytes = std::size_t{1} << 18;
 
+/// What one load reads, wherever it is.
+using SixteenBytes [[gnu::vector_size(16), gnu::aligned(1), gnu::may_alias]] = std::uint64_t;
+
 /// Reads a piece in so many streams, asking for each line well ahead, or far ahead and then nearer: what
 /// counts is how fast memory comes.
 template <std::size_t kStreams, std::size_t kAheadBytes, std::size_t kFarBytes = 0>
 void read_piece(std::span<const std::byte> piece) {
-  constexpr std::size_t kLineBytes = 64, kLoadBytes = 16;
+  constexpr std::size_t kLineBytes = 64, kLoadBytes = sizeof(SixteenBytes);
   const auto stream_bytes = piece.size() / kStreams;
   for (std::size_t at = 0; at + kLineBytes <= stream_bytes; at += kLineBytes) {
     for (std::size_t stream = 0; stream < kStreams; ++stream) {
@@ -29,7 +32,7 @@ void read_piece(std::span<const std::byte> piece) {
       if constexpr (kFarBytes != 0) __builtin_prefetch(line + kFarBytes, 0, 0);
       // Loads and nothing else: a sum of what is read took a Zen 5 as long as two lines take to come.
       for (std::size_t i = 0; i < kLineBytes; i += kLoadBytes) {
-        asm volatile("movdqu (%0), %%xmm0" ::"r"(line + i) : "xmm0");
+        static_cast<void>(*reinterpret_cast<const volatile SixteenBytes*>(line + i));
       }
     }
   }

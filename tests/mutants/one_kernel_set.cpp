@@ -2,15 +2,15 @@
 
 namespace tandem::cpu {
 
-extern const KernelSet kSse41Kernels;
+extern const KernelSet kPortableKernels;
 
 std::span<const KernelSet* const> supported_kernel_sets() noexcept {
-  static constexpr const KernelSet* kSets[] = {&kSse41Kernels};
+  static constexpr const KernelSet* kSets[] = {&kPortableKernels};
   return kSets;
 }
 
-const KernelSet& best_kernel_set() noexcept {
-  return kSse41Kernels;
+const KernelSet& best_kernel_set() {
+  return kPortableKernels;
 }
 
 }  // namespace tandem::cpu

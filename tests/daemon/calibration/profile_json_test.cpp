@@ -33,7 +33,7 @@ CpuSpeed some_speed() {
 }
 
 const Occasion kOccasion{
-    {"A Processor", 4, 0, {32768, 1000000, 33000000}, 16, {}, {}, "0.1.0"}, "2026-11-21T08:00:00Z", 12.5};
+    {"A Processor", 4, 0, {32768, 1000000, 33000000}, 16, {}, {}, "0.1.0", ""}, "2026-11-21T08:00:00Z", 12.5};
 
 TEST(ProfileJson, IsAProfileWithWhatWasMeasured) {
   const auto machine = planner::parse_machine(profile_json(some_speed(), {}, kOccasion), "test");
