@@ -13,6 +13,7 @@
 namespace tandem::calibration {
 namespace {
 
+/// Rows that all stages have room for, as the device is told of their steps in the same place.
 std::uint32_t largest_chunk(const AcceleratorWork& work) {
   std::uint32_t most = work.many_rows;
   for (const auto rows : work.stream_rows) most = std::max(most, rows);
@@ -46,7 +47,7 @@ class Bench {
   /// Seconds from telling the device of a step until it is done.
   double step_s(const std::vector<device::Unit>& units, std::uint32_t width, const device::Scratch& scratch,
                 std::uint32_t rows, std::uint64_t context) {
-    const device::StageShape shape{width, 1e-6f, work_.many_rows};
+    const device::StageShape shape{width, 1e-6f, largest_chunk(work_)};
     const auto stage = accelerator_.make_stage(units.data(), units.size(), shape, scratch);
     const OneSequence sequence(rows, context);
     auto* const x = reinterpret_cast<float*>(sane_memory(std::size_t{rows} * width * sizeof(float)));
@@ -130,7 +131,7 @@ void measure_overhead(Bench& bench, AcceleratorSpeed& speed) {
   for (std::size_t i = 0; i < kUnits; ++i) {
     units.push_back(ffn_unit(kWidth, kWidth, device::BlockType::q8_0, bench.memory()));
   }
-  const auto scratch = scratch_for(units, kWidth, 1, bench.memory());
+  const auto scratch = scratch_for(units, kWidth, largest_chunk(bench.work()), bench.memory());
   const auto one_s = bench.step_s({units.front()}, kWidth, scratch, 1, 1);
   const auto all_s = bench.step_s(units, kWidth, scratch, 1, 1);
   speed.launch_us = std::max(0.0, (all_s - one_s) / (kUnits - 1)) * 1e6;
@@ -145,7 +146,7 @@ planner::TypeRates type_rates(Bench& bench, const AcceleratorSpeed& speed, model
   for (std::uint32_t i = 0; i < work.halves; ++i) {
     units.push_back(ffn_unit(work.width, work.ffn_width, block_type, bench.memory()));
   }
-  const auto scratch = scratch_for(units, work.width, work.many_rows, bench.memory());
+  const auto scratch = scratch_for(units, work.width, largest_chunk(work), bench.memory());
   const auto seconds = [&](const std::vector<device::Unit>& some, std::uint32_t rows) {
     const auto overhead_us = speed.stage_us + speed.launch_us * static_cast<double>(some.size());
     return std::max(bench.step_s(some, work.width, scratch, rows, rows) - overhead_us / 1e6, 1e-9);
@@ -160,17 +161,19 @@ planner::TypeRates type_rates(Bench& bench, const AcceleratorSpeed& speed, model
   return rates;
 }
 
-/// One row is bound by the bytes of its keys, many rows by their operations (planner/cost.h).
+/// One row is bound by the bytes of its keys, many rows by their operations (planner/cost.h).  The width is a
+/// model's: a device may cut keys into as many parts as there is room for in a projection's result.
 void measure_attention(Bench& bench, AcceleratorSpeed& speed) {
-  constexpr std::uint32_t kWidth = 256, kHeadDim = 256;
+  constexpr std::uint32_t kHeadDim = 256;
   const auto& work = bench.work();
-  const AttentionShape shape{
-      kWidth, work.heads, work.heads / 2, kHeadDim, kHeadDim / 2, device::KvLayout::separate, work.context};
+  const AttentionShape shape{work.width,  work.heads,   work.heads / 2,
+                             kHeadDim,    kHeadDim / 2, device::KvLayout::separate,
+                             work.context};
   const std::vector units{attention_unit(shape, bench.memory())};
-  const auto scratch = scratch_for(units, kWidth, work.many_rows, bench.memory());
+  const auto scratch = scratch_for(units, work.width, largest_chunk(work), bench.memory());
   const auto seconds = [&](std::uint32_t rows) {
-    const auto whole_s = bench.step_s(units, kWidth, scratch, rows, work.context);
-    return std::max(whole_s - bench.step_s(units, kWidth, scratch, rows, rows), 1e-9);
+    const auto whole_s = bench.step_s(units, work.width, scratch, rows, work.context);
+    return std::max(whole_s - bench.step_s(units, work.width, scratch, rows, rows), 1e-9);
   };
   const auto key_bytes = 2.0 * shape.kv_heads * kHeadDim * sizeof(std::uint16_t);
   speed.attention_gb_per_s = key_bytes * work.context / seconds(1) / 1e9;
@@ -221,7 +224,7 @@ AcceleratorWork little_work() {
   work.heads = 2;
   work.context = 128;
   work.copy_bytes = 1 << 16;
-  work.stream_rows = {4, 16};
+  work.stream_rows = {4, 24};  // more than any other stage takes
   work.types = {model::TensorType::q4_0};
   return work;
 }
