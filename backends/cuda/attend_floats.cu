@@ -58,7 +58,8 @@ class Floats {
     for (std::uint32_t i = threadIdx.x; i < kKeys * chunks; i += kAttendThreads) {
       const std::uint32_t slot = i / chunks, element = i % chunks * kChunk;
       float keys[2][kChunk] = {}, values[2][kChunk] = {};
-      if (const std::byte* row = rows[slot]; row != nullptr) {
+      if (rows.of[slot] != nullptr) {
+        const std::byte* row = rows[slot];
         load_pairs(attention.half, row, queries.kv_head, first + slot, element, keys, values);
       }
       for (unsigned e = 0; e < 2 * kChunk; ++e) {

@@ -72,6 +72,7 @@ struct KeyBlock {
 struct KeyRows {
   const std::byte* of[kKeys];
 
+  /// One that there is.
   __device__ const std::byte* operator[](unsigned slot) const { return on_device(of[slot]); }
 };
 

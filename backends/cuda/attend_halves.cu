@@ -263,7 +263,8 @@ class Halves {
       for (unsigned k = 0; k < 2; ++k) {
         const unsigned slot = 2 * pair + k;
         float scale = 0;
-        if (const std::byte* row = rows[slot]; row != nullptr) {
+        if (rows.of[slot] != nullptr) {
+          const std::byte* row = rows[slot];
           two[k] = load_halves(half.kv.type, row, at);
           scale = load_scale(half.kv.type, row, at);
         }
@@ -295,7 +296,8 @@ class Halves {
       const std::uint64_t at = std::uint64_t{queries.kv_head} * half.head_dim + element;
       Bits128 eight = {};
       float scale = 0;
-      if (const std::byte* row = rows[slot]; row != nullptr) {
+      if (rows.of[slot] != nullptr) {
+        const std::byte* row = rows[slot];
         eight = load_halves(half.kv.type, row, at);
         scale = load_scale(half.kv.type, row, at);
       }
@@ -313,7 +315,8 @@ class Halves {
     for (std::uint32_t i = threadIdx.x; i < kKeys * chunks; i += kAttendThreads) {
       const std::uint32_t slot = i / chunks, element = i % chunks * kChunk;
       float keys[2][kChunk] = {};
-      if (const std::byte* row = rows[slot]; row != nullptr) {
+      if (rows.of[slot] != nullptr) {
+        const std::byte* row = rows[slot];
         float values[2][kChunk];
         for (unsigned part = 0; part < 2; ++part) {
           const std::uint64_t at =

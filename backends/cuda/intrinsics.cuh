@@ -144,8 +144,8 @@ __device__ __forceinline__ Bits128 load16_once(const void* from) {
   return bits;
 }
 
-/// A pointer to device memory that was read from shared memory: without this the compiler takes it for one to
-/// any kind of memory.
+/// A pointer to device memory that was read from shared memory, not null: without this the compiler takes it
+/// for one to any kind of memory.
 template <class T>
 __device__ __forceinline__ const T* on_device(const T* pointer) {
   __builtin_assume(__isGlobal(pointer));
@@ -287,7 +287,8 @@ inline Bits128 load16_once(const void* from, emulation::Place place = emulation:
 }
 
 template <class T>
-const T* on_device(const T* pointer) {
+const T* on_device(const T* pointer, emulation::Place place = emulation::here()) {
+  emulation::check_not_null(pointer, place);
   return pointer;
 }
 

@@ -338,6 +338,10 @@ void BlockRunner::check_aligned(const void* address, std::size_t bytes, Place pl
   fault("the address at " + text(place) + " is not a multiple of " + std::to_string(bytes));
 }
 
+void BlockRunner::check_not_null(const void* address, Place place) {
+  if (address == nullptr) fault("null is not on the device, at " + text(place));
+}
+
 TANDEM_UNSEEN std::string BlockRunner::waiting_in_vain() const {
   std::string what = "divergent barrier:";
   const char* separator = " ";
@@ -379,6 +383,10 @@ void warp_collective(std::uint32_t mask, WarpFunction compute, const void* in, v
 
 void check_aligned(const void* address, std::size_t bytes, Place place) {
   runner->check_aligned(address, bytes, place);
+}
+
+void check_not_null(const void* address, Place place) {
+  runner->check_not_null(address, place);
 }
 
 unsigned lane() noexcept {

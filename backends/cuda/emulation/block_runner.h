@@ -50,6 +50,7 @@ class BlockRunner {
   void named_barrier(unsigned id, unsigned threads, bool waits, Place place);
   void warp_collective(std::uint32_t mask, WarpFunction compute, const void* in, void* out, Place place);
   void check_aligned(const void* address, std::size_t bytes, Place place);
+  void check_not_null(const void* address, Place place);
   [[nodiscard]] unsigned lane() const noexcept;
   [[nodiscard]] std::byte* shared_memory() const noexcept { return shared_.data(); }
   std::byte* block_variable(const void* key, std::size_t bytes);

@@ -35,6 +35,9 @@ void warp_collective(std::uint32_t mask, WarpFunction compute, const void* in, v
 /// The kernel fails unless the address is a multiple of `bytes`.
 void check_aligned(const void* address, std::size_t bytes, Place place);
 
+/// The kernel fails if the address is null.
+void check_not_null(const void* address, Place place);
+
 /// Number of the calling thread in its warp.
 unsigned lane() noexcept;
 

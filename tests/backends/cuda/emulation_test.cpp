@@ -234,6 +234,15 @@ TEST_F(PlantedMistake, UnalignedLoadIsReported) {
               ThrowsMessage<DeviceError>(HasSubstr("is not a multiple of 16")));
 }
 
+__global__ void take_null_for_device_memory(std::uint32_t* out) {
+  out[threadIdx.x % 16] = cuda::on_device(threadIdx.x == 7 ? nullptr : out) != nullptr;
+}
+
+TEST_F(PlantedMistake, APointerThatIsSaidToBeOnTheDeviceAndIsNullIsReported) {
+  EXPECT_THAT([] { launch_with_word(take_null_for_device_memory); },
+              ThrowsMessage<DeviceError>(HasSubstr("null is not on the device")));
+}
+
 __global__ void write_at(std::uint32_t* out, std::int64_t at) {
   if (threadIdx.x == 5) out[at] = 1;
 }
