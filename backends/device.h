@@ -284,6 +284,12 @@ struct MemoryInfo {
                                    ///< libraries; 0 if it does not tell
 };
 
+/// Decode steps that an accelerator holds as a whole.
+struct RecordedSteps {
+  std::size_t count = 0;
+  std::uint64_t refused_bytes = 0;  ///< of the first one that did not fit; 0: there was none
+};
+
 /// A device beside the CPU: its memory, its stages, and the way there and back.  Calls come from one thread,
 /// but for uploads, which may come from several at once.  All of them throw std::runtime_error if the device
 /// fails.
@@ -330,6 +336,7 @@ class Accelerator {
   virtual void set_graph_limit(std::uint64_t bytes) = 0;
   /// Device memory that the records take.
   [[nodiscard]] virtual std::uint64_t graph_bytes() const = 0;
+  [[nodiscard]] virtual RecordedSteps recorded_steps() const = 0;
 
   /// Tells the device of the micro-batch that its stages run next.
   virtual void begin(const MicroBatch& batch) = 0;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace tandem::memory {
@@ -10,10 +11,12 @@ struct VramUse {
   std::uint64_t allocated_bytes = 0;
   std::uint64_t allocations = 0;
 
-  /// To within what a driver rounds an allocation up by, 2 MiB.
+  /// To within the pieces that a driver takes memory in, 2 MiB, for each allocation: it rounds up, and has
+  /// room for small ones in a piece that it took before.
   [[nodiscard]] bool agree() const noexcept {
-    const auto rounding_bytes = allocations * (std::uint64_t{2} << 20);
-    return taken_bytes >= allocated_bytes && taken_bytes - allocated_bytes <= rounding_bytes;
+    const auto piece_bytes = std::uint64_t{2} << 20;
+    const auto off_bytes = std::max(taken_bytes, allocated_bytes) - std::min(taken_bytes, allocated_bytes);
+    return off_bytes <= allocations * piece_bytes;
   }
 };
 

@@ -123,6 +123,7 @@ class CudaAccelerator final : public device::Accelerator {
 
   void set_graph_limit(std::uint64_t bytes) override { graphs_.limit_bytes = bytes; }
   [[nodiscard]] std::uint64_t graph_bytes() const override { return graphs_.used_bytes; }
+  [[nodiscard]] device::RecordedSteps recorded_steps() const override { return graphs_.recorded; }
 
   void reduce(const device::LogitReduction& reduction) override { cuda::reduce(stream_, reduction); }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "backends/cuda/runtime.h"
+#include "backends/device.h"
 
 namespace tandem::cuda {
 
@@ -11,6 +12,7 @@ namespace tandem::cuda {
 struct GraphBudget {
   std::uint64_t limit_bytes = 0;  ///< 0 = no graphs
   std::uint64_t used_bytes = 0;
+  device::RecordedSteps recorded;
 };
 
 /// What steps have in common that are the same graph.
@@ -37,6 +39,7 @@ class GraphCache {
   GraphCache& operator=(const GraphCache&) = delete;
   ~GraphCache() {
     for (const Entry& entry : graphs_) budget_.used_bytes -= entry.graph.bytes();
+    budget_.recorded.count -= graphs_.size();
   }
 
   [[nodiscard]] bool enabled() const noexcept { return budget_.limit_bytes > 0; }
@@ -58,10 +61,12 @@ class GraphCache {
     if (full_ || !enabled() || graphs_.size() == kMostGraphs) return false;
     Graph graph = stream.capture(enqueue);
     if (graph.bytes() > budget_.limit_bytes - budget_.used_bytes) {
+      if (budget_.recorded.refused_bytes == 0) budget_.recorded.refused_bytes = graph.bytes();
       close();
       return false;
     }
     budget_.used_bytes += graph.bytes();
+    ++budget_.recorded.count;
     graphs_.push_back({of, std::move(graph)});
     return true;
   }

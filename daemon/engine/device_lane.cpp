@@ -5,6 +5,8 @@
 #include <spdlog/spdlog.h>
 
 #include "backends/cpu/stage.h"
+#include "planner/activations.h"
+#include "planner/size_text.h"
 
 namespace tandem::engine {
 namespace {
@@ -150,11 +152,21 @@ class AcceleratorLane final : public DeviceLane {
     device_.set_graph_limit(plan.arena_bytes(*planner::gpu_of(plan), planner::Purpose::graphs));
     const auto in_place = segments_of(plan).size();
     const auto decoding = plan.workload.sequences * (plan.workload.draft_rows + 1);
+    std::uint64_t wanted = 0;
     for (std::size_t i = 0; i < segments_.size(); ++i) {
       if (!segments_[i].stage) continue;
+      if (i < in_place) wanted += planner::recorded_steps(plan.workload);
       segments_[i].stage->record(plan_.on_accelerator().residual.data(), i < in_place ? decoding : 0,
                                  plan.workload.max_seq_len);
     }
+    const auto recorded = device_.recorded_steps();
+    if (recorded.count >= wanted) return;
+    spdlog::warn(
+        "GPU: {} of {} shapes of decode steps are recorded, others are started kernel by kernel, which is "
+        "slower: "
+        "the next one takes {} bytes of the driver's, planned for all are {}",
+        recorded.count, wanted, planner::grouped(recorded.refused_bytes),
+        planner::grouped(plan.arena_bytes(*planner::gpu_of(plan), planner::Purpose::graphs)));
   }
 
   /// Gets what is wanted of the logits, or waits: whatever the rows came from may be written again then.

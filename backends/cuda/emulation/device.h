@@ -7,12 +7,16 @@
 
 namespace tandem::cuda::emulation {
 
+/// Device memory that a graph takes for each of its operations, unless Options say otherwise.
+constexpr std::size_t kGraphOperationBytes = 1024;
+
 /// What the emulated device is like.
 struct Options {
   std::size_t memory_bytes = std::size_t{1} << 30;
   std::size_t driver_bytes = 0;  ///< of them that a driver would take
   std::uint64_t seed = 0;        ///< decides the order of threads and blocks, and when work of streams runs
   unsigned threads = 2;          ///< OS threads that run blocks
+  std::size_t graph_operation_bytes = kGraphOperationBytes;
   std::uint64_t failing_call =
       0;                ///< this allocation, copy, capture or launch fails, counted from 1; 0 = none
   bool guarded = true;  ///< false: the host may touch all memory at any time, and copies take no longer than
@@ -42,8 +46,5 @@ Counts counts(Device::State& device);
 
 /// The call that fails in place of Options::failing_call, counted from 1 from now on; 0 = none.
 void fail_call(Device::State& device, std::uint64_t call);
-
-/// Device memory that a graph takes for each of its operations.
-constexpr std::size_t kGraphOperationBytes = 1024;
 
 }  // namespace tandem::cuda::emulation

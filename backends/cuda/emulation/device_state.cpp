@@ -187,9 +187,10 @@ std::unique_ptr<Graph::State> Device::State::end_capture(Stream::State& stream) 
   const std::lock_guard lock(mutex_);
   const auto captured = std::move(stream.capturing);
   if (stream.capture_spoilt) throw DeviceError("memory was freed while a stream was being captured");
-  const std::size_t bytes = captured->size() * emulation::kGraphOperationBytes;
+  const std::size_t bytes = captured->size() * options_.graph_operation_bytes;
   check_room(bytes);
-  auto graph = std::unique_ptr<Graph::State>(new Graph::State{*this, std::move(*captured)});
+  auto graph = std::unique_ptr<Graph::State>(
+      new Graph::State{*this, std::move(*captured), options_.graph_operation_bytes});
   used_bytes_ += bytes;
   ++counts_.captures;
   return graph;

@@ -38,10 +38,9 @@ struct Event::State {
 struct Graph::State {
   Device::State& device;
   std::vector<Operation> operations;
+  std::size_t operation_bytes;
 
-  [[nodiscard]] std::size_t bytes() const noexcept {
-    return operations.size() * emulation::kGraphOperationBytes;
-  }
+  [[nodiscard]] std::size_t bytes() const noexcept { return operations.size() * operation_bytes; }
   ~State();
 };
 

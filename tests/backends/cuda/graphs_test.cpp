@@ -66,6 +66,7 @@ TEST_P(StepGraphs, RecordedAheadGiveTheSameBitsAndAreAllThereAre) {
   PlacedModel plain(GetParam(), options, kAllOnDevice, {.seed = 9});
   PlacedModel recorded(GetParam(), options, ahead, {.seed = 10});
   EXPECT_EQ(recorded.counts().captures, 4u);  // 1, 2, 4 and 8 rows of at most 256 tokens
+  EXPECT_EQ(recorded.recorded_steps().count, 4u);
   const auto bytes = recorded.graph_bytes();
   EXPECT_EQ(serve(recorded, 5, 10), serve(plain, 5, 10));
   EXPECT_EQ(recorded.counts().captures, 4u);
@@ -95,6 +96,11 @@ TEST_P(StepGraphs, StayWithinTheirBytes) {
   EXPECT_EQ(serve(some, 3, 3), expected);
   EXPECT_LE(some.graph_bytes(), for_two);
   EXPECT_GT(some.graph_bytes(), 0u);
+  // Of 1, 2 and 4 rows, each as large as the others.
+  EXPECT_EQ(all.recorded_steps().count, 3u);
+  EXPECT_EQ(all.recorded_steps().refused_bytes, 0u);
+  EXPECT_EQ(some.recorded_steps().count, 1u);
+  EXPECT_EQ(some.recorded_steps().refused_bytes, all.graph_bytes() / 3);
 }
 
 TEST_P(StepGraphs, LeaveAStepNothingToAllocateOrWaitFor) {
@@ -149,15 +155,17 @@ TEST(GraphCache, GivesItsBytesBack) {
   cuda::Device device = cuda::emulation::make_device({});
   cuda::Stream stream(device);
   const cuda::DeviceMemory memory(device, 64);
-  cuda::GraphBudget budget{1 << 20, 0};
+  cuda::GraphBudget budget{1 << 20, 0, {}};
   {
     cuda::GraphCache cache(budget);
     for (const std::uint32_t rows : {1u, 2u, 1u}) {
       cache.run(stream, {nullptr, rows, 256}, [&] { stream.fill(memory.data(), 0, 64); });
     }
     EXPECT_EQ(budget.used_bytes, 2 * cuda::emulation::kGraphOperationBytes);
+    EXPECT_EQ(budget.recorded.count, 2U);
   }
   EXPECT_EQ(budget.used_bytes, 0U);
+  EXPECT_EQ(budget.recorded.count, 0U);
   stream.synchronise();
 }
 

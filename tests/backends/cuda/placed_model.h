@@ -35,6 +35,7 @@ class PlacedModel {
   /// What the device was asked to do so far.
   [[nodiscard]] cuda::emulation::Counts counts() const { return cuda::emulation::counts(*device_); }
   [[nodiscard]] std::uint64_t graph_bytes() const { return accelerator_->graph_bytes(); }
+  [[nodiscard]] device::RecordedSteps recorded_steps() const { return accelerator_->recorded_steps(); }
 
  private:
   struct PlacedStage {
