@@ -46,12 +46,10 @@ std::string version_text(int version) {
 /// Stands for all kernels of this program.
 __global__ void some_kernel() {}
 
-/// Throws unless this program has code that GPU `number` can run.
-void check_code(int number) {
-  cudaFuncAttributes said{};
-  const auto error = cudaFuncGetAttributes(&said, some_kernel);
+/// Throws unless `error`, of making the context of GPU `number` and loading its kernels, is none.
+void check_code(int number, cudaError_t error) {
   if (error != cudaErrorNoKernelImageForDevice && error != cudaErrorInvalidDeviceFunction) {
-    return check(error, "kernels on the GPU");
+    return check(error, "context on the GPU");
   }
   const auto capability = properties_of(number).compute_capability;
   throw DeviceError("GPU " + std::to_string(number) + ": this program has no code for compute capability " +
@@ -70,9 +68,10 @@ std::size_t make_context(int number) {
   const auto before = free_bytes_without_context(number);
   // Whoever waits for the GPU yields meanwhile: by default it would spin on a core that the CPU's team may be
   // waiting for at a barrier (CUDA Runtime API, cudaSetDeviceFlags).
-  check(cudaInitDevice(number, cudaDeviceScheduleYield, cudaInitDeviceFlagsAreValid), "context on the GPU");
-  check(cudaSetDevice(number), "GPU");
-  check_code(number);
+  check_code(number, cudaInitDevice(number, cudaDeviceScheduleYield, cudaInitDeviceFlagsAreValid));
+  check_code(number, cudaSetDevice(number));
+  cudaFuncAttributes said{};
+  check_code(number, cudaFuncGetAttributes(&said, some_kernel));
   const auto after = free_bytes_without_context(number);
   return taken_bytes[number] = before && after && *after < *before ? *before - *after : 0;
 }
@@ -108,8 +107,8 @@ std::string why_none(cudaError_t error) {
   cudaRuntimeGetVersion(&runtime);
   if (driver == 0) return "there is no NVIDIA driver";
   if (error == cudaErrorInsufficientDriver) {
-    return "the NVIDIA driver is for CUDA " + version_text(driver) + " and this program for CUDA " +
-           version_text(runtime);
+    return "the NVIDIA driver is for CUDA " + version_text(driver) +
+           " and older, and this program for CUDA " + version_text(runtime) + ": it needs a newer driver";
   }
   return std::string("the NVIDIA driver says: ") + cudaGetErrorString(error);
 }
@@ -241,14 +240,17 @@ void Stream::copy_to_device(void* to, const void* from_host, std::size_t bytes) 
 }
 
 void Stream::copy_to_host(void* to_host, const void* from, std::size_t bytes) {
+  state_->device.use();
   check(cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, state_->stream), "copy to the host");
 }
 
 void Stream::copy_on_device(void* to, const void* from, std::size_t bytes) {
+  state_->device.use();
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, state_->stream), "copy on the device");
 }
 
 void Stream::fill(void* to, unsigned char value, std::size_t bytes) {
+  state_->device.use();
   check(cudaMemsetAsync(to, value, bytes, state_->stream), "fill");
 }
 
@@ -260,10 +262,12 @@ Event Stream::record() {
 
 void Stream::wait(const Event& event) {
   if (event.state() == nullptr) return;
+  state_->device.use();
   check(cudaStreamWaitEvent(state_->stream, event.state()->event, 0), "waiting for an event");
 }
 
 Graph Stream::capture(const std::function<void()>& enqueue) {
+  state_->device.use();
   check(cudaStreamBeginCapture(state_->stream, cudaStreamCaptureModeThreadLocal), "capture");
   cudaGraph_t recorded = nullptr;
   try {
@@ -292,10 +296,13 @@ std::size_t Graph::bytes() const noexcept {
 }
 
 void Stream::launch(const Graph& graph) {
-  if (!graph.empty()) check(cudaGraphLaunch(graph.state()->graph, state_->stream), "graph launch");
+  if (graph.empty()) return;
+  state_->device.use();
+  check(cudaGraphLaunch(graph.state()->graph, state_->stream), "graph launch");
 }
 
 void Stream::synchronise() {
+  state_->device.use();
   check(cudaStreamSynchronize(state_->stream), "work on the GPU");
 }
 
