@@ -55,7 +55,8 @@ constexpr TensorType kTypes[] = {TensorType::q4_0,  TensorType::q4_1, TensorType
                                  TensorType::mxfp4, TensorType::f16,  TensorType::bf16,   TensorType::f32};
 constexpr TensorType kHeadTypes[] = {TensorType::q6_k, TensorType::f16, TensorType::q8_0, TensorType::q4_0};
 
-constexpr std::uint32_t kMaxRows = 8;
+constexpr std::uint32_t kMaxRows = 8;                    ///< of a decode
+constexpr std::uint32_t kPromptRows = 512;               ///< of a chunk of a prompt
 constexpr std::uint64_t kLargeMatrixBytes = 20'000'000;  ///< from which the goal counts
 constexpr double kGoal = 0.8;
 
@@ -72,13 +73,18 @@ class Bench {
         device_(open_bench_device(options.multiprocessors)),
         stream_(device_),
         pool_(device_, pool_bytes),
-        x_(device_, std::size_t{kMaxRows} * kMaxIn * sizeof(float)),
-        quantised_(device_, std::size_t{kMaxRows} * kMaxIn / 32 * 40),
-        y_(device_, std::size_t{kMaxRows} * kMaxOut * sizeof(float)) {
+        x_(device_, std::size_t{kPromptRows} * kMaxIn * sizeof(float)),
+        quantised_(device_, std::size_t{kPromptRows} * kMaxIn / 32 * 40),
+        y_(device_,
+           std::max(std::size_t{kMaxRows + 1} * kMaxOut, std::size_t{kPromptRows} * kMaxIn) * sizeof(float)) {
     fill();
   }
 
   cuda::DeviceProperties properties() const { return device_.properties(); }
+  /// Rows of a prompt; where these would take the time of all else, the fewest.
+  std::uint32_t prompt_rows(const Shape& shape) const {
+    return shape.head || options_.tiny || options_.multiprocessors != 0 ? kMaxRows + 1 : kPromptRows;
+  }
 
   /// GB/s of reading the pool in pieces of `bytes`, with the best number of blocks.
   double ceiling_gb_per_s(std::uint64_t bytes) {
@@ -86,19 +92,22 @@ class Bench {
     const auto sums = reinterpret_cast<std::uint32_t*>(y_.data());
     for (const std::uint32_t each : {2U, 4U, 8U, 16U}) {
       const auto blocks = properties().multiprocessors * each;
-      best = std::max(
-          best, gb_per_s(bytes, [&](const std::byte* at) { read_all(stream_, at, bytes, blocks, sums); }));
+      best = std::max(best, gb_per_s(bytes, options_.tiny ? 2 : 64, [&](const std::byte* at) {
+                        read_all(stream_, at, bytes, blocks, sums);
+                      }));
     }
     return best;
   }
 
+  /// GB/s of the weights, each read once for all rows.
   double multiply_gb_per_s(const Shape& shape, TensorType type, std::uint32_t rows) {
     cuda::ProductInput input;
     input.x = reinterpret_cast<const float*>(x_.data());
     input.quantised = cuda::QuantisedRows::in_bytes(quantised_.data(), rows, shape.in);
     input.rows = rows;
     device::Matrix matrix{nullptr, static_cast<device::BlockType>(type), shape.in, shape.out};
-    return gb_per_s(bytes_of(shape, type), [&](const std::byte* at) {
+    const std::uint64_t most = options_.tiny || rows == kPromptRows ? 2 : 64;
+    return gb_per_s(bytes_of(shape, type), most, [&](const std::byte* at) {
       matrix.data = at;
       cuda::multiply(stream_, matrix, input, reinterpret_cast<float*>(y_.data()));
     });
@@ -140,9 +149,9 @@ class Bench {
 
   /// Work on `bytes` bytes at a time, from one place of the pool after another, so that the cache has none.
   template <class Work>
-  double gb_per_s(std::uint64_t bytes, const Work& work) {
+  double gb_per_s(std::uint64_t bytes, std::uint64_t most, const Work& work) {
     const auto places = std::max<std::uint64_t>(1, pool_.bytes() / bytes);
-    const auto n = std::clamp<std::uint64_t>(places, 2, options_.tiny ? 2 : 64);
+    const auto n = std::clamp<std::uint64_t>(places, 2, most);
     const auto step = bytes / 256 * 256 + 256;
     const auto seconds = seconds_each(stream_, n, options_.sample_s, [&] {
       for (std::uint64_t i = 0; i < n; ++i) {
@@ -169,13 +178,19 @@ Json measure(Bench& bench, const Shape& shape, TensorType type, double ceiling) 
     rates.push_back(bench.multiply_gb_per_s(shape, type, rows));
   }
   const double one = rates[0];
+  const auto prompt_rows = bench.prompt_rows(shape);
+  const double products = 2.0 * prompt_rows * shape.in * shape.out;
+  const double seconds =
+      static_cast<double>(bytes_of(shape, type)) / 1e9 / bench.multiply_gb_per_s(shape, type, prompt_rows);
   return {{"type", model::tensor_type_info(type).name},
           {"matrix", shape.name},
           {"in", shape.in},
           {"out", shape.out},
           {"bytes", bytes_of(shape, type)},
           {"gb_per_s", rates},
-          {"share_of_ceiling", one / ceiling}};
+          {"share_of_ceiling", one / ceiling},
+          {"prompt_rows", prompt_rows},
+          {"prompt_tops", products / seconds / 1e12}};
 }
 
 void print(const Json& kernel, double ceiling) {
@@ -183,7 +198,9 @@ void print(const Json& kernel, double ceiling) {
               kernel["matrix"].get<std::string>().c_str(), kernel["bytes"].get<double>() / 1e6);
   for (const std::size_t rows : {1, 2, 4, 8})
     std::printf(" %.0f |", kernel["gb_per_s"][rows - 1].get<double>());
-  std::printf(" %.0f%% |\n", 100 * kernel["gb_per_s"][0].get<double>() / ceiling);
+  std::printf(" %.0f%% |", 100 * kernel["gb_per_s"][0].get<double>() / ceiling);
+  std::printf(" %.1f (%u) |\n", kernel["prompt_tops"].get<double>(),
+              kernel["prompt_rows"].get<std::uint32_t>());
 }
 
 /// The shapes with every type that they are measured in, the large ones of common types first.
@@ -242,8 +259,8 @@ void run(const Options& options) {
       "%.0f on it.\n\n",
       ceiling, small_ceiling, copies[0], copies[1], copies[2]);
   std::printf(
-      "| type | matrix | MB | 1 row, GB/s | 2 | 4 | 8 | 1 row of reading "
-      "|\n|---|---|---|---|---|---|---|---|\n");
+      "| type | matrix | MB | 1 row, GB/s | 2 | 4 | 8 | 1 row of reading | TOPS (rows) "
+      "|\n|---|---|---|---|---|---|---|---|---|\n");
   Json report{{"device", to_json(properties)},
               {"read_ceiling_gb_per_s", ceiling},
               {"read_ceiling_20mb_gb_per_s", small_ceiling},

@@ -21,12 +21,14 @@ inline Json to_json(const cuda::DeviceProperties& device) {
           {"cache_bytes", device.cache_bytes}};
 }
 
-/// Writes `report` to the file; none if `path` is empty.
+/// Writes `report` to the file, all of it or nothing; none if `path` is empty.
 inline void write_report(const std::string& path, const Json& report) {
   if (path.empty()) return;
-  std::ofstream file(path);
+  const auto unfinished = path + ".new";
+  std::ofstream file(unfinished);
   file << report.dump(1) << "\n";
-  if (!file) throw Error(path + ": cannot be written");
+  file.close();
+  if (!file || std::rename(unfinished.c_str(), path.c_str()) != 0) throw Error(path + ": cannot be written");
 }
 
 }  // namespace tandem::bench

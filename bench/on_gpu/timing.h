@@ -20,21 +20,31 @@ inline double median(std::vector<double> values) {
   return *middle;
 }
 
-/// Seconds that each of the `n` pieces of work takes that `enqueue` puts into the stream: the median over
-/// launches of all of them as one graph, of which there are at least two and as many as fit `sample_s`.
+/// Seconds that `work` takes: the median of at least two runs, of as many as fit `sample_s`, after one to
+/// warm up.
+template <class Work>
+double seconds_of(double sample_s, const Work& work) {
+  std::vector<double> seconds;
+  work();
+  const auto start = Clock::now();
+  do {
+    const auto began = Clock::now();
+    work();
+    seconds.push_back(seconds_since(began));
+  } while (seconds.size() < 2 || seconds_since(start) < sample_s);
+  return median(std::move(seconds));
+}
+
+/// Seconds that each of the `n` pieces of work takes that `enqueue` puts into the stream, launched as one
+/// graph (seconds_of).
 template <class Enqueue>
 double seconds_each(cuda::Stream& stream, std::size_t n, double sample_s, const Enqueue& enqueue) {
   const auto graph = stream.capture(enqueue);
-  std::vector<double> seconds;
-  const auto start = Clock::now();
-  do {
-    const auto launched = Clock::now();
+  const auto seconds = seconds_of(sample_s, [&] {
     stream.launch(graph);
     stream.synchronise();
-    seconds.push_back(seconds_since(launched) / static_cast<double>(n));
-  } while (seconds.size() < 3 || seconds_since(start) < sample_s);
-  seconds.erase(seconds.begin());  // the first one warms up
-  return median(std::move(seconds));
+  });
+  return seconds / static_cast<double>(n);
 }
 
 }  // namespace tandem::bench
