@@ -1,6 +1,9 @@
 #include "ipc/client.h"
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -61,12 +64,11 @@ class PatientSocket {
   static constexpr std::chrono::milliseconds kForEver{-1};
 
   PatientSocket(Protocol::socket& socket, std::chrono::milliseconds patience)
-      : socket_(socket), patience_ms_(static_cast<int>(patience.count())) {}
+      : socket_(socket), patience_(patience) {}
 
   template <class Buffers>
   std::size_t read_some(const Buffers& buffers, error_code& error) {
-    pollfd entry{socket_.native_handle(), POLLIN, 0};
-    if (::poll(&entry, 1, patience_ms_) == 0) {
+    if (stays_silent()) {
       error = asio::error::timed_out;
       return 0;
     }
@@ -81,8 +83,23 @@ class PatientSocket {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  /// A signal to this thread does not prolong the wait.
+  [[nodiscard]] bool stays_silent() {
+    const auto end = Clock::now() + patience_;
+    pollfd entry{socket_.native_handle(), POLLIN, 0};
+    while (true) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
+      const int wait_ms = patience_ == kForEver ? -1 : std::max(0, static_cast<int>(left.count()));
+      const int ready = ::poll(&entry, 1, wait_ms);
+      if (ready == 0) return true;
+      if (ready > 0 || errno != EINTR) return false;  // what is wrong, reading tells
+    }
+  }
+
   Protocol::socket& socket_;
-  const int patience_ms_;
+  const std::chrono::milliseconds patience_;
 };
 
 class Client::Connection {

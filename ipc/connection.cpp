@@ -297,7 +297,7 @@ void HttpConnection::dispatch() {
   }
   if (request_.method != "POST") return on_outcome(context_.router.handle(request_));
   auto& helper = request_.body.size() > kLargeBodyBytes ? context_.large_helper : context_.helper;
-  asio::post(helper, [self = shared_from_this()]() mutable {
+  helper.post([self = shared_from_this()]() mutable {
     Outcome outcome;  // of a client that has left nothing is worked out
     if (!self->gone_) outcome = self->context_.router.handle(self->request_);
     if (self->request_.body.size() > kLargeBodyBytes) ::malloc_trim(0);  // what was made of it on the way

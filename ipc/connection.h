@@ -7,9 +7,9 @@
 
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/thread_pool.hpp>
 
 #include "ipc/admission.h"
+#include "ipc/helpers.h"
 #include "ipc/router.h"
 #include "ipc/server.h"
 
@@ -18,8 +18,8 @@ namespace tandem::ipc {
 /// What all connections share.  Outlives them.
 struct ConnectionContext {
   std::shared_ptr<boost::asio::io_context> io;  ///< shared with wakes that the engine may still hold
-  boost::asio::thread_pool& helper;
-  boost::asio::thread_pool& large_helper;  ///< for bodies that take long, so that no other waits behind one
+  Helpers& helper;
+  Helpers& large_helper;  ///< for bodies that take long, so that no other waits behind one
   const Router& router;
   const Limits& limits;
   const std::function<void(const AccessRecord&)>& access_log;

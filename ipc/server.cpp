@@ -21,6 +21,7 @@
 
 #include "ipc/anthropic_messages.h"
 #include "ipc/connection.h"
+#include "ipc/helpers.h"
 #include "ipc/native_routes.h"
 #include "ipc/ollama_generation.h"
 #include "ipc/ollama_models.h"
@@ -130,8 +131,8 @@ class Server::Impl {
       for (const auto& connection : std::set(connections_)) connection->close();
     });
     // What is still queued is nobody's any more.
+    for (auto* const helper : {&helper_, &large_helper_}) helper->begin_stop();
     for (auto* const helper : {&helper_, &large_helper_}) helper->stop();
-    for (auto* const helper : {&helper_, &large_helper_}) helper->join();
     work_.reset();
     thread_.join();
   }
@@ -268,8 +269,8 @@ class Server::Impl {
   RequestIds ids_;
   std::shared_ptr<asio::io_context> io_ = std::make_shared<asio::io_context>(1);
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_->get_executor()};
-  asio::thread_pool helper_{kHelpers};
-  asio::thread_pool large_helper_{kHelpers};
+  Helpers helper_{kHelpers};
+  Helpers large_helper_{kHelpers};
   UnixListener listener_;
   std::string tcp_url_;
   std::deque<Door> doors_;  ///< stay where they are

@@ -1,5 +1,6 @@
 #include "ipc/client.h"
 
+#include <atomic>
 #include <csignal>
 #include <thread>
 
@@ -127,6 +128,27 @@ TEST(Client, HasNoPatienceWithADaemonThatNeverAnswers) {
     EXPECT_EQ(error.what(), "the daemon (pid " + std::to_string(::getpid()) +
                                 ") has not answered for 20 ms; it may be stopped");
   }
+}
+
+TEST(Client, HasNoMorePatienceAfterASignal) {
+  const testing::TemporaryDirectory directory;
+  const UnixListener mute({directory.file("s"), 0600, {}});
+  Client client(directory.file("s"), std::chrono::milliseconds(100));
+  struct sigaction action {};
+  struct sigaction before {};
+  action.sa_handler = [](int) {};
+  ::sigaction(SIGUSR1, &action, &before);
+  std::atomic<bool> gave_up{false};
+  std::thread other([&, self = ::pthread_self()] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    ::pthread_kill(self, SIGUSR1);
+    for (int i = 0; i < 1000 && !gave_up; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (!gave_up) client.interrupt();
+  });
+  EXPECT_THROW(client.get("/health"), NoAnswer);
+  gave_up = true;
+  other.join();
+  ::sigaction(SIGUSR1, &before, nullptr);
 }
 
 TEST(Client, WaitsForAnAnswerToAPostAsLongAsItTakes) {

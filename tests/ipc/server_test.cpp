@@ -3,6 +3,7 @@
 #include <deque>
 #include <filesystem>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/ipc/harness.h"
+#include "tests/support/process_memory.h"
 
 namespace tandem::ipc {
 namespace {
@@ -262,6 +264,48 @@ TEST(Server, SurvivesACrowd) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_TRUE(harness.becomes_idle());
   EXPECT_EQ(harness.get("/v1/requests").json()["data"], Json::array());
+}
+
+constexpr std::uint64_t kMib = 1 << 20;
+constexpr std::uint64_t kStackBytes = 64 * kMib;  // more than what ended threads may have left
+
+enum class Start { served, refused, neither };
+
+/// A server's start in a process that may map `more_bytes` than it has now, which threads' stacks take.
+Start start_within(std::uint64_t more_bytes) {
+  constexpr unsigned kPatienceSeconds = 30;
+  const auto child = ::fork();
+  if (child == 0) {
+    ::alarm(kPatienceSeconds);
+    pthread_attr_t attributes;
+    ::pthread_attr_init(&attributes);
+    ::pthread_attr_setstacksize(&attributes, kStackBytes);
+    ::pthread_setattr_default_np(&attributes);
+    const auto bytes = test_support::status_bytes("VmSize") + more_bytes;
+    const rlimit limit{bytes, bytes};
+    ::setrlimit(RLIMIT_AS, &limit);
+    try {
+      const Harness harness;
+      ::_exit(0);
+    } catch (const std::exception&) {
+      ::_exit(1);
+    }
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (!WIFEXITED(status)) return Start::neither;
+  return WEXITSTATUS(status) == 0 ? Start::served : Start::refused;
+}
+
+TEST(Server, RefusesToStartWithoutAllItsThreads) {
+  int refused = 0;
+  for (std::uint64_t more = 2 * kMib; more < 6 * kStackBytes; more += kStackBytes / 2) {
+    const auto start = start_within(more);
+    EXPECT_NE(start, Start::neither) << more / kMib << " MiB";
+    refused += start == Start::refused ? 1 : 0;
+  }
+  EXPECT_GE(refused, 5);
+  EXPECT_EQ(start_within(std::uint64_t{1} << 40), Start::served);
 }
 
 }  // namespace
