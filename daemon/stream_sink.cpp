@@ -7,6 +7,7 @@ namespace tandem::daemon {
 namespace {
 
 static_assert(ipc::EventStream::kRoomForArguments >= model::kRoomForArguments);
+static_assert(ipc::EventStream::kRoomForText >= engine::kRoomForText);
 
 ipc::FinishReason reason_of(engine::FinishReason reason) noexcept {
   switch (reason) {
@@ -33,7 +34,7 @@ void StreamSink::on_progress(std::uint64_t done_tok, std::uint64_t total_tok) {
 }
 
 void StreamSink::on_text(const engine::TextDelta& delta) {
-  auto out = stream_->spare();
+  auto out = stream_->spare(delta.text.size());
   out.text = delta.text;
   out.tokens = delta.tokens;
   out.scores.reserve(delta.scores.size());

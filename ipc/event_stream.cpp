@@ -6,12 +6,15 @@
 namespace tandem::ipc {
 
 EventStream::EventStream(std::size_t capacity, std::optional<std::uint32_t> top_scores, Calls calls)
-    : capacity_(capacity), top_scores_(top_scores), calls_(calls), events_(room_for_events()) {
-  spares_.reserve(kSpareDeltas);
-  spare_scores_.reserve(kSpareDeltas);
-  spare_calls_.reserve(kSpareCalls);
-  spare_long_calls_.reserve(1);
-  add_spares();
+    : capacity_(capacity),
+      top_scores_(top_scores),
+      calls_(calls),
+      events_(room_for_events()),
+      spare_scores_(top_scores ? kSpareDeltas : 0),
+      spare_calls_(calls == Calls::maybe ? kSpareCalls : 0),
+      spare_long_calls_(calls == Calls::maybe ? 1 : 0) {
+  make_spares();
+  static_cast<void>(refill());
 }
 
 TextDelta EventStream::delta_with_room() const {
@@ -39,24 +42,26 @@ ToolCall EventStream::call_with_room(std::size_t argument_bytes) {
   return call;
 }
 
-/// Made without the lock.
-void EventStream::add_spares() {
-  const auto add = [this](auto& spares, std::size_t wanted, auto make) {
-    const auto is_missing = [&] {
-      const std::lock_guard lock(mutex_);
-      return spares.size() < wanted;
-    };
-    while (is_missing()) {
-      auto made = make();
-      const std::lock_guard lock(mutex_);
-      if (spares.size() < wanted) spares.push_back(std::move(made));
-    }
-  };
-  add(spares_, kSpareDeltas, [this] { return delta_with_room(); });
-  if (top_scores_) add(spare_scores_, kSpareDeltas, [this] { return scores_with_room(); });
-  if (calls_ == Calls::no) return;
-  add(spare_calls_, kSpareCalls, [] { return call_with_room(kRoomForShortArguments); });
-  add(spare_long_calls_, 1, [] { return call_with_room(kRoomForArguments); });
+/// As many as are missing now; made without the lock.
+void EventStream::make_spares() {
+  std::unique_lock lock(mutex_);
+  const auto deltas = spares_.missing();
+  const auto scores = spare_scores_.missing();
+  const auto calls = spare_calls_.missing();
+  const auto long_calls = spare_long_calls_.missing();
+  lock.unlock();
+  spares_.store(deltas, [this] { return delta_with_room(); });
+  spare_scores_.store(scores, [this] { return scores_with_room(); });
+  spare_calls_.store(calls, [] { return call_with_room(kRoomForShortArguments); });
+  spare_long_calls_.store(long_calls, [] { return call_with_room(kRoomForArguments); });
+}
+
+/// With the lock; false if the engine has taken more meanwhile.
+bool EventStream::refill() noexcept {
+  const bool deltas = spares_.refill();
+  const bool scores = spare_scores_.refill();
+  const bool calls = spare_calls_.refill();
+  return spare_long_calls_.refill() && deltas && scores && calls;
 }
 
 /// For the end and some progress too.
@@ -67,29 +72,25 @@ std::vector<StreamEvent> EventStream::room_for_events() const {
   return events;
 }
 
-TextDelta EventStream::spare() {
+TextDelta EventStream::spare(std::size_t text_bytes) {
   const std::lock_guard lock(mutex_);
-  if (spares_.empty()) return {};
-  auto delta = std::move(spares_.back());
-  spares_.pop_back();
+  auto delta = spares_.take();
+  if (text_bytes > kRoomForText) delta.text = take_call(text_bytes).arguments;
   return delta;
 }
 
 ScoredToken EventStream::spare_scores() {
   const std::lock_guard lock(mutex_);
-  if (spare_scores_.empty()) return {};
-  auto scores = std::move(spare_scores_.back());
-  spare_scores_.pop_back();
-  return scores;
+  return spare_scores_.take();
 }
 
 ToolCall EventStream::spare_call(std::size_t argument_bytes) {
   const std::lock_guard lock(mutex_);
-  auto& spares = argument_bytes > kRoomForShortArguments ? spare_long_calls_ : spare_calls_;
-  if (spares.empty()) return {};
-  auto call = std::move(spares.back());
-  spares.pop_back();
-  return call;
+  return take_call(argument_bytes);
+}
+
+ToolCall EventStream::take_call(std::size_t argument_bytes) {
+  return argument_bytes > kRoomForShortArguments ? spare_long_calls_.take() : spare_calls_.take();
 }
 
 void EventStream::push(StreamEvent event) {
@@ -115,15 +116,18 @@ bool EventStream::has_room() {
   return false;
 }
 
+/// There are all spares again before there is room again for what they are for.
 std::vector<StreamEvent> EventStream::drain() {
   auto events = room_for_events();
   bool wake_engine = false;
-  {
+  while (true) {
+    make_spares();
     const std::lock_guard lock(mutex_);
+    if (!refill()) continue;
     events.swap(events_);
     wake_engine = std::exchange(engine_waits_, false);
+    break;
   }
-  add_spares();
   if (wake_engine && on_drain_) on_drain_();
   return events;
 }

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -81,13 +82,46 @@ struct Finished {
 
 using StreamEvent = std::variant<PromptProgress, TextDelta, Finished>;
 
+/// Up to so many things that have memory, made ahead by one who waits for nobody else.
+template <class T>
+class Spares {
+ public:
+  explicit Spares(std::size_t most) : most_(most) { ready_.reserve(most); }
+
+  [[nodiscard]] std::size_t missing() const noexcept { return most_ - ready_.size(); }
+  /// Has that many in store for the next `refill`; whoever makes them needs no lock for that.
+  template <class Make>
+  void store(std::size_t missing, Make make) {
+    while (stored_.size() < missing) stored_.push_back(make());
+  }
+  /// False if more are missing now than are in store.
+  bool refill() noexcept {
+    for (; ready_.size() < most_ && !stored_.empty(); stored_.pop_back()) {
+      ready_.push_back(std::move(stored_.back()));
+    }
+    return missing() == 0;
+  }
+  /// One without memory where there is none.
+  T take() noexcept {
+    if (ready_.empty()) return {};
+    T taken = std::move(ready_.back());
+    ready_.pop_back();
+    return taken;
+  }
+
+ private:
+  std::size_t most_;
+  std::vector<T> ready_;   ///< has room for all
+  std::vector<T> stored_;  ///< of whoever makes them
+};
+
 /// A bounded queue from the engine to one client.  The engine never waits: when it is full the sequence
 /// pauses until the client has read.  Thread-safe; the callbacks run without the lock, on the thread whose
 /// call caused them, and must not throw.
 class EventStream {
  public:
-  static constexpr std::size_t kSpareDeltas = Limits{}.queued_events;
-  static constexpr std::size_t kRoomForText = 256;
+  static constexpr std::size_t kSpareDeltas = kMostQueuedEvents;
+  static constexpr std::size_t kRoomForText = 512;
   static constexpr std::size_t kRoomForToken = 64;
   static constexpr std::size_t kSpareCalls = kSpareDeltas / 5;  ///< a call is at least that many tokens
   static constexpr std::size_t kRoomForName = 128;
@@ -99,7 +133,8 @@ class EventStream {
   /// Whether calls may come.
   enum class Calls { no, maybe };
 
-  /// `top_scores`: alternatives that each token's scores will have; none: no scores.
+  /// `capacity`: kMostQueuedEvents or fewer.  `top_scores`: alternatives that each token's scores will have;
+  /// none: no scores.
   explicit EventStream(std::size_t capacity, std::optional<std::uint32_t> top_scores = std::nullopt,
                        Calls calls = Calls::no);
   EventStream(const EventStream&) = delete;
@@ -114,9 +149,10 @@ class EventStream {
   /// Engine: appends.  Text and Finished are always accepted (has_room() is the engine's to ask); progress
   /// replaces progress that nobody has read.
   void push(StreamEvent event);
-  /// Engine: an empty delta to push, with room for kRoomForText bytes.  While no more than kSpareDeltas wait,
-  /// neither this nor the push allocates: the reader's drain makes new ones.
-  TextDelta spare();
+  /// Engine: an empty delta to push, with room for kRoomForText bytes, or for `text_bytes` if calls may come:
+  /// the memory of one that did not, see `spare_call`.  While no more than kSpareDeltas wait, neither this
+  /// nor the push allocates: the reader's drain makes new ones.
+  TextDelta spare(std::size_t text_bytes = 0);
   /// Engine: scores of a token to put there, with room for kRoomForToken bytes of each token's text and
   /// `top_scores` alternatives that mean nothing yet.
   ScoredToken spare_scores();
@@ -127,18 +163,20 @@ class EventStream {
   /// Engine: true if fewer than `capacity` events wait.  After false, on_drain's callback is certain to come.
   [[nodiscard]] bool has_room();
 
-  /// Reader: all that waits, in order.
+  /// Reader, one thread: all that waits, in order.
   std::vector<StreamEvent> drain();
   /// Reader: nobody will read any more; what waits and what comes is dropped.
   void abandon();
 
  private:
+  ToolCall take_call(std::size_t argument_bytes);
   bool replace_progress(const StreamEvent& event);
   [[nodiscard]] std::vector<StreamEvent> room_for_events() const;
   [[nodiscard]] TextDelta delta_with_room() const;
   [[nodiscard]] ScoredToken scores_with_room() const;
   [[nodiscard]] static ToolCall call_with_room(std::size_t argument_bytes);
-  void add_spares();
+  void make_spares();
+  [[nodiscard]] bool refill() noexcept;
 
   const std::size_t capacity_;
   const std::optional<std::uint32_t> top_scores_;
@@ -148,10 +186,10 @@ class EventStream {
 
   std::mutex mutex_;
   std::vector<StreamEvent> events_;
-  std::vector<TextDelta> spares_;
-  std::vector<ScoredToken> spare_scores_;
-  std::vector<ToolCall> spare_calls_;       ///< short ones
-  std::vector<ToolCall> spare_long_calls_;  ///< one
+  Spares<TextDelta> spares_{kSpareDeltas};
+  Spares<ScoredToken> spare_scores_;
+  Spares<ToolCall> spare_calls_;  ///< short ones
+  Spares<ToolCall> spare_long_calls_;
   bool engine_waits_ = false;
   bool abandoned_ = false;
 };

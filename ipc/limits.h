@@ -6,6 +6,9 @@
 
 namespace tandem::ipc {
 
+/// There is room for so many from the start, in every stream.
+inline constexpr std::size_t kMostQueuedEvents = 64;
+
 /// What one client may ask for.  A request over a limit is refused with a 4xx answer that names the limit by
 /// its member name here, which is also its key in the config.
 struct Limits {
@@ -17,7 +20,8 @@ struct Limits {
   std::size_t stop_strings = 16;
   std::size_t stop_bytes = 256;  ///< a stop string
   std::size_t connections = 256;
-  std::size_t queued_events = 64;  ///< of one sequence that its client has not read, then the sequence pauses
+  /// Of one sequence that its client has not read, then the sequence pauses; up to kMostQueuedEvents.
+  std::size_t queued_events = kMostQueuedEvents;
 
   std::chrono::milliseconds idle_timeout{300'000};   ///< between requests of one connection
   std::chrono::milliseconds header_timeout{10'000};  ///< from a request's first byte to its empty line

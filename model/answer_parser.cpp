@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "model/error.h"
+#include "model/text_room.h"
 
 namespace tandem::model {
 namespace {
@@ -90,6 +91,7 @@ void AnswerParser::clear() {
     if (call == nullptr || call->arguments.capacity() <= spare_call_.arguments.capacity()) continue;
     spare_call_ = std::move(*call);
   }
+  if (spare_text_.capacity() >= kRoomForArguments) spare_text_.swap(spare_call_.arguments);
   events_.clear();
   spare_text_.clear();
 }
@@ -101,7 +103,9 @@ void AnswerParser::emit(std::string_view text) {
   if (events_.empty() || !std::holds_alternative<Delta>(events_.back())) {
     events_.emplace_back(Delta{std::exchange(spare_text_, {})});
   }
-  std::get<Delta>(events_.back()).text += text;
+  auto& all = std::get<Delta>(events_.back()).text;
+  take_room(all, text.size(), spare_call_.arguments);
+  all += text;
 }
 
 void AnswerParser::emit_content(std::string_view text) {

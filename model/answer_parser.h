@@ -101,7 +101,7 @@ class AnswerParser {
   std::vector<std::size_t> quotes_;  ///< where quote marks are in pending_
   std::vector<AnswerEvent> events_;
   std::string spare_text_;                       ///< empty; memory for the next delta
-  ToolCall spare_call_ = tool_call_with_room();  ///< memory for the next call
+  ToolCall spare_call_ = tool_call_with_room();  ///< memory for the next call, or for a text that is none
 };
 
 }  // namespace tandem::model

@@ -18,6 +18,8 @@ class StopMatcher {
   /// nothing more is emitted; the stop string and what follows it are dropped.
   void push(std::string_view piece, std::string& text);
   std::string push(std::string_view piece);  ///< what is safe by itself
+  /// Bytes that are held back.
+  [[nodiscard]] std::size_t held_bytes() const noexcept { return held_.size(); }
   /// What was held back, once the stream ended without a stop string, or was interrupted by what none spans.
   std::string finish();
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }

@@ -45,10 +45,12 @@ void AnswerText::add(std::span<model::AnswerEvent> events, TextDelta& delta) {
   for (auto& event : events) {
     if (stopped()) return;
     if (const auto* content = std::get_if<model::ContentDelta>(&event)) {
+      delta.make_room(stops_.held_bytes() + content->text.size());
       stops_.push(content->text, delta.text);
     } else if (const auto* thought = std::get_if<model::ReasoningDelta>(&event)) {
       delta.reasoning += thought->text;
     } else {
+      delta.make_room(stops_.held_bytes());
       delta.text += stops_.finish();  // no stop string spans a call
       delta.calls.push_back(std::exchange(delta.spare_call, {}));
       std::swap(delta.calls.back(), std::get<model::ToolCall>(event));  // the parser gets memory for the next

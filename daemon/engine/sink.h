@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/sampling.h"
+#include "model/text_room.h"
 #include "model/tokenizer.h"
 #include "model/tool_call_text.h"
 
@@ -21,8 +22,9 @@ struct ScoredToken {
   std::vector<model::TokenLogprob> top;  ///< the most probable ones, best first, as many as asked for
 };
 
-/// Bytes of text that a token may give without anything being allocated.
-inline constexpr std::size_t kRoomForText = 256;
+/// Bytes of text that a token may give without anything being allocated; of a chat, as many as a call.  It is
+/// a token's own text, and what was held back because it might have begun a stop string of up to 256 bytes.
+inline constexpr std::size_t kRoomForText = 512;
 
 /// Text that became complete, and the tokens it comes from.  Text may lag behind tokens: a character may
 /// span several, and what may begin a stop string is held back.
@@ -33,9 +35,11 @@ struct TextDelta {
   std::vector<ScoredToken> scores;
   std::string reasoning = {};                       ///< of a chat: thoughts; they come before `text`
   std::vector<model::ToolCall> calls = {};          ///< of a chat; they come after `text`
-  std::vector<model::TokenLogprob> spare_top = {};  ///< memory for the `top` of the next score
-  model::ToolCall spare_call = {};                  ///< memory for the next call
+  std::vector<model::TokenLogprob> spare_top = {};  ///< the `top` of the next score, or memory for it
+  model::ToolCall spare_call = {};  ///< memory for the next call, or for a text that turns out to be none
 
+  /// For `bytes` more of text.
+  void make_room(std::size_t bytes) { model::take_room(text, bytes, spare_call.arguments); }
   /// Empties it, and keeps its memory.
   void clear() noexcept {
     text.clear();
@@ -45,6 +49,7 @@ struct TextDelta {
     reasoning.clear();
     if (!calls.empty()) spare_call = std::move(calls.front());
     calls.clear();
+    if (text.capacity() >= model::kRoomForArguments) text.swap(spare_call.arguments);
   }
 };
 

@@ -128,6 +128,20 @@ TEST(EventStream, HasSpareDeltasForAllThatItMayHoldByDefault) {
   }
 }
 
+TEST(EventStream, ATextTakesTheRoomOfTheCallThatItMightHaveBeen) {
+  EventStream stream(8, std::nullopt, EventStream::Calls::maybe);
+  for (int round = 0; round < 3; ++round) {
+    for (const auto bytes : {EventStream::kRoomForText, EventStream::kRoomForText + 1,
+                             EventStream::kRoomForShortArguments, EventStream::kRoomForArguments}) {
+      auto delta = stream.spare(bytes);
+      ASSERT_GE(delta.text.capacity(), bytes);
+      delta.text.assign(bytes, 'x');
+      stream.push(std::move(delta));
+    }
+    EXPECT_EQ(stream.drain().size(), 4U);
+  }
+}
+
 TEST(EventStream, HasSpareScoresWithRoomWhereTokensAreScored) {
   constexpr std::uint32_t kAlternatives = 3;
   EventStream stream(8, kAlternatives);

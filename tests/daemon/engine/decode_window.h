@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -36,10 +38,16 @@ inline cuda::emulation::Counts operator-(const cuda::emulation::Counts& a, const
           a.synchronisations - b.synchronisations};
 }
 
-/// Reads a stream as a connection of the server does: on a thread of its own, when it is woken.
+/// When a client reads what there is.
+enum class Reads {
+  at_once,   ///< when it is woken
+  when_full  ///< once no more has room, so that the sequence is paused
+};
+
+/// Reads a stream as a connection of the server does: on a thread of its own.
 class Client {
  public:
-  Client() : reader_([this] { read(); }) {}
+  explicit Client(Reads reads = Reads::at_once) : reads_(reads), reader_([this] { read(); }) {}
   ~Client() { work_.reset(); }
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -47,18 +55,12 @@ class Client {
   /// What the daemon gives such a client's text to.
   std::shared_ptr<Sink> sink(const model::Tokenizer& tokenizer, const EngineRequest& request,
                              std::function<void()> resume) {
-    constexpr std::size_t kUnread = ipc::Limits{}.queued_events;
     using Calls = ipc::EventStream::Calls;
     const auto calls = request.chat ? Calls::maybe : Calls::no;
     const auto stream = std::make_shared<ipc::EventStream>(kUnread, request.logprobs, calls);
     stream->on_push(ipc::posted_wake(io_, [this, stream = std::weak_ptr(stream)] {
-      for (const auto& event : stream.lock()->drain()) {
-        const auto* delta = std::get_if<ipc::TextDelta>(&event);
-        if (delta == nullptr) continue;
-        tokens_ += delta->tokens.size();
-        calls_ += delta->calls.size();
-        for (const auto& score : delta->scores) alternatives_ += score.top.size();
-      }
+      const auto to_read = stream.lock();
+      if (reads_ == Reads::at_once || !to_read->has_room()) count(to_read->drain());
     }));
     stream->on_drain(std::move(resume));
     streams_.push_back(stream);
@@ -70,8 +72,19 @@ class Client {
     if (reader_.joinable()) {
       work_.reset();
       reader_.join();
+      for (const auto& stream : streams_) count(stream->drain());
     }
     return tokens_;
+  }
+  /// Of content.
+  std::uint64_t text_bytes() {
+    tokens();
+    return text_bytes_;
+  }
+  /// Events of one stream that had come when it was read.
+  std::size_t most_unread() {
+    tokens();
+    return most_unread_;
   }
   std::uint64_t alternatives() {
     tokens();
@@ -85,6 +98,20 @@ class Client {
   static bool is_here() noexcept { return here_; }
 
  private:
+  static constexpr std::size_t kUnread = ipc::Limits{}.queued_events;
+
+  void count(const std::vector<ipc::StreamEvent>& events) {
+    most_unread_ = std::max(most_unread_, events.size());
+    for (const auto& event : events) {
+      const auto* delta = std::get_if<ipc::TextDelta>(&event);
+      if (delta == nullptr) continue;
+      tokens_ += delta->tokens.size();
+      text_bytes_ += delta->text.size();
+      calls_ += delta->calls.size();
+      for (const auto& score : delta->scores) alternatives_ += score.top.size();
+    }
+  }
+
   void read() {
     here_ = true;
     io_->run();
@@ -97,7 +124,10 @@ class Client {
       boost::asio::make_work_guard(*io_);
   std::vector<std::shared_ptr<ipc::EventStream>> streams_;
   daemon::Metrics metrics_;
+  const Reads reads_;
   std::uint64_t tokens_ = 0;
+  std::uint64_t text_bytes_ = 0;
+  std::size_t most_unread_ = 0;
   std::uint64_t calls_ = 0;
   std::uint64_t alternatives_ = 0;  ///< of scores
   std::jthread reader_;             ///< last: it uses all of the above

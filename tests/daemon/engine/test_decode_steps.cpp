@@ -2,9 +2,6 @@
 // CPU and on both devices: no thread of the process calls operator new meanwhile, nothing is allocated on the
 // device, and the host waits for it only where rows or results cross.  The emulation's own work is left out.
 // So is what a client's own thread does with the text.
-//
-// What allocates all the same, and is not asked for here: a text of more than 256 bytes that turns out to be
-// no call; text for a client that is more than 64 tokens behind, where the config lets it be.
 
 #include <algorithm>
 #include <map>
@@ -172,6 +169,23 @@ std::vector<EngineRequest> calling_requests(const model::Tokenizer& tokenizer, s
   return all;
 }
 
+constexpr std::size_t kLongText = 1'000'000;
+
+/// Two, of which the second might be a call, and turns out to be a long text that is none.
+std::vector<EngineRequest> rambling_requests(const model::Tokenizer& tokenizer, std::size_t n,
+                                             std::uint64_t steps) {
+  auto all = requests(tokenizer, n, steps);
+  auto& request = all.at(1);
+  request.name = kEnds;
+  request.sampling.logit_bias.clear();
+  request.chat->format = model::ChatTemplate::gemma4_r4;
+  request.chat->start.call = "call:f{a:" + std::string(kLongText, '1');
+  const auto end = std::string(model::text_of(model::Marker::call_end));
+  const auto gbnf = "root ::= [a-z]{400} \"" + end + "\" [a-z]{100} \".\"";
+  request.constraint = constraint(tokenizer, model::read_gbnf(gbnf), model::CallMarkup::as_bytes);
+  return all;
+}
+
 using MakeRequests = std::vector<EngineRequest> (*)(const model::Tokenizer&, std::size_t, std::uint64_t);
 
 planner::Workload workload_of(std::uint32_t sequences) {
@@ -273,17 +287,21 @@ TEST(DecodeSteps, InWhichGrammarsBeginAnewAllocateNothing) {
       << Allocations::first();
 }
 
-TEST(DecodeSteps, ForClientsThatReadAllocateNothing) {
-  Served served(reference_path("gemma4_4l.gguf"), workload_of(1));
-  Client client;
-  serve(served, 1, nullptr, kSteps, &client);  // of several, those that wait for a reader fall behind
-  EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
-  EXPECT_EQ(client.tokens(), kWarmSteps + kSteps + kLeftSteps);
-  EXPECT_EQ(client.alternatives(), 0U);
-  Client of_scores;
-  serve(served, 1, nullptr, kSteps, &of_scores, &scored_requests);
-  EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
-  EXPECT_EQ(of_scores.alternatives(), kAlternatives * of_scores.tokens());
+TEST(DecodeSteps, ForClientsAllocateNothing) {
+  constexpr std::uint32_t kSequences = 3;
+  Served served(reference_path("gemma4_4l.gguf"), workload_of(kSequences));
+  for (const auto reads : {Reads::at_once, Reads::when_full}) {
+    Client client(reads);
+    serve(served, kSequences, nullptr, kSteps, &client);
+    EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
+    EXPECT_EQ(client.tokens(), kSequences * (kWarmSteps + kSteps + kLeftSteps));
+    EXPECT_EQ(client.alternatives(), 0U);
+    EXPECT_LE(client.most_unread(), ipc::kMostQueuedEvents + 1) << "with the end";
+    Client of_scores(reads);
+    serve(served, kSequences, nullptr, kSteps, &of_scores, &scored_requests);
+    EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
+    EXPECT_EQ(of_scores.alternatives(), kAlternatives * of_scores.tokens());
+  }
 }
 
 TEST(DecodeSteps, InWhichSequencesOfClientsEndAllocateNothing) {
@@ -301,6 +319,17 @@ TEST(DecodeSteps, InWhichCallsBecomeWholeAllocateNothing) {
   serve(served, 2, nullptr, kSteps, &client, &calling_requests);
   EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
   EXPECT_EQ(client.calls(), 1U);
+}
+
+TEST(DecodeSteps, InWhichALongTextTurnsOutToBeNoCallAllocateNothing) {
+  Served served(reference_path("gemma4_4l.gguf"), workload_of(2));
+  serve(served, 2, nullptr, kSteps, nullptr, &rambling_requests);
+  EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
+  Client client;
+  serve(served, 2, nullptr, kSteps, &client, &rambling_requests);
+  EXPECT_EQ(Allocations::count(), 0U) << Allocations::first();
+  EXPECT_EQ(client.calls(), 0U);
+  EXPECT_GT(client.text_bytes(), kLongText);
 }
 
 TEST(DecodeSteps, OnBothDevicesAllocateNothing) {
