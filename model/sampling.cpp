@@ -5,6 +5,9 @@
 #include <limits>
 #include <optional>
 #include <string_view>
+#include <utility>
+
+#include "model/token_cut.h"
 
 namespace tandem::model {
 namespace {
@@ -46,105 +49,72 @@ void find_top(std::span<const float> logits, std::size_t count, std::vector<Toke
   std::ranges::sort_heap(heap, better);
 }
 
-/// exp((logit - best) / temperature), where both may be infinite and the logit not a number.
-double weight_of(float logit, float best, double temperature) noexcept {
-  if (logit == best) return 1.0;
-  return std::isnan(logit) ? 0.0 : std::exp((double{logit} - double{best}) / temperature);
-}
-
 double weight_of_all(std::span<const float> logits, float best, double temperature) noexcept {
   double sum = 0.0;
   for (const float logit : logits) sum += weight_of(logit, best, temperature);
   return sum;
 }
 
-/// Makes `kept` the tokens whose weight is at least `weight`, by id.
-void find_at_least(std::span<const float> logits, float best, double temperature, double weight,
-                   std::vector<TokenLogit>& kept) {
-  const double limit = double{best} + temperature * std::log(weight);
-  kept.clear();
-  kept.reserve(logits.size());
-  for (std::size_t id = 0; id < logits.size(); ++id) {
-    if (double{logits[id]} >= limit) kept.push_back({static_cast<TokenId>(id), logits[id]});
-  }
-}
-
-/// Keeps the fewest best tokens that together weigh `wanted`, best first.  Sorts no more than it has to.
-void keep_nucleus(std::vector<TokenLogit>& tokens, float best, double temperature, double wanted) {
-  double mass = 0.0;
-  std::size_t sorted = 0;
-  for (std::size_t step = 256; sorted < tokens.size(); step *= 4) {
-    const auto begin = tokens.begin() + static_cast<std::ptrdiff_t>(sorted);
-    const auto end = begin + static_cast<std::ptrdiff_t>(std::min(step, tokens.size() - sorted));
-    if (end != tokens.end()) std::nth_element(begin, end, tokens.end(), better);
-    std::sort(begin, end, better);
-    for (auto token = begin; token != end; ++token) {
-      mass += weight_of(token->logit, best, temperature);
-      if (mass >= wanted) return tokens.resize(static_cast<std::size_t>(token - tokens.begin()) + 1);
-    }
-    sorted = static_cast<std::size_t>(end - tokens.begin());
-  }
-}
-
-/// The token at `point` (0 to 1, 1 excluded) of the distribution over `tokens`, in their order.
-TokenId draw(const std::vector<TokenLogit>& tokens, std::vector<double>& until, float best,
-             double temperature, double point) {
-  until.clear();
-  until.reserve(tokens.capacity());
-  double mass = 0.0;
-  for (const auto& token : tokens) until.push_back(mass += weight_of(token.logit, best, temperature));
-  const auto chosen = std::ranges::upper_bound(until, point * mass) - until.begin();
-  return tokens[std::min(static_cast<std::size_t>(chosen), tokens.size() - 1)].token;
-}
-
-/// The same over all tokens, by id, without a list of them.
-TokenId draw_from_all(std::span<const float> logits, float best, double temperature, double point) {
-  const double wanted = point * weight_of_all(logits, best, temperature);
-  double mass = 0.0;
-  std::size_t id = 0;
-  for (; id + 1 < logits.size(); ++id) {
-    mass += weight_of(logits[id], best, temperature);
-    if (mass > wanted) break;
-  }
-  return static_cast<TokenId>(id);
-}
-
-/// Applies top_p of `mass` and min_p to `tokens` and draws.
-TokenId draw_nucleus(std::vector<TokenLogit>& tokens, std::vector<double>& until, double mass, float best,
-                     const SamplingParams& params, double point) {
-  const double temperature = params.temperature;
-  const double min_p = params.min_p;
-  const double top_p = params.top_p;
-  if (top_p < 1.0) keep_nucleus(tokens, best, temperature, top_p * mass);
-  std::erase_if(tokens, [&](const auto& t) { return weight_of(t.logit, best, temperature) < min_p; });
-  return draw(tokens, until, best, temperature, point);
-}
-
-/// The same where top_k left `tokens`, best first.
-TokenId draw_from_best(std::vector<TokenLogit>& tokens, std::vector<double>& until,
-                       const SamplingParams& params, double point) {
+/// The fewest of `tokens`, best first, that weigh at least `part` of all.
+std::span<const TokenLogit> nucleus(std::span<const TokenLogit> tokens, double temperature, double part) {
   const float best = tokens.front().logit;
   double mass = 0.0;
-  for (const auto& token : tokens) mass += weight_of(token.logit, best, params.temperature);
-  return draw_nucleus(tokens, until, mass, best, params, point);
+  for (const auto& token : tokens) mass += weight_of(token.logit, best, temperature);
+  double reached = 0.0;
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    reached += weight_of(tokens[i].logit, best, temperature);
+    if (reached >= part * mass) return tokens.first(i + 1);
+  }
+  return tokens;
 }
 
-/// Applies top_k, top_p and min_p and draws; `best` is the largest logit, a number above -inf.
-TokenId draw_truncated(std::span<const float> logits, float best, const SamplingParams& params, double point,
-                       std::vector<TokenLogit>& kept, std::vector<double>& until) {
+/// Applies top_p and min_p to `tokens`, best first, and takes the one at `point` (0 to 1, 1 excluded) of the
+/// distribution over what is left.
+TokenId draw_from_best(std::span<const TokenLogit> tokens, const SamplingParams& params, double point) {
   const double temperature = params.temperature;
-  const double top_p = params.top_p;
-  const double min_p = params.min_p;
-  if (params.top_k > 0 && params.top_k < logits.size()) {
-    find_top(logits, params.top_k, kept);
-    return draw_from_best(kept, until, params, point);
+  const float best = tokens.front().logit;
+  if (params.top_p < 1.0F) tokens = nucleus(tokens, temperature, params.top_p);
+  const auto weigh = [&](const TokenLogit& token) { return weight_of(token.logit, best, temperature); };
+  while (weigh(tokens.back()) < params.min_p) tokens = tokens.first(tokens.size() - 1);
+  double mass = 0.0;
+  for (const auto& token : tokens) mass += weigh(token);
+  const double wanted = point * mass;
+  mass = 0.0;
+  for (const auto& token : tokens) {
+    mass += weigh(token);
+    if (mass > wanted) return token.token;
   }
-  if (top_p >= 1.0 && min_p <= 0.0) return draw_from_all(logits, best, temperature, point);
-  const double mass = weight_of_all(logits, best, temperature);
-  // Tokens below this weigh less than 1 - p of everything together: the nucleus is among the others.
-  const double rest = std::max(0.0, 1.0 - top_p) * mass / static_cast<double>(logits.size());
-  find_at_least(logits, best, temperature, std::max(rest, min_p), kept);
-  return draw_nucleus(kept, until, mass, best, params, point);
+  return tokens.back().token;
+}
+
+/// Applies top_k, top_p and min_p and draws, by id and without a list of tokens; `best` is the largest logit,
+/// a number above -inf.
+TokenId draw_from_all(std::span<const float> logits, float best, const SamplingParams& params, double point) {
+  const double temperature = params.temperature;
+  TokenCut cut;
+  if (params.top_k > 0 && params.top_k < logits.size()) cut = cut_of_best(logits, params.top_k);
+  if (params.top_p < 1.0F) cut = cut_of_mass(logits, cut, best, temperature, params.top_p);
+  constexpr double kSlack = 1e-3;  // more than rounding makes of the next line
+  const double least = double{best} + temperature * (std::log(double{params.min_p}) - kSlack);
+  double mass = 0.0;
+  const auto add = [&](float logit) {
+    if (double{logit} < least) return;
+    const double weight = weight_of(logit, best, temperature);
+    if (weight >= params.min_p) mass += weight;
+  };
+  for_each_within(cut, logits, [&](std::size_t, float logit) {
+    add(logit);
+    return true;
+  });
+  const double wanted = point * mass;
+  mass = 0.0;
+  std::size_t drawn = 0;
+  for_each_within(cut, logits, [&](std::size_t id, float logit) {
+    add(logit);
+    drawn = id;
+    return mass <= wanted;
+  });
+  return static_cast<TokenId>(drawn);
 }
 
 /// A mixing function of 64-bit words (the finalizer of SplitMix64: Steele, Lea and Flood, "Fast splittable
@@ -160,14 +130,6 @@ double uniform(std::uint64_t seed, std::uint64_t step) noexcept {
   constexpr std::uint64_t kGolden = 0x9E3779B97F4A7C15ULL;
   const auto word = mix(mix(seed + kGolden) + (step + 1) * kGolden);
   return static_cast<double>(word >> 11) * 0x1p-53;
-}
-
-/// log of the sum of exp(logits).
-double log_sum_exp(std::span<const float> logits) noexcept {
-  float best = kImpossible;
-  for (const float logit : logits) best = logit > best ? logit : best;
-  if (best == kImpossible) return kImpossible;
-  return double{best} + std::log(weight_of_all(logits, best, 1.0));
 }
 
 double number_in(const Header& header, std::string_view key, double min, double max, double fallback) {
@@ -194,9 +156,12 @@ Sampler::Sampler(const SamplingParams& params, std::span<const TokenId> prompt,
                  std::span<const TokenId> suppressed, std::size_t new_tok)
     : params_(params), suppressed_(suppressed.begin(), suppressed.end()) {
   std::ranges::sort(suppressed_);
+  for (const auto& [token, bias] : std::exchange(params_.logit_bias, {})) biases_.push_back({token, bias});
+  std::ranges::sort(biases_, {}, &Bias::token);
+  best_.reserve(std::clamp<std::size_t>(params_.top_k, 1, kMostListed) + 1);
   if (!penalises()) return;
   if (params_.repetition_penalty != 1.0F) {
-    for (const auto token : prompt) seen_.push_back({token, 0});
+    for (const auto token : prompt) seen_.push_back({token});
     std::ranges::sort(seen_, {}, &Seen::token);
     const auto again = std::ranges::unique(seen_, {}, &Seen::token);
     seen_.erase(again.begin(), again.end());
@@ -207,16 +172,19 @@ Sampler::Sampler(const SamplingParams& params, std::span<const TokenId> prompt,
 TokenId Sampler::sample(std::span<float> logits) {
   const double point = uniform(params_.seed, step_++);
   adjust(logits);
-  auto& [kept, until] = scratch_;
-  find_top(logits, 1, kept);
+  find_top(logits, 1, best_);
   TokenId token = 0;
-  if (kept.empty() || kept[0].logit == kImpossible) {
+  if (best_.empty() || best_[0].logit == kImpossible) {
     token = first_allowed(logits.size());
-  } else if (!(params_.temperature > 0.0F) || params_.top_k == 1) {
-    token = kept[0].token;
+  } else if (wanted(logits.size()) == 1) {
+    token = best_[0].token;
+  } else if (params_.top_k > 0 && params_.top_k < logits.size() && params_.top_k <= kMostListed) {
+    find_top(logits, params_.top_k, best_);
+    token = draw_from_best(best_, params_, point);
   } else {
-    token = draw_truncated(logits, kept[0].logit, params_, point, kept, until);
+    token = draw_from_all(logits, best_[0].logit, params_, point);
   }
+  chosen_logit_ = found_at(logits, token);
   remember(token);
   return token;
 }
@@ -231,9 +199,9 @@ void Sampler::edits(std::size_t vocab, std::vector<LogitEdit>& edits) const {
   const auto add = [&](const LogitEdit& edit) {
     if (edit.token >= 0 && static_cast<std::size_t>(edit.token) < vocab) edits.push_back(edit);
   };
-  for (const auto& [token, bias] : params_.logit_bias) add({.token = token, .added = bias});
-  for (const auto& [token, times] : seen_) {
-    add({.token = token, .penalty = params_.repetition_penalty, .subtracted = subtracted(times)});
+  for (const auto& bias : biases_) add({.token = bias.token, .added = bias.added});
+  for (const auto& seen : seen_) {
+    add({.token = seen.token, .penalty = params_.repetition_penalty, .subtracted = subtracted(seen.times)});
   }
   for (const auto token : suppressed_) add({.token = token, .forbidden = true});
   std::ranges::sort(edits, {}, &LogitEdit::token);
@@ -261,33 +229,44 @@ TokenId Sampler::sample_best(std::span<const TokenLogit> best, std::size_t vocab
   } else if (n == 1) {
     token = best[0].token;
   } else {
-    auto& [kept, until] = scratch_;
-    kept.assign(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(n));
-    token = draw_from_best(kept, until, params_, point);
+    token = draw_from_best(best.first(n), params_, point);
   }
   remember(token);
   return token;
 }
 
-void Sampler::adjust(std::span<float> logits) const noexcept {
-  for (const auto& [token, bias] : params_.logit_bias) {
-    if (has_token(logits, token)) logits[static_cast<std::size_t>(token)] += bias;
+void Sampler::adjust(std::span<float> logits) noexcept {
+  for (auto& bias : biases_) {
+    if (!has_token(logits, bias.token)) continue;
+    auto& logit = logits[static_cast<std::size_t>(bias.token)];
+    bias.found = logit;
+    logit += bias.added;
   }
-  for (const auto& [token, times] : seen_) {
-    if (!has_token(logits, token)) continue;
-    auto& logit = logits[static_cast<std::size_t>(token)];
+  for (auto& seen : seen_) {
+    if (!has_token(logits, seen.token)) continue;
+    auto& logit = logits[static_cast<std::size_t>(seen.token)];
+    seen.found = logit;
     logit = logit > 0.0F ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
-    logit -= subtracted(times);
+    logit -= subtracted(seen.times);
   }
   for (const auto token : suppressed_) {
     if (has_token(logits, token)) logits[static_cast<std::size_t>(token)] = kImpossible;
   }
 }
 
+/// What was there before `adjust`.
+float Sampler::found_at(std::span<const float> logits, TokenId token) const noexcept {
+  const auto bias = std::ranges::lower_bound(biases_, token, {}, &Bias::token);
+  if (bias != biases_.end() && bias->token == token) return bias->found;
+  const auto seen = std::ranges::lower_bound(seen_, token, {}, &Seen::token);
+  if (seen != seen_.end() && seen->token == token) return seen->found;
+  return logits[static_cast<std::size_t>(token)];
+}
+
 void Sampler::remember(TokenId token) {
   if (!penalises()) return;
   auto seen = std::ranges::lower_bound(seen_, token, {}, &Seen::token);
-  if (seen == seen_.end() || seen->token != token) seen = seen_.insert(seen, {token, 0});
+  if (seen == seen_.end() || seen->token != token) seen = seen_.insert(seen, {token});
   ++seen->times;
 }
 
@@ -307,26 +286,34 @@ TokenId Sampler::first_allowed(std::size_t vocab) const noexcept {
   return 0;
 }
 
+double log_sum_exp(std::span<const float> logits) noexcept {
+  float best = kImpossible;
+  for (const float logit : logits) best = logit > best ? logit : best;
+  if (best == kImpossible) return kImpossible;
+  return double{best} + std::log(weight_of_all(logits, best, 1.0));
+}
+
+float logprob_of(float logit, double log_sum) noexcept {
+  return static_cast<float>(double{logit} - log_sum);
+}
+
 TokenLogprob logprob_of(std::span<const float> logits, TokenId token) {
   if (!has_token(logits, token)) return {token, kImpossible};
-  const double logit = logits[static_cast<std::size_t>(token)];
-  return {token, static_cast<float>(logit - log_sum_exp(logits))};
+  return {token, logprob_of(logits[static_cast<std::size_t>(token)], log_sum_exp(logits))};
 }
 
 std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, std::uint32_t n) {
   std::vector<TokenLogit> best;
   std::vector<TokenLogprob> top;
-  find_top_logprobs(logits, n, best, top);
+  find_top_logprobs(logits, log_sum_exp(logits), n, best, top);
   return top;
 }
 
-void find_top_logprobs(std::span<const float> logits, std::uint32_t n, std::vector<TokenLogit>& best,
-                       std::vector<TokenLogprob>& top) {
-  const double normalizer = log_sum_exp(logits);
+void find_top_logprobs(std::span<const float> logits, double log_sum, std::uint32_t n,
+                       std::vector<TokenLogit>& best, std::vector<TokenLogprob>& top) {
   find_top(logits, n, best);
   top.clear();
-  for (const auto& [token, logit] : best)
-    top.push_back({token, static_cast<float>(double{logit} - normalizer)});
+  for (const auto& [token, logit] : best) top.push_back({token, logprob_of(logit, log_sum)});
 }
 
 }  // namespace tandem::model

@@ -44,6 +44,9 @@ struct LogitEdit {
   bool forbidden = false;
 };
 
+/// The best tokens are listed where a choice takes so many or fewer; from more it is made without a list.
+inline constexpr std::size_t kMostListed = 256;
+
 /// One sequence's sampler: its own random stream (a pure function of seed and step) and the tokens penalised
 /// so far. The same logits and seed give the same token, whatever else the daemon does.
 class Sampler {
@@ -59,12 +62,14 @@ class Sampler {
   /// to the smaller id.  A logit that is not a number counts as -inf; if every logit is -inf, the choice is
   /// the smallest id that is not suppressed.
   TokenId sample(std::span<float> logits);
+  /// Of the token that `sample` chose last, before biases and penalties.
+  [[nodiscard]] float chosen_logit() const noexcept { return chosen_logit_; }
 
   /// How many of the best of `vocab` logits `sample_best` wants; 0 = it takes all logits to choose.
   [[nodiscard]] std::size_t wanted(std::size_t vocab) const noexcept;
   /// As many as there may be.
   [[nodiscard]] std::size_t most_edits() const noexcept {
-    return params_.logit_bias.size() + seen_.size() + suppressed_.size();
+    return biases_.size() + seen_.size() + suppressed_.size();
   }
   /// Makes `edits` what is done to the logits of tokens below `vocab` first, by token, each at most once.
   void edits(std::size_t vocab, std::vector<LogitEdit>& edits) const;
@@ -73,27 +78,32 @@ class Sampler {
   TokenId sample_best(std::span<const TokenLogit> best, std::size_t vocab);
 
  private:
-  /// A token seen, and how often it was generated; 0 = in the prompt only.
+  /// What is added to a token's logit, and what that was in the last row.
+  struct Bias {
+    TokenId token = 0;
+    float added = 0.0F;
+    float found = 0.0F;
+  };
+  /// A token seen, how often it was generated (0: it is in the prompt only) and its logit likewise.
   struct Seen {
     TokenId token = 0;
     std::uint32_t times = 0;
-  };
-  /// Where choices are made, so that they allocate once.
-  struct Scratch {
-    std::vector<TokenLogit> kept;
-    std::vector<double> until;
+    float found = 0.0F;
   };
 
   [[nodiscard]] bool penalises() const noexcept;
   [[nodiscard]] float subtracted(std::uint32_t times) const noexcept;  ///< from a token seen so often
-  void adjust(std::span<float> logits) const noexcept;
+  void adjust(std::span<float> logits) noexcept;
+  [[nodiscard]] float found_at(std::span<const float> logits, TokenId token) const noexcept;
   void remember(TokenId token);
   [[nodiscard]] TokenId first_allowed(std::size_t vocab) const noexcept;
 
   SamplingParams params_;
   std::vector<TokenId> suppressed_;  ///< ascending
+  std::vector<Bias> biases_;         ///< by token
   std::vector<Seen> seen_;           ///< by token; empty where nothing is penalised
-  Scratch scratch_;
+  std::vector<TokenLogit> best_;     ///< of a row, where it is chosen from kMostListed or fewer
+  float chosen_logit_ = 0.0F;
   std::uint64_t step_ = 0;
 };
 
@@ -102,13 +112,17 @@ struct TokenLogprob {
   float logprob = 0.0f;
 };
 
-/// log-softmax of `logits` (before temperature and truncation): that of `token`.
+/// log of the sum of exp(logits): what log-softmax (before temperature and truncation) takes from each logit.
+double log_sum_exp(std::span<const float> logits) noexcept;
+float logprob_of(float logit, double log_sum) noexcept;
+/// The same of one token of a row.
 TokenLogprob logprob_of(std::span<const float> logits, TokenId token);
 
 /// The `n` most probable tokens, most probable first, ties by smaller id.
 std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, std::uint32_t n);
-/// The same in `top`; `best` is scratch.  Nothing is allocated if they have room for n and n + 1.
-void find_top_logprobs(std::span<const float> logits, std::uint32_t n, std::vector<TokenLogit>& best,
-                       std::vector<TokenLogprob>& top);
+/// The same in `top`, of logits whose `log_sum` is known; `best` is scratch.  Nothing is allocated if they
+/// have room for n and n + 1.
+void find_top_logprobs(std::span<const float> logits, double log_sum, std::uint32_t n,
+                       std::vector<TokenLogit>& best, std::vector<TokenLogprob>& top);
 
 }  // namespace tandem::model

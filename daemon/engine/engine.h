@@ -60,8 +60,8 @@ struct Stats {
 
 /// Serves requests: one worker asks the scheduler what is next, has the executor compute it, chooses tokens,
 /// and hands text to the sinks.  A step that only decodes allocates nothing, once every sequence in it has
-/// been in one before, also where one ends; but for the text of a call that became whole, and masks of a
-/// grammar that were not worked out ahead.  What a grammar allows is known before a sequence is in a step:
+/// been in one before, also where one ends; but for what stop strings of more than 256 bytes hold back.  What
+/// a grammar allows is known before a sequence is in a step:
 /// one whose grammar takes long to say what may come next is in none meanwhile, and no other one waits for
 /// that. Every public member may be called from any thread.  Idle means idle: without work the worker sleeps
 /// until somebody calls.
@@ -145,7 +145,6 @@ class Engine {
   std::chrono::steady_clock::time_point last_back_;  ///< the worker's: when the last one came back
   const std::uint32_t choosable_;                    ///< tokens that have logits
   std::vector<model::LogitEdit> edits_;              ///< the worker's: of one row
-  std::vector<float> raw_;  ///< the worker's: (vocab) logits as they came, where scores are asked for
   MaskFinder mask_finder_;
   std::once_flag joined_;
   std::thread worker_;  ///< last: it uses all of the above

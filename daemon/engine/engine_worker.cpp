@@ -205,7 +205,7 @@ void Engine::advance(const Ready& ready) {
   if (ready.reduced) {
     generation.choose_best(executor_.reduced(row), choosable_, sequence.delta);
   } else {
-    generation.choose(executor_.logits(row), raw_, sequence.delta);
+    generation.choose(executor_.logits(row), sequence.delta);
   }
   go_on(ready.sequence);
 }

@@ -55,15 +55,18 @@ void Generation::echo(std::uint64_t first_position, std::uint32_t rows,
     add(token);
     if (!scores_prompt()) continue;
     const auto logits = logits_of(static_cast<std::uint32_t>(position - first_position));
-    add_score(usable(logits, *tokenizer_), token, delta);
+    const auto of_tokens = usable(logits, *tokenizer_);
+    const double log_sum = score_best(of_tokens, delta);
+    add_score(token, model::logprob_of(of_tokens[static_cast<std::size_t>(token)], log_sum), delta);
   }
 }
 
-void Generation::choose(std::span<float> all_logits, std::vector<float>& scratch, TextDelta& delta) {
+void Generation::choose(std::span<float> all_logits, TextDelta& delta) {
   const auto logits = usable(all_logits, *tokenizer_);
-  if (request_.logprobs) scratch.assign(logits.begin(), logits.end());
+  const double log_sum = request_.logprobs ? score_best(logits, delta) : 0.0;
   const bool shown = say(pick(logits), delta);
-  if (request_.logprobs && shown) add_score(scratch, newest_, delta);
+  if (!request_.logprobs || !shown) return;
+  add_score(newest_, model::logprob_of(sampler_.chosen_logit(), log_sum), delta);
 }
 
 std::uint32_t Generation::best_wanted(std::uint32_t vocab) const noexcept {
@@ -115,12 +118,18 @@ void Generation::close(TextDelta& delta) {
   text_.finish(delta);
 }
 
-void Generation::add_score(std::span<const float> logits, model::TokenId token, TextDelta& delta) {
+/// Finds the alternatives of a score and what its log-probability takes: before `logits` are changed.
+double Generation::score_best(std::span<const float> logits, TextDelta& delta) {
+  const double log_sum = model::log_sum_exp(logits);
+  model::find_top_logprobs(logits, log_sum, *request_.logprobs, best_, delta.spare_top);
+  return log_sum;
+}
+
+void Generation::add_score(model::TokenId token, float logprob, TextDelta& delta) const {
   auto& score = delta.scores.emplace_back();
   score.token = token;
-  score.logprob = model::logprob_of(logits, token).logprob;
+  score.logprob = logprob;
   score.top = std::exchange(delta.spare_top, {});
-  model::find_top_logprobs(logits, *request_.logprobs, best_, score.top);
 }
 
 }  // namespace tandem::engine

@@ -57,9 +57,8 @@ class Generation {
     if (not_found_) std::rethrow_exception(not_found_);
   }
 
-  /// Chooses the next token from `logits`, which are changed, and adds what comes of it to `delta`. `scratch`
-  /// is resized as needed.
-  void choose(std::span<float> logits, std::vector<float>& scratch, TextDelta& delta);
+  /// Chooses the next token from `logits`, which are changed, and adds what comes of it to `delta`.
+  void choose(std::span<float> logits, TextDelta& delta);
 
   /// How many of the best logits do for the next choice, once they are edited, of `vocab` that have a token;
   /// 0: it takes all.
@@ -77,7 +76,8 @@ class Generation {
   [[nodiscard]] const std::string& stop_string() const noexcept { return text_.stop_string(); }
 
  private:
-  void add_score(std::span<const float> logits, model::TokenId token, TextDelta& delta);
+  double score_best(std::span<const float> logits, TextDelta& delta);
+  void add_score(model::TokenId token, float logprob, TextDelta& delta) const;
   model::TokenId pick(std::span<float> logits);
   bool say(model::TokenId token, TextDelta& delta);
 

@@ -111,7 +111,7 @@ TEST(Sampler, FrequenciesAreThoseOfTheDefinition) {
   for (unsigned round = 0; round < 150; ++round) {
     SamplingParams params;
     params.temperature = one_of({0.3F, 1.0F, 2.5F});
-    params.top_k = static_cast<std::uint32_t>(one_of({0, 0, 2, 10, 64, 500}));
+    params.top_k = static_cast<std::uint32_t>(one_of({0, 0, 2, 10, 64, 257, 500}));
     params.top_p = one_of({0.1F, 0.5F, 0.95F, 1.0F});
     params.min_p = one_of({0.0F, 0.0F, 0.05F, 0.5F, 1.0F});
     params.seed = round;
@@ -167,6 +167,25 @@ TEST(Sampler, ABiasDoesNotBringSuppressedTokensBack) {
   const std::vector<TokenId> suppressed = {1};
   Sampler sampler(params, {}, suppressed);
   EXPECT_EQ(sample_copy(sampler, std::vector<float>{1.0F, 2.0F, 0.0F}), 0);
+}
+
+/// A choice is scored by what its logit was when it came.
+TEST(Sampler, RemembersTheChosenLogitAsItCame) {
+  std::mt19937 random(21);
+  for (unsigned round = 0; round < 100; ++round) {
+    SamplingParams params{.top_k = round % 2 == 0 ? 0U : 5U, .seed = round};
+    if (round % 3 == 1) params.repetition_penalty = 1.3F;
+    if (round % 4 == 1) params.frequency_penalty = 0.2F;
+    if (round % 5 == 1) params.logit_bias = {{3, 2.5F}, {1, -0.5F}, {5, 1.5F}};
+    const std::vector<TokenId> prompt = {1, 5, 5, 99};
+    const std::vector<TokenId> suppressed = {2};
+    Sampler sampler(params, prompt, suppressed);
+    for (int step = 0; step < 30; ++step) {
+      const auto logits = random_logits(12, static_cast<unsigned>(random()));
+      const auto token = sample_copy(sampler, logits);
+      ASSERT_EQ(sampler.chosen_logit(), logits[static_cast<std::size_t>(token)]) << round << ", " << step;
+    }
+  }
 }
 
 TEST(Sampler, StepsAreIndependentOfEachOther) {
