@@ -98,6 +98,9 @@ BoundPlan::BoundPlan(planner::Plan plan, model::Header header, model::Hyperparam
   bind_working_memory(Device::cpu, cpu_);
   if (const auto gpu = planner::gpu_of(plan_)) bind_working_memory(*gpu, on_accelerator_);
   logits_ = plan_.head.device == Device::cpu ? cpu_.logits : take_logits(Device::cpu);
+  while (masks_.size() < plan_.workload.sequences) {
+    masks_.push_back(arena(Device::cpu, Purpose::logits).take(planner::answer_mask_bytes(hyper_.vocab)));
+  }
   check_ledger();
 }
 

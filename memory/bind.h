@@ -82,6 +82,8 @@ class BoundPlan {
   [[nodiscard]] const CrossingRows& crossing() const noexcept { return crossing_; }
   /// Where tokens are chosen from, whoever has the head: (logit_rows, vocab).
   [[nodiscard]] std::span<float> logits() const noexcept { return logits_; }
+  /// For what a grammar allows the sequence in `slot` (planner::answer_mask_bytes).
+  [[nodiscard]] std::span<std::byte> masks(std::uint32_t slot) const noexcept { return masks_[slot]; }
   [[nodiscard]] const ChoiceMemory& choices() const noexcept { return choices_; }
   [[nodiscard]] const ChoiceMemory& choices_on_accelerator() const noexcept {
     return choices_on_accelerator_;
@@ -150,6 +152,7 @@ class BoundPlan {
   WorkingMemory on_accelerator_;
   CrossingRows crossing_;
   std::span<float> logits_;
+  std::vector<std::span<std::byte>> masks_;  ///< by slot
   ChoiceMemory choices_;
   ChoiceMemory choices_on_accelerator_;
 };

@@ -39,6 +39,11 @@ void HighWater::note(const device::MicroBatch& batch, const WantedRows& wanted, 
   draft_rows_ = std::max(draft_rows_, draft_rows);
 }
 
+void HighWater::note_masks(std::uint32_t slot) noexcept {
+  const std::lock_guard lock(mutex_);
+  mask_slots_ = std::max(mask_slots_, slot + 1);
+}
+
 std::uint64_t HighWater::bytes(const LedgerLine& line) const {
   const std::lock_guard lock(mutex_);
   switch (line.purpose) {
@@ -97,10 +102,13 @@ std::uint64_t HighWater::kv_staging_bytes(Device device) const {
   return draft_rows_ * token_bytes + rows() * largest_row_bytes;
 }
 
-/// All rows on a device that computes them; where the CPU does not, only those that come whole.
+/// All rows on a device that computes them; where the CPU does not, only those that come whole.  There are
+/// the masks too.
 std::uint64_t HighWater::logit_bytes(Device device) const {
   const auto rows = device == plan_.head.device ? wanted_.all : wanted_.whole;
-  return std::uint64_t{rows} * model_.hyper.vocab * sizeof(float);
+  const auto bytes = std::uint64_t{rows} * model_.hyper.vocab * sizeof(float);
+  if (device != Device::cpu) return bytes;
+  return bytes + mask_slots_ * planner::answer_mask_bytes(model_.hyper.vocab);
 }
 
 /// Rows that cross, step buffers, what tokens are chosen in and what weights are loaded through, and on a GPU

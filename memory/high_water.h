@@ -28,6 +28,8 @@ class HighWater {
 
   /// Counts a micro-batch; `streamed`: its FFN weights are.
   void note(const device::MicroBatch& batch, const WantedRows& wanted, bool streamed) noexcept;
+  /// Counts an answer in `slot` that a grammar holds.
+  void note_masks(std::uint32_t slot) noexcept;
 
   /// Bytes of `line`, of the plan's ledger, that were in use at some time.  Weights and what they are loaded
   /// through are from the start; KV counts in rows of rings and in pages, buffers in rows of the largest
@@ -52,6 +54,7 @@ class HighWater {
   std::uint64_t table_pages_ = 0;        ///< in the page tables of one micro-batch
   std::uint64_t pages_ = 0;              ///< of the pool: those up to the last that was in use
   std::vector<std::uint64_t> slot_end_;  ///< by slot: the longest sequence
+  std::uint32_t mask_slots_ = 0;         ///< those up to the last that had a grammar
 };
 
 }  // namespace tandem::memory

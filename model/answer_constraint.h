@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <memory_resource>
 #include <optional>
 #include <string_view>
 
@@ -21,10 +23,15 @@ enum class ThoughtFirst {
 /// or beginning a call.
 class AnswerConstraint {
  public:
-  /// `begun`: what of the grammar's text the prompt holds already, so without a thought.  The tokenizer
-  /// outlives the constraint.  Throws GrammarError where the grammar does not begin so.
+  /// Masks that are kept of an answer, one bit a token: what its grammar and what a thought allows.
+  static constexpr std::size_t kMasks = 2;
+
+  /// `begun`: what of the grammar's text the prompt holds already, so without a thought.  `memory` gives
+  /// kMasks masks, a multiple of 8 bytes each; it and the tokenizer outlive the constraint.  Throws
+  /// GrammarError where the grammar does not begin so.
   AnswerConstraint(std::shared_ptr<GrammarMasks> masks, const Tokenizer& tokenizer, ThoughtFirst thought,
-                   std::string_view begun = {});
+                   std::string_view begun = {},
+                   std::pmr::memory_resource* memory = std::pmr::get_default_resource());
 
   /// What may come next; valid until the next call of a member.  Throws as GrammarMatcher does.
   const TokenSet& allowed();
@@ -38,12 +45,14 @@ class AnswerConstraint {
  private:
   enum class State { beginning, thought, content };
 
+  void begin_thought();
+
+  const Tokenizer& tokenizer_;
   GrammarMatcher matcher_;
   std::optional<TokenId> thought_begin_;
   std::optional<TokenId> thought_end_;
   State state_ = State::content;
-  TokenSet in_thought_;
-  TokenSet at_beginning_;
+  TokenSet before_content_;  ///< what may come at the beginning, or in the thought
 };
 
 }  // namespace tandem::model

@@ -41,6 +41,23 @@ GrammarMachine::StateId GrammarMachine::intern(std::pmr::vector<StackId>& stacks
   return entry->second;
 }
 
+/// A frame is above those that it was pushed on, so these have smaller numbers and move first.
+GrammarMachine::StateId GrammarMachine::move_to(GrammarMachine& fresh, StateId state) {
+  constexpr NodeId kMoves = ~(~NodeId{0} >> 1);  // the highest bit: of no node's number
+  for (auto stack : stacks(state)) {
+    for (; stack != kEmptyStack && (frames_[stack].node & kMoves) == 0; stack = frames_[stack].below) {
+      frames_[stack].node |= kMoves;
+    }
+  }
+  for (StackId stack = kEmptyStack + 1; stack < frames_.size(); ++stack) {
+    auto& [node, below] = frames_[stack];
+    if ((node & kMoves) != 0) below = fresh.push(node & ~kMoves, frames_[below].below);
+  }
+  fresh.stacks_.clear();
+  for (const auto stack : stacks(state)) fresh.stacks_.push_back(frames_[stack].below);
+  return fresh.intern(fresh.stacks_);
+}
+
 GrammarMachine::StateId GrammarMachine::state_at(NodeId node, StackId below) {
   stacks_.clear();
   seen_.clear();

@@ -73,6 +73,10 @@ class GrammarMachine {
   /// The state of these stacks, which are sorted here.
   StateId intern(std::pmr::vector<StackId>& stacks);
 
+  /// The same state in `fresh`, which has none yet, of the same grammar; where it may be afterwards.  This
+  /// machine is of no use any more: it notes what went where in its own frames.
+  StateId move_to(GrammarMachine& fresh, StateId state);
+
   [[nodiscard]] std::size_t state_count() const noexcept { return states_.size(); }
   /// That it has taken.
   [[nodiscard]] std::size_t bytes() const noexcept { return taken_.bytes(); }

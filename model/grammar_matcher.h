@@ -4,7 +4,6 @@
 #include <memory>
 #include <memory_resource>
 #include <string_view>
-#include <vector>
 
 #include "model/grammar_machine.h"
 #include "model/grammar_masks.h"
@@ -19,9 +18,11 @@ namespace tandem::model {
 /// That an answer ends in time cannot be promised: a limit on tokens may cut it before.
 class GrammarMatcher {
  public:
-  /// `begun`: bytes that the answer begins with, which are there already.  Throws GrammarError where the
-  /// grammar makes nothing that begins so.
-  explicit GrammarMatcher(std::shared_ptr<GrammarMasks> masks, std::string_view begun = {});
+  /// `begun`: bytes that the answer begins with, which are there already.  `memory`, which outlives the
+  /// matcher, gives it the one mask that it keeps.  Throws GrammarError where the grammar makes nothing that
+  /// begins so.
+  explicit GrammarMatcher(std::shared_ptr<GrammarMasks> masks, std::string_view begun = {},
+                          std::pmr::memory_resource* memory = std::pmr::get_default_resource());
   GrammarMatcher(const GrammarMatcher&) = delete;
   GrammarMatcher& operator=(const GrammarMatcher&) = delete;
 
@@ -41,17 +42,11 @@ class GrammarMatcher {
   [[nodiscard]] bool may_end() const noexcept { return machine_->may_end(state_); }
 
  private:
-  struct Known {
-    GrammarMachine::StateId state = GrammarMachine::kDead;  ///< of none
-    TokenSet allowed;
-  };
-
   [[nodiscard]] std::shared_ptr<GrammarMachine> new_machine();
   void keep_in_bounds();
   void begin_anew();
-  const TokenSet* known_allowed();
-  Known& oldest_emptied();
-  const TokenSet& keep(Known& made);
+  [[nodiscard]] bool knows_allowed() const noexcept { return allowed_at_ == state_; }
+  void begin_mask();
 
   std::shared_ptr<GrammarMasks> masks_;
   RecycledMemory memory_{GrammarMachine::kRecycledBytes};  ///< of machines
@@ -59,8 +54,8 @@ class GrammarMatcher {
   std::size_t begun_bytes_ = 0;                            ///< that it had taken then
   GrammarMachine::StateId state_;
   bool ended_ = false;
-  std::vector<Known> known_;  ///< what was allowed lately; the oldest makes room for the next
-  std::size_t oldest_ = 0;
+  TokenSet allowed_;                                            ///< of the state that was asked for last
+  GrammarMachine::StateId allowed_at_ = GrammarMachine::kDead;  ///< that state; kDead: of none
 };
 
 }  // namespace tandem::model

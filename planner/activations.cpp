@@ -136,6 +136,12 @@ std::uint64_t choice_bytes(std::uint64_t rows, std::uint64_t edits) {
   return (counts + ByteCount(rows) * kCandidatesBytes + ByteCount(edits) * kEditBytes).value();
 }
 
+std::uint64_t answer_mask_bytes(std::uint64_t vocab) {
+  constexpr std::uint64_t kWordBits = 64;
+  const auto words = (vocab + kWordBits - 1) / kWordBits;
+  return (ByteCount(kAnswerMasks) * words * sizeof(std::uint64_t)).aligned(kBufferAlignmentBytes).value();
+}
+
 std::uint64_t recorded_steps(const Workload& workload) noexcept {
   constexpr std::uint64_t kMostRows = 8;
   constexpr std::uint64_t kSmallestContext = 256;

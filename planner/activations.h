@@ -119,4 +119,9 @@ inline constexpr std::uint64_t kCandidatesBytes = std::uint64_t{256} * 8;
 inline constexpr std::uint64_t kEditBytes = 24;
 std::uint64_t choice_bytes(std::uint64_t rows, std::uint64_t edits);
 
+/// What is kept of an answer that a grammar holds: which tokens it allows next, and which a thought before it
+/// (model/answer_constraint.h).  A bit each, of all tokens that have logits.
+inline constexpr std::uint64_t kAnswerMasks = 2;
+std::uint64_t answer_mask_bytes(std::uint64_t vocab);
+
 }  // namespace tandem::planner

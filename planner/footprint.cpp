@@ -188,6 +188,10 @@ ByteCount logit_bytes(const ModelInput& model, const Workload& workload) {
   return (ByteCount(logit_rows(workload)) * model.hyper.vocab * sizeof(float)).aligned(kBufferAlignmentBytes);
 }
 
+ByteCount mask_bytes(const ModelInput& model, const Workload& workload) {
+  return ByteCount(workload.sequences) * answer_mask_bytes(model.hyper.vocab);
+}
+
 ByteCount gpu_fixed_bytes(Device gpu, const Budget& budget, const MachineProfile& machine) {
   const ByteCount driver = gpu == Device::cuda0 ? machine.driver_bytes : 0;
   return driver + budget.vram_reserve_bytes;
@@ -216,7 +220,7 @@ Footprint footprint(const ModelInput& model, const Budget& budget, const Workloa
   lines.add(Device::cpu, Purpose::kv, cpu_load.kv());
   lines.add(Device::cpu, Purpose::kv_staging, cpu_load.kv_staging());
   lines.add(Device::cpu, Purpose::activations, cpu_load.activations());
-  lines.add(Device::cpu, Purpose::logits, logit_bytes(model, workload));
+  lines.add(Device::cpu, Purpose::logits, logit_bytes(model, workload) + mask_bytes(model, workload));
   if (!gpu_load.idle()) lines.add(Device::cpu, Purpose::transfer, gpu_load.pinned(crossing));
   lines.add(Device::cpu, Purpose::reserve, budget.ram_reserve_bytes);
   add_gpu_lines(lines, gpu, gpu_load, budget, machine);

@@ -43,7 +43,8 @@ ByteCount kv_arena_bytes(const model::LayerSpec& layer, const Workload& workload
 ///  - kv_staging: sequences * draft_rows rows of KV of all its layers, and of the largest as many as a
 ///    micro-batch may have;
 ///  - activations: `activation_layout`;
-///  - logits: `logit_rows` rows of vocab floats, on the head's device;
+///  - logits: `logit_rows` rows of vocab floats, on the head's device; on the CPU, where tokens are chosen,
+///    also `mask_bytes`;
 ///  - graphs: of its halves, `recorded_steps` records of kGraphOperationBytes an operation, on a GPU;
 ///  - transfer, on a GPU: `steps`, and two of `stream_buffer_bytes` (planner/streaming.h) where some unit is
 ///    streamed through them.
@@ -112,6 +113,9 @@ class DeviceLoad {
 /// Bytes of logits kept at once.
 ByteCount logit_bytes(const ModelInput& model, const Workload& workload);
 
+/// Of what grammars allow, for every sequence (`answer_mask_bytes`).
+ByteCount mask_bytes(const ModelInput& model, const Workload& workload);
+
 /// Bytes a GPU takes before any unit is on it: the driver's (none on an emulated one) and the reserve.
 ByteCount gpu_fixed_bytes(Device gpu, const Budget& budget, const MachineProfile& machine);
 
@@ -127,7 +131,7 @@ struct Footprint {
 
 /// Beside the lines of DeviceLoad, the CPU has
 ///  - weights: an embedding of its own, if the head is not tied to it, in place in the mapped file;
-///  - logits, where the head is elsewhere: tokens are chosen on the CPU;
+///  - logits, also where the head is elsewhere: tokens are chosen on the CPU;
 ///  - transfer: pinned memory for the GPU (DeviceLoad::pinned), rows of it (most_crossing_rows, width)
 ///    floats.  Two micro-batches are on their way at once, each with a buffer of its own, which all stages
 ///    share.

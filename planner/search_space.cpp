@@ -220,6 +220,7 @@ class Builder {
     const auto on_cpu = load_of(kOnCpu, head, allowed);
     auto ram = on_cpu.shared() + on_cpu.head() + model_.embedding.bytes + budget_.ram_reserve_bytes +
                on_gpu.pinned(crossing_rows(head, allowed));
+    ram += mask_bytes(model_, workload_);
     if (head == kOnGpu) ram += logit_bytes(model_, workload_);
     if (vram > budget_.vram_bytes) return;
     SearchCase added;

@@ -58,7 +58,9 @@ bool Engine::begin_step(Lock& lock) {
   scheduler_.next(begun.step);
   for (const auto id : scheduler_.admitted()) {
     const auto& sequence = sequences_.at(id);
-    if (sequence->generation.is_held()) find_allowed(sequence);
+    if (!sequence->generation.is_held()) continue;
+    sequence->generation.keep_masks_in(executor_.masks(scheduler_.slot(id)));
+    find_allowed(sequence);
   }
   if (begun.step.empty()) return false;
   ++on_the_way_;

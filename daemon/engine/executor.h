@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -67,6 +68,13 @@ class Executor {
   /// Logits (vocab) of the i-th wanted row of those that came back last.  They may be changed, and hold until
   /// the next `begin` or `finish`.
   [[nodiscard]] virtual std::span<float> logits(std::uint32_t i) noexcept = 0;
+
+  /// Memory for the masks of the answer in `slot` (model::AnswerConstraint); where there is none, they take
+  /// their own.
+  [[nodiscard]] virtual std::span<std::byte> masks(std::uint32_t slot) noexcept {
+    static_cast<void>(slot);
+    return {};
+  }
 
   /// Whether rows of which the best logits do are reduced: then they have no `logits`.
   [[nodiscard]] virtual bool reduces() const noexcept { return false; }

@@ -10,6 +10,9 @@
 namespace tandem::engine {
 namespace {
 
+static_assert(device::kMostCandidates == model::kMostListed);  // rows are chosen from alike, reduced or whole
+static_assert(planner::kAnswerMasks == model::AnswerConstraint::kMasks);
+
 [[noreturn]] void throw_unusable() {
   throw Error("the model's output is not a number", "the model file may be damaged");
 }
@@ -98,7 +101,10 @@ bool Generation::say(model::TokenId token, TextDelta& delta) {
 void Generation::find_allowed() noexcept {
   try {
     const auto& wanted = *request_.constraint;
-    if (!constraint_) constraint_.emplace(wanted.masks, *tokenizer_, wanted.thought, wanted.begun);
+    if (!constraint_) {
+      auto& memory = mask_memory_.emplace(mask_bytes_.data(), mask_bytes_.size());
+      constraint_.emplace(wanted.masks, *tokenizer_, wanted.thought, wanted.begun, &memory);
+    }
     constraint_->allowed();
   } catch (...) {
     not_found_ = std::current_exception();

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <memory_resource>
 #include <optional>
 #include <span>
 #include <string>
@@ -50,6 +52,9 @@ class Generation {
   [[nodiscard]] bool is_held() const noexcept { return request_.constraint && request_.max_new_tok > 0; }
   /// True if it is known what may come next, or found at once.
   bool knows_allowed() { return !constraint_ || constraint_->knows_allowed(); }
+  /// Where masks of what is allowed are to lie, before the first `find_allowed`; nobody else uses it until
+  /// another request's first `find_allowed`.
+  void keep_masks_in(std::span<std::byte> memory) noexcept { mask_bytes_ = memory; }
   /// Takes up to 0.3 s, on any thread; nothing else may be called meanwhile that asks for what is allowed.
   void find_allowed() noexcept;
   /// Throws what went wrong in `find_allowed`.
@@ -86,8 +91,10 @@ class Generation {
   model::Sampler sampler_;
   AnswerText text_;
   std::vector<model::TokenLogit> best_;  ///< candidates of a reduced row, alternatives of a score
-  std::optional<model::AnswerConstraint> constraint_;  ///< from the first `find_allowed` on
-  std::exception_ptr not_found_;                       ///< why what it allows is not known
+  std::span<std::byte> mask_bytes_;
+  std::optional<std::pmr::monotonic_buffer_resource> mask_memory_;  ///< of these; before what uses it
+  std::optional<model::AnswerConstraint> constraint_;               ///< from the first `find_allowed` on
+  std::exception_ptr not_found_;                                    ///< why what it allows is not known
   model::TokenId newest_ = 0;
   std::uint64_t completion_tok_ = 0;
   bool stopped_ = false;

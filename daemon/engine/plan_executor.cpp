@@ -84,6 +84,11 @@ std::vector<memory::LedgerLine> PlanExecutor::ledger() const {
   return lines;
 }
 
+std::span<std::byte> PlanExecutor::masks(std::uint32_t slot) noexcept {
+  high_water_.note_masks(slot);
+  return plan_.masks(slot);
+}
+
 bool PlanExecutor::reduces() const noexcept {
   return !plan_.choices().candidates.empty();
 }

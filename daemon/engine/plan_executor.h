@@ -38,6 +38,7 @@ class PlanExecutor final : public Executor {
   void begin(const Rows& rows) override;
   BytesRead finish() override;
   [[nodiscard]] std::span<float> logits(std::uint32_t i) noexcept override;
+  [[nodiscard]] std::span<std::byte> masks(std::uint32_t slot) noexcept override;
   [[nodiscard]] bool reduces() const noexcept override;
   [[nodiscard]] ReducedRow reduced(std::uint32_t i) noexcept override;
 

@@ -137,6 +137,10 @@ void Scheduler::finish(RequestId id) {
   cancel(id);
 }
 
+std::uint32_t Scheduler::slot(RequestId id) const {
+  return running_.at(id).slot;
+}
+
 const std::vector<std::uint32_t>& Scheduler::pages(RequestId id) const {
   return running_.at(id).pages;
 }

@@ -132,6 +132,8 @@ class Scheduler {
   /// latest once all its steps are completed.
   void finish(RequestId id);
 
+  /// Of a sequence that holds one.
+  [[nodiscard]] std::uint32_t slot(RequestId id) const;
   /// Page table of a sequence that holds a slot, for device::SequenceRows.  Stays in place while the slot is
   /// held.
   [[nodiscard]] const std::vector<std::uint32_t>& pages(RequestId id) const;

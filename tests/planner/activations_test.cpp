@@ -164,6 +164,8 @@ TEST(LoadBuffer, IsHalfOfTheLargestTensorUpToFourMebibytes) {
 TEST(Choices, HaveACountTheBestAndTheChangesOfEachRow) {
   EXPECT_EQ(choice_bytes(0, 0), 0U);
   EXPECT_EQ(choice_bytes(3, 3 * kMostEdits), 64U + 3 * 256 * (8 + 24));
+  EXPECT_EQ(answer_mask_bytes(262'144), 2U * 32 * 1024);
+  EXPECT_EQ(answer_mask_bytes(262'145), 2U * 32 * 1024 + 64);
 }
 
 }  // namespace

@@ -209,8 +209,10 @@ struct Counter {
 
   void count_logits() {
     const auto vocab = header.find_tensor("token_embd.weight")->dims[1];
-    bytes[{Device::cpu, Purpose::logits}] = up_to_64(logit_rows() * vocab * 4);
     bytes[{placement.head, Purpose::logits}] = up_to_64(logit_rows() * vocab * 4);
+    const auto two_masks = up_to_64(2 * ((vocab + 63) / 64 * 8));
+    bytes[{Device::cpu, Purpose::logits}] =
+        up_to_64(logit_rows() * vocab * 4) + workload.sequences * two_masks;
   }
 
   /// What loading goes through: half of the largest tensor that is on the GPU or streamed to it.

@@ -395,7 +395,8 @@ WalkResult SlowWalk::walk(const planner::Placement& placement, std::uint64_t row
     bytes += 2 * floats(m, side.q) + floats(m, side.k) + floats(m, side.v);
     return bytes + 2 * floats(ffn_rows, side.ffn);
   };
-  result.ram_bytes = total(cpu) + logits + own_embedding_bytes_ + budget_.ram_reserve_bytes;
+  const auto masks = workload_.sequences * up_to_64(2 * 8 * ((vocab_ + 63) / 64));
+  result.ram_bytes = total(cpu) + logits + masks + own_embedding_bytes_ + budget_.ram_reserve_bytes;
   for (const std::size_t to : {0, 1}) {
     const auto crossing = crosses_streamed.at(to) && streams ? m : crosses.at(to) ? in_place : 0;
     result.ram_bytes += 2 * floats(crossing, width_);

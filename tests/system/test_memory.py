@@ -5,6 +5,7 @@ Sanitizers keep memory of their own, so their builds do not run this.
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,34 @@ def test_resident_memory_is_the_weights_once_the_rest_of_the_ledger_and_little_e
         serve(daemon)
         beside = resident_bytes(daemon) - allocated(ledger(daemon))
         assert 0 < beside < 64 * MIB
+
+
+def converse(daemon, **fields):
+    """A chat of which only memory matters."""
+    body = {"model": "x", "messages": [{"role": "user", "content": "Go on."}], "max_tokens": 24, **fields}
+    answer = daemon.client.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+
+
+def test_grammars_calls_and_scores_add_little():
+    parameters = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+    kinds = [
+        {"response_format": {"type": "json_object"}},
+        {"tools": [tool], "tool_choice": "required"},
+        {"logprobs": True, "top_logprobs": 20},
+        {"temperature": 1.5, "presence_penalty": 0.5},
+    ]
+    with Daemon(EMBEDDED, "--devices", "cpu", *LOAD) as daemon:
+        serve(daemon)
+        marks = [next(line for line in ledger(daemon) if line["purpose"] == "logits")]
+        with ThreadPoolExecutor(4) as clients:
+            list(clients.map(lambda kind: converse(daemon, **kind), 3 * kinds))
+        assert daemon.idle()
+        marks.append(next(line for line in ledger(daemon) if line["purpose"] == "logits"))
+        assert 0 < resident_bytes(daemon) - allocated(ledger(daemon)) < 64 * MIB
+    assert marks[0]["high_water_bytes"] < marks[1]["high_water_bytes"] <= marks[1]["planned_bytes"]
+    assert marks[1]["planned_bytes"] == marks[1]["allocated_bytes"] == marks[1]["used_bytes"]
 
 
 def test_large_requests_leave_nothing_behind():

@@ -1,6 +1,6 @@
 // Every sequence at its full context, micro-batches with all that they may have: rows, logits, choices, page
-// tables, drafts.  All of the plan is used then, arena by arena, as the memory itself shows, which is filled
-// with a pattern before.
+// tables, drafts; every answer held to a grammar.  All of the plan is used then, arena by arena, as the
+// memory itself shows, which is filled with a pattern before.
 
 #include <algorithm>
 #include <cstring>
@@ -8,6 +8,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <memory_resource>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -21,6 +22,10 @@
 #include "backends/cuda/emulation/device.h"
 #include "daemon/engine/plan_executor.h"
 #include "memory/bind.h"
+#include "model/answer_constraint.h"
+#include "model/gbnf.h"
+#include "model/token_trie.h"
+#include "model/tokenizer.h"
 #include "planner/activations.h"
 #include "planner/machine.h"
 #include "planner/make_plan.h"
@@ -205,6 +210,20 @@ class FullestSteps {
   std::uint64_t end_ = 0;            ///< of prompts
 };
 
+/// Masks of an answer in every slot, as an engine makes them there.
+void hold_answers(PlanExecutor& executor, const model::Header& header, std::uint32_t slots) {
+  const auto tokenizer = model::Tokenizer::from_header(header);
+  const model::TokenTrie trie(*tokenizer);
+  const auto grammar = std::make_shared<const model::Grammar>(model::read_gbnf("root ::= [a-z]*"), "root");
+  const auto masks = std::make_shared<model::GrammarMasks>(grammar, trie);
+  for (std::uint32_t slot = 0; slot < slots; ++slot) {
+    const auto bytes = executor.masks(slot);
+    std::pmr::monotonic_buffer_resource memory(bytes.data(), bytes.size(), std::pmr::null_memory_resource());
+    model::AnswerConstraint held(masks, *tokenizer, model::ThoughtFirst::maybe, {}, &memory);
+    EXPECT_GT(held.allowed().size(), 0U);
+  }
+}
+
 planner::Workload full_workload(std::uint32_t sequences) {
   planner::Workload workload;
   workload.max_seq_len = kContext;
@@ -229,6 +248,7 @@ void expect_all_used(const std::filesystem::path& file, const planner::Workload&
   bound.load({});
   PlanExecutor executor(bound, {.threads = 1, .pin = false});
   FullestSteps(executor, bound).run();
+  hold_answers(executor, header, workload.sequences);
 
   const auto changed = changed_by_arena(bound);
   for (const auto& line : executor.ledger()) {
