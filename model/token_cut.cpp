@@ -23,7 +23,8 @@ TokenCut find_cut(std::span<const float> logits, const TokenCut& cut, Weigh weig
   TokenCut found;
   double wanted = 0.0;
   double above = 0.0;  // what those with larger keys weigh
-  for (const auto [shift, bits] : kDigits) {
+  for (const auto& digit : kDigits) {
+    const auto shift = digit.shift, bits = digit.bits;
     const auto values = std::size_t{1} << bits;
     const bool is_first = shift + bits == 32;
     sums.fill(0.0);
