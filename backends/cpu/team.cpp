@@ -22,20 +22,19 @@ unsigned team_size(unsigned threads) {
 
 Team::Team(unsigned threads) : threads_(team_size(threads)), executor_(threads_), claims_(threads_) {}
 
-std::string Team::pin() {
+std::string Pinning::words() const {
+  return std::to_string(pinned) + " of " + std::to_string(threads) + " threads pinned to " +
+         std::to_string(cores) + " cores" + (threads > cores ? " (more threads than cores)" : "");
+}
+
+Pinning Team::pin() {
   const Cores cores;
   std::atomic<unsigned> pinned{0};
   run([&](const Member& member) {
     if (cores.pin_this_thread(member.index())) pinned.fetch_add(1);
   });
-  const unsigned ok = pinned.load();
-  std::string result = std::to_string(ok) + " of " + std::to_string(threads_) + " threads pinned to " +
-                       std::to_string(cores.count()) + " cores";
-  if (threads_ > cores.count()) {
-    spins_ = 0;
-    result += " (more threads than cores)";
-  }
-  return result;
+  if (threads_ > cores.count()) spins_ = 0;
+  return {pinned.load(), threads_, cores.count()};
 }
 
 std::uint32_t Team::Member::begin_operation() noexcept {

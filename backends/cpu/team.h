@@ -12,6 +12,17 @@
 
 namespace tandem::cpu {
 
+/// What became of binding a team's threads to cores.
+struct Pinning {
+  unsigned pinned = 0;  ///< threads that the system bound
+  unsigned threads = 0;
+  unsigned cores = 0;
+
+  [[nodiscard]] bool worked() const noexcept { return pinned == threads; }
+  /// For the log, e.g. "4 of 4 threads pinned to 4 cores".
+  [[nodiscard]] std::string words() const;
+};
+
 /// The threads of a CPU stage.  One parallel region runs a whole step; inside it the members share out each
 /// operation in pieces and meet at a barrier after it.  A member begins with pieces that follow each other:
 /// what its kernels ask of memory ahead of a piece's end is then its own next piece.  When it is through it
@@ -26,8 +37,7 @@ class Team {
   /// Binds each thread to a core of its own, the caller included, which must be the thread that calls `run`.
   /// Where there are more threads than cores, they share: who waits then sleeps at once, because the one that
   /// is waited for needs the core.
-  /// Returns what became of it in words for the log, e.g. "4 of 4 threads pinned to 4 cores".
-  std::string pin();
+  Pinning pin();
 
   /// A thread inside a region.
   class Member {

@@ -4,6 +4,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "backends/cpu/kernel_set.h"
 #include "backends/cpu/stage.h"
 #include "planner/activations.h"
 #include "planner/size_text.h"
@@ -61,7 +62,11 @@ class CpuLane final : public DeviceLane {
                                    plan.cpu().scratch, team)) {}
 
   void start() override {
-    if (pin_) spdlog::info("cpu: {}", team_.pin());
+    if (!pin_) return;
+    const auto pinning = team_.pin();
+    // Threads that wander cost speed and nothing else.
+    spdlog::log(pinning.worked() ? spdlog::level::info : spdlog::level::warn, "cpu: {} kernels, {}",
+                cpu::best_kernel_set().name, pinning.words());
   }
 
   void run(std::size_t segment, const Rows& rows, std::size_t crossing) override {
