@@ -78,6 +78,19 @@ planner::MachineProfile choose_machine(const Config& config) {
   return measure_now(fingerprint, config);
 }
 
+std::uint32_t team_threads(const Config& config) {
+  if (config.threads > 0) return config.threads;
+  const cpu::Cores cores;
+  const auto all = cores.count(), socket = cores.of_first_socket();
+  if (socket == all) return all;
+  try {
+    const auto found = hardware::find_profile(hardware::this_machine(0), hardware::cache_folders());
+    return found && found->machine.cpu_threads == socket ? socket : all;
+  } catch (const planner::BadProfile&) {  // who plans with it says so
+    return all;
+  }
+}
+
 void print_calibration(const Config& config, bool quick) {
   const auto effort = quick ? calibration::kShortEffort : calibration::kFullEffort;
   const auto profile = calibration::calibrate(effort, hardware::this_machine(config.threads), show_progress,

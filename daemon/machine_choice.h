@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include "daemon/config.h"
 #include "planner/machine.h"
 
@@ -10,6 +12,10 @@ namespace tandem::daemon {
 /// `default`.  What happened is in the log.  Throws planner::BadProfile where a profile was measured, is
 /// damaged and may not be measured again.
 planner::MachineProfile choose_machine(const Config& config);
+
+/// Threads of the CPU's team: as the configuration says; else one for each core, or for each of one socket
+/// where this machine was measured to read memory no faster across sockets.
+std::uint32_t team_threads(const Config& config);
 
 /// Measures the machine with the configuration's threads and devices and prints the profile as JSON on
 /// stdout; progress goes to stderr.  What `tandem calibrate` runs.

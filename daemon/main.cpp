@@ -172,10 +172,19 @@ void warn_of_many_threads(unsigned threads) {
       threads, cores, cores);
 }
 
+/// A team that was kept to one socket by what was measured.
+void say_sockets(unsigned threads) {
+  const cpu::Cores cores;
+  if (threads < cores.count() && threads == cores.of_first_socket()) {
+    spdlog::info("threads: {} of {} cores, those of one socket (--threads uses more)", threads,
+                 cores.count());
+  }
+}
+
 /// Reads the weights in with as many threads as compute later, telling clients and the log how far it is.
 const memory::BoundPlan& read_in(memory::BoundPlan& bound, const Config& config, DaemonService& service,
                                  const StopRequest& stop) {
-  const auto threads = config.threads > 0 ? config.threads : cpu::Cores().count();
+  const auto threads = config.threads;
   const auto start = std::chrono::steady_clock::now();
   int tenths_said = 0;
   const auto report = [&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
@@ -244,7 +253,7 @@ void shut_down(const Config& config, DaemonService& service, engine::Engine& eng
   server.drain(std::chrono::seconds(2));
 }
 
-void serve(const Config& config) {
+void serve(Config config) {
   give_back_large_memory();
   explain_bus_errors();
   StopRequest stop;
@@ -259,6 +268,10 @@ void serve(const Config& config) {
   const auto listen = server_options(config);
   ipc::Server::check(listen);  // before a machine is measured in vain
   auto [plan, accelerator] = choose_start(config, planner::model_input(header, hyper));
+  if (config.threads == 0) {
+    config.threads = team_threads(config);
+    say_sockets(config.threads);
+  }
   const auto tokenizer = model::Tokenizer::from_header(header);
   const auto chat =
       model::detect_chat_format(*tokenizer, header.find_string("tokenizer.chat_template").value_or(""));
@@ -300,7 +313,7 @@ int run(const Options& options) {
     const auto file = options.config ? read_config_file(*options.config) : nlohmann::json::object();
     const auto config = make_config(file, options.flags);
     if (options.task == Task::measure_memory) {
-      print_memory_speed(config.threads);
+      print_memory_speed(team_threads(config));
       return kDone;
     }
     if (options.task != Task::serve) {

@@ -33,7 +33,8 @@ Topology load_topology() {
 
 struct Cores::Impl {
   Topology topology;
-  std::vector<Bitmap> places;  ///< one hardware thread of each core
+  std::vector<Bitmap> places;    ///< one hardware thread of each core, socket after socket
+  std::size_t first_socket = 0;  ///< places of the first socket
   unsigned quota = cpu_quota();
 
   /// Those of a team's threads.
@@ -60,6 +61,7 @@ Cores::Cores() : impl_(std::make_unique<Impl>()) {
   if (hwloc_get_cpubind(topology, usable.get(), HWLOC_CPUBIND_PROCESS) != 0) {
     hwloc_bitmap_copy(usable.get(), hwloc_topology_get_allowed_cpuset(topology));
   }
+  const hwloc_obj* socket = nullptr;
   const int cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
   for (int i = 0; i < cores; ++i) {
     Bitmap place(hwloc_bitmap_alloc());
@@ -67,6 +69,9 @@ Cores::Cores() : impl_(std::make_unique<Impl>()) {
     hwloc_bitmap_and(place.get(), core->cpuset, usable.get());
     if (hwloc_bitmap_iszero(place.get())) continue;
     hwloc_bitmap_singlify(place.get());
+    const auto* const own_socket = hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_PACKAGE, core);
+    if (impl_->places.empty()) socket = own_socket;
+    if (own_socket == socket) ++impl_->first_socket;
     impl_->places.push_back(std::move(place));
   }
 }
@@ -77,6 +82,10 @@ unsigned Cores::count() const noexcept {
   const auto cores = impl_->places.empty() ? std::thread::hardware_concurrency()
                                            : static_cast<unsigned>(impl_->places.size());
   return std::max(1u, std::min(cores, impl_->quota));
+}
+
+unsigned Cores::of_first_socket() const noexcept {
+  return impl_->places.empty() ? count() : std::min(count(), static_cast<unsigned>(impl_->first_socket));
 }
 
 bool Cores::pin_this_thread(unsigned index) const noexcept {

@@ -17,6 +17,9 @@ class Cores {
   /// can keep busy if that is less; at least 1.
   [[nodiscard]] unsigned count() const noexcept;
 
+  /// How many of them are on the first core's socket.  Teams of no more threads stay there.
+  [[nodiscard]] unsigned of_first_socket() const noexcept;
+
   /// Binds the calling thread to one hardware thread of core `index` (modulo the cores).  False if the
   /// machine or its settings do not allow it.
   bool pin_this_thread(unsigned index) const noexcept;

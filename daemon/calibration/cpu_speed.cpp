@@ -77,15 +77,16 @@ void measure_common(Pace& pace, cpu::Team& team, const cpu::KernelSet& kernels, 
 }
 
 CpuSpeed measure(Pace& pace, unsigned threads) {
-  cpu::Team team(threads);
+  cpu::Team team(threads > 0 ? threads : team_size(pace, block_bytes()));
   team.pin();
   const auto& kernels = cpu::best_kernel_set();
   CpuSpeed speed;
   speed.threads = team.threads();
   speed.kernels = kernels.name;
-  const WeightBlock block(block_bytes());
-  const WeightBlock mapped(block.bytes().size(), Pages::small);
-  const AttentionProbe attention(block.bytes().size());
+  const auto block = made_for_team(speed.threads, [] { return WeightBlock(block_bytes()); });
+  const auto bytes = block.bytes().size();
+  const auto mapped = made_for_team(speed.threads, [=] { return WeightBlock(bytes, Pages::small); });
+  const auto attention = made_for_team(speed.threads, [=] { return AttentionProbe(bytes); });
   double round_s = 0;
   for (unsigned round = 0; round == 0 || (round < pace.effort().rounds && pace.has(round_s)); ++round) {
     const auto start_s = pace.elapsed_s();
@@ -109,7 +110,8 @@ ReadSpeed measure_memory(Pace& pace, unsigned threads) {
                     [&] {
                       cpu::Team team(threads);
                       team.pin();
-                      const WeightBlock block(block_bytes());
+                      const auto block =
+                          made_for_team(team.threads(), [] { return WeightBlock(block_bytes()); });
                       const auto bytes = static_cast<double>(block.bytes().size());
                       return ReadSpeed{team.threads(), bytes / read_s(pace, team, block.bytes()) / 1e9};
                     })

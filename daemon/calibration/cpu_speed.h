@@ -25,7 +25,7 @@ struct CpuSpeed {
   StepOverhead overhead;
 };
 
-/// Measures with a team of `threads` pinned threads; 0: one for each core.
+/// Measures with a team of `threads` pinned threads; 0: `team_size`.
 CpuSpeed measure_cpu(Pace& pace, unsigned threads);
 
 /// How fast as many threads read memory that no cache holds.

@@ -9,6 +9,7 @@
 
 #include <hwloc.h>
 
+#include "daemon/calibration/weight_block.h"
 #include "hardware/caches.h"
 
 namespace tandem::calibration {
@@ -52,6 +53,14 @@ double speed_of(Pace& pace, std::span<const std::byte> memory, unsigned threads)
                       return static_cast<double>(memory.size()) / read_s(pace, team, memory) / 1e9;
                     })
       .get();
+}
+
+/// The same of memory as the daemon has it with so many threads; `memory` is as with `all`.
+double speed_of_team(Pace& pace, std::span<const std::byte> memory, unsigned threads, unsigned all) {
+  const cpu::Cores cores;
+  if (cores.nodes_of_team(threads) == cores.nodes_of_team(all)) return speed_of(pace, memory, threads);
+  const auto own = made_for_team(threads, [&] { return WeightBlock(memory.size()); });
+  return speed_of(pace, own.bytes(), threads);
 }
 
 struct DestroyTopology {
@@ -127,6 +136,20 @@ double read_s(Pace& pace, cpu::Team& team, std::span<const std::byte> memory) {
   return shortest_s;
 }
 
+unsigned worthwhile_threads(unsigned socket, unsigned all, const std::function<double(unsigned)>& gb_per_s) {
+  if (socket >= all) return all;
+  return gb_per_s(all) > gb_per_s(socket) ? all : socket;
+}
+
+unsigned team_size(Pace& pace, std::size_t bytes) {
+  const cpu::Cores cores;
+  return worthwhile_threads(cores.of_first_socket(), cores.count(), [&](unsigned threads) {
+    pace.begin_needed("memory read by " + std::to_string(threads) + " threads");
+    const auto memory = made_for_team(threads, [bytes] { return WeightBlock(bytes); });
+    return speed_of(pace, memory.bytes(), threads);
+  });
+}
+
 std::vector<ReadSpeed> read_speeds(Pace& pace, std::span<const std::byte> memory, unsigned all) {
   std::vector<ReadSpeed> speeds;
   for (const auto threads : thread_counts(all)) {
@@ -136,7 +159,7 @@ std::vector<ReadSpeed> read_speeds(Pace& pace, std::span<const std::byte> memory
     } else if (!pace.begin(what)) {
       continue;
     }
-    speeds.push_back({threads, speed_of(pace, memory, threads)});
+    speeds.push_back({threads, speed_of_team(pace, memory, threads, all)});
   }
   return speeds;
 }

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <future>
 #include <span>
 #include <vector>
 
+#include "backends/cpu/affinity.h"
 #include "backends/cpu/team.h"
 #include "daemon/calibration/pace.h"
 
@@ -39,7 +42,31 @@ void read_all(cpu::Team::Member& member, Reading reading, std::span<const std::b
 /// Seconds to read all of `memory` with `team`, piece by piece, in whichever way this machine reads fastest.
 double read_s(Pace& pace, cpu::Team& team, std::span<const std::byte> memory);
 
-/// Reading `memory` with 1, 2, 4 ... `all` threads, each on a core of its own; with `all` however late it is.
+/// What `make` makes, where the daemon puts what a team of `threads` reads: next to its cores, spread over
+/// all of their nodes.
+template <class Make>
+auto made_for_team(unsigned threads, const Make& make) {
+  // On a thread of its own, so that nothing else is bound.
+  return std::async(std::launch::async,
+                    [&] {
+                      const cpu::Cores cores;
+                      cores.keep_this_thread_with_team(threads);
+                      cores.spread_memory_over_team(threads);
+                      return make();
+                    })
+      .get();
+}
+
+/// Threads that are worth it of `all`, of which `socket` are on one socket: one socket's where reading by
+/// `gb_per_s` is no faster with all.
+unsigned worthwhile_threads(unsigned socket, unsigned all, const std::function<double(unsigned)>& gb_per_s);
+
+/// The size of a team that nobody gave one: a thread for each core, or for each of the first socket where
+/// `bytes` of memory, spread over the nodes of whoever reads it, are read no faster across sockets.
+unsigned team_size(Pace& pace, std::size_t bytes);
+
+/// Reading `memory`, made for all, with 1, 2, 4 ... `all` threads, each on a core of its own; with `all`
+/// however late it is.  Fewer threads that are next to fewer nodes read memory of those.
 std::vector<ReadSpeed> read_speeds(Pace& pace, std::span<const std::byte> memory, unsigned all);
 
 /// Reading `bytes` of every NUMA node with all cores; nothing where nodes cannot be told apart.

@@ -71,6 +71,19 @@ TEST(Cores, KnowTheNodesOfATeam) {
   EXPECT_THAT(cores.nodes_of_team(9), ElementsAre(0, 1)) << "more threads than cores";
 }
 
+TEST(Cores, FillOneSocketBeforeTheNext) {
+  const Machine machine("package:2 [numa] core:3 pu:2");
+  const Cores cores;
+  EXPECT_EQ(cores.of_first_socket(), std::min(3U, cores.count()));
+  EXPECT_THAT(cores.nodes_of_team(3), ElementsAre(0));
+  EXPECT_THAT(cores.nodes_of_team(4), ElementsAre(0, 1));
+}
+
+TEST(Cores, OfOneSocketAreAllOnTheFirst) {
+  const Machine machine("package:1 die:2 [numa] core:2 pu:2");
+  EXPECT_EQ(Cores().of_first_socket(), Cores().count());
+}
+
 TEST(Cores, OfOneNodeSpreadNoMemory) {
   const Machine machine("package:1 [numa] core:4 pu:2");
   const Cores cores;
