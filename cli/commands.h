@@ -16,6 +16,7 @@ Command stop_command(CLI::App& parent);
 Command wait_command(CLI::App& parent);
 Command bench_command(CLI::App& parent);
 Command calibrate_command(CLI::App& parent);
+Command devices_command(CLI::App& parent);
 Command perplexity_command(CLI::App& parent);
 Command completions_command(CLI::App& parent);
 Command manual_command(CLI::App& parent);

@@ -58,13 +58,13 @@ int parse_and_run(int argc, char** argv) {
   app.set_version_flag("--version", TANDEM_VERSION, "print the version");
   app.require_subcommand(1);
   const std::vector<tandem::cli::Command> commands{
-      tandem::cli::plan_command(app),       tandem::cli::inspect_command(app),
-      tandem::cli::run_command(app),        tandem::cli::chat_command(app),
-      tandem::cli::ps_command(app),         tandem::cli::top_command(app),
-      tandem::cli::stop_command(app),       tandem::cli::wait_command(app),
-      tandem::cli::bench_command(app),      tandem::cli::calibrate_command(app),
-      tandem::cli::perplexity_command(app), tandem::cli::completions_command(app),
-      tandem::cli::manual_command(app)};
+      tandem::cli::plan_command(app),        tandem::cli::inspect_command(app),
+      tandem::cli::run_command(app),         tandem::cli::chat_command(app),
+      tandem::cli::ps_command(app),          tandem::cli::top_command(app),
+      tandem::cli::stop_command(app),        tandem::cli::wait_command(app),
+      tandem::cli::bench_command(app),       tandem::cli::calibrate_command(app),
+      tandem::cli::devices_command(app),     tandem::cli::perplexity_command(app),
+      tandem::cli::completions_command(app), tandem::cli::manual_command(app)};
   for (const auto& command : commands) refuse_empty_values(*command.app);
   try {
     app.parse(argc, argv);

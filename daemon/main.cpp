@@ -22,6 +22,7 @@
 #include "backends/cpu/repacked.h"
 #include "daemon/config.h"
 #include "daemon/descriptors.h"
+#include "daemon/device_survey.h"
 #include "daemon/engine/engine.h"
 #include "daemon/engine/plan_executor.h"
 #include "daemon/log.h"
@@ -314,6 +315,10 @@ int run(const Options& options) {
     const auto config = make_config(file, options.flags);
     if (options.task == Task::measure_memory) {
       print_memory_speed(team_threads(config));
+      return kDone;
+    }
+    if (options.task == Task::list_devices) {
+      print_devices(config);
       return kDone;
     }
     if (options.task != Task::serve) {

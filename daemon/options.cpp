@@ -73,7 +73,7 @@ void add_flags(CLI::App& app, json& flags) {
   add<Text>(app, "--log-level", "log_level", flags);
 }
 
-void add_calibration(CLI::App& app, Options& options) {
+void add_tasks(CLI::App& app, Options& options) {
   app.add_flag_callback(
       "--no-calibrate", [&options] { options.flags["calibrate"] = false; },
       "do not measure a machine that was never measured");
@@ -88,6 +88,10 @@ void add_calibration(CLI::App& app, Options& options) {
       "only how fast --threads threads read memory (what tandem bench compares with)");
   quick->needs(calibrate)->excludes(memory);
   memory->needs(calibrate);
+  app.add_flag_callback(
+         "--list-devices", [&options] { options.task = Task::list_devices; },
+         "print what this machine has to compute with and end (what tandem devices shows)")
+      ->excludes(calibrate);
 }
 
 /// What tandemd may be asked to print instead of serving.
@@ -123,7 +127,7 @@ std::variant<Options, int> read_options(int argc, const char* const* argv) {
   app.add_option("--config", options.config, "configuration file, JSON with comments")->type_name("FILE");
   add_flags(app, options.flags);
   add_papers(app, papers);
-  add_calibration(app, options);
+  add_tasks(app, options);
   try {
     app.parse(argc, argv);
     if (print(app, papers)) return 0;

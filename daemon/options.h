@@ -9,7 +9,7 @@
 namespace tandem::daemon {
 
 /// What tandemd is started for.
-enum class Task { serve, calibrate, calibrate_quickly, measure_memory };
+enum class Task { serve, calibrate, calibrate_quickly, measure_memory, list_devices };
 
 /// The command line of tandemd.
 struct Options {
