@@ -86,6 +86,17 @@ class Daemon:
                 return float(line.split()[-1])
         raise KeyError(name)
 
+    def processor_s(self) -> float:
+        """Time that its threads were on a processor, in user and kernel, to the nanosecond."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+    def idles(self, for_s: float = 5.0) -> bool:
+        """True if it takes at most a thousandth of one processor meanwhile: 60 ms in 60 s."""
+        before = self.processor_s()
+        time.sleep(for_s)
+        return self.processor_s() - before <= for_s / 1000
+
     def rss_bytes(self) -> int:
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
