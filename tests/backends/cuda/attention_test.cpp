@@ -314,6 +314,16 @@ INSTANTIATE_TEST_SUITE_P(
              40,
              {{1, 19, 101}, {0, 9, 0}}},
         Case{"prefill_vector_512", KvType::f16, KvLayout::vector, 16, 1, 512, 0, {{1, 9, 40}}},
+        Case{"prefill_vector_q8_0", KvType::q8_0, KvLayout::vector, 8, 1, 128, 0, {{1, 13, 40}}},
+        Case{"prefill_vector_q8_0_512",
+             KvType::q8_0,
+             KvLayout::vector,
+             16,
+             1,
+             512,
+             0,
+             {{1, 9, 40}, {0, 3, 0}}},
+        Case{"prefill_vector_f32", KvType::f32, KvLayout::vector, 4, 1, 64, 0, {{1, 17, 20}}},
         Case{"prefill_q8_0", KvType::q8_0, KvLayout::separate, 2, 1, 256, 0, {{0, 12, 3}}}),
     [](const auto& of) { return of.param.name; });
 

@@ -105,23 +105,65 @@ TEST_P(AnyPlacement, DiffersByWhatRoundingMakesOfLastBits) {
   }
 }
 
+/// Prompts of all sequences, each alone in chunks of nine rows and more, which no decode kernel takes.
+template <class Model>
+void prefill(Model& model, std::span<const std::vector<std::int32_t>> sequences, std::size_t prompt_tok) {
+  for (std::uint32_t slot = 0; slot < sequences.size(); ++slot) {
+    const Chunk prompt{slot, 0, std::span(sequences[slot]).first(prompt_tok)};
+    model.step({&prompt, 1});
+  }
+}
+
+/// The rows of `chunks`' logits that are slot 0's.
+std::vector<float> first_slots(const std::vector<float>& logits, std::span<const Chunk> chunks,
+                               std::size_t vocab) {
+  std::size_t row = 0;
+  for (const Chunk& chunk : chunks) {
+    if (chunk.slot == 0) {
+      const auto begin = logits.begin() + static_cast<std::ptrdiff_t>(row * vocab);
+      return {begin, begin + static_cast<std::ptrdiff_t>(chunk.tokens.size() * vocab)};
+    }
+    row += chunk.tokens.size();
+  }
+  return {};
+}
+
 TEST_P(AnyPlacement, GivesASequenceTheSameBitsWhateverSharesTheBatch) {
-  const auto options = options_for(KvType::f16, 3);
-  const Placement placement{~std::uint64_t{0}, true};
-  PlacedModel alone(GetParam(), options, placement, {.seed = 5});
-  PlacedModel shared(GetParam(), options, placement, {.seed = 6});
-  const auto tokens = random_tokens(24, 50, 7), others = random_tokens(24, 50, 8);
-  const std::span<const std::int32_t> mine(tokens), theirs(others);
-  for (std::size_t at = 0; at < 24; at += 3) {
-    const std::size_t n = at < 12 ? 3 : 1;
-    const Chunk chunk{1, at, mine.subspan(at, n)};
-    const Chunk with[] = {{0, at, theirs.subspan(at, n)}, chunk, {2, at, theirs.subspan(at, 1)}};
-    const auto expected = alone.step({&chunk, 1});
-    const auto together = shared.step(with);
-    const auto begin = together.begin() + static_cast<std::ptrdiff_t>(expected.size());
-    ASSERT_EQ(std::vector<float>(begin, begin + static_cast<std::ptrdiff_t>(expected.size())), expected)
-        << at;
-    if (n == 1) break;
+  constexpr std::uint32_t kSequences = 8;
+  constexpr std::size_t kPromptTok = 11, kRounds = 2;
+  const auto options = options_for(KvType::f16, kSequences);
+  std::vector<std::vector<std::int32_t>> sequences;
+  for (std::uint32_t s = 0; s < kSequences; ++s) sequences.push_back(random_tokens(48, 50, 7 + s));
+  for (const auto& placement : {Placement{~std::uint64_t{0}, true}, Placement{0b0110'1101, true}}) {
+    PlacedModel alone(GetParam(), options, placement, {.seed = 5});
+    PlacedModel shared(GetParam(), options, placement, {.seed = 6});
+    const std::size_t vocab = CpuModel(GetParam(), options).hyper().vocab;
+    prefill(alone, std::span(sequences).first(1), kPromptTok);
+    prefill(shared, sequences, kPromptTok);
+    std::vector<std::size_t> at(kSequences, kPromptTok);
+    const auto next = [&](std::uint32_t slot, std::size_t n) {
+      at[slot] += n;
+      return Chunk{slot, at[slot] - n, std::span(sequences[slot]).subspan(at[slot] - n, n)};
+    };
+    const auto expect_same = [&](const std::vector<Chunk>& chunks, const Chunk& mine) {
+      const auto together = first_slots(shared.step(chunks), chunks, vocab);
+      ASSERT_EQ(together, alone.step({&mine, 1}))
+          << chunks.size() << " sequences, position " << mine.first_position;
+    };
+    // One to eight rows, in the first, second ... place among them.
+    for (std::size_t step = 0; step < kRounds * kSequences; ++step) {
+      const auto n = static_cast<std::uint32_t>(1 + step % kSequences);
+      const auto mine = next(0, 1);
+      std::vector<Chunk> chunks;
+      for (std::uint32_t s = 1; s < n; ++s) chunks.push_back(next(s, 1));
+      chunks.insert(chunks.begin() + static_cast<std::ptrdiff_t>(step / kSequences * (n - 1)), mine);
+      expect_same(chunks, mine);
+    }
+    // Beside rows of a prompt, and rows of its own beside others'.
+    const auto decoded = next(0, 1);
+    expect_same({next(7, 14), decoded, next(6, 1)}, decoded);
+    const auto several = next(0, 5);
+    expect_same({next(5, 3), next(4, 9), several}, several);
   }
 }
 
