@@ -64,8 +64,11 @@ class Tasks {
         for (std::uint32_t head = 0; head < step_.heads; ++head) {
           const auto found = shown_.find({sequence.first_row + row, head});
           ASSERT_NE(found, shown_.end()) << "row " << row << " head " << head;
-          std::uint64_t at = first;
+          std::uint64_t at = first, shown = 0;
           for (const auto& [begin, end] : found->second) {
+            EXPECT_GE(begin, shown) << "some keys are shown twice, or not in order";
+            shown = end;
+            if (is_cut_) expect_needed(sequence, begin, end);
             if (end <= first || begin > position) continue;
             EXPECT_LE(begin, at);
             EXPECT_GT(end, at);
@@ -78,6 +81,14 @@ class Tasks {
   }
 
  private:
+  /// Pieces are of keys that some row of the sequence sees.
+  void expect_needed(const SequenceRows& sequence, std::uint64_t begin, std::uint64_t end) const {
+    const std::uint64_t seen = sequence.first_position + 1;
+    const std::uint64_t oldest = step_.window != 0 && seen > step_.window ? seen - step_.window : 0;
+    EXPECT_GT(end, oldest);
+    EXPECT_LT(begin, sequence.first_position + sequence.rows);
+  }
+
   void take(const QueryTiles::Task& task, std::size_t round) {
     const AttendTask& attend = task.attend;
     EXPECT_LE(attend.n_rows * attend.n_heads * attend.n_kv_heads, kTileQueries);
