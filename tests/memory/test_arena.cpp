@@ -1,5 +1,8 @@
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
 
 #include <gtest/gtest.h>
 
@@ -53,6 +56,33 @@ TEST(Arena, PrefaultedMemoryIsThereAndStillZero) {
   arena.prefault(3);
   EXPECT_EQ(piece[12345], std::byte{7});
   EXPECT_EQ(std::ranges::count(piece, std::byte{0}), (3 << 20) - 1);
+}
+
+/// Whether the kernel was asked for huge pages at `at`.
+bool is_for_huge_pages(const std::byte* at) {
+  std::ifstream maps("/proc/self/smaps");
+  bool found = false;
+  for (std::string line; std::getline(maps, line);) {
+    const auto dash = line.find('-');
+    if (dash < line.find(' ')) {  // the beginning of a mapping: its addresses
+      const auto begin = std::stoull(line, nullptr, 16),
+                 end = std::stoull(line.substr(dash + 1), nullptr, 16);
+      const auto address = reinterpret_cast<std::uintptr_t>(at);
+      found = begin <= address && address < end;
+    } else if (found && line.starts_with("VmFlags:")) {
+      return (line + " ").find(" hg ") != std::string::npos;
+    }
+  }
+  return false;
+}
+
+TEST(Arena, AsksForHugePagesWhereOneFits) {
+  auto large = Arena::host({Device::cpu, Purpose::weights, 8 << 20});
+  if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage"))
+    GTEST_SKIP() << "a kernel without them";
+  EXPECT_TRUE(is_for_huge_pages(large.take(1).data()));
+  auto small = Arena::host({Device::cpu, Purpose::activations, 1 << 20});
+  EXPECT_FALSE(is_for_huge_pages(small.take(1).data()));
 }
 
 TEST(LedgerLine, AReserveBalancesWhenNothingIsTaken) {
