@@ -3,7 +3,7 @@
 // What attention does with one block of keys: scores, softmax weights, sums of values.  Scores are fp32 sums,
 // the softmax is a running one.  Loops go over keys outside and queries inside, so that the block stays in
 // the nearest cache; what a query gets does not depend on the other queries of the tile, as long as values
-// are finite.
+// are finite.  attend_kernel.h says what limits it and what lost.
 
 #include <type_traits>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// A panel of unpacked weights times activation rows.
+// A panel of unpacked weights times activation rows.  integer_multiply.h says what limits it and what lost.
 
 #include "backends/cpu/panel.h"
 #include "backends/cpu/panel_row.h"

@@ -1,6 +1,7 @@
 #pragma once
 
-// Activation rows on their way to panels.
+// Activation rows on their way to panels.  integer_multiply.h says what limits products of many rows and what
+// lost, other numbers of rows at a time among it.
 
 #include "backends/cpu/panel_row.h"
 

@@ -1,6 +1,10 @@
 #pragma once
 
 // Kernels over one row: norms, GeGLU, softcap, quantisation, rotation.
+//
+// Limit: arithmetic; a row lies in the caches.  All of them together are a few hundredths of a prompt's time.
+// Tried and lost: the sums of sixteen quants, and conversions to fp16, as plain loops: GCC 12 took them byte
+// by byte, two to fourteen times as long (bench/results/2026-11-roofline.md, "Rows of activations").
 
 #include "backends/cpu/half.h"
 #include "backends/cpu/kernel_set.h"

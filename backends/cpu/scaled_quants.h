@@ -3,7 +3,7 @@
 // Q2_K and Q3_K as bytes that are quants times their scales already: 32 columns are one integer sum then,
 // the same number as that of the scaled sums of both halves.  Of Q3_K, (4 - quant) * scale lies in
 // [-128, 124] and 128 is added; the block's factor takes the sign back.  More work for each weight, less for
-// each product: for many activation rows.
+// each product: for many activation rows.  Tried and lost: four rows, 4 to 5 % slower.
 
 #include "backends/cpu/lanes.h"
 #include "backends/cpu/panel_row.h"
