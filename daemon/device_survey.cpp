@@ -30,7 +30,9 @@ cpu::Pinning try_pinning(unsigned threads) {
 Json cpu_json(const hardware::Fingerprint& machine, unsigned threads) {
   const auto pinning = try_pinning(threads);
   Json others = Json::array();
-  for (const auto* const set : cpu::supported_kernel_sets().subspan(1)) others.push_back(set->name);
+  for (const auto* const set : cpu::supported_kernel_sets()) {
+    if (set != &cpu::best_kernel_set()) others.push_back(set->name);
+  }
   return {{"name", machine.cpu},
           {"hardware_threads", machine.cpus},
           {"cores", pinning.cores},

@@ -4,7 +4,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include "backends/cpu/kernel_set.h"
 #include "backends/cpu/stage.h"
 #include "planner/activations.h"
 #include "planner/size_text.h"
@@ -65,8 +64,7 @@ class CpuLane final : public DeviceLane {
     if (!pin_) return;
     const auto pinning = team_.pin();
     // Threads that wander cost speed and nothing else.
-    spdlog::log(pinning.worked() ? spdlog::level::info : spdlog::level::warn, "cpu: {} kernels, {}",
-                cpu::best_kernel_set().name, pinning.words());
+    spdlog::log(pinning.worked() ? spdlog::level::info : spdlog::level::warn, "cpu: {}", pinning.words());
   }
 
   void run(std::size_t segment, const Rows& rows, std::size_t crossing) override {

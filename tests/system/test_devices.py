@@ -63,9 +63,18 @@ def test_gpus_are_listed_or_it_is_said_why_there_are_none():
 def test_the_daemon_says_what_it_computes_with():
     cpu = devices()["cpu"]
     threads = cpu["threads"]
-    line = f" info cpu: {cpu['kernels']} kernels, {threads} of {threads} threads pinned to {cpu['cores']} cores"
+    line = f" info cpu: {threads} of {threads} threads pinned to {cpu['cores']} cores"
     with Daemon(EMBEDDED) as daemon:
         assert eventually(lambda: line in daemon.log.read_text())
+        assert f" info CPU kernels: {cpu['kernels']}\n" in daemon.log.read_text()
+
+
+def test_kernels_that_are_asked_for_are_named(monkeypatch):
+    chosen = devices()["cpu"]
+    monkeypatch.setenv("TANDEM_KERNELS", chosen["other_kernels"][-1])
+    asked = devices()["cpu"]
+    assert asked["kernels"] == chosen["other_kernels"][-1]
+    assert sorted([asked["kernels"], *asked["other_kernels"]]) == sorted([chosen["kernels"], *chosen["other_kernels"]])
 
 
 def test_the_profile_is_the_one_that_plans_count_with(tmp_path, monkeypatch):
