@@ -19,8 +19,12 @@ using testing::RawReply;
 std::string dialect_of(const RawReply& reply) {
   const Json body = reply.json();
   if (body.contains("type")) {
-    const bool whole = body.size() == 2 && body["type"] == "error" && body["error"].size() == 2 &&
-                       body["error"]["type"].is_string() && body["error"]["message"].is_string();
+    const Json& error = body["error"];
+    const bool has_code = error.contains("details");
+    const bool whole =
+        body.size() == 2 && body["type"] == "error" && error.size() == (has_code ? 3 : 2) &&
+        error["type"].is_string() && error["message"].is_string() &&
+        (!has_code || (error["details"].size() == 1 && error["details"]["error_code"].is_string()));
     return whole ? "anthropic" : "broken";
   }
   if (body.size() != 1) return "broken";
