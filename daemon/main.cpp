@@ -262,12 +262,12 @@ void serve(Config config) {
 
   warn_of_many_threads(config.threads);
   allow_descriptors(config.limits.connections);
-  spdlog::info("CPU kernels: {}", cpu::best_kernel_set().name);
   auto header = model::read_header(*config.model);
   auto hyper = model::read_hyperparameters(header);
   for (const auto& warning : hyper.warnings) spdlog::warn("{}", warning);
   const auto listen = server_options(config);
   ipc::Server::check(listen);  // before a machine is measured in vain
+  spdlog::info("CPU kernels: {}", cpu::best_kernel_set().name);
   auto [plan, accelerator] = choose_start(config, planner::model_input(header, hyper));
   if (config.threads == 0) {
     config.threads = team_threads(config);
