@@ -14,7 +14,7 @@ engine) is kept, and left out of the tables: threads that wait for each other in
 
 The memory is read plainly by as many threads right before and after each engine generates, which is a process of its own
 for each context. Where the two agree within STEADY, the sample also counts in a row of tokens a second for each GB/s that
-the memory gave: what is left of a ratio where the host gave one engine half of what it gave the other.
+the memory gave. There medians are compared, as it does not matter in which round the host gave how much.
 
 Every sample is appended to FILE (JSON lines), and the tables are made of all that are in it: a long measurement may be
 made in pieces, and a table printed again with --rounds 0. A peer that fails is a row with its last words.
@@ -36,6 +36,7 @@ DEFAULT_PROMPTS = "128,512,2048"
 DEFAULT_CONTEXTS = "0,4096,16384"
 FIRST_TOKEN_PROMPT_TOK = 512
 STEADY = 0.15  # of the larger of two readings of the memory's speed
+AT_EQUAL_MEMORY = "decode per GB/s of memory"
 
 
 class EngineFailed(Exception):
@@ -271,6 +272,10 @@ class Samples:
         spread = f" ({number(min(values))} to {number(max(values))})" if len(values) > 1 else ""
         return f"{number(statistics.median(values))}{spread}{flags}"
 
+    def ratio_of_medians(self, engine, other):
+        ours, theirs = (statistics.median(self.by_engine[name].values()) for name in (engine, other))
+        return f"{ours / theirs:.2f}"
+
     def ratio(self, engine, other):
         """Of samples of the same round."""
         ours, theirs = self.by_engine[engine], self.by_engine[other]
@@ -297,7 +302,7 @@ def at_equal_memory(values):
             continue
         before, after = of["memory before", tok], of["memory after", tok]
         if abs(before - after) <= STEADY * max(before, after):
-            yield "decode per GB/s of memory", tok, tok_per_s / ((before + after) / 2)
+            yield AT_EQUAL_MEMORY, tok, tok_per_s / ((before + after) / 2)
 
 
 def print_tables(path, most_others):
@@ -328,7 +333,8 @@ def print_row(key, samples):
     there = [peer for peer in peers if peer]
     choose = max if more else min
     better = choose(there, key=lambda name: statistics.median(samples.by_engine[name].values()), default=None)
-    ratio = samples.ratio(ours, better) if ours and better else "-"
+    compare = samples.ratio_of_medians if kind == AT_EQUAL_MEMORY else samples.ratio
+    ratio = compare(ours, better) if ours and better else "-"
     at = {"prompt": f" of {tok} tok", "first token ms": f", {tok} tok", "load s": "", "resident GB": ""}.get(
         kind, f" at context {tok}")
     unit = ", tok/s" if kind in ("prompt", "decode") else ""
