@@ -39,15 +39,23 @@ TokenCut find_cut(std::span<const float> logits, const TokenCut& cut, Weigh weig
       double all = 0.0;
       for (auto value = values; value > 0; --value) all += sums[value - 1];
       wanted = wanted_of(all);
-      if (wanted > all) return cut;
+      if (wanted > all || all == 0.0) return cut;
     }
-    auto value = values - 1;
-    while (value > 0 && !(above + sums[value] >= wanted && sums[value] > 0.0)) above += sums[value--];
+    // The first one with which there is enough; the last one there is, where sums of parts are rounded to
+    // less.
+    auto value = values;
+    for (auto next = values; next-- > 0;) {
+      if (sums[next] == 0.0) continue;
+      if (value < values) above += sums[value];
+      value = next;
+      if (above + sums[next] >= wanted) break;
+    }
     found.key |= static_cast<std::uint32_t>(value) << shift;
   }
   const auto weight = weigh(TokenCut::logit_of(found.key));
   const auto equal = std::ceil((wanted - above) / weight);
-  found.equal = equal >= 1.0 ? static_cast<std::size_t>(equal) : 1;
+  const auto most = static_cast<double>(logits.size());  // a weight may be tiny beside what rounding lost
+  found.equal = static_cast<std::size_t>(std::clamp(equal, 1.0, most));
   return found;
 }
 

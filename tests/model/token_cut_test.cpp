@@ -107,6 +107,28 @@ TEST(TokenCut, AMassIsReachedByTheFewestOfTheBest) {
   }
 }
 
+/// Near nothing of the mass left out and weights of next to nothing: what rounding loses is more than some
+/// weigh.
+TEST(TokenCut, ALastOneIsFoundWhateverRoundingLoses) {
+  std::mt19937 random(13);
+  for (int round = 0; round < 20'000; ++round) {
+    std::vector<float> logits(2 + random() % 40);
+    const auto scale = std::pow(10.0F, static_cast<float>(random() % 5) - 1.0F);
+    for (auto& logit : logits) logit = std::uniform_real_distribution<float>(-scale, scale)(random);
+    const auto order = best_first(logits);
+    const auto temperature = std::pow(10.0, -static_cast<double>(random() % 4));
+    const auto part = 1.0 - std::pow(10.0, -1.0 - static_cast<double>(random() % 16));
+    const auto cut = cut_of_mass(logits, {}, logits[order[0]], temperature, part);
+    const auto kept = ids_within(cut, logits);
+    ASSERT_FALSE(kept.empty());
+    ASSERT_EQ(kept, first(order, kept.size())) << round << ": not the best";
+    ASSERT_TRUE(cut == TokenCut() || cut.equal <= logits.size()) << round;
+    const auto last = TokenCut::logit_of(cut.key);
+    ASSERT_TRUE(cut == TokenCut() || std::ranges::find(logits, last) != logits.end())
+        << round << ": nobody's";
+  }
+}
+
 TEST(TokenCut, OfEqualOnesSmallerIdsComeFirst) {
   const std::vector<float> logits(1000, -2.0F);
   EXPECT_EQ(cut_of_best(logits, 3).equal, 3U);
