@@ -63,7 +63,7 @@ TEST_F(EngineTest, AGrammarThatTakesLongHoldsUpNobodyElse) {
   for (int i = 0; i < 2; ++i) {
     EngineRequest request;
     request.prompt = make_prompt(3, i);
-    request.max_new_tok = 15;
+    request.max_new_tok = 36;
     request.sampling.top_k = 0;
     request.logprobs = 1;
     request.constraint = Constraint{masks[static_cast<std::size_t>(i)], model::ThoughtFirst::no, {}};
