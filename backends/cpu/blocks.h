@@ -127,6 +127,22 @@ template <class Load, class Sink>
   }
 }
 
+/// Calls to(pair, first, second) with the two groups of sixteen columns of pair after pair of a block of 256:
+/// sixteen(half, i, part) are those of part `part` of 32 columns, the `i`th of a half.  Its fields are read
+/// anew each time, since registers hold all that is in them only in place of sums; one half's code serves
+/// both, of which a compiler makes better use of registers than of twice as much.
+template <class Sixteen, class Sink>
+[[gnu::always_inline]] inline void visit_pairs(const Sink& to, const Sixteen& sixteen) {
+#pragma GCC unroll 1
+  for (int half = 0; half < 2; ++half) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const auto first = sixteen(half, i, 0), second = sixteen(half, i, 1);
+      to(4 * half + i, first, second);
+    }
+  }
+}
+
 struct Q2_K {
   static constexpr device::BlockType kType = device::BlockType::q2_k;
   static constexpr int kElems = 256, kBytes = 84, kGroup = 16, kOffset = 0, kMaxQuant = 3;
@@ -183,6 +199,13 @@ struct Q2_K {
     auto bytes = from.words(0, 4);
     for (auto& word : bytes.words) word = word & 0x0f0f0f0f;
     return bytes;
+  }
+  /// Pair after pair of groups.
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_pairs(const Source& from, const Sink& to) {
+    visit_pairs(to, [&](int half, int i, int part) {
+      return moved(from.bytes_anew(static_cast<std::size_t>(16 + 32 * half + 16 * part), i == 0), 2 * i) & 3;
+    });
   }
 };
 
@@ -257,6 +280,15 @@ struct Q3_K {
       bytes.words[i] = low4 | (((packed[2] >> (2 * i)) & 0x03030303) << 4);
     }
     return bytes;
+  }
+  /// Pair after pair of groups.
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_pairs(const Source& from, const Sink& to) {
+    visit_pairs(to, [&](int half, int i, int part) {
+      const auto low = from.bytes_anew(static_cast<std::size_t>(32 + 32 * half + 16 * part), i == 0);
+      const auto thirds = moved_down(from.bytes_anew(static_cast<std::size_t>(16 * part), i < 2), 4 * half);
+      return (moved(low, 2 * i) & 3) | (moved(thirds, i - 2) & 4);
+    });
   }
 };
 
@@ -350,6 +382,15 @@ struct Q6_K {
       to(group + 4, (moved(first, 4) & 15) | (high & 48));
       to(group + 6, (moved(second, 4) & 15) | (moved(high, 2) & 48));
     }
+  }
+  /// Pair after pair of groups.
+  template <class Source, class Sink>
+  [[gnu::always_inline]] static void unpack_pairs(const Source& from, const Sink& to) {
+    visit_pairs(to, [&](int half, int i, int part) {
+      const auto low = from.bytes_anew(static_cast<std::size_t>(64 * half + 32 * (i % 2) + 16 * part), i < 2);
+      const auto high = from.bytes_anew(static_cast<std::size_t>(128 + 32 * half + 16 * part), i == 0);
+      return (moved(low, i < 2 ? 0 : 4) & 15) | (moved(high, 2 * i - 4) & 48);
+    });
   }
 };
 

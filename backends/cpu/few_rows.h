@@ -3,28 +3,27 @@
 // Block types times few activation rows, as in decoding: quants go from sixteen rows of W straight into dot
 // products, nothing unpacked is written to memory.
 //
-// Limit: one row waits for memory; more rows wait for the two ports of 512-bit arithmetic (eight rows of
-// Q4_0: 106 instructions for 32 columns) and the two of 512-bit loads, which broadcasts of activations keep
-// as busy.  Where panels begin amid a line (Q6_K, Q3_K), a load counts twice, so that fields are kept in
-// registers (lanes.h); the quants of Q2_K and Q3_K are multiplied where they are in their bytes, and their
-// scales make up for it.  Unpacking and waiting overlap only if memory is asked ahead: a core has too few
-// instructions in flight to do both.  How far and how often is part of each layout (lanes.h,
-// repacked_source.h).  Without VNNI, products of a group are added up in int16 (panel_row.h).  Tried and
-// lost: asking further ahead in rows as they are in the file (what is asked beyond the end of a stream is
-// wasted; in planes up to nine streams gained a tenth to a fifth on Zen 5 by it, sixteen lost), asking into
-// the second-level cache only (Q6_K times eight rows 45 instead of 26 ns), and asking for as many lines with
-// each group instead of with each field; multiplying a group after unpacking the next one; eight rows of
-// weights that are not repacked (a panel is as fast, or faster); one block at a time instead of two for four
-// and eight rows; two sums a row, so that dot products wait less for each other (as long, eight rows up to a
-// sixth more); Q2_K's scales by VPERMPS, a tenth fewer instructions, and its mins beside its groups (as
-// long).
+// Limit: one row waits for memory.  More rows wait for the two ports that load 512 bits, 1.8 loads a cycle:
+// eight rows take 64 broadcasts for 32 columns, and fields, scales and what is asked ahead make 90 to 120 of
+// them.  Stores cost most where weights come from memory, so that what a compiler cannot keep in registers
+// costs twice: hence rows in turn (kRowsInTurn), and pairs of halves whose fields are read anew for each
+// (blocks.h).  The quants of Q2_K and Q3_K are multiplied where they are in their bytes by one row and two,
+// and their scales make up for it; five rows and more meet them scaled (scaled_quants.h).  Unpacking and
+// waiting overlap only if memory is asked ahead: a core has too few instructions in flight to do both.  How
+// far and how often is part of each layout (lanes.h, repacked_source.h).  Without VNNI, products of a group
+// are added up in int16 (panel_row.h).
 //
-// Halves in turn leave no integer sums in memory, which is 5 to 20 % of the time with 32 registers, and lost
-// as much with sixteen; a tenth with mins and eight rows; with Q6_K, 2 to 10 % where weights come from
-// memory. Quants of Q2_K and Q3_K times their scales (scaled_quants.h), so that 32 columns are one sum, take
-// a sixth less time for eight rows of repacked weights, 4 % more for four.  Two times sixteen rows of W and
-// four rows at once, so that broadcasts are shared: a tenth slower and worse, as a compiler keeps the fields
-// of both in memory.
+// Tried and lost: four rows' activations with one load, and weights spread to them by shuffles, a third of
+// the loads (a compiler's registers do not hold what that takes; written by hand, as long as broadcasts); two
+// times sixteen rows of W, unpacked to panels, for half of the broadcasts (as long in the caches, a third
+// more from memory); fields of Q3_K and Q6_K in whole lines (0 to 2 %); asking further ahead in rows as they
+// are in the file (what is asked beyond the end of a stream is wasted; in planes up to nine streams gained a
+// tenth to a fifth on Zen 5 by it, sixteen lost), asking into the second-level cache only (Q6_K times eight
+// rows 45 instead of 26 ns), and asking for as many lines with each group instead of with each field;
+// multiplying a group after unpacking the next one; eight rows of weights that are not repacked (a panel is
+// as fast, or faster); one block at a time instead of two for four rows; two sums a row, so that dot products
+// wait less for each other; Q2_K's scales by VPERMPS, a tenth fewer instructions, and its mins beside its
+// groups (as long); four rows in turn of Q4_K (3 % more) and of scaled halves (0 to 5 % more).
 
 #include "backends/cpu/panel_row.h"
 #include "backends/cpu/repacked_source.h"
@@ -32,6 +31,18 @@
 
 namespace tandem::cpu {
 namespace {
+
+/// Rows that meet what is unpacked at a time: their sums stay in registers beside it.  A compiler that has to
+/// keep sums in memory stores them over and over, which costs most where weights come from memory.
+inline constexpr int kRowsInTurn = 4;
+
+/// Calls visit.operator()<rows>(row) for `kTogether` rows after as many of N, or for all of fewer.
+template <int N, int kTogether = kRowsInTurn, class Visitor>
+TANDEM_INLINE void for_rows_in_turn(const Visitor& visit) {
+  constexpr int kRows = N < kTogether ? N : kTogether;
+#pragma GCC unroll 2
+  for (int row = 0; row < N; row += kRows) visit.template operator()<kRows>(row);
+}
 
 /// The integer sums of group `group`, unpacked.
 template <class Format, int N, class... Sixteens>
@@ -64,7 +75,7 @@ TANDEM_INLINE void multiply_block(const Source& from, int first_group, const Pan
 /// read: it may be uninitialised.
 template <class Format, int N>
 TANDEM_INLINE void add_scaled(int group, const F32x16& scale, const F32x16& min, const I32x16 (&sum)[N],
-                              const PanelRow<KindOf<Format>>* x, F32x16 (&y)[N]) {
+                              const PanelRow<KindOf<Format>>* x, F32x16* y) {
   for (int n = 0; n < N; ++n) {
     F32x16 term = mul(mul(scale, broadcast(x[n].scales[group])), to_float(sum[n]));
     if constexpr (Format::kHasMin) term = add(term, mul(min, broadcast(x[n].min_factors[group])));
@@ -92,24 +103,32 @@ TANDEM_INLINE void add_groups(const Blocks& block_at, int first_group, const Pan
   for (int g = 0; g < kGroups; ++g) add_scaled<Format, N>(first_group + g, scales[g], mins[g], sums[g], x, y);
 }
 
-/// Whether groups of a large block are scaled in turn, for which their integer sums need not be stored: where
-/// registers hold them beside what is unpacked, which takes more with mins and with fifth bits.
+/// Whether groups are scaled in turn, for which their integer sums need not be stored: where registers hold
+/// them beside what is unpacked, which of large blocks takes more with mins and with fifth bits.
 template <class Format, int N>
-inline constexpr bool kGroupsInTurn = kSumsInRegisters >= 16 && Format::kElems > 32 &&
-                                      Format::kMaxQuant != 31 && N >= (Format::kHasMin ? 8 : 4);
+inline constexpr bool kGroupsInTurn = kSumsInRegisters >= 16 &&
+                                      (Format::kElems == 32
+                                           ? N == 8
+                                           : Format::kMaxQuant != 31 && N >= (Format::kHasMin ? 8 : 4));
 
 /// The same of one block, group after group.
 template <class Format, int N, class Source>
-TANDEM_INLINE void add_groups_in_turn(const Source& from, const PanelRow<KindOf<Format>>* x, F32x16 (&y)[N]) {
-  F32x16 scales[kPanelGroups], mins[kPanelGroups];
+TANDEM_INLINE void add_groups_in_turn(const Source& from, int first_group, const PanelRow<KindOf<Format>>* x,
+                                      F32x16 (&y)[N]) {
+  constexpr int kGroups = Format::kElems / Format::kGroup;
+  constexpr int kTogether =
+      kGroups == 1 ? kRowsInTurn : N;  // four at a time of large blocks: 3 % more for Q4_K
+  F32x16 scales[kGroups], mins[kGroups];
   Format::unpack_scales(from, [&](int group, LaneFloats scale, auto... min) {
     scales[group] = in_registers(scale);
     ((mins[group] = in_registers(min)), ...);
   });
   Format::unpack_quants(from, [&](int group, const auto&... sixteens) {
-    I32x16 sum[N];
-    multiply_group_of_block<Format, N>(group, x, sum, sixteens...);
-    add_scaled<Format, N>(group, scales[group], mins[group], sum, x, y);
+    for_rows_in_turn<N, kTogether>([&]<int kRows>(int row) {
+      I32x16 sum[kRows];
+      multiply_group_of_block<Format, kRows>(first_group + group, x + row, sum, sixteens...);
+      add_scaled<Format, kRows>(first_group + group, scales[group], mins[group], sum, x + row, y + row);
+    });
   });
 }
 
@@ -181,6 +200,28 @@ TANDEM_INLINE void multiply_halves_by_field(const Source& from, const PanelRow<K
   });
 }
 
+/// The same in pairs of groups, of which four rows after four rows meet each.
+template <class Format, int N, class Source>
+TANDEM_INLINE void multiply_halves_in_pairs(const Source& from, const PanelRow<KindOf<Format>>* x,
+                                            F32x16 (&block)[N]) {
+  F32x16 scales[2 * kPanelGroups];
+  Format::unpack_scales(
+      from, [&](int group, LaneWords whole) { scales[group] = in_registers(Source::to_floats(whole)); });
+  for (int n = 0; n < N; ++n) block[n] = broadcast(0.0f);
+  Format::unpack_pairs(from, [&](int pair, const LaneBytes& first, const LaneBytes& second) {
+    for_rows_in_turn<N>([&]<int kRows>(int row) {
+      I32x16 sums[2][kRows];
+      multiply_group_of_block<Format, kRows>(2 * pair, x + row, sums[0], first);
+      multiply_group_of_block<Format, kRows>(2 * pair + 1, x + row, sums[1], second);
+      for (int n = 0; n < kRows; ++n) {
+        const F32x16 both = sum_of_halves(scales[2 * pair], sums[0][n], scales[2 * pair + 1], sums[1][n]);
+        F32x16& y = block[row + n];
+        y = held(add(y, mul(both, broadcast(x[row + n].scales[pair]))));
+      }
+    });
+  });
+}
+
 /// The same with quants that are scaled.
 template <class Format, int N, class Source, class Kind>
 TANDEM_INLINE void multiply_scaled_in_turn(const Source& from, const PanelRow<Kind>* x, F32x16 (&block)[N]) {
@@ -206,6 +247,8 @@ TANDEM_INLINE void add_halves(const Source& from, const PanelRow<Kind>* x, F32x1
   constexpr bool kFewFields = Format::kMaxQuant < 8;  // Q6_K has six fields a half
   if constexpr (Kind::kScaled) {
     multiply_scaled_in_turn<Format, N>(from, x, block);
+  } else if constexpr (kSumsInRegisters >= 16 && N >= 4 && requires { from.bytes_anew(0, true); }) {
+    multiply_halves_in_pairs<Format, N>(from, x, block);
   } else if constexpr (kSumsInRegisters >= 16 && kFewFields) {
     multiply_halves_in_turn<Format, N>(from, x, block);
   } else {
@@ -227,8 +270,9 @@ TANDEM_INLINE void add_blocks(const Blocks& block_at, int first_group, const Pan
     static_assert(kBlocks == 1 && Format::kElems == kPanelColumns);
     add_halves<Format, N>(block_at(0), x, y);
   } else if constexpr (kGroupsInTurn<Format, N>) {
-    static_assert(kBlocks == 1 && Format::kElems == kPanelColumns);
-    add_groups_in_turn<Format, N>(block_at(0), x, y);
+#pragma GCC unroll 2
+    for (int block = 0; block < kBlocks; ++block)
+      add_groups_in_turn<Format, N>(block_at(block), first_group + block, x, y);
   } else {
     add_groups<Format, kBlocks, N>(block_at, first_group, x, y);
   }

@@ -237,10 +237,10 @@ TANDEM_INLINE void add_through_panels(const Fill& fill, int columns, std::uint32
 }
 
 /// The kernel for at least `n` <= kFewRows rows of repacked weights, whose rows are a power of two; null if
-/// panels are faster.
+/// panels are faster or weights not repacked.
 template <class Kind>
 typename RepackedFormat<Kind>::FewRowsKernel few_rows_repacked(const Weights<Kind>& w, std::uint32_t n) {
-  return w.repacked->few_rows[std::bit_width(n - 1)];
+  return w.repacked == nullptr ? nullptr : w.repacked->few_rows[std::bit_width(n - 1)];
 }
 
 /// Adds columns [column, column + columns) of the sixteen or one rows that `outputs` names.
@@ -271,7 +271,7 @@ void multiply_few(const Weights<Kind>& w, const Activations& x, float* y, std::s
   alignas(64) float sums[kFewRows][kTileOutputs] = {};
   const LaneOrder order = w.repacked != nullptr ? LaneOrder::neighbours : LaneOrder::streams;
   // With repacked weights a kernel for more rows than there are is faster than panels.
-  const bool round_up = w.repacked != nullptr && few_rows_repacked(w, x.n) != nullptr;
+  const bool round_up = few_rows_repacked(w, x.n) != nullptr;
   const std::uint32_t n = round_up ? std::bit_ceil(x.n) : x.n;
   for (int column = 0; column < w.in; column += kFewRowsColumns) {
     const int columns = w.in - column < kFewRowsColumns ? w.in - column : kFewRowsColumns;
@@ -281,6 +281,28 @@ void multiply_few(const Weights<Kind>& w, const Activations& x, float* y, std::s
       add_few(w, outputs, column, columns, n, few.rows, sums);
       store_lanes(sums, outputs, x.n, y, y_stride);
     });
+  }
+}
+
+/// Most rows that meet weights eight after eight, as few rows do: unpacking weights for each eight costs less
+/// than writing them to panels, until there are rows enough to share those.  Halves cost more to unpack;
+/// where they are scaled, panels are as fast from nine rows on.
+template <class Kind>
+inline constexpr std::uint32_t kMostRowsInPasses = Kind::kScaled   ? kFewRows
+                                                   : Kind::kHalves ? 16
+                                                                   : 24;
+
+/// At most kMostRowsInPasses rows of repacked weights, of which so many rows of W stay in the second-level
+/// cache until all have met them.
+template <class Kind>
+void multiply_in_passes(const Weights<Kind>& w, const Activations& x, float* y, std::size_t y_stride) {
+  constexpr std::uint32_t kOutputs = 128;
+  for (std::uint32_t out = 0; out < w.n_out; out += kOutputs) {
+    const Weights<Kind> some(w.format, w.matrix, w.first_out + out,
+                             w.n_out - out < kOutputs ? w.n_out - out : kOutputs);
+    for (std::uint32_t row = 0; row < x.n; row += kFewRows) {
+      multiply_few(some, x.part(row, kFewRows), y + out + row * y_stride, y_stride);
+    }
   }
 }
 
@@ -386,6 +408,9 @@ void multiply_blocks_as(const device::Matrix& matrix, std::uint32_t first_out, s
                         const Activations& x, float* y, std::size_t y_stride) {
   const Weights<Kind> w(kWeightFormat<Format, Kind>, matrix, first_out, n_out);
   if (x.n <= kFewRows) return multiply_few(w, x, y + first_out, y_stride);
+  if (x.n <= kMostRowsInPasses<Kind> && few_rows_repacked(w, kFewRows) != nullptr) {
+    return multiply_in_passes(w, x, y + first_out, y_stride);
+  }
   multiply_many(w, x, y + first_out, y_stride);
 }
 

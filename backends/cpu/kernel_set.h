@@ -25,6 +25,11 @@ struct Activations {
   std::uint32_t n = 0;  ///< at most kTileRows
 
   const std::byte* row(std::size_t i) const noexcept { return rows + i * row_bytes; }
+
+  /// Rows from `first` on, at most `most`.
+  Activations part(std::uint32_t first, std::uint32_t most) const noexcept {
+    return {row(first), row_bytes, n - first < most ? n - first : most};
+  }
 };
 
 /// y[r][first_out + o] = sum over i of W[first_out + o][i] * x[r][i] for o < n_out.  What a pair (row of W,

@@ -108,12 +108,19 @@ TANDEM_INLINE LaneBytes operator|(const LaneBytes& a, const LaneBytes& b) {
 TANDEM_INLINE LaneBytes operator>>(const LaneBytes& a, int bits) {
   return LaneBytes::each([&](int i) { return a.bytes[i] >> static_cast<std::uint8_t>(bits); });
 }
+/// Bits of every two bytes moved down, or up where `down` is negative: those that leave a byte end in its
+/// neighbour.
 TANDEM_INLINE LaneBytes moved(const LaneBytes& a, int down) {
   return LaneBytes::each([&](int i) {
     const auto words = (RegisterWords)a.bytes[i];
     return (RegisterBytes)(down < 0 ? words << static_cast<std::uint16_t>(-down)
                                     : words >> static_cast<std::uint16_t>(down));
   });
+}
+/// The same by a number that is not known before.
+TANDEM_INLINE LaneBytes moved_down(const LaneBytes& a, int by) {
+  return LaneBytes::each(
+      [&](int i) { return (RegisterBytes)((RegisterWords)a.bytes[i] >> static_cast<std::uint16_t>(by)); });
 }
 TANDEM_INLINE LaneBytes look_up(const std::uint8_t (&levels)[16], const LaneBytes& indices) {
   return LaneBytes::each([&](int i) { return look_up_register(levels, indices.bytes[i]); });

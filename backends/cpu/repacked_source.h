@@ -75,6 +75,12 @@ void ask_for_lines(const PanelPlace& at, std::size_t first, std::size_t end) {
   }
 }
 
+/// An address of which a compiler knows nothing, so that it cannot keep what was read there before.
+TANDEM_INLINE const std::uint8_t* unknown(const std::uint8_t* address) {
+  asm("" : "+r"(address));
+  return address;
+}
+
 /// The fields of sixteen rows' blocks, as both layouts have them.
 template <class Format>
 class LaneFields : public LaneNumbers {
@@ -142,6 +148,12 @@ class PlaneSource : public LaneFields<Format> {
     const std::uint8_t* from = field(offset);
     ask_ahead(from, kLaneFieldBytes);
     return this->load_field(from);
+  }
+  /// The same, read from memory at every call; asks ahead at the first one.
+  TANDEM_INLINE LaneBytes bytes_anew(std::size_t offset, bool first_time) const {
+    const std::uint8_t* from = field(offset);
+    if (first_time) ask_ahead(from, kLaneFieldBytes);
+    return this->load_field(unknown(from));
   }
   TANDEM_INLINE LaneWords word(std::size_t offset) const { return words(offset, 1)[0]; }
   TANDEM_INLINE Words words(std::size_t offset, std::size_t n) const {
@@ -240,6 +252,11 @@ class PanelSource : public LaneFields<Format> {
   TANDEM_INLINE LaneBytes bytes(std::size_t offset) const {
     ask_next(kLaneFieldBytes);
     return this->load_field(field(offset));
+  }
+  /// The same, read from memory at every call; asks ahead at the first one.
+  TANDEM_INLINE LaneBytes bytes_anew(std::size_t offset, bool first_time) const {
+    if (first_time) ask_next(kLaneFieldBytes);
+    return this->load_field(unknown(field(offset)));
   }
   TANDEM_INLINE LaneWords word(std::size_t offset) const { return words(offset, 1)[0]; }
   TANDEM_INLINE Words words(std::size_t offset, std::size_t n) const {

@@ -105,6 +105,10 @@ TANDEM_INLINE __m512i held(__m512i bytes) {
   asm("" : "+v"(bytes));
   return bytes;
 }
+TANDEM_INLINE __m512 held(__m512 floats) {
+  asm("" : "+v"(floats));
+  return floats;
+}
 
 using Bytes64 = std::uint8_t __attribute__((vector_size(64)));
 

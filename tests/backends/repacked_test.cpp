@@ -223,7 +223,7 @@ void expect_products_of_rows(const KernelSet& kernels, BlockType type, std::uint
                              std::mt19937& random) {
   const RandomMatrix w(type, 768, out, random);
   const Repacked planes(plane_repacker(), w.view, 128), panels(panel_repacker(), w.view, 128);
-  for (const std::uint32_t rows : {1u, 2u, 3u, 4u, 5u, 8u, 9u, 31u, 32u, 50u}) {
+  for (const std::uint32_t rows : {1u, 2u, 3u, 4u, 5u, 8u, 9u, 12u, 16u, 17u, 24u, 25u, 32u, 50u}) {
     const RandomActivations x(kernels, type, w.view.in, rows, random);
     const std::vector<float> expected = product(kernels, w.view, x.view, 0, out, out);
     for (const std::uint32_t step : {16u, 48u, out}) {
