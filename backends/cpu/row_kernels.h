@@ -181,17 +181,18 @@ void round_query(float factor, device::KvType type, std::uint32_t n, float* x) n
 
 /// 32 elements in 34 bytes: fp16 scale, int8 quants, to nearest, halves away from zero.
 inline void encode_q8_0(const float* x, std::byte* block) {
-  float amax = 0;
-  for (int i = 0; i < 32; ++i) amax = __builtin_fabsf(x[i]) > amax ? __builtin_fabsf(x[i]) : amax;
-  const std::uint16_t scale = float_to_half(amax / 127.0f);
-  const float rounded = half_to_float(scale);
+  const F32x16 low = load(x), high = load(x + 16);
+  const std::uint16_t scale = float_to_half(reduce_max(max(abs(low), abs(high))) / 127.0f);
   __builtin_memcpy(block, &scale, sizeof scale);
-  for (int i = 0; i < 32; ++i) {
-    float quant = rounded > 0 ? __builtin_roundf(x[i] / rounded) : 0.0f;
-    quant = quant > 127.0f ? 127.0f : quant;
-    quant = quant < -127.0f ? -127.0f : quant;
-    block[2 + i] = static_cast<std::byte>(static_cast<std::int8_t>(quant));
-  }
+  const float rounded = half_to_float(scale);
+  const F32x16 divisor = broadcast(rounded > 0 ? rounded : 1.0f);  // what a scale of 0 stands for rounds to 0
+  const F32x16 most = broadcast(127.0f), least = broadcast(-127.0f);
+  const auto quants = [&](const F32x16& some) {
+    return round_half_away(min(max(div(some, divisor), least), most));
+  };
+  auto* to = reinterpret_cast<std::int8_t*>(block + sizeof scale);
+  store_low_bytes(to, quants(low));
+  store_low_bytes(to + 16, quants(high));
 }
 
 void encode_kv(const float* x, std::uint32_t n, device::KvType type, std::byte* to) noexcept {

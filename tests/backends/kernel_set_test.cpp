@@ -1,5 +1,6 @@
 #include "backends/cpu/kernel_set.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -392,6 +393,35 @@ TEST_P(EverySet, RoundsToHalvesAsTheScalarConversionDoes) {
     }
     EXPECT_EQ(encoded[i], float_to_half(x[i])) << x[i];
     EXPECT_EQ(rounded[i], half_to_float(float_to_half(x[i]))) << x[i];
+  }
+}
+
+TEST_P(EverySet, EncodesKeysAsQ8_0BlocksAreDefined) {
+  std::vector<float> x(32, 0.0f);                                           // a scale of zero
+  for (int i = 0; i < 32; ++i) x.push_back(1e-7f * static_cast<float>(i));  // one that rounds to zero
+  for (int i = 0; i < 32; ++i) x.push_back(5.7e-6f * static_cast<float>(i - 16) / 15.0f);  // a subnormal one
+  for (int i = 0; i < 32; ++i) x.push_back(i == 0 ? 127.0f : static_cast<float>(i) - 15.5f);  // halves
+  std::mt19937 random(5);
+  for (int block = 0; block < 200; ++block) {
+    const std::vector<float> more = random_floats(32, std::ldexp(1.0f, block % 40 - 25), random);
+    x.insert(x.end(), more.begin(), more.end());
+  }
+  const auto n = static_cast<std::uint32_t>(x.size());
+  std::vector<std::byte> encoded(n / 32 * 34);
+  GetParam()->encode_kv(x.data(), n, device::KvType::q8_0, encoded.data());
+  for (std::uint32_t block = 0; block < n / 32; ++block) {
+    float most = 0.0f;
+    for (std::uint32_t i = 0; i < 32; ++i) most = std::max(most, std::abs(x[32 * block + i]));
+    std::uint16_t scale = 0;
+    std::memcpy(&scale, &encoded[34 * block], sizeof scale);
+    ASSERT_EQ(scale, float_to_half(most / 127.0f)) << block;
+    const float rounded = half_to_float(scale);
+    for (std::uint32_t i = 0; i < 32; ++i) {
+      const float quant = rounded > 0 ? std::round(x[32 * block + i] / rounded) : 0.0f;
+      ASSERT_EQ(static_cast<std::int8_t>(encoded[34 * block + 2 + i]),
+                static_cast<std::int8_t>(std::clamp(quant, -127.0f, 127.0f)))
+          << block << ", " << i;
+    }
   }
 }
 
