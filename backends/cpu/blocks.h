@@ -128,9 +128,9 @@ template <class Load, class Sink>
 }
 
 /// Calls to(pair, first, second) with the two groups of sixteen columns of pair after pair of a block of 256:
-/// sixteen(half, i, part) are those of part `part` of 32 columns, the `i`th of a half.  Its fields are read
-/// anew each time, since registers hold all that is in them only in place of sums; one half's code serves
-/// both, of which a compiler makes better use of registers than of twice as much.
+/// sixteen(half, i, part) are those of part `part` of 32 columns, the `i`th of a half.  Fields are read anew
+/// for each, as registers that hold a half's would be missing for sums; and both halves are one loop's, as a
+/// compiler keeps more in memory where each has code of its own.
 template <class Sixteen, class Sink>
 [[gnu::always_inline]] inline void visit_pairs(const Sink& to, const Sixteen& sixteen) {
 #pragma GCC unroll 1
@@ -286,8 +286,9 @@ struct Q3_K {
   [[gnu::always_inline]] static void unpack_pairs(const Source& from, const Sink& to) {
     visit_pairs(to, [&](int half, int i, int part) {
       const auto low = from.bytes_anew(static_cast<std::size_t>(32 + 32 * half + 16 * part), i == 0);
-      const auto thirds = moved_down(from.bytes_anew(static_cast<std::size_t>(16 * part), i < 2), 4 * half);
-      return (moved(low, 2 * i) & 3) | (moved(thirds, i - 2) & 4);
+      const bool first_time = half == 0 && i == 0;
+      const auto thirds = from.bytes_anew(static_cast<std::size_t>(16 * part), first_time);
+      return (moved(low, 2 * i) & 3) | (moved(moved_down(thirds, 4 * half), i - 2) & 4);
     });
   }
 };

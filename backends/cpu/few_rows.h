@@ -23,7 +23,7 @@
 // multiplying a group after unpacking the next one; eight rows of weights that are not repacked (a panel is
 // as fast, or faster); one block at a time instead of two for four rows; two sums a row, so that dot products
 // wait less for each other; Q2_K's scales by VPERMPS, a tenth fewer instructions, and its mins beside its
-// groups (as long); four rows in turn of Q4_K (3 % more) and of scaled halves (0 to 5 % more).
+// groups (as long); rows in turn for scaled halves (0 to 5 % more).
 
 #include "backends/cpu/panel_row.h"
 #include "backends/cpu/repacked_source.h"
@@ -116,8 +116,7 @@ template <class Format, int N, class Source>
 TANDEM_INLINE void add_groups_in_turn(const Source& from, int first_group, const PanelRow<KindOf<Format>>* x,
                                       F32x16 (&y)[N]) {
   constexpr int kGroups = Format::kElems / Format::kGroup;
-  constexpr int kTogether =
-      kGroups == 1 ? kRowsInTurn : N;  // four at a time of large blocks: 3 % more for Q4_K
+  constexpr int kTogether = kGroups == 1 ? kRowsInTurn : N;  // in turn, large blocks took 3 % more
   F32x16 scales[kGroups], mins[kGroups];
   Format::unpack_scales(from, [&](int group, LaneFloats scale, auto... min) {
     scales[group] = in_registers(scale);
